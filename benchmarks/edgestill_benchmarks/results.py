@@ -1,0 +1,51 @@
+"""`results.json`: its schema, and reading and checking it. The schema is in `results.schema.json` (JSON Schema 2020-12)."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edgestill_runtime import EdgestillError
+
+Results = dict[str, Any]
+"""The content of `results.json`: plain data, described by the schema."""
+
+SCHEMA_VERSION = 1
+
+
+class ResultsError(EdgestillError):
+    """Results that are missing, unreadable, of another version, or not what the schema says."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `results.json`."""
+    text = resources.files(__package__).joinpath("results.schema.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def check_results(results: Results) -> None:
+    """Raise ResultsError, naming the place, unless `results` is as the schema says."""
+    import jsonschema
+
+    version = results.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ResultsError(f"results have schema version {version!r}, this edgestill reads {SCHEMA_VERSION}")
+    validator = jsonschema.Draft202012Validator(schema())
+    problem = jsonschema.exceptions.best_match(validator.iter_errors(results))
+    if problem is not None:
+        raise ResultsError(f"results: {problem.json_path}: {problem.message}")
+
+
+def read_results(folder: Path) -> Results:
+    """Read and check `results.json` of a run's folder."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{folder} has no results.json ({error.strerror}); make it with `edgestill run`") from error
+    except ValueError as error:
+        raise ResultsError(f"{folder / 'results.json'} is not JSON: {error}") from error
+    if not isinstance(results, dict):
+        raise ResultsError(f"{folder / 'results.json'} holds no JSON object")
+    check_results(results)
+    return results

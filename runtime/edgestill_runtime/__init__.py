@@ -1,0 +1,55 @@
+"""Run a bundle on a device: numpy and one engine, nothing else.
+
+    from edgestill_runtime import load
+
+    model = load("fashion.edge")                    # the int8 file of the engine that is installed
+    label, score = model.predict(image)[0]          # uint8 (H, W, C) → labels with probabilities, best first
+
+    model = load("fashion.edge", engine="executorch", threads=4)
+    logits = model.logits(images)                   # uint8 (N, H, W, C) → float32 (N, classes)
+    raw = model.invoke(tensor)                      # the file's own tensor in and out, see model.input, model.output
+
+A bundle is a folder or a zip with two int8 files made from one quantisation; `open_bundle` reads its manifest,
+`Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made.
+Engines are imported on their first use; importing this package costs what numpy costs.
+"""
+
+from .bundle import Bundle, Golden, Manifest, ModelFile, TensorSpec, open_bundle, pack_zip, write_bundle
+from .engines import installed_engines
+from .errors import (
+    BundleError,
+    BundleFormatError,
+    BundleIntegrityError,
+    EdgestillError,
+    EngineError,
+    InputError,
+    StorageError,
+)
+from .golden import Replay, replay_golden
+from .model import Model, Prediction, load
+from .preprocess import Preprocessing
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "BundleFormatError",
+    "BundleIntegrityError",
+    "EdgestillError",
+    "EngineError",
+    "Golden",
+    "InputError",
+    "Manifest",
+    "Model",
+    "ModelFile",
+    "Prediction",
+    "Preprocessing",
+    "Replay",
+    "StorageError",
+    "TensorSpec",
+    "installed_engines",
+    "load",
+    "open_bundle",
+    "pack_zip",
+    "replay_golden",
+    "write_bundle",
+]

@@ -1,0 +1,65 @@
+"""The error tree of Edgestill.
+
+    EdgestillError                 anything this project refuses; the message says what, where, and what to do
+    ├── BundleError                a bundle that is not what its manifest says
+    │   ├── BundleFormatError      no bundle, an unreadable manifest, or a format version that is not understood
+    │   └── BundleIntegrityError   files that differ, are missing or are extra; nothing was given to an engine
+    ├── EngineError                no engine for this file is installed, or the engine refused the file
+    ├── InputError                 an input of the wrong shape, dtype or values; nothing was given to an engine
+    └── StorageError               a file could not be written; what was there before is untouched
+
+Every package of the project derives its own errors from `EdgestillError`, so that one `except` catches them all
+and a command line can print them without a traceback.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class EdgestillError(Exception):
+    """Root of all errors that are meant to be read by a person."""
+
+
+class BundleError(EdgestillError):
+    """A bundle cannot be trusted or read."""
+
+
+class BundleFormatError(BundleError):
+    """The path holds no bundle, or a manifest that this version does not understand."""
+
+
+class BundleIntegrityError(BundleError):
+    """Files differ from the manifest. `changed`, `missing` and `extra` hold their names."""
+
+    def __init__(
+        self,
+        path: Path,
+        changed: Iterable[str] = (),
+        missing: Iterable[str] = (),
+        extra: Iterable[str] = (),
+    ) -> None:
+        self.path = path
+        self.changed = tuple(sorted(changed))
+        self.missing = tuple(sorted(missing))
+        self.extra = tuple(sorted(extra))
+        parts = [
+            f"{word}: {', '.join(names)}"
+            for word, names in (("changed", self.changed), ("missing", self.missing), ("extra", self.extra))
+            if names
+        ]
+        super().__init__(
+            f"bundle {path} does not match its manifest ({'; '.join(parts)}). "
+            "Copy it again from where it was made, or make it again with `edgestill run`."
+        )
+
+
+class EngineError(EdgestillError):
+    """An engine is missing, or refused what it was given."""
+
+
+class InputError(EdgestillError):
+    """An input does not fit the model."""
+
+
+class StorageError(EdgestillError):
+    """A file could not be written completely; the earlier state is untouched."""

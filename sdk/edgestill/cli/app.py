@@ -1,0 +1,44 @@
+"""The Typer application, and what it makes of errors: one or two lines and an exit code, no traceback.
+
+Exit codes: 0 done · 1 an EdgestillError, or a check that failed · 2 wrong usage · 130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from ..errors import EdgestillError
+from . import bench, convert, distill, doctor, inspect, report, run, verify
+from .console import ERRORS
+
+app = typer.Typer(
+    name="edgestill",
+    help="Distil a PyTorch model into a small int8 one for ExecuTorch and LiteRT, and know what that cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (
+    run.run,
+    distill.distill,
+    convert.convert,
+    verify.verify,
+    inspect.inspect,
+    bench.bench,
+    report.report,
+    doctor.doctor,
+):
+    app.command()(command)
+
+
+def run_app() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app()
+    except EdgestillError as error:
+        ERRORS.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        ERRORS.print("interrupted; finished stages and epochs are kept", style="yellow")
+        sys.exit(130)

@@ -1,0 +1,113 @@
+"""Rich on the terminal: progress bars where somebody is looking, plain lines in a log."""
+
+import atexit
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def _own_stream(descriptor: int) -> TextIO:
+    # A stream of our own: exporters' output is sent away from 1 and 2 while they run, the progress must not go with it.
+    stream = os.fdopen(os.dup(descriptor), "w", buffering=1, encoding="utf-8", errors="replace")
+    atexit.register(stream.close)
+    return stream
+
+
+CONSOLE = Console(file=_own_stream(1))
+ERRORS = Console(file=_own_stream(2), stderr=True)
+LOG_SECONDS = 10.0
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a line as it is: no markup, no colours guessed, no wrapping."""
+    CONSOLE.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+_LABELS = {"validation_accuracy": "val. accuracy", "images_per_second": "images/s"}
+
+
+class TerminalProgress:
+    """`edgestill.progress.Progress` on a terminal: a bar a task, with its facts and the time left."""
+
+    @contextmanager
+    def task(self, description: str, total: float) -> Iterator["_Bar | _Lines"]:
+        """A bar while the block runs; in a log, a line now and then and one at the end."""
+        if not CONSOLE.is_terminal:
+            lines = _Lines(description, total)
+            yield lines
+            lines.end()
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}"),
+        )
+        with Progress(*columns, console=CONSOLE, redirect_stdout=False, redirect_stderr=False) as progress:
+            yield _Bar(progress, progress.add_task(f"{description:18}", total=total or None, facts=""))
+
+    def message(self, text: str) -> None:
+        """One line that stays."""
+        say(text, style="dim")
+
+
+class _Bar:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: float = 1, **facts: float | str) -> None:
+        self._progress.advance(self._task, steps)
+        if facts:
+            self._progress.update(self._task, facts=_shown(facts))
+
+
+class _Lines:
+    def __init__(self, description: str, total: float) -> None:
+        self._description, self._total, self._done = description, total, 0.0
+        self._started = self._said = time.monotonic()
+        self._facts: dict[str, float | str] = {}
+
+    def advance(self, steps: float = 1, **facts: float | str) -> None:
+        self._done += steps
+        self._facts |= facts
+        if time.monotonic() - self._said >= LOG_SECONDS:
+            self._say()
+
+    def end(self) -> None:
+        self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        share = f"{100 * self._done / self._total:3.0f} %" if self._total else f"{self._done:.0f}"
+        seconds = self._said - self._started
+        say(f"{self._description:18} {share} {seconds:6.1f} s  {_shown(self._facts)}")
+
+
+def _shown(facts: dict[str, float | str]) -> str:
+    words = []
+    for name, value in facts.items():
+        if isinstance(value, str):
+            words.append(value)
+        elif "accuracy" in name:
+            words.append(f"{_LABELS.get(name, name)} {100 * value:.2f} %")
+        else:
+            number = f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.4f}"
+            words.append(f"{_LABELS.get(name, name)} {number}")
+    return "  ".join(words)

@@ -1,0 +1,100 @@
+"""`edgestill doctor`: what is installed, what runs, and what to install for the rest."""
+
+import json
+import platform
+import subprocess
+import sys
+from importlib import metadata, util
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .console import CONSOLE
+
+# Extra → what it is for, and the modules that must be there.
+EXTRAS = {
+    "litert": ("run .tflite files", ("ai_edge_litert",)),
+    "executorch": ("run .pte files", ("executorch_numpy_runtime", "executorch")),
+    "distill": ("train and distil", ("torch", "accelerate", "safetensors", "timm", "pydantic")),
+    "convert": ("make .pte and .tflite files", ("executorch", "torchao", "litert_torch")),
+    "report": ("draw the report", ("altair", "jinja2", "vl_convert", "jsonschema", "PIL")),
+}
+ANY_IS_ENOUGH = {"executorch"}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
+    """Say what is installed, which engines load, whether there is CUDA, and what to install for the rest.
+
+    Exit code 1 when an installed engine does not load.
+    """
+    found = {
+        "edgestill": metadata.version("edgestill"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "extras": {name: _extra(name) for name in EXTRAS},
+        "engines": {name: _loads(name) for name in ("litert", "executorch")},
+        "cuda": _cuda(),
+    }
+    broken = any(engine["installed"] and not engine["loads"] for engine in found["engines"].values())
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _extra(name: str) -> dict[str, Any]:
+    purpose, modules = EXTRAS[name]
+    missing = [module for module in modules if util.find_spec(module) is None]
+    complete = len(missing) < len(modules) if name in ANY_IS_ENOUGH else not missing
+    return {"for": purpose, "complete": complete, "missing": missing, "install": f"pip install 'edgestill[{name}]'"}
+
+
+def _loads(engine: str) -> dict[str, Any]:
+    """Import an engine in a process of its own: one that crashes is a finding, not the end."""
+    from edgestill_runtime.engines import AVAILABLE
+    from edgestill_runtime.errors import EngineError
+
+    try:
+        package = AVAILABLE[engine]()
+    except EngineError as error:
+        return {"installed": None, "loads": False, "says": str(error)}
+    # Garbage must be refused by the engine itself: then its native part was loaded and has looked at the file.
+    code = (
+        "from edgestill_runtime.engines import LOADERS\n"
+        "from edgestill_runtime import EngineError\n"
+        f"try: LOADERS[{engine!r}](b'not a model' * 64, 1)\n"
+        "except EngineError as error: print('refused' if 'cannot load' in str(error) else error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    loads = done.stdout.strip() == "refused"
+    said = done.stdout.strip() or (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return {"installed": package, "loads": loads, "says": None if loads else said}
+
+
+def _cuda() -> str | None:
+    if util.find_spec("torch") is None:
+        return None
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _print(found: dict[str, Any]) -> None:
+    CONSOLE.print(
+        f"edgestill {found['edgestill']}, Python {found['python']}, {found['machine']}, "
+        f"CUDA: {found['cuda'] or 'none, training runs on the CPU'}",
+        highlight=False,
+    )
+    table = Table()
+    for heading in ("what", "state", "to do"):
+        table.add_column(heading)
+    for name, extra in found["extras"].items():
+        state = "[green]complete[/]" if extra["complete"] else f"[yellow]missing: {', '.join(extra['missing'])}[/]"
+        table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else extra["install"])
+    for name, engine in found["engines"].items():
+        state = f"[green]{engine['installed']} loads[/]" if engine["loads"] else "[red]does not load[/]"
+        table.add_row(f"engine {name}", state if engine["installed"] else "[yellow]none[/]", engine["says"] or "")
+    CONSOLE.print(table)

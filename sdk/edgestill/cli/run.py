@@ -1,0 +1,78 @@
+"""`edgestill run`: the main job."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from .console import CONSOLE, TerminalProgress, say
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file; see docs/recipes.md.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for everything; runs/NAME without it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Do every stage again, also the finished ones.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Two epochs and short measurements, to try it out. The numbers mean nothing."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of the table.")] = False,
+) -> None:
+    """Teacher → student → two int8 files → bundle → accuracy and latency → report.
+
+    Stages that an earlier run finished are reused; a run that was stopped goes on.
+    """
+    from ..pipeline import run as carry_out
+    from ..recipe import load_recipe
+
+    chosen = load_recipe(recipe)
+    chosen = chosen.shortened() if quick else chosen
+    progress = TerminalProgress()
+    if as_json:
+        from ..progress import SILENT
+
+        print(json.dumps(carry_out(chosen, output, force=force, progress=SILENT).results, indent=2))
+        return
+    done = carry_out(chosen, output, force=force, progress=progress)
+    CONSOLE.print(summary(done.results))
+    for warning in done.results["warnings"]:
+        say(f"warning: {warning}", style="yellow")
+    say(f"bundle {done.bundle.path}\nreport {done.folder / 'report.html'}")
+
+
+def summary(results: dict[str, Any]) -> Table:
+    """The one table: models first, then files."""
+    teacher, alone, distilled = (results[name] for name in ("teacher", "student_alone", "student_distilled"))
+    title = f"{results['name']} · {results['data']['name']} · {results['machine']['cpu']}"
+    threads = results["files"][0]["threads"][0]["threads"]
+    caption = (
+        f"size: parameters of a model, bytes of a file · latency of one image on {threads} thread\n"
+        f"distillation gain {100 * results['gain']:+.2f} points (seed {results['seed']}) · "
+        f"{results['compression']:.0f}× fewer parameters · int8 files agree on {100 * results['agreement']:.2f} %"
+    )
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for heading in ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, model in (("teacher", teacher), ("student alone", alone), ("student distilled", distilled)):
+        share = model["accuracy"] / teacher["accuracy"]
+        size = f"{model['parameters'] / 1000:,.1f} k"
+        table.add_row(f"{name}, {model['model']}", size, _percent(model["accuracy"]), _percent(share))
+    table.add_section()
+    for file in results["files"]:
+        table.add_row(
+            file["path"].rpartition("/")[2],
+            f"{file['bytes'] / 1000:.1f} kB",
+            _percent(file["accuracy"]),
+            _percent(file["retained"]),
+            *(f"{file['latency_ms'][name]:.3f}" for name in ("p50", "p90", "p99")),
+            style="bold" if file["precision"] == "int8" else None,
+        )
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

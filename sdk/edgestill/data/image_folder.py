@@ -1,0 +1,96 @@
+"""A folder of images, a subfolder per class, as torchvision's `ImageFolder` reads it.
+
+    PATH/cat/1.png …  PATH/dog/2.jpg …                        a fifth is cut off as test, by a hash of the file names
+    PATH/train/cat/…  PATH/train/dog/…  PATH/test/cat/…  …    the test split is the user's own (`val` serves as well)
+
+Images of any size, RGB or grey, are resized to `image_size` × `image_size`: the shorter side first, then the centre.
+When every image is grey, one channel is kept.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, MissingExtraError
+from ..progress import SILENT, Progress
+from .sources import ImageSource, Split
+
+EXTENSIONS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+TEST_SHARE = 0.2
+DEFAULT_SIZE = 64
+
+
+def load(folder: Path, image_size: int | None = None, progress: Progress = SILENT) -> ImageSource:
+    """Read all images of `folder` into memory.
+
+    Raises:
+        DataError: no such folder, no images, one class, classes that differ between train and test, a broken image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"image folder {folder} does not exist")
+    size = image_size or DEFAULT_SIZE
+    test_folder = next((folder / word for word in ("test", "val") if (folder / word).is_dir()), None)
+    if (folder / "train").is_dir() and test_folder is not None:
+        classes, train_files = _list(folder / "train")
+        test_classes, test_files = _list(test_folder)
+        if classes != test_classes:
+            odd = sorted(set(classes) ^ set(test_classes))
+            raise DataError(f"{folder}: train and {test_folder.name} differ in the classes {', '.join(odd)}")
+    else:
+        classes, files = _list(folder)
+        ranked = sorted(files, key=lambda item: hashlib.sha256(_name(folder, item[0])).digest())
+        cut = max(1, round(TEST_SHARE * len(ranked)))
+        test_files, train_files = sorted(ranked[:cut]), sorted(ranked[cut:])
+    train, test = _read(train_files, size, progress), _read(test_files, size, progress)
+    if all(_is_grey(split.images) for split in (train, test)):
+        train, test = (Split(split.images[..., :1].copy(), split.labels) for split in (train, test))
+    return ImageSource(f"image-folder:{folder.name}", classes, train, test)
+
+
+def _list(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if len(names) < 2:
+        found = f"one class folder ({names[0]})" if names else "no class folders"
+        raise DataError(f"{folder} has {found}; it needs a folder per class, two or more")
+    files = []
+    for label, name in enumerate(names):
+        of_class = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in EXTENSIONS)
+        if not of_class:
+            raise DataError(f"{folder / name} has no images ({', '.join(sorted(EXTENSIONS))})")
+        files += [(path, label) for path in of_class]
+    return tuple(names), files
+
+
+def _name(folder: Path, path: Path) -> bytes:
+    return path.relative_to(folder).as_posix().encode()
+
+
+def _read(files: Sequence[tuple[Path, int]], size: int, progress: Progress) -> Split:
+    images = np.empty((len(files), size, size, 3), dtype=np.uint8)
+    with progress.task("read images", len(files)) as task:
+        for row, (path, _) in enumerate(files):
+            images[row] = _decode(path, size)
+            task.advance()
+    return Split(images, np.array([label for _, label in files], dtype=np.int64))
+
+
+def _decode(path: Path, size: int) -> NDArray[np.uint8]:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise MissingExtraError("Pillow", "distill") from error
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(
+                ImageOps.exif_transpose(image).convert("RGB"), (size, size), Image.Resampling.BILINEAR
+            )
+            return np.asarray(fitted)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error
+
+
+def _is_grey(images: NDArray[np.uint8]) -> bool:
+    return bool((images[..., :1] == images).all())

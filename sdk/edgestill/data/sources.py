@@ -1,0 +1,238 @@
+"""From the name of a source to data that is cut, checked and described."""
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgestill_runtime.preprocess import Preprocessing
+from numpy.typing import NDArray
+
+from ..errors import DataError, nearest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.int64]) -> "Split":
+        """The samples at `index`, in that order."""
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What a source gives: class names, a train split and a test split with images of one size.
+
+    Args:
+        mean, std: normalisation per channel in units of the pixel range; computed from the train split when empty.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Real images for choosing quantisation ranges, with all that a bundle has to know about its input and labels."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A source, cut. `calibration_split` is never trained on; `test` is read once, at the end."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    calibration_split: Split
+    validation: Split
+    test: Split
+    preprocessing: Preprocessing
+    digest: str
+
+    def calibration(self, samples: int = 256) -> Calibration:
+        """The first `samples` images of the calibration split.
+
+        Raises:
+            DataError: fewer than `samples` were set aside.
+        """
+        if not 0 < samples <= len(self.calibration_split):
+            raise DataError(
+                f"{samples} calibration images asked for, but {len(self.calibration_split)} were set aside; "
+                "set `calibration` under [data] to at least that many"
+            )
+        part = self.calibration_split.take(np.arange(samples))
+        return Calibration(part.images, part.labels, self.classes, self.preprocessing, self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """Name, digest and sizes, as plain data for manifests and results."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "train": len(self.train),
+            "calibration": len(self.calibration_split),
+            "validation": len(self.validation),
+            "test": len(self.test),
+        }
+
+
+def load_data(
+    source: str = "fashion-mnist-mini",
+    *,
+    validation: float = 0.1,
+    calibration: int = 256,
+    seed: int = 0,
+    image_size: int | None = None,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+) -> Data:
+    """Open a source and cut it.
+
+    Args:
+        source: see `edgestill.data`.
+        validation: share of the train split, 0–0.5, for choosing hyper-parameters.
+        calibration: images of the train split set aside for quantisation.
+        seed: of the cut; the same seed gives the same cut on every machine.
+        image_size: side in pixels to which a folder's images are resized; sources of one size take none.
+        mean, std: normalisation per channel; the source's own when empty.
+
+    Raises:
+        DataError: the source is unknown, damaged, or too small for the cut.
+    """
+    opened = open_source(source, image_size=image_size)
+    _check(opened)
+    train, held_out, checked = _cut(opened, validation, calibration, seed)
+    statistics = (opened.mean, opened.std) if opened.mean else _statistics(train.images)
+    chosen_mean, chosen_std = (mean or statistics[0], std or statistics[1])
+    height, width, channels = train.images.shape[1:]
+    if len(chosen_mean) != channels or len(chosen_std) != channels:
+        raise DataError(f"{opened.name} has {channels} channels; `mean` and `std` need {channels} values each")
+    return Data(
+        name=opened.name,
+        classes=opened.classes,
+        train=train,
+        calibration_split=held_out,
+        validation=checked,
+        test=opened.test,
+        preprocessing=Preprocessing(height, width, tuple(chosen_mean), tuple(chosen_std)),
+        digest=digest(opened),
+    )
+
+
+def open_source(source: str, *, image_size: int | None = None) -> ImageSource:
+    """Read a source as it is, uncut. See `edgestill.data` for the names."""
+    from . import fashion_mnist, image_folder
+
+    fixed = {"fashion-mnist-mini": fashion_mnist.load_mini, "fashion-mnist": fashion_mnist.load}
+    kind, colon, rest = source.partition(":")
+    if kind == "image-folder" and colon:
+        return image_folder.load(Path(rest), image_size)
+    if image_size is not None:
+        raise DataError(f"image_size applies to image-folder:PATH only; {source!r} comes in one size")
+    if source in fixed:
+        return fixed[source]()
+    if colon:
+        return _call(kind, rest)
+    raise DataError(
+        f"unknown data source {source!r}{nearest(source, [*fixed, 'image-folder:PATH', 'module:function'])}"
+    )
+
+
+def digest(source: ImageSource) -> str:
+    """`sha256:…` over class names, shapes, pixels and labels of both splits."""
+    hasher = hashlib.sha256("\0".join(source.classes).encode())
+    for split in (source.train, source.test):
+        hasher.update(str(split.images.shape).encode())
+        hasher.update(np.ascontiguousarray(split.images).data)
+        hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _call(module: str, function: str) -> ImageSource:
+    try:
+        factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"data source {module}:{function} cannot be imported: {error}") from error
+    source = factory()
+    if not isinstance(source, ImageSource):
+        raise DataError(f"{module}:{function} must return an edgestill.ImageSource, not {type(source).__name__}")
+    return source
+
+
+def _check(source: ImageSource) -> None:
+    if len(source.classes) < 2:
+        raise DataError(f"{source.name} has {len(source.classes)} class; a classifier needs at least two")
+    for word, split in (("train", source.train), ("test", source.test)):
+        shape, labels = split.images.shape, split.labels
+        if split.images.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3):
+            raise DataError(
+                f"{source.name}: {word} images must be uint8 (N, H, W, 1 or 3), not {split.images.dtype} {shape}"
+            )
+        if len(labels) != shape[0] or len(labels) == 0:
+            raise DataError(f"{source.name}: {word} has {shape[0]} images and {len(labels)} labels")
+        if labels.min() < 0 or labels.max() >= len(source.classes):
+            raise DataError(
+                f"{source.name}: {word} labels run from {labels.min()} to {labels.max()}, "
+                f"but there are {len(source.classes)} classes (0–{len(source.classes) - 1})"
+            )
+    if source.train.images.shape[1:] != source.test.images.shape[1:]:
+        raise DataError(
+            f"{source.name}: train images are {source.train.images.shape[1:]}, test images "
+            f"{source.test.images.shape[1:]}; both need one size"
+        )
+
+
+def _cut(source: ImageSource, validation: float, calibration: int, seed: int) -> tuple[Split, Split, Split]:
+    """(train, calibration, validation), disjoint, each with the classes in the source's proportions."""
+    if not 0 < validation <= 0.5:
+        raise DataError(f"validation is a share of the train split between 0 and 0.5, not {validation}")
+    labels = source.train.labels
+    order = np.random.default_rng([seed, 0]).permutation(len(labels))
+    # Deal out class by class, so that any stretch of `dealt` holds the classes in proportion.
+    rank = np.empty(len(labels))
+    for label in range(len(source.classes)):
+        of_class = order[labels[order] == label]
+        rank[of_class] = (np.arange(len(of_class)) + 0.5) / max(len(of_class), 1)
+    dealt = np.lexsort((order.argsort(), rank))
+    checked = round(validation * len(labels))
+    left = len(labels) - checked - calibration
+    if calibration < 1 or left < len(source.classes):
+        raise DataError(
+            f"{source.name} has {len(labels)} train images: too few for {checked} validation and {calibration} "
+            "calibration images; lower `validation` or `calibration` under [data]"
+        )
+    return (
+        source.train.take(dealt[checked + calibration :]),
+        source.train.take(dealt[checked : checked + calibration]),
+        source.train.take(dealt[:checked]),
+    )
+
+
+def _statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel in units of the pixel range, rounded to 4 digits."""
+    counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
+    values = np.arange(256) / 255.0
+    means = [float((count * values).sum() / count.sum()) for count in counts]
+    deviations = [
+        float(np.sqrt((count * (values - mean) ** 2).sum() / count.sum()))
+        for count, mean in zip(counts, means, strict=True)
+    ]
+    return tuple(round(mean, 4) for mean in means), tuple(round(max(value, 1e-3), 4) for value in deviations)

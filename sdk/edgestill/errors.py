@@ -1,0 +1,41 @@
+"""Errors of the host side; all derive from `EdgestillError` (see `edgestill_runtime.errors` for the whole tree).
+
+EdgestillError
+├── RecipeError        a recipe that cannot be carried out: file, line, key, nearest valid name
+├── DataError          data that cannot be used: which file or folder
+├── ModelError         an unknown model, a checkpoint that does not fit, classes that differ
+└── MissingExtraError  a package of an optional extra is not installed: the `pip install` line that brings it
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from edgestill_runtime.errors import EdgestillError, StorageError
+
+__all__ = ["DataError", "EdgestillError", "MissingExtraError", "ModelError", "RecipeError", "StorageError", "nearest"]
+
+
+class RecipeError(EdgestillError):
+    """A recipe has an unknown key or a value that does not make sense."""
+
+
+class DataError(EdgestillError):
+    """A data set is missing, damaged, or does not fit its purpose."""
+
+
+class ModelError(EdgestillError):
+    """A model is unknown, or its checkpoint or classes do not fit."""
+
+
+class MissingExtraError(EdgestillError):
+    """A package that an optional extra brings is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed. Install it with: pip install 'edgestill[{extra}]'")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` or, with no near name, the list of valid ones: the end of a message about a wrong name."""
+    names = sorted(valid)
+    close = get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"

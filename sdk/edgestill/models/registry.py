@@ -1,0 +1,80 @@
+"""From a model's name to the module, and the two numbers that say how large it is."""
+
+import importlib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import MissingExtraError, ModelError, nearest
+from . import dscnn, resnet
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "dscnn_xs": dscnn.dscnn_xs,
+    "dscnn_s": dscnn.dscnn_s,
+    "dscnn_m": dscnn.dscnn_m,
+    "resnet8": resnet.resnet8,
+    "resnet8_wide": resnet.resnet8_wide,
+}
+
+
+def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 0) -> nn.Module:
+    """Build a model with freshly initialised weights.
+
+    Args:
+        name: one of ours, `timm:NAME`, or `module:factory`, where `factory(num_classes=…, in_channels=…)` returns a
+            `torch.nn.Module`.
+        seed: of the initial weights.
+
+    Raises:
+        ModelError: no such model; the message names the nearest.
+    """
+    torch.manual_seed(seed)
+    kind, colon, rest = name.partition(":")
+    if name in MODELS:
+        return MODELS[name](num_classes=num_classes, in_channels=in_channels)
+    if kind == "timm" and colon:
+        return _timm(rest, num_classes, in_channels)
+    if colon:
+        return _import(kind, rest, num_classes, in_channels)
+    raise ModelError(f"unknown model {name!r}{nearest(name, [*MODELS, 'timm:NAME', 'module:factory'])}")
+
+
+create_student = create_model
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def multiply_accumulates(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """MACs of one forward pass; `input_shape` is (C, H, W). Counted by PyTorch's FLOP counter: 2 FLOPs a MAC."""
+    was_training = model.training
+    example = torch.zeros((1, *input_shape), device=next(model.parameters()).device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(example)
+    model.train(was_training)
+    return int(counter.get_total_flops()) // 2
+
+
+def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError("timm", "distill") from error
+    if not timm.is_model(name):
+        raise ModelError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
+    return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
+
+
+def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn.Module:
+    try:
+        build = getattr(importlib.import_module(module), factory)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"model {module}:{factory} cannot be imported: {error}") from error
+    model = build(num_classes=num_classes, in_channels=in_channels)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{module}:{factory} must return a torch.nn.Module, not {type(model).__name__}")
+    return model

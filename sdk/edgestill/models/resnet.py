@@ -1,0 +1,57 @@
+"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and a wider one as the demo's teacher.
+
+He et al. 2016 (arXiv:1512.03385); MLPerf Tiny's image classification (Banbury et al. 2021, arXiv:2106.07597).
+
+    model          stem · stages      strides   parameters, MACs at 28×28×1, 10 classes
+    resnet8        16 · 16 32 64      1 2 2     77,754      9.35 M
+    resnet8_wide   32 · 64 128 256    2 2 2     1,209,834   37.4 M
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .dscnn import ConvBN
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut, projected where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = ConvBN(inputs, outputs, kernel=3, stride=stride)
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.relu(self.second(self.first(features)) + self.shortcut(features))
+
+
+class ResNet(nn.Module):
+    """Images float32 (N, C, H, W) → logits float32 (N, classes); one residual block a stage."""
+
+    def __init__(
+        self, num_classes: int, in_channels: int, stem: int, widths: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.stem = ConvBN(in_channels, stem, kernel=3)
+        inputs = (stem, *widths)
+        self.stages = nn.Sequential(*(ResidualBlock(*shape) for shape in zip(inputs, widths, strides, strict=False)))
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.stages(self.stem(images))
+        return self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+
+
+def resnet8(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """ResNet-8 as in MLPerf Tiny: about 78,000 parameters."""
+    return ResNet(num_classes, in_channels, stem=16, widths=(16, 32, 64), strides=(1, 2, 2))
+
+
+def resnet8_wide(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """A teacher that a CPU can train: 1.2 million parameters, most of them where the maps are small."""
+    return ResNet(num_classes, in_channels, stem=32, widths=(64, 128, 256), strides=(2, 2, 2))

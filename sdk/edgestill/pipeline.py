@@ -1,0 +1,349 @@
+"""`run`: the main job, from a recipe to two int8 files, their accuracy and their latency.
+
+    teacher → teacher outputs → student alone, student distilled → conversion → evaluation → bundle → latency → results
+
+Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
+disk (`stages.py`). The test split is read by one stage alone, `evaluation`, after everything has been chosen.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgestill_benchmarks import accuracy, agreement, open_models, usable_cores
+from edgestill_converters import STEPS
+from edgestill_converters.quiet import logged_to
+from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
+from edgestill_runtime.files import atomic_file, sha256_of_file
+from numpy.typing import NDArray
+from torch import nn
+
+from . import __version__
+from .conversion import convert
+from .data import Augmentation, Data, load_data
+from .distillation import distill
+from .errors import EdgestillError
+from .models import create_model, load_checkpoint, multiply_accumulates, parameters, save_checkpoint
+from .objectives import CrossEntropy
+from .progress import SILENT, Progress
+from .recipe import Recipe
+from .results import assemble, write_results
+from .stages import Stage, Stages
+from .teachers import cache_logits, check_classes, load_teacher
+from .training import default_device, predict, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: `results` is the content of `results.json`."""
+
+    folder: Path
+    bundle: Bundle
+    results: dict[str, Any]
+
+
+def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False, progress: Progress = SILENT) -> Run:
+    """Carry out a recipe, reusing the stages that an earlier run finished.
+
+    Args:
+        folder: where everything goes; `runs/NAME` when None.
+        force: do every stage again.
+
+    Raises:
+        EdgestillError: bad data, models or files; what was finished before stays.
+    """
+    steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
+    bundle = steps.bundle()
+    results = write_results(steps.folder, assemble(steps))
+    return Run(steps.folder, bundle, results)
+
+
+class Pipeline:
+    """The stages of one recipe. Asking for one makes those before it; each is made or found once."""
+
+    def __init__(self, recipe: Recipe, folder: Path, force: bool = False, progress: Progress = SILENT) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self._progress = progress
+        self._stages = Stages(folder / "stages", progress, force)
+        self._augmentation = Augmentation.parse(recipe.augmentation)
+
+    @cached_property
+    def data(self) -> Data:
+        """The data, cut; read from its source every time and never copied."""
+        table = self.recipe.data
+        return load_data(
+            table.source,
+            validation=table.validation,
+            calibration=table.calibration,
+            seed=self.recipe.seed,
+            image_size=table.image_size,
+            mean=table.mean,
+            std=table.std,
+        )
+
+    @cached_property
+    def teacher(self) -> Stage:
+        """`model.safetensors`: the given checkpoint, or a teacher trained here."""
+        table = self.recipe.teacher
+        given = None if table.checkpoint is None else {"checkpoint": _digest(table.checkpoint)}
+        trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": self.recipe.seed}
+        return self._run("teacher", {"model": table.model, **(given or trained)}, self._make_teacher)
+
+    @cached_property
+    def teacher_outputs(self) -> Stage:
+        """`view-NNN.npy`: what the teacher says of each augmented view."""
+        inputs = {
+            "teacher": self.teacher.key,
+            "views": self.recipe.training.views,
+            "augmentation": asdict(self._augmentation),
+            "seed": self.recipe.seed,
+        }
+        return self._run("teacher-outputs", inputs, lambda folder: self._teacher_logits(folder))
+
+    @cached_property
+    def student_alone(self) -> Stage:
+        """The student trained from the labels: same start, same views, same schedule."""
+        return self._run("student-alone", self._student_inputs(), lambda folder: self._make_student(folder, False))
+
+    @cached_property
+    def student_distilled(self) -> Stage:
+        """The student trained by the recipe's objective with the teacher's outputs."""
+        inputs = {"teacher": self.teacher_outputs.key, "objective": self.recipe.distillation.objective}
+        inputs |= self._student_inputs()
+        return self._run("student-distilled", inputs, lambda folder: self._make_student(folder, True))
+
+    @cached_property
+    def conversion(self) -> Stage:
+        """`student.edge`: the four files, not yet measured, and `conversion.log`."""
+        return self._run("conversion", {"student": self.student_distilled.key}, self._make_conversion)
+
+    @cached_property
+    def evaluation(self) -> Stage:
+        """`logits.npz`: what teacher, students and every file say of the test split."""
+        inputs = {"alone": self.student_alone.key, "conversion": self.conversion.key}
+        return self._run("evaluation", inputs, self._make_evaluation)
+
+    @cached_property
+    def latency(self) -> Stage:
+        """`threads-N.json` for each number of threads and `memory.json`, each measured in a process of its own."""
+        inputs = {"conversion": self.conversion.key, "measure": self.recipe.measure.model_dump()}
+        return self._run("latency", inputs, self._make_latency)
+
+    @cached_property
+    def test_logits(self) -> dict[str, NDArray[np.float32]]:
+        """Logits of the test split by `teacher`, `student_alone`, `student_distilled` and the files' names."""
+        with np.load(self.evaluation.folder / "logits.npz") as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def bundle(self) -> Bundle:
+        """The finished bundle with all accuracies in its manifest, verified and replayed."""
+        made, logits, labels = self._converted(), self.test_logits, self.data.test.labels
+        models = {
+            name: asdict(entry) | {"accuracy": accuracy(logits[name], labels)}
+            for name, entry in made.manifest.models.items()
+        }
+        names = ("teacher", "student_alone", "student_distilled")
+        data = made.manifest.to_json() | {
+            "models": models,
+            "accuracy": {name: accuracy(logits[name], labels) for name in names},
+            "agreement": agreement(logits["model.pte"], logits["model.tflite"]),
+        }
+        contents = {name: made.read(name) for name in made.files}
+        manifest = type(made.manifest).from_json(data)
+        bundle = write_bundle(self.folder / f"{self.recipe.name}.edge", manifest, contents, overwrite=True)
+        with logged_to(self.folder / "stages" / "verification.log"):
+            failed = [replay.file for replay in replay_golden(bundle) if not (replay.passed or replay.skipped)]
+        if failed:
+            raise EdgestillError(
+                f"{bundle.path}: {', '.join(failed)} answers the golden samples differently; use --force"
+            )
+        return bundle
+
+    def history(self, stage: Stage) -> list[dict[str, float]]:
+        """A training's log, one entry an epoch; empty for a teacher that came as a checkpoint."""
+        path = stage.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def size(self, name: str) -> dict[str, int]:
+        """Parameters and MACs of the `teacher` or the `student`."""
+        model = self._teacher_model() if name == "teacher" else self._new(self.recipe.student.model)
+        height, width, channels = self.data.preprocessing.image_shape
+        return {"parameters": parameters(model), "macs": multiply_accumulates(model, (channels, height, width))}
+
+    # How each stage is made.
+
+    def _run(self, name: str, inputs: dict[str, Any], make: Any) -> Stage:
+        common = {"edgestill": __version__, "data": self.data.describe(), "pixels": self.data.preprocessing.to_json()}
+        return self._stages.run(name, common | {"inputs": inputs}, make)
+
+    def _make_teacher(self, folder: Path) -> None:
+        table, classes = self.recipe.teacher, len(self.data.classes)
+        channels = self.data.preprocessing.channels
+        if table.checkpoint is not None:
+            teacher = load_teacher(table.model, table.checkpoint, classes, channels, self.data)
+            check_classes(teacher, self.data, "teacher")
+        else:
+            check_classes(self._new(table.model), self.data, "teacher")
+            teacher = train(
+                self._new(table.model),
+                self.data,
+                CrossEntropy(),
+                table.training,
+                augmentation=Augmentation.parse(table.augmentation),
+                seed=self.recipe.seed,
+                folder=folder,
+                label="teacher",
+                progress=self._progress,
+            ).model
+        self._save(folder, teacher, table.model)
+
+    def _teacher_logits(self, folder: Path) -> list[NDArray[Any]]:
+        return cache_logits(
+            self._teacher_model(),
+            self.data,
+            self.recipe.training.views,
+            folder,
+            augmentation=self._augmentation,
+            seed=self.recipe.seed,
+            progress=self._progress,
+        )
+
+    def _student_inputs(self) -> dict[str, Any]:
+        return {
+            "model": self.recipe.student.model,
+            "training": asdict(self.recipe.training),
+            "augmentation": asdict(self._augmentation),
+            "seed": self.recipe.seed,
+        }
+
+    def _make_student(self, folder: Path, distilled: bool) -> None:
+        result = distill(
+            self._teacher_model() if distilled else None,
+            self._new(self.recipe.student.model),
+            self.data,
+            objective=self.recipe.objective() if distilled else None,
+            schedule=self.recipe.training,
+            augmentation=self._augmentation,
+            seed=self.recipe.seed,
+            folder=folder,
+            cache=self.teacher_outputs.folder if distilled else None,
+            label="student distilled" if distilled else "student alone",
+            progress=self._progress,
+        )
+        self._save(folder, result.student, self.recipe.student.model)
+
+    def _make_conversion(self, folder: Path) -> None:
+        student = self._student(self.student_distilled)
+        facts = {
+            "teacher": self.recipe.teacher.model,
+            "student": self.recipe.student.model,
+            "objective": self.recipe.distillation.objective,
+            "training": asdict(self.recipe.training),
+            "augmentation": list(self.recipe.augmentation),
+            "seed": self.recipe.seed,
+        }
+        with self._progress.task("convert", len(STEPS)) as task:
+            convert(
+                student,
+                self.data.calibration(self.recipe.data.calibration),
+                folder / "student.edge",
+                name=self.recipe.name,
+                training=facts,
+                overwrite=True,
+                log=folder / "conversion.log",
+                on_step=lambda step: task.advance(step != STEPS[0], step=step),
+            )
+            task.advance(1)
+
+    def _make_evaluation(self, folder: Path) -> None:
+        data = self.data
+        models = {
+            "teacher": self._teacher_model(),
+            "student_alone": self._student(self.student_alone),
+            "student_distilled": self._student(self.student_distilled),
+        }
+        bundle = self._converted()
+        total = len(models) + len(bundle.manifest.models)
+        logits = {}
+        with self._progress.task("evaluate on test", total) as task, logged_to(folder / "evaluation.log"):
+            for name, model in models.items():
+                logits[name] = predict(model, data.test, data, default_device())
+                task.advance(1, accuracy=accuracy(logits[name], data.test.labels))
+            opened = open_models(bundle)
+            for name, loaded in opened.items():
+                with loaded:
+                    logits[name] = loaded.logits(data.test.images)
+                task.advance(1, accuracy=accuracy(logits[name], data.test.labels))
+        if missing := bundle.manifest.models.keys() - opened.keys():
+            raise EdgestillError(f"no engine is installed for {', '.join(sorted(missing))}; see `edgestill doctor`")
+        with atomic_file(folder / "logits.npz") as part, open(part, "wb") as file:
+            np.savez(file, **logits)
+
+    def _make_latency(self, folder: Path) -> None:
+        table, bundle = self.recipe.measure, self._converted()
+        wanted = sorted({usable_cores() if number == "all" else number for number in table.threads})
+        limits = ("--min-calls", table.min_calls, "--min-seconds", table.min_seconds)
+        jobs: list[tuple[str, tuple[Any, ...]]] = [
+            (f"threads-{number}", ("measure", bundle.path, "--threads", number, *limits)) for number in wanted
+        ]
+        jobs += [(f"memory-{name}", ("memory", bundle.path, "--file", name)) for name in bundle.manifest.models]
+        with self._progress.task("measure", len(jobs)) as task:
+            for name, arguments in jobs:
+                _measure_in_child(folder / f"{name}.json", arguments, folder / "measurement.log")
+                task.advance(1)
+
+    def _converted(self) -> Bundle:
+        return open_bundle(self.conversion.folder / "student.edge")
+
+    def _new(self, name: str) -> nn.Module:
+        return create_model(name, len(self.data.classes), self.data.preprocessing.channels, self.recipe.seed)
+
+    def _teacher_model(self) -> nn.Module:
+        classes, channels = len(self.data.classes), self.data.preprocessing.channels
+        checkpoint = self.teacher.folder / "model.safetensors"
+        return load_teacher(self.recipe.teacher.model, checkpoint, classes, channels, self.data)
+
+    def _student(self, stage: Stage) -> nn.Module:
+        student = self._new(self.recipe.student.model)
+        load_checkpoint(stage.folder / "model.safetensors", student)
+        return student.eval()
+
+    def _save(self, folder: Path, model: nn.Module, name: str) -> None:
+        described = {
+            "model": name,
+            "classes": list(self.data.classes),
+            "preprocessing": self.data.preprocessing.to_json(),
+            "data": self.data.describe(),
+            "seed": self.recipe.seed,
+        }
+        save_checkpoint(folder / "model.safetensors", model, described)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise EdgestillError(f"teacher checkpoint {path} cannot be read: {error.strerror}") from error
+
+
+def _measure_in_child(output: Path, arguments: tuple[Any, ...], log: Path) -> None:
+    """One measurement in a fresh process, as a device would make it: numpy, the engine, and nothing else."""
+    command = [
+        sys.executable,
+        "-m",
+        "edgestill_benchmarks",
+        *(str(word) for word in arguments),
+        "--output",
+        str(output),
+    ]
+    with open(log, "ab") as file:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
+    if done.returncode != 0:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        raise EdgestillError(f"measuring failed ({lines[-1] if lines else 'no output'}); see {log}")

@@ -1,0 +1,152 @@
+"""From the stages of a run to `results.json`, `samples.npz` and `report.html`."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from edgestill_benchmarks import accuracy, accuracy_per_class, agreement, confusion_matrix
+from edgestill_benchmarks.results import SCHEMA_VERSION, Results, check_results
+from edgestill_runtime.files import atomic_file, write_bytes
+from edgestill_runtime.model import softmax
+
+from .errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+SAMPLES = 24
+
+
+def assemble(steps: "Pipeline") -> Results:
+    """Gather what the stages have measured; makes the stages that are missing."""
+    logits, labels, bundle = steps.test_logits, steps.data.test.labels, steps.bundle()
+    teacher, alone, distilled = (_trained(steps, name) for name in ("teacher", "student_alone", "student_distilled"))
+    measured = _latencies(steps)
+    files = []
+    for name, entry in bundle.manifest.models.items():
+        file = steps.folder / bundle.path.name / name
+        files.append(
+            {
+                "engine": entry.engine,
+                "precision": entry.precision,
+                "path": file.relative_to(steps.folder).as_posix(),
+                "bytes": bundle.files[name][1],
+                "exporter": entry.exporter,
+                "accuracy": accuracy(logits[name], labels),
+                "retained": accuracy(logits[name], labels) / teacher["accuracy"],
+                **measured[name],
+            }
+        )
+    machine = _machine(steps)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": steps.recipe.name,
+        "quick": steps.recipe.quick,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": steps.recipe.seed,
+        "recipe": json.loads(steps.recipe.model_dump_json()),
+        "data": steps.data.describe() | {"classes": list(steps.data.classes)},
+        "teacher": teacher,
+        "student_alone": alone,
+        "student_distilled": distilled,
+        "retained": distilled["accuracy"] / teacher["accuracy"],
+        "gain": distilled["accuracy"] - alone["accuracy"],
+        "compression": teacher["parameters"] / distilled["parameters"],
+        "files": files,
+        "agreement": agreement(logits["model.pte"], logits["model.tflite"]),
+        "agreements": {
+            f"{first} · {second}": agreement(logits[first], logits[second])
+            for first, second in combinations(bundle.manifest.models, 2)
+        },
+        "per_class": {
+            name: [None if np.isnan(share) else share for share in accuracy_per_class(logits[name], labels).tolist()]
+            for name in ("teacher", "student_distilled", "model.pte", "model.tflite")
+        },
+        "confusion": confusion_matrix(logits["model.tflite"], labels).tolist(),
+        "curves": {
+            name: steps.history(stage)
+            for name, stage in (
+                ("teacher", steps.teacher),
+                ("student_alone", steps.student_alone),
+                ("student_distilled", steps.student_distilled),
+            )
+        },
+        "machine": machine["machine"],
+        "warnings": machine["warnings"],
+        "versions": dict(bundle.manifest.versions),
+    } | _keep_samples(steps)
+
+
+def write_results(folder: Path, results: Results) -> Results:
+    """Check against the schema, write `results.json`, draw `report.html`."""
+    try:
+        from edgestill_benchmarks.report import write_report
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "report") from error
+    check_results(results)
+    write_bytes(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False) + "\n").encode())
+    write_report(folder)
+    return results
+
+
+def _trained(steps: "Pipeline", name: str) -> dict[str, Any]:
+    logits, labels = steps.test_logits[name], steps.data.test.labels
+    table = steps.recipe.teacher if name == "teacher" else steps.recipe.student
+    found = {"model": table.model, "accuracy": accuracy(logits, labels), **steps.size(name.partition("_")[0])}
+    return found | {"seed": steps.recipe.seed}
+
+
+def _latencies(steps: "Pipeline") -> dict[str, dict[str, Any]]:
+    folder = steps.latency.folder
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("threads-*.json"), key=lambda path: int(path.stem.partition("-")[2])):
+        for one in json.loads(path.read_text())["files"]:
+            entry = found.setdefault(
+                one["file"], {"runtime": one["engine"], "latency_ms": one["latency_ms"], "threads": []}
+            )
+            entry["threads"].append({name: one[name] for name in ("threads", "threads_set", "latency_ms")})
+    for path in folder.glob("memory-*.json"):
+        one = json.loads(path.read_text())
+        found[one["file"]]["memory"] = {name: one[name] for name in ("before_bytes", "peak_bytes")}
+    return found
+
+
+def _machine(steps: "Pipeline") -> dict[str, Any]:
+    measured = [json.loads(path.read_text()) for path in sorted(steps.latency.folder.glob("threads-*.json"))]
+    warnings = dict.fromkeys(text for one in measured for text in one["warnings"])
+    return {"machine": measured[0]["machine"] | {"cuda": _cuda()}, "warnings": list(warnings)}
+
+
+def _cuda() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _keep_samples(steps: "Pipeline") -> Mapping[str, Any]:
+    """Write `samples.npz`: some test images with what teacher and int8 student think, mistakes first."""
+    test, logits = steps.data.test, steps.test_logits
+    student = logits["model.tflite"]
+    wrong = np.flatnonzero(student.argmax(1) != test.labels)
+    right = np.flatnonzero(student.argmax(1) == test.labels)
+    generator = np.random.default_rng([steps.recipe.seed, 3])
+    half = min(SAMPLES // 2, len(wrong))
+    chosen = np.concatenate(
+        [
+            generator.choice(wrong, half, replace=False),
+            generator.choice(right, min(SAMPLES - half, len(right)), replace=False),
+        ]
+    )
+    with atomic_file(steps.folder / "samples.npz") as part, open(part, "wb") as file:
+        np.savez_compressed(
+            file,
+            images=test.images[chosen],
+            labels=test.labels[chosen],
+            teacher=softmax(logits["teacher"][chosen]),
+            student=softmax(student[chosen]),
+        )
+    return {"samples": "samples.npz"}

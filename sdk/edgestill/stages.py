@@ -1,0 +1,79 @@
+"""Stages: named steps whose outputs are files, so that a run that was stopped goes on where it was.
+
+A stage owns a folder. Its key is a hash of everything that its result depends on, the keys of earlier stages included.
+`stage.json` in the folder holds the key and, once the stage has finished, the hash of each of its files:
+
+    same key, finished, files intact    reused
+    same key, not finished              made again over what is there (a training goes on from its state)
+    another key, or --force             made anew in an empty folder
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgestill_runtime.files import sha256_of_file, write_bytes
+
+from .progress import Progress
+
+MARK = "stage.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: where its files are, its key, and whether an earlier run had finished it already."""
+
+    folder: Path
+    key: str
+    reused: bool
+
+
+class Stages:
+    """The stages of one run, under one folder."""
+
+    def __init__(self, folder: Path, progress: Progress, force: bool = False) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._force = force
+
+    def run(self, name: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Stage:
+        """Make a stage, or find it made.
+
+        Args:
+            inputs: everything that the result depends on, as plain data.
+            make: writes the stage's files into the folder that it is given.
+        """
+        folder = self._folder / name
+        key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+        mark = _read(folder / MARK)
+        same = not self._force and mark.get("key") == key
+        if same and "files" in mark and _intact(folder, mark["files"]):
+            self._progress.message(f"{name}: reused")
+            return Stage(folder, key, reused=True)
+        if not same:
+            shutil.rmtree(folder, ignore_errors=True)
+        write_bytes(folder / MARK, json.dumps({"key": key}).encode())
+        make(folder)
+        files = {
+            path.relative_to(folder).as_posix(): sha256_of_file(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != MARK
+        }
+        write_bytes(folder / MARK, json.dumps({"key": key, "files": files}, indent=1).encode())
+        return Stage(folder, key, reused=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _intact(folder: Path, files: dict[str, str]) -> bool:
+    return all((folder / name).is_file() and sha256_of_file(folder / name) == digest for name, digest in files.items())
