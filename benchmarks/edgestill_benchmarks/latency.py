@@ -82,7 +82,6 @@ def _timed(call: Callable[[], Any]) -> float:
 
 def _summarise(turn: _Turns) -> Latency:
     times = np.array(turn.times)
-    p50, p90, p99 = np.percentile(times, [50, 90, 99])
-    return Latency(
-        *(round(float(value), 5) for value in (p50, p90, p99, times.mean(), times.min(), turn.first)), calls=len(times)
-    )
+    p50, p90, p99 = (round(float(value), 5) for value in np.percentile(times, [50, 90, 99]))
+    mean, least, first = (round(float(value), 5) for value in (times.mean(), times.min(), turn.first))
+    return Latency(p50, p90, p99, mean, least, first, len(times))

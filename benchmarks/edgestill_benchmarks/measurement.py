@@ -103,13 +103,14 @@ def _warnings(files: tuple[FileMeasurement, ...], load_before: float | None) -> 
     found = []
     if load_before is not None and load_before > NOISY_LOAD:
         found.append(
-            f"other programs kept {load_before:.1f} of each core busy before the measurement: end them and measure again"
+            f"other programs kept {load_before:.1f} of each core busy before the measurement: end them, measure again"
         )
     for one in files:
-        if one.latency_ms.p90 > 2 * one.latency_ms.p50:
+        spread = one.latency_ms.p90 / one.latency_ms.p50
+        if spread > 2:
             found.append(
-                f"{one.file}, {one.threads} threads: p90 is {one.latency_ms.p90 / one.latency_ms.p50:.1f} × p50, so the "
-                "machine was disturbed: compare ratios of p50, or measure again when it is quiet"
+                f"{one.file}, {one.threads} threads: p90 is {spread:.1f} × p50, so the machine was disturbed: "
+                "compare ratios of p50, or measure again when it is quiet"
             )
         if not one.threads_set:
             found.append(f"{one.file}: {one.engine} chooses its number of threads itself; {one.threads} was not set")

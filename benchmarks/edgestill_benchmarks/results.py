@@ -1,4 +1,4 @@
-"""`results.json`: its schema, and reading and checking it. The schema is in `results.schema.json` (JSON Schema 2020-12)."""
+"""`results.json`: reading it, and checking it against `results.schema.json` (JSON Schema 2020-12)."""
 
 import json
 from importlib import resources

@@ -126,7 +126,7 @@ def _export(model: nn.Module, tensors: Tensor, on_step: Callable[[str], None]) -
 
     # A fresh tensor: strides of a channels-last one would end in the file as its layout.
     example = torch.zeros(tensors[:1].shape)
-    prepared = quantize.calibrate(quantize.prepare(model, example), tensors.split(1))
+    prepared = quantize.calibrate(quantize.prepare(model, example), torch.split(tensors, 1))
     folded, unfolded = quantize.folded(prepared), quantize.unfolded(prepared)
     exports: dict[str, Callable[[], bytes]] = {
         "model.pte": lambda: export_pte(folded, example),

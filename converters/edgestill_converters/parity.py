@@ -35,16 +35,13 @@ def check_against_model(
         ConversionError: a float file deviates at all, or an int8 file so far that quantisation has destroyed it.
     """
     with torch.inference_mode():
-        reference = torch.cat([model(sample) for sample in tensors.split(1)]).numpy()
+        reference = torch.cat([model(sample) for sample in torch.split(tensors, 1)]).numpy()
     for name, answers in logits.items():
         precision = manifest.models[name].precision
         error = relative_error(answers, reference)
         if error > ALLOWED[precision]:
-            advice = (
-                "calibrate with real images like those it will meet"
-                if precision == "int8"
-                else "this is an exporter's bug"
-            )
+            quantised = precision == "int8"
+            advice = "calibrate with images like those it will meet" if quantised else "this is an exporter's bug"
             raise ConversionError(
                 f"{name} deviates from the model by {error:.2g} of its logits (allowed: {ALLOWED[precision]}); {advice}"
             )

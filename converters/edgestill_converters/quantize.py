@@ -29,7 +29,8 @@ def prepare(model: nn.Module, example: Tensor) -> torch.fx.GraphModule:
         example: float32 (1, C, H, W).
     """
     exported = torch.export.export(model.eval(), (example,), strict=True).module()
-    return prepare_pt2e(exported, quantizer())
+    prepared: torch.fx.GraphModule = prepare_pt2e(exported, quantizer())
+    return prepared
 
 
 def calibrate(prepared: torch.fx.GraphModule, samples: Iterable[Tensor]) -> torch.fx.GraphModule:
@@ -42,12 +43,13 @@ def calibrate(prepared: torch.fx.GraphModule, samples: Iterable[Tensor]) -> torc
 
 def folded(prepared: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """The quantised graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
-    return convert_pt2e(copy.deepcopy(prepared))
+    graph: torch.fx.GraphModule = convert_pt2e(copy.deepcopy(prepared))
+    return graph
 
 
 def unfolded(prepared: torch.fx.GraphModule) -> torch.fx.GraphModule:
     """The quantised graph with float weights and quantise/dequantise pairs, as litert-torch wants it."""
-    graph = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
+    graph: torch.fx.GraphModule = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
     # The exporters call `.eval()`, which an exported graph refuses until it is told to bear it.
     allow_exported_model_train_eval(graph)
     graph.eval()

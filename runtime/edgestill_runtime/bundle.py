@@ -261,7 +261,8 @@ def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
 def golden_npz(golden: Golden) -> bytes:
     """The content of `golden.npz`."""
     buffer = io.BytesIO()
-    np.savez(buffer, images=golden.images, **{f"logits/{name}": logits for name, logits in golden.logits.items()})
+    arrays: dict[str, Any] = {f"logits/{name}": logits for name, logits in golden.logits.items()}
+    np.savez(buffer, images=golden.images, **arrays)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Replaying a bundle's golden samples: does this device, with this engine, answer as the files did when they were made?"""
+"""Replaying a bundle's golden samples: does this device answer as the files did when they were made?"""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .bundle import Bundle
 from .engines import installed_engines
-from .model import load
+from .model import Model
 
 # Quantised files answer alike on every CPU to a quantum or so; float files differ in the order of their sums.
 TOLERANCE = {"int8": 2.0, "fp32": 1e-3}
@@ -44,8 +44,7 @@ def replay_golden(bundle: Bundle) -> list[Replay]:
             replays.append(Replay(file, entry.engine, skipped=f"{entry.engine} is not installed"))
             continue
         expected = golden.logits[file]
-        engine = "litert" if entry.engine == "litert" else "executorch"
-        with load(bundle, engine=engine, precision="int8" if entry.precision == "int8" else "fp32") as model:
+        with Model(bundle.manifest, file, bundle.read(file)) as model:
             logits = model.logits(golden.images)
         largest = float(np.abs(expected).max())
         quantum = entry.output.scale or largest / 128

@@ -55,16 +55,15 @@ def _choose(bundle: Bundle, engine: str, precision: str) -> str:
         usable = [name for name in installed_engines() if name in files]
         if not usable:
             raise EngineError(
-                f"{bundle.path} has {precision} files for {', '.join(files) or 'no engine'}, and none of these engines is "
-                "installed. Install one with: pip install 'edgestill[litert]'"
+                f"{bundle.path} has {precision} files for {', '.join(files) or 'no engine'}, and none of these engines "
+                "is installed. Install one with: pip install 'edgestill[litert]'"
             )
         return files[usable[0]]
     if engine not in LOADERS:
         raise EngineError(f"unknown engine {engine!r}; valid: auto, {', '.join(LOADERS)}")
     if engine not in files:
-        raise EngineError(
-            f"{bundle.path} has no {precision} file for {engine}; it has {', '.join(bundle.manifest.models)}"
-        )
+        present = ", ".join(bundle.manifest.models)
+        raise EngineError(f"{bundle.path} has no {precision} file for {engine}; it has {present}")
     AVAILABLE[engine]()
     return files[engine]
 

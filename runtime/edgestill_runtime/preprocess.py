@@ -104,7 +104,7 @@ class Preprocessing:
 def look_up(table: NDArray[Any], pixels: PixelArray) -> NDArray[Any]:
     """Values of `pixels` (N, H, W, C) in `table` (C, 256); the result has the table's dtype and (N, H, W, C)."""
     if table.shape[0] == 1:
-        return table[0][pixels]
+        return np.asarray(table[0][pixels])
     return np.stack([table[channel][pixels[..., channel]] for channel in range(table.shape[0])], axis=-1)
 
 
@@ -119,7 +119,7 @@ def quantise(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[np.
     # The reciprocal in float32, then a product: the order of operations of torch.quantize_per_tensor and XNNPACK.
     inverse = np.float32(1.0) / np.float32(scale)
     steps = np.rint(values.astype(np.float32) * inverse) + zero_point
-    return np.clip(steps, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(steps, -128, 127), np.int8)
 
 
 def dequantise(values: NDArray[np.int8], scale: float, zero_point: int) -> FloatArray:

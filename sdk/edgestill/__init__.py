@@ -9,7 +9,7 @@ The same in Python, step by step; every name below can be used alone:
     import edgestill as es
 
     data    = es.load_data("fashion-mnist")
-    teacher = es.load_teacher("resnet8_wide", checkpoint="teacher.safetensors")
+    teacher = es.load_teacher("resnet8_l", checkpoint="teacher.safetensors")
     student = es.create_student("dscnn_s", num_classes=10)
     result  = es.distill(teacher, student, data, objective=es.objectives.DIST(), epochs=30)
     bundle  = es.convert(result.student, calibration=data.calibration(256), output="fashion.edge")

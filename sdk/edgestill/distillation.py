@@ -13,6 +13,8 @@ from .progress import SILENT, Progress
 from .teachers import cache_logits, check_classes
 from .training import Schedule, train
 
+DEFAULT_SCHEDULE = Schedule(views=8)
+
 
 @dataclass(frozen=True)
 class Distilled:
@@ -29,7 +31,7 @@ def distill(
     *,
     objective: Objective | None = None,
     epochs: int | None = None,
-    schedule: Schedule = Schedule(views=8),  # noqa: B008: frozen
+    schedule: Schedule = DEFAULT_SCHEDULE,
     augmentation: Augmentation = NO_AUGMENTATION,
     seed: int = 0,
     folder: Path | None = None,

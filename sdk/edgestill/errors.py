@@ -35,7 +35,7 @@ class MissingExtraError(EdgestillError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` or, with no near name, the list of valid ones: the end of a message about a wrong name."""
+    """The end of a message about a wrong name: the nearest valid one, or all of them."""
     names = sorted(valid)
     close = get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(names)}"

@@ -282,8 +282,9 @@ class Pipeline:
                 task.advance(1, accuracy=accuracy(logits[name], data.test.labels))
         if missing := bundle.manifest.models.keys() - opened.keys():
             raise EdgestillError(f"no engine is installed for {', '.join(sorted(missing))}; see `edgestill doctor`")
+        arrays: dict[str, Any] = dict(logits)
         with atomic_file(folder / "logits.npz") as part, open(part, "wb") as file:
-            np.savez(file, **logits)
+            np.savez(file, **arrays)
 
     def _make_latency(self, folder: Path) -> None:
         table, bundle = self.recipe.measure, self._converted()

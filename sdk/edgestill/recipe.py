@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from edgestill_runtime import EdgestillError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,10 @@ from .objectives import Objective, create_objective
 from .training import Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-_ScheduleTable = checked(Schedule, config=_STRICT)
+if TYPE_CHECKING:
+    _ScheduleTable = Schedule
+else:
+    _ScheduleTable = checked(Schedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -33,9 +36,9 @@ class DataTable(_Table):
     """`[data]`: see `edgestill.data.load_data`."""
 
     source: str = "fashion-mnist-mini"
-    validation: float = Field(0.1, gt=0, le=0.5)
-    calibration: int = Field(256, ge=1)
-    image_size: int | None = Field(None, ge=8)
+    validation: float = Field(default=0.1, gt=0, le=0.5)
+    calibration: int = Field(default=256, ge=1)
+    image_size: int | None = Field(default=None, ge=8)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -43,10 +46,10 @@ class DataTable(_Table):
 class TeacherTable(_Table):
     """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by."""
 
-    model: str = "resnet8_wide"
+    model: str = "resnet8_l"
     checkpoint: Path | None = None
     augmentation: tuple[str, ...] = ()
-    training: _ScheduleTable = Field(default_factory=_ScheduleTable)  # type: ignore[valid-type]
+    training: _ScheduleTable = _ScheduleTable()
 
 
 class StudentTable(_Table):
@@ -64,24 +67,24 @@ class DistillationTable(_Table):
 class MeasureTable(_Table):
     """`[measure]`: see `edgestill_benchmarks.measure`."""
 
-    threads: tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...] = Field((1, "all"), min_length=1)
-    min_calls: int = Field(1000, ge=1)
-    min_seconds: float = Field(5.0, ge=0)
+    threads: tuple[Annotated[int, Field(ge=1)] | Literal["all"], ...] = Field(default=(1, "all"), min_length=1)
+    min_calls: int = Field(default=1000, ge=1)
+    min_seconds: float = Field(default=5.0, ge=0)
 
 
 class Recipe(_Table):
     """A whole run. `training` holds for the student alone and for the distilled one alike."""
 
     name: _Name
-    seed: int = Field(0, ge=0)
-    data: DataTable = Field(default_factory=DataTable)
-    teacher: TeacherTable = Field(default_factory=TeacherTable)
-    student: StudentTable = Field(default_factory=StudentTable)
+    seed: int = Field(default=0, ge=0)
+    data: DataTable = DataTable()
+    teacher: TeacherTable = TeacherTable()
+    student: StudentTable = StudentTable()
     augmentation: tuple[str, ...] = ("flip", "shift:2")
-    training: _ScheduleTable = Field(default_factory=lambda: _ScheduleTable(views=8))  # type: ignore[valid-type]
-    distillation: DistillationTable = Field(default_factory=DistillationTable)
-    measure: MeasureTable = Field(default_factory=MeasureTable)
-    quick: bool = Field(False, exclude=True)
+    training: _ScheduleTable = _ScheduleTable(views=8)
+    distillation: DistillationTable = DistillationTable()
+    measure: MeasureTable = MeasureTable()
+    quick: bool = Field(default=False, exclude=True)
 
     def objective(self) -> Objective:
         """The objective of `[distillation]`."""
@@ -89,13 +92,12 @@ class Recipe(_Table):
 
     def shortened(self) -> "Recipe":
         """The same run in a minute, for trying out: its numbers mean nothing, and its results say so."""
-        short = {"epochs": 2, "warmup_epochs": 0.5, "views": 2}
         measure = self.measure.model_copy(update={"min_calls": 100, "min_seconds": 0.2})
         teacher = self.teacher.model_copy(update={"training": replace(self.teacher.training, epochs=1)})
         return self.model_copy(
             update={
                 "name": f"{self.name}-quick",
-                "training": replace(self.training, **short),
+                "training": replace(self.training, epochs=2, warmup_epochs=0.5, views=2),
                 "teacher": teacher,
                 "measure": measure,
                 "quick": True,
@@ -174,7 +176,8 @@ def _line_of(text: str, keys: list[str]) -> int | None:
             table = [part.strip().strip("\"'") for part in header[1].split(".")]
             if table == keys:
                 return number
-        elif entry := re.match(r"\s*([A-Za-z0-9_\"'.-]+)\s*=", line):
-            if table + [part.strip("\"'") for part in entry[1].split(".")] == keys:
-                return number
+            continue
+        entry = re.match(r"\s*([A-Za-z0-9_\"'.-]+)\s*=", line)
+        if entry and table + [part.strip("\"'") for part in entry[1].split(".")] == keys:
+            return number
     return None

@@ -1,7 +1,6 @@
 """From the stages of a run to `results.json`, `samples.npz` and `report.html`."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -78,7 +77,8 @@ def assemble(steps: "Pipeline") -> Results:
         "machine": machine["machine"],
         "warnings": machine["warnings"],
         "versions": dict(bundle.manifest.versions),
-    } | _keep_samples(steps)
+        "samples": _keep_samples(steps),
+    }
 
 
 def write_results(folder: Path, results: Results) -> Results:
@@ -127,7 +127,7 @@ def _cuda() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def _keep_samples(steps: "Pipeline") -> Mapping[str, Any]:
+def _keep_samples(steps: "Pipeline") -> str:
     """Write `samples.npz`: some test images with what teacher and int8 student think, mistakes first."""
     test, logits = steps.data.test, steps.test_logits
     student = logits["model.tflite"]
@@ -149,4 +149,4 @@ def _keep_samples(steps: "Pipeline") -> Mapping[str, Any]:
             teacher=softmax(logits["teacher"][chosen]),
             student=softmax(student[chosen]),
         )
-    return {"samples": "samples.npz"}
+    return "samples.npz"

@@ -15,7 +15,7 @@ from .training import default_device
 
 
 def load_teacher(
-    model: str = "resnet8_wide",
+    model: str = "resnet8_l",
     checkpoint: str | Path | None = None,
     num_classes: int = 10,
     in_channels: int = 1,
@@ -94,11 +94,11 @@ def _answer(
 ) -> None:
     device = default_device()
     split = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
-    teacher = teacher.to(device, memory_format=torch.channels_last).eval()
+    teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()
     with progress.task("teacher outputs", len(missing) * len(split)) as task, torch.inference_mode():
         for view, path in missing:
             answers = []
-            for index in torch.arange(len(split)).split(256):
+            for index in torch.split(torch.arange(len(split)), 256):
                 answers.append(teacher(split.batch(view, index)[0]).half().cpu())
                 task.advance(len(index))
             with atomic_file(path) as part, open(part, "wb") as file:

@@ -30,6 +30,7 @@ from .data.sources import Split
 from .objectives import Objective, Outputs
 from .progress import SILENT, Progress
 
+SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
 Precision = Literal["auto", "no", "fp16", "bf16"]
 
 
@@ -58,9 +59,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(
-                f"epochs must be at least 1 and batch_size at least 2, not {self.epochs}, {self.batch_size}"
-            )
+            raise ValueError(f"epochs ≥ 1 and batch_size ≥ 2 are needed, not {self.epochs} and {self.batch_size}")
         if self.learning_rate <= 0 or min(self.weight_decay, self.warmup_epochs, self.views) < 0:
             raise ValueError("learning_rate must be above 0; weight_decay, warmup_epochs and views not below it")
         if not 0 <= self.ema < 1:
@@ -78,6 +77,9 @@ class Schedule:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
 
 
+DEFAULT_SCHEDULE = Schedule()
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained model (on the CPU, in eval mode) and its log: one entry an epoch."""
@@ -90,7 +92,7 @@ def train(
     model: nn.Module,
     data: Data,
     objective: Objective,
-    schedule: Schedule = Schedule(),  # noqa: B008: frozen
+    schedule: Schedule = DEFAULT_SCHEDULE,
     *,
     augmentation: Augmentation = NO_AUGMENTATION,
     teacher_logits: Sequence[np.ndarray] = (),
@@ -113,9 +115,9 @@ def train(
     device = accelerator.device
     torch.manual_seed(seed)
     views = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
-    plain = model.to(device, memory_format=torch.channels_last)
+    plain = model.to(device).to(memory_format=torch.channels_last)
     optimizer = AdamW(plain.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    average = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
+    average = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)  # type: ignore[no-untyped-call]
     run = _Run(plain, optimizer, average, folder, _fingerprint(schedule, augmentation, objective, data, seed, plain))
     wrapped, optimizer = accelerator.prepare(plain, optimizer)
     batch_size = min(schedule.batch_size, len(views))
@@ -160,11 +162,9 @@ def train(
                 "seconds": seconds,
             }
             run.keep(entry, write=accelerator.is_main_process)
-            task.advance(
-                0, epoch=epoch + 1, **{k: entry[k] for k in ("loss", "validation_accuracy", "images_per_second")}
-            )
+            task.advance(0, **{name: entry[name] for name in SHOWN})
     result = average.module if schedule.ema else plain
-    return Trained(result.to("cpu", memory_format=torch.contiguous_format).eval(), run.history)
+    return Trained(result.cpu().to(memory_format=torch.contiguous_format).eval(), run.history)
 
 
 def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
@@ -173,7 +173,9 @@ def predict(model: nn.Module, split: Split, data: Data, device: torch.device | s
     views = Views(split, len(data.classes), data.preprocessing, device=device)
     model = model.to(device).eval()
     with torch.inference_mode():
-        batches = [model(views.batch(0, index)[0]).float().cpu() for index in torch.arange(len(split)).split(256)]
+        batches = [
+            model(views.batch(0, index)[0]).float().cpu() for index in torch.split(torch.arange(len(split)), 256)
+        ]
     return torch.cat(batches).numpy()
 
 

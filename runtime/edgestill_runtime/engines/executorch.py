@@ -57,8 +57,8 @@ class OfficialEngine:
         try:
             import torch
 
-            # `executorch.runtime` is a face over this module that imports the whole exporter first: 10 s instead of 3.
-            from executorch.extension.pybindings import _C as native
+            # `executorch.runtime` is a face over this module that imports the whole exporter first: 10 s, not 3.
+            from executorch.extension.pybindings import _C as native  # noqa: N811
         except ImportError as error:
             raise EngineError(f"the executorch package cannot be imported: {error}. It needs torch.") from error
         cls = OfficialEngine
@@ -80,13 +80,9 @@ class OfficialEngine:
         except RuntimeError as error:
             raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
         meta = self._method.method_meta()
-        self.input, self.output = _specs(
-            [(meta.input_tensor_meta(i).sizes(), meta.input_tensor_meta(i).dtype()) for i in range(meta.num_inputs())],
-            [
-                (meta.output_tensor_meta(i).sizes(), meta.output_tensor_meta(i).dtype())
-                for i in range(meta.num_outputs())
-            ],
-        )
+        inputs = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
+        outputs = [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
+        self.input, self.output = _specs(*([(one.sizes(), one.dtype()) for one in side] for side in (inputs, outputs)))
         self._from_numpy = torch.from_numpy
         cls._open += 1
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def distill(
     chosen = chosen.shortened() if quick else chosen
     folder = output or Path("runs") / chosen.name
     steps = Pipeline(chosen, folder, force, SILENT if as_json else TerminalProgress())
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {
             "checkpoint": str(stage.folder / "model.safetensors"),
             "validation_accuracy": steps.history(stage)[-1]["validation_accuracy"],
@@ -39,5 +39,5 @@ def distill(
         print(json.dumps(found, indent=2))
         return
     for name, facts in found.items():
-        accuracy = 100 * float(facts["validation_accuracy"])
+        accuracy = 100 * facts["validation_accuracy"]
         say(f"{name}: validation accuracy {accuracy:.2f} %, {facts['checkpoint']}")

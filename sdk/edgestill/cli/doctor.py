@@ -28,7 +28,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 
     Exit code 1 when an installed engine does not load.
     """
-    found = {
+    found: dict[str, Any] = {
         "edgestill": metadata.version("edgestill"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

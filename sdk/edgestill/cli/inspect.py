@@ -24,15 +24,13 @@ def inspect(
         print(json.dumps({**manifest.to_json(), "files": files}, indent=2, ensure_ascii=False))
         return
     facts = Table(show_header=False, box=None, title=str(bundle), title_justify="left")
+    pixels = manifest.preprocessing
     for key, value in (
         ("task", manifest.task),
         ("labels", ", ".join(manifest.labels)),
         ("parameters", f"{manifest.parameters:,}"),
         ("MACs", f"{manifest.macs:,}"),
-        (
-            "pixels",
-            f"{manifest.preprocessing.image_shape}, mean {manifest.preprocessing.mean}, std {manifest.preprocessing.std}",
-        ),
+        ("pixels", f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
         *((f"accuracy, {who}", f"{100 * share:.2f} %") for who, share in manifest.accuracy.items()),
         ("int8 files agree", "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %"),

@@ -1,6 +1,6 @@
 """Models: our students and small teachers, every timm model, and factories of your own.
 
-    dscnn_xs  dscnn_s  dscnn_m  resnet8  resnet8_wide     ours, written out in this folder
+    dscnn_xs  dscnn_s  dscnn_m  resnet8 …_m …_l        ours, written out in this folder
     timm:NAME                                             any model of timm's registry
     module:factory                                        a callable taking num_classes and in_channels
 

@@ -44,7 +44,8 @@ class DSCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.blocks(self.stem(images))
-        return self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        logits: Tensor = self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        return logits
 
 
 def dscnn_xs(num_classes: int = 10, in_channels: int = 1) -> DSCNN:

@@ -15,7 +15,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "dscnn_s": dscnn.dscnn_s,
     "dscnn_m": dscnn.dscnn_m,
     "resnet8": resnet.resnet8,
-    "resnet8_wide": resnet.resnet8_wide,
+    "resnet8_m": resnet.resnet8_m,
+    "resnet8_l": resnet.resnet8_l,
 }
 
 
@@ -66,7 +67,8 @@ def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
         raise MissingExtraError("timm", "distill") from error
     if not timm.is_model(name):
         raise ModelError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
-    return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
+    return model
 
 
 def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn.Module:

@@ -1,10 +1,11 @@
-"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and a wider one as the demo's teacher.
+"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and two wider ones as teachers that a CPU can train.
 
 He et al. 2016 (arXiv:1512.03385); MLPerf Tiny's image classification (Banbury et al. 2021, arXiv:2106.07597).
 
-    model          stem · stages      strides   parameters, MACs at 28×28×1, 10 classes
-    resnet8        16 · 16 32 64      1 2 2     77,754      9.35 M
-    resnet8_wide   32 · 64 128 256    2 2 2     1,209,834   37.4 M
+    model      stem · stages      strides   parameters, MACs at 28×28×1, 10 classes
+    resnet8    16 · 16 32 64      1 2 2     77,754      9.35 M
+    resnet8_m  32 · 48 96 160     2 2 2     552,906     19.8 M
+    resnet8_l  32 · 64 128 256    2 2 2     1,209,834   37.4 M
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,8 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.stages(self.stem(images))
-        return self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        logits: Tensor = self.head(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        return logits
 
 
 def resnet8(num_classes: int = 10, in_channels: int = 1) -> ResNet:
@@ -52,6 +54,11 @@ def resnet8(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     return ResNet(num_classes, in_channels, stem=16, widths=(16, 32, 64), strides=(1, 2, 2))
 
 
-def resnet8_wide(num_classes: int = 10, in_channels: int = 1) -> ResNet:
-    """A teacher that a CPU can train: 1.2 million parameters, most of them where the maps are small."""
+def resnet8_m(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """A small teacher: about 550,000 parameters, most of them where the maps are small."""
+    return ResNet(num_classes, in_channels, stem=32, widths=(48, 96, 160), strides=(2, 2, 2))
+
+
+def resnet8_l(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """A larger teacher: about 1.2 million parameters."""
     return ResNet(num_classes, in_channels, stem=32, widths=(64, 128, 256), strides=(2, 2, 2))

@@ -1,0 +1,85 @@
+import copy
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from edgestill_benchmarks.report import write_report
+from edgestill_benchmarks.results import ResultsError, check_results, read_results
+
+
+@pytest.fixture(scope="module")
+def results(quick_run):
+    return read_results(quick_run)
+
+
+def test_results_have_what_scripts_read(results, quick_run):
+    assert results["schema_version"] == 1 and results["quick"] is True
+    for name in ("teacher", "student_alone", "student_distilled"):
+        assert 0 < results[name]["accuracy"] < 1 and results[name]["parameters"] > 0
+    distilled, teacher, alone = (results[name] for name in ("student_distilled", "teacher", "student_alone"))
+    assert results["retained"] == pytest.approx(distilled["accuracy"] / teacher["accuracy"])
+    assert results["gain"] == pytest.approx(distilled["accuracy"] - alone["accuracy"])
+    assert {(file["engine"], file["precision"]) for file in results["files"]} == {
+        ("executorch", "int8"), ("executorch", "fp32"), ("litert", "int8"), ("litert", "fp32"),
+    }  # fmt: skip
+    for file in results["files"]:
+        assert (quick_run / file["path"]).stat().st_size == file["bytes"]
+        assert file["latency_ms"]["p50"] <= file["latency_ms"]["p90"] <= file["latency_ms"]["p99"]
+    assert 0 <= results["agreement"] <= 1
+    assert np.array(results["confusion"]).sum() == results["data"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda results: results.update(schema_version=2), "schema version 2"),
+        (lambda results: results.pop("agreement"), "'agreement' is a required property"),
+        (lambda results: results["teacher"].update(accuracy=93.1), "$.teacher.accuracy"),
+        (lambda results: results["files"][0].update(engine="onnx"), "$.files[0].engine"),
+    ],
+)
+def test_results_that_break_the_schema_are_refused_with_the_place(results, change, said):
+    damaged = copy.deepcopy(results)
+    change(damaged)
+    with pytest.raises(ResultsError) as caught:
+        check_results(damaged)
+    assert said in str(caught.value)
+
+
+def test_a_folder_without_results_says_so(tmp_path):
+    with pytest.raises(ResultsError, match="no results.json"):
+        write_report(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ResultsError, match="not JSON"):
+        write_report(tmp_path)
+
+
+def test_the_page_stands_alone(quick_run):
+    """Nothing is fetched: no element refers to anything outside the file."""
+    page = (quick_run / "report.html").read_text()
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    references = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)["']|url\(([^)]*)\)""", body)
+    assert references and all("".join(one).startswith("data:") for one in references)
+    assert "@import" not in body
+
+
+def test_the_page_shows_the_numbers_of_the_results(quick_run, results):
+    page = (quick_run / "report.html").read_text()
+    for share in (results["teacher"]["accuracy"], results["student_distilled"]["accuracy"], results["agreement"]):
+        assert f"{100 * share:.2f} %" in page
+    assert f"{results['files'][0]['latency_ms']['p50']:.3f}" in page
+    assert "A shortened run." in page
+    assert page.count('class="sample"') == 24
+
+
+def test_class_names_cannot_break_out_of_the_page(quick_run, results, tmp_path):
+    hostile = copy.deepcopy(results)
+    hostile["data"]["classes"][0] = "</script><img src=x onerror=alert(1)>"
+    shutil.copy(quick_run / "samples.npz", tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps(hostile))
+    page = write_report(tmp_path).read_text()
+    assert "<img src=x" not in page.replace("<\\/script><img src=x", "")
+    assert page.count("</script>") == 2

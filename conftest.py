@@ -1,0 +1,51 @@
+"""What tests of several packages share: one real run of the demo recipe, made once a session."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+
+def edgestill(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would, in a process of its own."""
+    command = [sys.executable, "-m", "edgestill.cli", *(str(word) for word in words)]
+    # A wide terminal, so that no message is cut.
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=550)
+
+
+@pytest.fixture(scope="session")
+def cli():
+    return edgestill
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory):
+    """The folder of `edgestill run recipes/demo.toml --quick`: real data, both exporters, both engines, two epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    done = edgestill("run", "recipes/demo.toml", "--quick", "--output", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "terminal.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle_path(quick_run):
+    return quick_run / "demo-quick.edge"
+
+
+@pytest.fixture
+def bundle_copy(bundle_path, tmp_path):
+    """A bundle that a test may damage."""
+    import shutil
+
+    return Path(shutil.copytree(bundle_path, tmp_path / "copy.edge"))

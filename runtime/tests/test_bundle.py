@@ -1,0 +1,142 @@
+import json
+import shutil
+
+import pytest
+
+from edgestill_runtime import (
+    BundleFormatError,
+    BundleIntegrityError,
+    StorageError,
+    load,
+    open_bundle,
+    pack_zip,
+    write_bundle,
+)
+
+FILES = {"model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite", "golden.npz"}
+
+
+def edit_manifest(path, change):
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def flip_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_bundle_says_what_is_in_it(bundle_path):
+    bundle = open_bundle(bundle_path)
+    bundle.verify()
+    assert bundle.files.keys() == FILES
+    manifest = bundle.manifest
+    assert len(manifest.labels) == 10 and manifest.labels[9] == "Ankle boot"
+    assert manifest.preprocessing.image_shape == (28, 28, 1)
+    assert {(entry.engine, entry.precision) for entry in manifest.models.values()} == {
+        ("executorch", "int8"), ("executorch", "fp32"), ("litert", "int8"), ("litert", "fp32"),
+    }  # fmt: skip
+    assert manifest.models["model.tflite"].input.dtype == "int8"
+    assert manifest.models["model.tflite"].input.shape == (1, 28, 28, 1)
+    assert manifest.models["model.pte"].input.shape == (1, 1, 28, 28)
+    assert set(manifest.accuracy) == {"teacher", "student_alone", "student_distilled"}
+    assert all(0 <= entry.accuracy <= 1 for entry in manifest.models.values())
+    assert {"torch", "executorch", "litert-torch"} <= manifest.versions.keys()
+
+
+def test_changed_missing_and_extra_files_are_named(bundle_copy):
+    flip_byte(bundle_copy / "model.pte")
+    (bundle_copy / "model.fp32.pte").unlink()
+    (bundle_copy / "notes.txt").write_text("hello")
+    with pytest.raises(BundleIntegrityError) as caught:
+        open_bundle(bundle_copy).verify()
+    assert caught.value.changed == ("model.pte",)
+    assert caught.value.missing == ("model.fp32.pte",)
+    assert caught.value.extra == ("notes.txt",)
+    assert "changed: model.pte; missing: model.fp32.pte; extra: notes.txt" in str(caught.value)
+
+
+@pytest.mark.parametrize(("engine", "file"), [("litert", "model.tflite"), ("executorch", "model.pte")])
+def test_no_engine_sees_a_changed_file(bundle_copy, engine, file):
+    flip_byte(bundle_copy / file)
+    with pytest.raises(BundleIntegrityError, match=f"changed: {file}"):
+        load(bundle_copy, engine=engine)
+
+
+def test_a_missing_file_is_named_on_load(bundle_copy):
+    (bundle_copy / "model.tflite").unlink()
+    with pytest.raises(BundleIntegrityError, match="missing: model.tflite"):
+        load(bundle_copy, engine="litert")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda manifest: manifest.update(format_version=99), "format version 99; this edgestill reads 1"),
+        (lambda manifest: manifest.pop("labels"), "incomplete: KeyError('labels')"),
+        (lambda manifest: manifest["models"]["model.pte"].pop("input"), "incomplete: KeyError('input')"),
+        (lambda manifest: manifest["files"].pop("model.pte"), "lists no hash for model.pte"),
+        (lambda manifest: manifest.update(files=3), "incomplete"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_refused(bundle_copy, change, said):
+    edit_manifest(bundle_copy, change)
+    with pytest.raises(BundleFormatError) as caught:
+        open_bundle(bundle_copy)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"null"])
+def test_a_manifest_of_garbage_is_refused(bundle_copy, content):
+    (bundle_copy / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleFormatError):
+        open_bundle(bundle_copy)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path):
+    (tmp_path / "file.edge").write_bytes(b"neither")
+    for path, said in (
+        (tmp_path / "nothing", "does not exist"),
+        (tmp_path / "file.edge", "neither a bundle directory nor"),
+        (tmp_path, "no manifest.json"),
+    ):
+        with pytest.raises(BundleFormatError, match=said):
+            open_bundle(path)
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(bundle_path):
+    with pytest.raises(BundleFormatError, match="has no file 'weights'; it has golden.npz"):
+        open_bundle(bundle_path).read("weights")
+
+
+def test_a_zip_is_the_same_bundle_and_as_strict(bundle_path, tmp_path):
+    path = tmp_path / "packed.edge"
+    packed = pack_zip(open_bundle(bundle_path), path)
+    packed.verify()
+    assert packed.manifest == open_bundle(bundle_path).manifest
+    assert (packed.golden().images == open_bundle(bundle_path).golden().images).all()
+    content = bytearray(path.read_bytes())
+    where = content.index(packed.read("model.tflite")) + 1000
+    content[where] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleIntegrityError, match=r"changed: model\.tflite"):
+        open_bundle(path).verify()
+
+
+def test_facts_are_added_without_touching_the_files(bundle_copy):
+    bundle = open_bundle(bundle_copy)
+    changed = bundle.with_facts(accuracy={"teacher": 0.5}, agreement=0.25)
+    assert changed.manifest.accuracy == {"teacher": 0.5} and changed.manifest.agreement == 0.25
+    assert changed.files == bundle.files
+    changed.verify()
+
+
+def test_a_bundle_is_not_overwritten_unasked(bundle_copy):
+    bundle = open_bundle(bundle_copy)
+    contents = {name: bundle.read(name) for name in bundle.files}
+    with pytest.raises(StorageError, match="exists already"):
+        write_bundle(bundle_copy, bundle.manifest, contents)
+    shutil.rmtree(bundle_copy)
+    assert write_bundle(bundle_copy, bundle.manifest, contents).files == bundle.files

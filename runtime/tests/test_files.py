@@ -1,0 +1,75 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from edgestill_runtime import StorageError
+from edgestill_runtime.files import atomic_file, atomic_folder, sha256, sha256_of_file, write_bytes
+
+
+def test_a_file_appears_whole(tmp_path):
+    write_bytes(tmp_path / "new" / "a.bin", b"content")
+    assert (tmp_path / "new" / "a.bin").read_bytes() == b"content"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.bin"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.bin"
+    write_bytes(target, b"old")
+    with pytest.raises(RuntimeError), atomic_file(target) as part:
+        part.write_bytes(b"half of the ne")
+        raise RuntimeError("stopped")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
+    target = tmp_path / "x.edge"
+    with atomic_folder(target) as part:
+        (part / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(target, replace=True) as part:
+        (part / "a").write_text("new")
+        raise RuntimeError("stopped")
+    assert (target / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "x.edge").mkdir()
+    with pytest.raises(StorageError, match="exists already"), atomic_folder(tmp_path / "x.edge"):
+        pass
+    with atomic_folder(tmp_path / "x.edge", replace=True) as part:
+        (part / "a").write_text("new")
+    assert (tmp_path / "x.edge" / "a").read_text() == "new"
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_old_file(tmp_path):
+    """The kernel refuses the write half-way (file size limit), as it does on a full disk."""
+    target = tmp_path / "a.bin"
+    write_bytes(target, b"old")
+    code = (
+        "import signal, sys\n"
+        "from edgestill_runtime import StorageError\n"
+        "from edgestill_runtime.files import write_bytes\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "try: write_bytes(sys.argv[1], b'x' * 1_000_000)\n"
+        "except StorageError as error: print(error)\n"
+    )
+    limited = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "could not write" in limited.stdout and "a.bin" in limited.stdout and "unchanged" in limited.stdout
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_hashes_are_sha256(tmp_path):
+    # The published test vector for "abc" (FIPS 180-2).
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    write_bytes(tmp_path / "abc", b"abc")
+    assert sha256(b"abc") == sha256_of_file(tmp_path / "abc") == expected

@@ -1,0 +1,172 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import EngineError, InputError, installed_engines, load, open_bundle, replay_golden
+from edgestill_runtime.engines import LOADERS
+from edgestill_runtime.model import softmax
+
+ENGINES = ("litert", "executorch")
+
+
+@pytest.fixture(scope="module")
+def golden(bundle_path):
+    return open_bundle(bundle_path).golden()
+
+
+@pytest.fixture(params=ENGINES)
+def model(request, bundle_path):
+    with load(bundle_path, engine=request.param) as loaded:
+        yield loaded
+
+
+def test_logits_are_those_recorded_when_the_bundle_was_made(model, golden):
+    logits = model.logits(golden.images)
+    assert logits.shape == (16, 10) and logits.dtype == np.float32
+    np.testing.assert_array_equal(logits, golden.logits[model.file])
+
+
+def test_both_int8_files_answer_alike(golden):
+    np.testing.assert_allclose(golden.logits["model.pte"], golden.logits["model.tflite"], atol=1e-6)
+
+
+def test_a_batch_is_its_images_one_by_one(model, golden):
+    together = model.logits(golden.images[:5])
+    alone = np.concatenate([model.logits(image) for image in golden.images[:5]])
+    np.testing.assert_array_equal(together, alone)
+    assert model.logits(golden.images[:0]).shape == (0, 10)
+
+
+def test_predict_gives_labels_best_first(model, golden):
+    predictions = model.predict(golden.images[0])
+    assert {label for label, _ in predictions} == set(model.labels)
+    scores = [score for _, score in predictions]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+    assert predictions[0].label == model.labels[int(golden.logits[model.file][0].argmax())]
+    assert model.predict(golden.images[0, :, :, 0], top=2) == predictions[:2]
+
+
+def test_invoke_takes_the_files_own_tensor(model, golden):
+    raw = model.invoke(model.tensor(golden.images[:1]))
+    assert raw.shape == model.output.shape and raw.dtype.name == model.output.dtype
+    assert raw.argmax() == golden.logits[model.file][0].argmax()
+
+
+def test_odd_strides_do_not_change_the_answer(model, golden):
+    tensor = model.tensor(golden.images[:1])
+    odd = np.asfortranarray(np.repeat(tensor, 2, axis=2))[:, :, ::2]
+    assert odd.shape == tensor.shape and odd.strides != tensor.strides
+    np.testing.assert_array_equal(model.invoke(odd), model.invoke(tensor))
+
+
+def test_wrong_tensors_never_reach_the_engine(model):
+    good = np.zeros(model.input.shape, model.input.dtype)
+    wrong_layout = good.reshape([good.shape[axis] for axis in (0, 2, 3, 1)])
+    for tensor in (wrong_layout, good[0], np.repeat(good, 2, axis=0), good.astype(np.float64), good.tolist()):
+        with pytest.raises(InputError, match=f"{model.file} takes {model.input.dtype}"):
+            model.invoke(tensor)
+    if model.input.dtype == "float32":
+        for value in (np.nan, np.inf):
+            with pytest.raises(InputError, match="not finite"):
+                model.invoke(np.full(model.input.shape, value, np.float32))
+    assert np.isfinite(model.logits(np.zeros((28, 28), np.uint8))).all()
+
+
+def test_wrong_images_are_refused(model):
+    with pytest.raises(InputError, match="uint8"):
+        model.logits(np.zeros((28, 28, 1), np.float32))
+    with pytest.raises(InputError, match=r"the model takes \(28, 28, 1\)"):
+        model.predict(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(InputError, match="one image, not 2"):
+        model.predict(np.zeros((2, 28, 28, 1), np.uint8))
+
+
+def test_several_threads_may_share_a_model(model, golden):
+    expected = golden.logits[model.file]
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda number: (number % 16, model.logits(golden.images[number % 16])), range(400)))
+    for row, logits in rows:
+        np.testing.assert_array_equal(logits[0], expected[row])
+
+
+def test_a_closed_model_says_so(bundle_path):
+    model = load(bundle_path, engine="litert")
+    model.close()
+    model.close()
+    with pytest.raises(EngineError, match="was closed"):
+        model.logits(np.zeros((28, 28), np.uint8))
+
+
+def test_fp32_files_run_too(bundle_path, golden):
+    for engine in ENGINES:
+        with load(bundle_path, engine=engine, precision="fp32") as model:
+            assert model.input.dtype == "float32"
+            np.testing.assert_allclose(model.logits(golden.images), golden.logits[model.file], rtol=1e-4, atol=1e-5)
+
+
+def test_auto_takes_an_installed_engine(bundle_path):
+    with load(bundle_path) as model:
+        assert model.engine.startswith(next(iter(installed_engines())))
+
+
+def test_unknown_engines_and_threads_are_refused(bundle_path):
+    with pytest.raises(EngineError, match="unknown engine 'onnx'; valid: auto, litert, executorch"):
+        load(bundle_path, engine="onnx")
+    with pytest.raises(EngineError, match="at least 1, not 0"):
+        load(bundle_path, threads=0)
+
+
+def test_two_numbers_of_threads_at_once_are_refused_by_executorch(bundle_path):
+    if not installed_engines()["executorch"].startswith("executorch "):
+        pytest.skip("executorch-numpy-runtime chooses its threads itself")
+    with load(bundle_path, engine="executorch", threads=1) as one:
+        with pytest.raises(EngineError, match="threads=1 is open in this process"):
+            load(bundle_path, engine="executorch", threads=2)
+        assert one.threads == 1
+    with load(bundle_path, engine="executorch", threads=2) as two:
+        assert two.threads == 2
+        assert np.isfinite(two.logits(np.zeros((28, 28), np.uint8))).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_garbage_is_an_engine_error(engine):
+    with pytest.raises(EngineError, match="cannot load this file"):
+        LOADERS[engine](b"not a model" * 100, 1)
+
+
+def test_golden_samples_replay(bundle_path):
+    replays = replay_golden(open_bundle(bundle_path))
+    assert len(replays) == 4
+    assert all(replay.passed and replay.same_class == 1 for replay in replays)
+
+
+def test_softmax_by_hand():
+    # e^0 : e^ln3 = 1 : 3, and a large shift changes nothing.
+    scores = softmax(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0 + np.log(3.0)]], np.float32))
+    np.testing.assert_allclose(scores, [[0.25, 0.75], [0.25, 0.75]], rtol=1e-4)
+
+
+def test_importing_the_runtime_needs_numpy_alone(bundle_path):
+    """Opening a bundle as well: no torch, no engine, nothing of the host."""
+    code = (
+        "import sys; import edgestill_runtime as runtime\n"
+        f"runtime.open_bundle({str(bundle_path)!r}).verify(); runtime.installed_engines()\n"
+        "heavy = {'torch', 'executorch', 'executorch_numpy_runtime', 'ai_edge_litert', 'tensorflow', 'edgestill'}\n"
+        "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_running_litert_does_not_import_torch(bundle_path):
+    code = (
+        "import sys, numpy; from edgestill_runtime import load\n"
+        f"load({str(bundle_path)!r}, engine='litert').predict(numpy.zeros((28, 28), numpy.uint8))\n"
+        "print('torch' in sys.modules, 'executorch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"

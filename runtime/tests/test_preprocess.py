@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+
+from edgestill_runtime import InputError, Preprocessing
+from edgestill_runtime.preprocess import arrange, dequantise, look_up, quantise
+
+GREY = Preprocessing(height=2, width=3, mean=(0.25,), std=(0.5,))
+RGB = Preprocessing(height=2, width=2, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
+
+
+def test_the_table_is_pixel_over_255_minus_mean_over_std():
+    table = RGB.table()
+    assert table.shape == (3, 256) and table.dtype == np.float32
+    # By hand: (51/255 - 0.2) / 0.25 = 0 and (255/255 - 0.3) / 1 = 0.7.
+    assert table[1, 51] == pytest.approx(0.0, abs=1e-7)
+    assert table[2, 255] == pytest.approx(0.7, abs=1e-6)
+
+
+def test_the_tensor_equals_the_formula_in_both_layouts():
+    images = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), dtype=np.uint8)
+    expected = (images / 255 - np.array(RGB.mean)) / np.array(RGB.std)
+    np.testing.assert_allclose(RGB.tensor(images, "NHWC"), expected, atol=1e-6)
+    np.testing.assert_allclose(RGB.tensor(images, "NCHW"), expected.transpose(0, 3, 1, 2), atol=1e-6)
+
+
+def test_one_channel_gets_the_strides_of_a_fresh_array():
+    # A view of (N, H, W, 1) as (N, 1, H, W) would count as contiguous and look channels-last to PyTorch.
+    tensor = GREY.tensor(np.zeros((5, 2, 3, 1), np.uint8))
+    assert tensor.strides == np.empty((5, 1, 2, 3), np.float32).strides
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 2, 3, 1), (1, 2, 3)])
+def test_a_single_grey_image_may_omit_axes(shape):
+    assert GREY.pixels(np.zeros(shape, np.uint8)).shape == (1, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((2, 3, 1), np.float32), "uint8 pixels (0–255), not float32"),
+        (np.zeros((3, 2, 1), np.uint8), "(3, 2, 1); the model takes (2, 3, 1)"),
+        (np.zeros((2, 3, 3), np.uint8), "(2, 3, 3); the model takes (2, 3, 1)"),
+        (np.zeros((0,), np.uint8), "Resize"),
+    ],
+)
+def test_other_images_are_refused_with_both_shapes(image, said):
+    with pytest.raises(InputError) as caught:
+        GREY.pixels(image)
+    assert said in str(caught.value)
+
+
+def test_impossible_statistics_are_refused():
+    with pytest.raises(InputError, match="greater than 0"):
+        Preprocessing(2, 2, (0.0,), (0.0,))
+    with pytest.raises(InputError, match="one value per channel"):
+        Preprocessing(2, 2, (0.0, 0.1), (1.0,))
+
+
+def test_json_round_trip():
+    assert Preprocessing.from_json(RGB.to_json()) == RGB
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_quantise_rounds_as_torch_does():
+    values = np.linspace(-3, 3, 10001, dtype=np.float32)
+    scale, zero_point = 0.0185, -7
+    theirs = torch.quantize_per_tensor(torch.from_numpy(values), scale, zero_point, torch.qint8).int_repr().numpy()
+    np.testing.assert_array_equal(quantise(values, scale, zero_point), theirs)
+
+
+def test_quantise_clips_and_dequantise_inverts():
+    assert quantise(np.array([1e9, -1e9, 0.0]), 0.5, 3).tolist() == [127, -128, 3]
+    # (7 - 3) * 0.5 = 2
+    assert dequantise(np.array([7], np.int8), 0.5, 3).tolist() == [2.0]
+
+
+def test_look_up_uses_each_channels_own_row():
+    table = np.array([[10, 11], [20, 21]], np.int8)
+    pixels = np.array([[[[0, 1], [1, 0]]]], np.uint8)
+    assert look_up(table, pixels).tolist() == [[[[10, 21], [11, 20]]]]
+    assert arrange(look_up(table, pixels), "NCHW").tolist() == [[[[10, 11]], [[21, 20]]]]

@@ -1,0 +1,5 @@
+"""`python -m edgestill.cli`, the same as `edgestill`."""
+
+from . import main
+
+main()

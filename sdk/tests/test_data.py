@@ -1,0 +1,223 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgestill.data import ImageSource, Split, fashion_mnist, load_data, open_source
+from edgestill.errors import DataError
+
+MINI = "fashion-mnist-mini"
+NEEDS_COMPLETE = pytest.mark.skipif(
+    not (Path(os.environ.get("EDGESTILL_DATA", "/nowhere")) / "fashion-mnist").is_dir()
+    and not fashion_mnist.SYSTEM.is_dir(),
+    reason="the complete Fashion-MNIST is not on this machine (EDGESTILL_DATA)",
+)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return open_source(MINI)
+
+
+def test_the_embedded_set_is_real_and_balanced(mini):
+    assert mini.train.images.shape == (10_000, 28, 28, 1) and mini.test.images.shape == (2_000, 28, 28, 1)
+    assert np.bincount(mini.train.labels).tolist() == [1000] * 10
+    assert np.bincount(mini.test.labels).tolist() == [200] * 10
+    # The figures of the complete train split, give or take the sample.
+    assert mini.train.images.mean() / 255 == pytest.approx(0.286, abs=0.005)
+    assert len({image.tobytes() for image in mini.train.images}) == 10_000
+
+
+@NEEDS_COMPLETE
+def test_the_embedded_set_is_part_of_the_complete_one(mini):
+    complete = open_source("fashion-mnist")
+    assert complete.train.images.shape == (60_000, 28, 28, 1) and len(complete.test) == 10_000
+    for word in ("train", "test"):
+        pairs = zip(getattr(complete, word).images, getattr(complete, word).labels, strict=True)
+        known = {(image.tobytes(), int(label)) for image, label in pairs}
+        drawn = getattr(mini, word)
+        assert all((image.tobytes(), int(label)) in known for image, label in zip(drawn.images, drawn.labels, strict=True))
+
+
+@NEEDS_COMPLETE
+def test_a_damaged_file_of_the_complete_set_is_named(tmp_path, monkeypatch):
+    for name in fashion_mnist.FILES:
+        source = Path(os.environ["EDGESTILL_DATA"]) / "fashion-mnist" / name
+        content = source.read_bytes()
+        target = tmp_path / "fashion-mnist" / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content[:-100] if name.startswith("t10k-images") else content)
+    monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz is (damaged|not the published file)"):
+        open_source("fashion-mnist")
+
+
+def test_without_the_complete_set_and_without_network_people_are_told_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "nothing")
+    monkeypatch.setattr(fashion_mnist, "MIRROR", "http://127.0.0.1:9/")  # nobody listens there
+    with pytest.raises(DataError, match="EDGESTILL_DATA.*dataset-fashion-mnist.*fashion-mnist-mini"):
+        open_source("fashion-mnist")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_download_is_checked_before_it_is_kept(tmp_path, monkeypatch):
+    """A server on this machine that sends something else."""
+    import http.server
+    import threading
+
+    class Liar(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"not the file")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Liar)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "nothing")
+    monkeypatch.setattr(fashion_mnist, "MIRROR", f"http://127.0.0.1:{server.server_port}/")
+    try:
+        with pytest.raises(DataError, match="damaged"):
+            open_source("fashion-mnist")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_cut_is_disjoint_stratified_and_repeatable():
+    first, second, other = (load_data(MINI, calibration=200, seed=seed) for seed in (1, 1, 2))
+    parts = [first.train, first.calibration_split, first.validation]
+    assert [len(part) for part in parts] == [8800, 200, 1000]
+    seen = [image.tobytes() for part in parts for image in part.images]
+    assert len(set(seen)) == 10_000
+    for part, expected in zip(parts, (880, 20, 100), strict=True):
+        assert np.abs(np.bincount(part.labels, minlength=10) - expected).max() <= 1
+    assert (first.train.images == second.train.images).all()
+    assert not (first.train.images == other.train.images).all()
+    assert first.digest == other.digest
+
+
+def test_calibration_images_come_from_their_own_split():
+    data = load_data(MINI, calibration=64)
+    calibration = data.calibration(32)
+    assert (calibration.images == data.calibration_split.images[:32]).all()
+    assert calibration.classes == data.classes
+    with pytest.raises(DataError, match="65 calibration images asked for, but 64"):
+        data.calibration(65)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"source": "fashion-mnits"}, "did you mean 'fashion-mnist'?"),
+        ({"source": "no_such_module:load"}, "cannot be imported"),
+        ({"source": "json:dumps_"}, "cannot be imported"),
+        ({"source": MINI, "validation": 0.7}, "between 0 and 0.5, not 0.7"),
+        ({"source": MINI, "calibration": 9_500}, "too few"),
+        ({"source": MINI, "image_size": 64}, "one size"),
+        ({"source": MINI, "mean": (0.1, 0.2), "std": (0.1, 0.2)}, "1 channels"),
+        ({"source": "image-folder:/no/such/folder"}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_loaded_says_why(arguments, said):
+    with pytest.raises(DataError) as caught:
+        load_data(**arguments)
+    assert said in str(caught.value)
+
+
+def tiny_source():
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    split = Split(images, np.arange(40) % 2)
+    return ImageSource("tiny", ("a", "b"), split, split)
+
+
+def wrong_source():
+    return {"images": []}
+
+
+def labels_out_of_range():
+    source = tiny_source()
+    return ImageSource("odd", ("a", "b"), source.train, Split(source.test.images, source.test.labels + 1))
+
+
+def test_a_function_of_the_users_own(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    data = load_data("test_data:tiny_source", calibration=4)
+    # Statistics of the images themselves, since the source names none.
+    pixels = data.train.images / 255
+    assert data.preprocessing.mean == pytest.approx(pixels.mean((0, 1, 2)), abs=1e-3)
+    assert data.preprocessing.std == pytest.approx(pixels.std((0, 1, 2)), abs=1e-3)
+    with pytest.raises(DataError, match=r"must return an edgestill\.ImageSource, not dict"):
+        load_data("test_data:wrong_source")
+    with pytest.raises(DataError, match="test labels run from 1 to 2, but there are 2 classes"):
+        load_data("test_data:labels_out_of_range")
+
+
+def write_images(folder, count, colour=None, size=(20, 14)):
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(count)
+    for number in range(count):
+        pixels = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        if colour is None:
+            pixels[:] = pixels[..., :1]
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def test_a_folder_of_images_any_size(tmp_path):
+    write_images(tmp_path / "cat", 30, "rgb", size=(20, 14))
+    write_images(tmp_path / "dog", 25, "rgb", size=(9, 31))
+    source = open_source(f"image-folder:{tmp_path}", image_size=16)
+    assert source.classes == ("cat", "dog")
+    assert source.train.images.shape == (44, 16, 16, 3) and len(source.test) == 11
+    again = open_source(f"image-folder:{tmp_path}", image_size=16)
+    assert (again.test.images == source.test.images).all()
+    data = load_data(f"image-folder:{tmp_path}", image_size=16, calibration=8)
+    assert data.preprocessing.channels == 3
+
+
+def test_grey_folders_keep_one_channel_and_their_own_test_split(tmp_path):
+    for word, count in (("train", 12), ("val", 5)):
+        for name in ("x", "y"):
+            write_images(tmp_path / word / name, count)
+    source = open_source(f"image-folder:{tmp_path}", image_size=8)
+    assert source.train.images.shape == (24, 8, 8, 1) and len(source.test) == 10
+
+
+def test_the_centre_is_kept_and_the_shorter_side_fits(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pixels = np.zeros((10, 30, 3), np.uint8)
+        pixels[:, 10:20] = 255  # the middle third
+        for number in range(5):
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    assert (open_source(f"image-folder:{tmp_path}", image_size=10).train.images == 255).all()
+
+
+def test_bad_folders_are_named(tmp_path):
+    with pytest.raises(DataError, match="no class folders"):
+        open_source(f"image-folder:{tmp_path}")
+    write_images(tmp_path / "cat", 4)
+    with pytest.raises(DataError, match=r"one class folder \(cat\)"):
+        open_source(f"image-folder:{tmp_path}")
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(DataError, match="dog has no images"):
+        open_source(f"image-folder:{tmp_path}")
+    (tmp_path / "dog" / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
+    with pytest.raises(DataError, match=r"dog/broken\.jpg cannot be read as an image"):
+        open_source(f"image-folder:{tmp_path}")
+
+
+def test_train_and_test_folders_need_the_same_classes(tmp_path):
+    for path in ("train/a", "train/b", "test/a", "test/c"):
+        write_images(tmp_path / path, 3)
+    with pytest.raises(DataError, match="differ in the classes b, c"):
+        open_source(f"image-folder:{tmp_path}")

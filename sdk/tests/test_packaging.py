@@ -1,0 +1,106 @@
+"""The wheel, in clean environments without this checkout: what a device gets is numpy and an engine, never torch."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+UV = Path(sys.executable).parent / "uv"
+
+
+@pytest.fixture(scope="module")
+def wheel(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, root]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def pythons():
+    """Every Python 3.11–3.13 that can be found; the one that runs the tests at the least."""
+    found = {"{}.{}".format(*sys.version_info[:2]): sys.executable}
+    for version in ("3.11", "3.12", "3.13"):
+        candidates = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")]
+        for candidate in candidates:
+            if version in found or candidate is None:
+                continue
+            check = "import sys; print('{}.{}'.format(*sys.version_info[:2]))"
+            done = subprocess.run([candidate, "-c", check], capture_output=True, text=True, check=False)
+            if done.stdout.strip() == version:
+                found[version] = str(candidate)
+    return found
+
+
+def environment(folder, python, *requirements):
+    subprocess.run([UV, "venv", "--quiet", "--python", python, folder], check=True)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *requirements], check=True)
+    return folder / "bin"
+
+
+def run(*command, cwd):
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(list(map(str, command)), cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_holds_the_four_packages_and_their_data(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    packages = {"edgestill", "edgestill_converters", "edgestill_runtime", "edgestill_benchmarks"}
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == packages
+    for needed in (
+        "edgestill/data/assets/fashion-mnist-mini.npz",
+        "edgestill/data/assets/FASHION-MNIST-LICENSE",
+        "edgestill_benchmarks/results.schema.json",
+        "edgestill_benchmarks/report/page.html.j2",
+        *(f"{package}/py.typed" for package in packages),
+    ):
+        assert needed in names
+    assert not any("tests" in name for name in names)
+
+
+DEVICE = """
+import sys, numpy
+from edgestill_runtime import installed_engines, load, open_bundle, replay_golden
+bundle = open_bundle(sys.argv[1])
+bundle.verify()
+replays = replay_golden(bundle)
+assert all(replay.passed or replay.skipped for replay in replays), replays
+print(sorted(installed_engines()), sum(replay.passed for replay in replays), load(bundle).predict(bundle.golden().images[0])[0].label)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_a_device_runs_a_bundle_with_numpy_and_engines_alone(wheel, bundle_path, tmp_path, version):
+    python = pythons().get(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    folder = environment(tmp_path / "device", python, f"{wheel}[litert,executorch]")
+    done = run(folder / "python", "-c", DEVICE, bundle_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # executorch-numpy-runtime needs Python 3.12; on 3.11 a device has LiteRT.
+    expected = "['litert'] 2" if version == "3.11" else "['executorch', 'litert'] 4"
+    assert done.stdout.startswith(expected)
+    listed = run(UV, "pip", "list", "--python", folder / "python", cwd=tmp_path).stdout
+    assert "torch" not in listed.replace("executorch", "") and "numpy" in listed
+    measured = run(
+        folder / "python", "-m", "edgestill_benchmarks", "measure", bundle_path, "--min-calls", 5, "--min-seconds", 0.01,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert measured.returncode == 0, measured.stderr
+
+
+def test_the_base_install_says_which_extra_is_missing(wheel, bundle_path, tmp_path):
+    folder = environment(tmp_path / "base", sys.executable, str(wheel))
+    command = run(folder / "edgestill", "doctor", cwd=tmp_path)
+    assert command.returncode == 1 and "pip install 'edgestill[all]'" in command.stderr
+    assert "Traceback" not in command.stderr
+    script = f"from edgestill_runtime import load; load({str(bundle_path)!r})"
+    loading = run(folder / "python", "-c", script, cwd=tmp_path)
+    assert "EngineError" in loading.stderr and "pip install 'edgestill[litert]'" in loading.stderr
+    training = run(folder / "python", "-c", "import edgestill; edgestill.load_data()", cwd=tmp_path)
+    assert "MissingExtraError" in training.stderr and "pip install 'edgestill[all]'" in training.stderr

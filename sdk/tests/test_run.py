@@ -1,0 +1,202 @@
+"""The main job as a user runs it: the command line, real exporters, real engines, real images."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import load, open_bundle
+
+STAGES = (
+    "teacher", "teacher-outputs", "student-alone", "student-distilled", "conversion", "evaluation", "latency",
+)  # fmt: skip
+
+
+def test_a_run_leaves_bundle_results_and_report(quick_run):
+    present = {path.name for path in quick_run.iterdir()}
+    assert {"demo-quick.edge", "results.json", "report.html", "samples.npz", "stages"} <= present
+    said = (quick_run / "terminal.txt").read_text()
+    for words in ("student alone", "student distilled", "model.tflite", "retained", "distillation gain", "report.html"):
+        assert words in said
+    assert "LiteRT-Torch" not in said  # the exporters' chatter is in the log
+    assert "LiteRT-Torch" in (quick_run / "stages/conversion/conversion.log").read_text(errors="replace")
+
+
+def test_accuracies_are_those_of_the_files(quick_run, bundle_path):
+    """What results.json says of a file is what the file does, run again from the bundle."""
+    from edgestill.data import load_data
+
+    results, test = json.loads((quick_run / "results.json").read_text()), load_data("fashion-mnist-mini").test
+    for file in results["files"]:
+        with load(bundle_path, engine=file["engine"], precision=file["precision"]) as model:
+            assert (model.logits(test.images).argmax(1) == test.labels).mean() == pytest.approx(file["accuracy"])
+    manifest = open_bundle(bundle_path).manifest
+    assert manifest.agreement == results["agreement"]
+    assert {name: entry.accuracy for name, entry in manifest.models.items()} == {
+        Path(file["path"]).name: file["accuracy"] for file in results["files"]
+    }
+
+
+def test_the_int8_files_agree_and_stay_near_the_float_student(quick_run):
+    results = json.loads((quick_run / "results.json").read_text())
+    assert results["agreement"] >= 0.999
+    accuracies = {(file["engine"], file["precision"]): file["accuracy"] for file in results["files"]}
+    fp32 = results["student_distilled"]["accuracy"]
+    for engine in ("litert", "executorch"):
+        assert accuracies[engine, "fp32"] == pytest.approx(fp32, abs=0.001)
+        assert abs(accuracies[engine, "int8"] - fp32) <= 0.01  # two epochs: logits close together
+
+
+def test_a_second_run_reuses_every_stage(cli, quick_run):
+    before = json.loads((quick_run / "results.json").read_text())
+    again = cli("run", "recipes/demo.toml", "--quick", "--output", quick_run)
+    assert again.returncode == 0, again.stderr
+    for stage in STAGES:
+        assert f"{stage}: reused" in again.stdout
+    after = json.loads((quick_run / "results.json").read_text())
+    assert before | {"created": ""} == after | {"created": ""}
+
+
+def test_json_on_the_command_line_is_the_results_file(cli, quick_run):
+    done = cli("run", "recipes/demo.toml", "--quick", "--output", quick_run, "--json")
+    printed = json.loads(done.stdout)
+    assert printed["schema_version"] == 1
+    assert printed == json.loads((quick_run / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(root, cli, tmp_path):
+    """SIGKILL during the student's training; the next run reuses what was finished and completes the rest."""
+    recipe = tmp_path / "killed.toml"
+    recipe.write_text(
+        'name = "killed"\n[teacher]\nmodel = "resnet8"\n[teacher.training]\nepochs = 1\n'
+        '[student]\nmodel = "dscnn_xs"\n[training]\nepochs = 40\nviews = 1\n'
+    )
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "edgestill.cli", "distill", str(recipe), "--output", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state, deadline = folder / "stages/student-alone/state.safetensors", time.monotonic() + 240
+    while not state.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "stages/student-alone/model.safetensors").exists()
+    log = (folder / "stages/student-alone/metrics.jsonl").read_text()
+    # Fewer epochs are another schedule, so they are trained anew; the teacher is not.
+    recipe.write_text(recipe.read_text().replace("epochs = 40", "epochs = 2"))
+    done = cli("distill", recipe, "--output", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == {"student_alone", "student_distilled"}
+    assert len(log.splitlines()) >= 1
+    again = cli("distill", recipe, "--output", folder)
+    assert all(f"{stage}: reused" in again.stdout for stage in STAGES[:4])
+
+
+def test_verify_and_inspect(cli, bundle_copy):
+    done = cli("verify", bundle_copy, "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 0 and said["passed"] and len(said["golden"]) == 4
+    shown = cli("inspect", bundle_copy)
+    assert shown.returncode == 0 and "model.fp32.tflite" in shown.stdout and "Ankle boot" in shown.stdout
+    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 1
+    (bundle_copy / "model.pte").write_bytes(b"else")
+    damaged = cli("verify", bundle_copy)
+    assert damaged.returncode == 1
+    assert "changed: model.pte" in damaged.stderr and "Traceback" not in damaged.stderr
+
+
+def test_verify_notices_files_that_answer_differently(cli, bundle_copy):
+    """Hashes that fit are not enough: here the golden logits were exchanged and the manifest made to match."""
+    from edgestill_runtime import Golden, write_bundle
+    from edgestill_runtime.bundle import GOLDEN, golden_npz
+
+    bundle = open_bundle(bundle_copy)
+    golden = bundle.golden()
+    shifted = Golden(golden.images, {name: logits + np.float32(1) for name, logits in golden.logits.items()})
+    contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: golden_npz(shifted)}
+    write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
+    done = cli("verify", bundle_copy)
+    assert done.returncode == 1 and "DIFFERENT" in done.stdout
+
+
+def test_bench_prints_a_table_or_json(cli, bundle_path):
+    done = cli("bench", bundle_path, "--threads", "1", "--quick")
+    assert done.returncode == 0 and "p99 ms" in done.stdout and "model.pte" in done.stdout
+    assert cli("bench", bundle_path, "--threads", "many").returncode == 2
+    missing = cli("bench", "/no/such.edge", "--json")
+    assert missing.returncode == 1 and "does not exist" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_report_draws_the_page_again(cli, quick_run, tmp_path):
+    for name in ("results.json", "samples.npz"):
+        shutil.copy(quick_run / name, tmp_path)
+    assert cli("report", tmp_path).returncode == 0
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert cli("report", tmp_path / "nothing").returncode == 1
+
+
+def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
+    checkpoint, output = quick_run / "stages/student-distilled/model.safetensors", tmp_path / "own.edge"
+    words = ("convert", "dscnn_s", "--checkpoint", checkpoint, "--output", output, "--calibration", "32")
+    done = cli(*words)
+    assert done.returncode == 0, done.stderr
+    open_bundle(output).verify()
+    again = cli(*words)
+    assert again.returncode == 1 and "exists already" in again.stderr
+    misfit = cli("convert", "dscnn_m", "--checkpoint", checkpoint, "--output", tmp_path / "m.edge")
+    assert misfit.returncode == 1 and "does not fit DSCNN" in misfit.stderr and "Traceback" not in misfit.stderr
+
+
+def test_doctor_says_what_there_is(cli):
+    done = cli("doctor", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert found["engines"]["litert"]["loads"] and found["engines"]["executorch"]["loads"]
+    assert all(extra["complete"] for extra in found["extras"].values())
+    assert "loads" in cli("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "x"\n[trainig]\n', "line 2: unknown key 'trainig'; did you mean 'training'?"),
+        ('name = "x"\n[data]\nsource = "image-folder:/no/such"\n', "image folder /no/such does not exist"),
+        ('name = "x"\n[student]\nmodel = "dscnn_q"\n[teacher]\nmodel = "dscnn_xs"\n', "unknown model 'dscnn_q'"),
+        ('name = "x"\n[teacher]\ncheckpoint = "none.safetensors"\n', "none.safetensors cannot be read"),
+    ],
+)
+def test_a_users_mistake_is_one_line_without_a_traceback(cli, tmp_path, text, said):
+    recipe = tmp_path / "wrong.toml"
+    recipe.write_text(text)
+    done = cli("run", recipe, "--quick", "--output", tmp_path / "run")
+    assert done.returncode == 1
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_usage_errors_have_their_own_exit_code(cli):
+    assert cli("run").returncode == 2
+    assert cli("no-such-command").returncode == 2
+    assert "Usage" in cli("--help").stdout
+
+
+def test_the_example_converts_and_deploys(root, tmp_path):
+    done = subprocess.run(
+        [sys.executable, root / "examples" / "convert_and_deploy.py", "--epochs", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    open_bundle(tmp_path / "fashion.edge").verify()

@@ -1,0 +1,212 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import edgestill as es
+from edgestill.data import Augmentation, load_data
+from edgestill.errors import ModelError
+from edgestill.models import create_student, save_checkpoint
+from edgestill.objectives import DIST, CrossEntropy
+from edgestill.teachers import cache_logits, load_teacher
+from edgestill.training import Schedule, accuracy, predict, train
+
+SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
+AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Real images, few of them: 600 to train on."""
+    whole = load_data("fashion-mnist-mini", calibration=64)
+    return replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
+
+
+@pytest.fixture(scope="module")
+def teacher(data):
+    return train(es.create_model("resnet8", 10), data, CrossEntropy(), replace(SHORT, ema=0.0)).model
+
+
+def test_the_learning_rate_rises_and_falls_along_a_cosine():
+    schedule = Schedule(epochs=11, learning_rate=0.2, warmup_epochs=1)
+    # Half-way up the warm-up, its end, the middle of the cosine, the end.
+    assert [schedule.rate(epoch) for epoch in (0.5, 1, 6, 11)] == pytest.approx([0.1, 0.2, 0.1, 0.0])
+
+
+def test_views_repeat_or_never_do():
+    assert [Schedule(views=3).view(epoch) for epoch in range(5)] == [0, 1, 2, 0, 1]
+    assert [Schedule(views=0).view(epoch) for epoch in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0}, {"ema": 1.0}, {"views": -1}])
+def test_schedules_that_make_no_sense(wrong):
+    with pytest.raises(ValueError, match="epochs|learning_rate|ema"):
+        Schedule(**wrong)
+
+
+def test_training_learns_and_logs_every_epoch(data, tmp_path):
+    student = create_student("dscnn_xs", 10)
+    untrained = accuracy(student, data.validation, data)
+    trained = train(student, data, CrossEntropy(), replace(SHORT, epochs=8, ema=0.0), folder=tmp_path)
+    history = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert history == trained.history and [entry["epoch"] for entry in history] == list(range(1, 9))
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert history[-1]["validation_accuracy"] == accuracy(trained.model, data.validation, data) > untrained + 0.2
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(data):
+    def weights(seed):
+        student = create_student("dscnn_xs", 10, seed=seed)
+        model = train(student, data, CrossEntropy(), SHORT, augmentation=AUGMENTATION, seed=seed).model
+        return safetensors.torch.save(dict(model.state_dict()))
+
+    assert weights(0) == weights(0)
+    assert weights(0) != weights(1)
+
+
+TRAINING = """
+import numpy as np, sys
+from dataclasses import replace
+from pathlib import Path
+from edgestill.data import Augmentation, load_data
+from edgestill.models import create_student, save_checkpoint
+from edgestill.objectives import CrossEntropy
+from edgestill.training import Schedule, train
+folder = Path(sys.argv[1])
+whole = load_data("fashion-mnist-mini", calibration=64)
+data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
+schedule = Schedule(epochs=10, batch_size=64, views=2, ema=0.9)
+student = create_student("dscnn_xs", 10)
+done = train(student, data, CrossEntropy(), schedule, augmentation=Augmentation.parse(["flip", "shift:1"]), folder=folder)
+save_checkpoint(folder / "model.safetensors", done.model)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    """SIGKILL, twice, at whatever point it has reached; then to the end."""
+    command = [sys.executable, "-c", TRAINING]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    interrupted = tmp_path / "interrupted"
+    for epochs in (2, 5):
+        process = subprocess.Popen([*command, str(interrupted)])
+        log, deadline = interrupted / "metrics.jsonl", time.monotonic() + 120
+        while not (log.exists() and len(log.read_text().splitlines()) >= epochs):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (interrupted / "model.safetensors").exists()
+    subprocess.run([*command, str(interrupted)], check=True)
+    whole, resumed = ((folder / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", interrupted))
+    assert whole == resumed
+
+
+def test_a_state_of_another_training_is_not_taken_up(data, tmp_path):
+    train(create_student("dscnn_xs", 10), data, CrossEntropy(), SHORT, folder=tmp_path)
+    other = train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, epochs=1), folder=tmp_path)
+    assert len(other.history) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(data):
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, learning_rate=1e25, warmup_epochs=0))
+
+
+def test_predictions_are_the_models_own_in_order(data):
+    model = create_student("dscnn_xs", 10).eval()
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(data.preprocessing.tensor(data.validation.images))).numpy()
+    np.testing.assert_allclose(predict(model, data.validation, data), expected, atol=1e-5)
+
+
+def test_the_cache_holds_what_the_teacher_says_of_each_view(data, teacher, tmp_path):
+    cached = cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION, seed=0)
+    views = es.data.Views(data.train, 10, data.preprocessing, AUGMENTATION, 0)
+    for view in range(2):
+        assert cached[view].dtype == np.float16 and isinstance(cached[view], np.memmap)
+        with torch.inference_mode():
+            live = teacher(views.batch(view, torch.arange(600))[0]).numpy()
+        np.testing.assert_allclose(cached[view], live, rtol=2e-3, atol=2e-3)
+
+
+def test_an_interrupted_cache_keeps_its_finished_views(data, teacher, tmp_path):
+    cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
+    (tmp_path / "view-001.npy").unlink()
+    kept = (tmp_path / "view-000.npy").stat().st_mtime_ns
+    assert len(cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)) == 2
+    assert (tmp_path / "view-000.npy").stat().st_mtime_ns == kept
+
+
+def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
+    schedule = replace(SHORT, epochs=6)
+    alone = es.distill(None, create_student("dscnn_xs", 10), data, schedule=schedule)
+    taught = es.distill(teacher, create_student("dscnn_xs", 10), data, objective=DIST(hard=0.0), schedule=schedule)
+    assert len(taught.history) == 6
+    theirs = predict(teacher, data.validation, data).argmax(1)
+    agrees = [(predict(one.student, data.validation, data).argmax(1) == theirs).mean() for one in (alone, taught)]
+    untrained = (predict(create_student("dscnn_xs", 10), data.validation, data).argmax(1) == theirs).mean()
+    # Whether it beats the student alone depends on teacher and schedule; that it learns from outputs alone does not.
+    assert agrees[1] > untrained + 0.2
+
+
+def test_epochs_is_short_for_a_schedule(data, teacher):
+    assert len(es.distill(teacher, create_student("dscnn_xs", 10), data, epochs=1).history) == 1
+
+
+def test_classes_must_be_the_same_everywhere(data, teacher):
+    with pytest.raises(ModelError, match=r"the student answers one image with shape \(1, 7\).*10 classes"):
+        es.distill(teacher, create_student("dscnn_xs", 7), data, schedule=SHORT)
+    with pytest.raises(ModelError, match=r"the teacher answers one image with shape \(1, 100\)"):
+        es.distill(es.create_model("resnet8", 100), create_student("dscnn_xs", 10), data, schedule=SHORT)
+
+
+def test_a_teacher_trained_on_other_pixels_is_refused(data, tmp_path):
+    path = tmp_path / "teacher.safetensors"
+    other = data.preprocessing.to_json() | {"mean": [0.5]}
+    save_checkpoint(path, create_student("resnet8", 10), {"preprocessing": other})
+    with pytest.raises(ModelError, match="set mean, std"):
+        load_teacher("resnet8", path, data=data)
+    loaded = load_teacher("resnet8", path)
+    assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_the_teacher_is_not_changed_by_teaching(data, teacher):
+    before = safetensors.torch.save(dict(teacher.state_dict()))
+    es.distill(teacher, create_student("dscnn_xs", 10), data, epochs=1)
+    assert safetensors.torch.save(dict(teacher.state_dict())) == before
+
+
+class Own:
+    """An objective of a user's own: a class with one method."""
+
+    needs_teacher = True
+
+    def __call__(self, student, teacher, targets):
+        return (student.logits - teacher.logits).square().mean()
+
+
+def test_an_objective_of_the_users_own(data, teacher):
+    history = es.distill(teacher, create_student("dscnn_xs", 10), data, objective=Own(), schedule=SHORT).history
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_any_module_can_be_a_student(data, teacher):
+    student = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 10))
+    assert len(es.distill(teacher, student, data, epochs=2).history) == 2
+
+
+def test_paths_are_not_needed(data):
+    before = set(Path.cwd().iterdir())
+    train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, epochs=1))
+    assert set(Path.cwd().iterdir()) == before
