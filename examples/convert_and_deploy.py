@@ -1,6 +1,6 @@
 """Teacher → student → two int8 files → run them: the main job in 30 lines.
 
-    python examples/convert_and_deploy.py            # a few minutes on 2 cores; --epochs 1 to try it out
+python examples/convert_and_deploy.py            # a few minutes on 2 cores; --epochs 1 to try it out
 """
 
 import argparse
@@ -16,7 +16,7 @@ epochs = parser.parse_args().epochs
 # Real images that ship with the package, and a teacher that has seen the complete set.
 data = es.load_data("fashion-mnist-mini")
 checkpoint = Path(__file__).parents[1] / "recipes" / "teachers" / "fashion-mnist.safetensors"
-teacher = es.load_teacher("resnet8_l", checkpoint, num_classes=len(data.classes), data=data)
+teacher = es.load_teacher("resnet8_m", checkpoint, num_classes=len(data.classes), data=data)
 
 # Distil it into 14,650 parameters.
 student = es.create_student("dscnn_s", num_classes=len(data.classes))

@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m edgestill_benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     latency = commands.add_parser("measure", help="latency of every file of a bundle, interleaved")
-    latency.add_argument("--threads", default="1", help="threads of one call: a number, or `all` (default: 1)")
+    latency.add_argument("--threads", type=_threads, default=1, help="of one call: a number, or `all` (default: 1)")
     latency.add_argument("--min-calls", type=int, default=1000, help="calls per file, at least (default: 1000)")
     latency.add_argument("--min-seconds", type=float, default=5.0, help="seconds per file, at least (default: 5)")
     memory = commands.add_parser("memory", help="peak memory of a process that runs one file")
@@ -31,8 +31,7 @@ def main() -> int:
         bundle = open_bundle(arguments.bundle)
         bundle.verify()
         if arguments.command == "measure":
-            threads = usable_cores() if arguments.threads == "all" else int(arguments.threads)
-            result = measure(bundle, threads, arguments.min_calls, arguments.min_seconds).to_json()
+            result = measure(bundle, arguments.threads, arguments.min_calls, arguments.min_seconds).to_json()
         else:
             result = asdict(measure_memory(bundle, arguments.file))
     except EdgestillError as error:
@@ -44,6 +43,10 @@ def main() -> int:
     else:
         print(text, end="")
     return 0
+
+
+def _threads(text: str) -> int:
+    return usable_cores() if text == "all" else int(text)
 
 
 if __name__ == "__main__":

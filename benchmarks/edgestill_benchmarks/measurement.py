@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from edgestill_runtime import Bundle, Model, installed_engines
 from numpy.typing import NDArray
+
+from edgestill_runtime import Bundle, Model, installed_engines
 
 from .latency import Latency, measure_latency
 from .machine import describe_machine, load_per_core

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from edgestill_runtime import (
     Bundle,
     EdgestillError,
@@ -22,8 +25,6 @@ from edgestill_runtime import (
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 from edgestill_runtime.engines import LOADERS
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from .errors import CalibrationError, ConversionError
 from .parity import check_against_model

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from edgestill_runtime import Manifest
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from edgestill_runtime import Manifest
 
 from .errors import ConversionError
 

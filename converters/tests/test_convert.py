@@ -114,5 +114,3 @@ def test_relative_error_by_hand():
     reference = np.array([[3.0, 4.0]], np.float32)  # rms √12.5
     assert relative_error(reference + np.float32(0.5), reference) == pytest.approx(0.5 / np.sqrt(12.5))
     assert relative_error(reference * np.nan, reference) == np.inf
-
-

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgestill_runtime import Bundle
 from torch import nn
+
+from edgestill_runtime import Bundle
 
 from .data.sources import Calibration
 from .errors import MissingExtraError

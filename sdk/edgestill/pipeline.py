@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
 from edgestill_benchmarks import accuracy, agreement, open_models, usable_cores
 from edgestill_converters import STEPS
 from edgestill_converters.quiet import logged_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
 from edgestill_runtime.files import atomic_file, sha256_of_file
-from numpy.typing import NDArray
-from torch import nn
 
 from . import __version__
 from .conversion import convert

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from edgestill_runtime import EdgestillError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked
+
+from edgestill_runtime import EdgestillError
 
 from .data import Augmentation
 from .errors import RecipeError, nearest

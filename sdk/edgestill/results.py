@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from edgestill_benchmarks import accuracy, accuracy_per_class, agreement, confusion_matrix
 from edgestill_benchmarks.results import SCHEMA_VERSION, Results, check_results
 from edgestill_runtime.files import atomic_file, write_bytes

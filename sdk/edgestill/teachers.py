@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from edgestill_runtime.files import atomic_file
 from torch import nn
+
+from edgestill_runtime.files import atomic_file
 
 from .data import Augmentation, Data, Views
 from .errors import ModelError

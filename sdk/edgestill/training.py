@@ -19,10 +19,11 @@ import safetensors.torch
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from edgestill_runtime.files import write_bytes
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from edgestill_runtime.files import write_bytes
 
 from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION

@@ -55,7 +55,9 @@ def test_a_shift_moves_by_at_most_its_size_and_fills_with_black():
     padded = torch.nn.functional.pad(plain, (1, 1, 1, 1))
     seen = set()
     for before, after in zip(padded, moved, strict=True):
-        places = [(dy, dx) for dy in range(3) for dx in range(3) if torch.equal(before[:, dy : dy + 6, dx : dx + 5], after)]
+        places = [
+            (dy, dx) for dy in range(3) for dx in range(3) if torch.equal(before[:, dy : dy + 6, dx : dx + 5], after)
+        ]
         assert len(places) == 1
         seen.update(places)
     assert len(seen) == 9

@@ -38,7 +38,9 @@ def test_the_embedded_set_is_part_of_the_complete_one(mini):
         pairs = zip(getattr(complete, word).images, getattr(complete, word).labels, strict=True)
         known = {(image.tobytes(), int(label)) for image, label in pairs}
         drawn = getattr(mini, word)
-        assert all((image.tobytes(), int(label)) in known for image, label in zip(drawn.images, drawn.labels, strict=True))
+        assert all(
+            (image.tobytes(), int(label)) in known for image, label in zip(drawn.images, drawn.labels, strict=True)
+        )
 
 
 @NEEDS_COMPLETE

@@ -86,8 +86,9 @@ folder = Path(sys.argv[1])
 whole = load_data("fashion-mnist-mini", calibration=64)
 data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 schedule = Schedule(epochs=10, batch_size=64, views=2, ema=0.9)
+augmentation = Augmentation.parse(["flip", "shift:1"])
 student = create_student("dscnn_xs", 10)
-done = train(student, data, CrossEntropy(), schedule, augmentation=Augmentation.parse(["flip", "shift:1"]), folder=folder)
+done = train(student, data, CrossEntropy(), schedule, augmentation=augmentation, folder=folder)
 save_checkpoint(folder / "model.safetensors", done.model)
 """
 

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+
 from edgestill.data import Split, fashion_mnist
 from edgestill_runtime.files import write_bytes
 

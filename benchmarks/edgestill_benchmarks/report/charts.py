@@ -39,7 +39,7 @@ def training_curve(results: Results, field: str, title: str) -> alt.Chart:
         alt.Chart(_table(rows))
         .mark_line(point=len(rows) < 120)
         .encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=_percent(field != "loss")),
             color=colour,
             tooltip=["model:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=".4f")],
@@ -111,7 +111,9 @@ def confusion(results: Results) -> alt.LayerChart:
         tooltip=["true:N", "chosen:N", "images:Q", alt.Tooltip("share:Q", format=".1%")],
     )
     cells = base.mark_rect().encode(
-        color=alt.Color("share:Q", scale=alt.Scale(scheme="teals", domain=[0, 1]), legend=None)
+        color=alt.Color(
+            "share:Q", scale=alt.Scale(range=["#ffffff", "#0f766e"], domain=[0, 1], interpolate="rgb"), legend=None
+        )
     )
     if len(classes) > 25:
         return alt.layer(cells).properties(height=420)
@@ -167,5 +169,7 @@ def _styled(chart: Any) -> Any:
         chart.properties(width="container", background="transparent")
         .configure(font=FONT, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure_view(stroke=None)
-        .configure_axis(gridColor="#e5e7eb", domainColor="#9ca3af", tickColor="#9ca3af", labelLimit=110)
+        .configure_axis(
+            gridColor="#e5e7eb", domainColor="#9ca3af", tickColor="#9ca3af", labelLimit=110, titlePadding=12
+        )
     )

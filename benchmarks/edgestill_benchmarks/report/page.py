@@ -10,10 +10,11 @@ from typing import Any
 import jinja2
 import numpy as np
 import vl_convert
-from edgestill_runtime.files import write_bytes
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
+
+from edgestill_runtime.files import write_bytes
 
 from ..results import Results, read_results
 from .charts import all_charts

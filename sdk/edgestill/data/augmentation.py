@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from edgestill_runtime.preprocess import Preprocessing
 from torch import Tensor
+
+from edgestill_runtime.preprocess import Preprocessing
 
 from ..errors import DataError, nearest
 from .sources import Split

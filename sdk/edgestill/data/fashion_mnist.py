@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+
 from edgestill_runtime.files import write_bytes
 
 from ..errors import DataError

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgestill_runtime.preprocess import Preprocessing
 from numpy.typing import NDArray
+
+from edgestill_runtime.preprocess import Preprocessing
 
 from ..errors import DataError, nearest
 

@@ -8,8 +8,9 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from edgestill_runtime.files import write_bytes
 from torch import nn
+
+from edgestill_runtime.files import write_bytes
 
 from ..errors import ModelError
 
