@@ -106,7 +106,9 @@ def test_a_damaged_bundle_is_not_measured(bundle_copy):
     assert "extra: extra.bin" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("words", [("measure", "--threads", "two"), ("memory", "--file", "nothing.pte")])
+@pytest.mark.parametrize(
+    "words", [("measure", "--threads", "two"), ("memory", "--file", "nothing.pte"), ("memory", "--file", "golden.npz")]
+)
 def test_wrong_arguments_are_errors_without_a_traceback(bundle_path, words):
     done = device(words[0], bundle_path, *words[1:])
     assert done.returncode != 0

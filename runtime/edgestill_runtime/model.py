@@ -77,6 +77,8 @@ class Model:
     """
 
     def __init__(self, manifest: Manifest, file: str, content: bytes, threads: int = 1) -> None:
+        if file not in manifest.models:
+            raise EngineError(f"{file} is no model file of {manifest.name}; it has {', '.join(manifest.models)}")
         entry = manifest.models[file]
         self.file, self.labels = file, manifest.labels
         self.input, self.output = entry.input, entry.output

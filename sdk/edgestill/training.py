@@ -164,7 +164,8 @@ def train(
             }
             run.keep(entry, write=accelerator.is_main_process)
             task.advance(0, **{name: entry[name] for name in SHOWN})
-    result = average.module if schedule.ema else plain
+    # Accelerate wraps `forward` for mixed precision; the result is the plain model again.
+    result = average.module if schedule.ema else accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
     return Trained(result.cpu().to(memory_format=torch.contiguous_format).eval(), run.history)
 
 

@@ -124,6 +124,14 @@ def test_a_loss_that_is_not_finite_stops_the_training(data):
         train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, learning_rate=1e25, warmup_epochs=0))
 
 
+def test_mixed_precision_leaves_a_plain_float_model(data):
+    trained = train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, ema=0.0, precision="bf16"))
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+    assert "forward" not in vars(trained.model)
+    assert {parameter.dtype for parameter in trained.model.parameters()} == {torch.float32}
+    assert trained.model(torch.zeros(1, 1, 28, 28)).dtype == torch.float32
+
+
 def test_predictions_are_the_models_own_in_order(data):
     model = create_student("dscnn_xs", 10).eval()
     with torch.inference_mode():
