@@ -7,7 +7,7 @@ for a bundle; `results.py` checks the `results.json` of a run; `report/` makes t
 holds the micro-benchmarks of `make bench`.
 """
 
-from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix
+from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
 from .latency import Latency, measure_latency
 from .machine import describe_machine, usable_cores
 from .measurement import FileMeasurement, Measurement, MemoryMeasurement, measure, measure_memory, open_models
@@ -28,5 +28,6 @@ __all__ = [
     "measure_memory",
     "open_models",
     "peak_bytes",
+    "standard_error",
     "usable_cores",
 ]

@@ -17,6 +17,16 @@ def agreement(first: Logits, second: Logits) -> float:
     return float((first.argmax(1) == second.argmax(1)).mean())
 
 
+def standard_error(first: Logits, second: Logits, labels: Labels) -> float:
+    """Standard error, 0–1, of the difference of two models' accuracies on the same samples.
+
+    Paired: only samples on which exactly one of them is right count (McNemar 1947). It says what another test split
+    might give, not what another seed of the training might.
+    """
+    differences = (first.argmax(1) == labels).astype(np.float64) - (second.argmax(1) == labels)
+    return float(differences.std() / np.sqrt(len(labels)))
+
+
 def confusion_matrix(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     """int64 (classes, classes): row the true class, column the chosen one."""
     classes = logits.shape[1]

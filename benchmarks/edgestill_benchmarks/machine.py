@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,23 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def load_per_core() -> float | None:
-    """One-minute load average divided by the cores; None where the system has none."""
-    return os.getloadavg()[0] / usable_cores() if hasattr(os, "getloadavg") else None
+def busy_share(seconds: float = 0.5) -> float | None:
+    """Share of all cores' time, 0–1, that something used while this process slept; None where the system hides it."""
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return 1 - (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _cpu_times() -> tuple[int, int] | None:
+    """Ticks that all cores together were idle, and ticks in all."""
+    line = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
+    if line[:1] != ["cpu"]:
+        return None
+    ticks = [int(value) for value in line[1:9]]  # user nice system idle iowait irq softirq steal
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def _cpu_model() -> str:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from edgestill_runtime import Bundle, Model, installed_engines
 
 from .latency import Latency, measure_latency
-from .machine import describe_machine, load_per_core
+from .machine import busy_share, describe_machine
 from .memory import peak_bytes
 
-NOISY_LOAD = 0.5
+NOISY_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def measure(bundle: Bundle, threads: int = 1, min_calls: int = 1000, min_seconds
 
     Use a process of its own for each number of threads: ExecuTorch has one pool a process.
     """
-    load_before = load_per_core()
+    busy = busy_share()
     models = open_models(bundle, threads)
     image = bundle.golden().images[:1]
     try:
@@ -71,7 +71,7 @@ def measure(bundle: Bundle, threads: int = 1, min_calls: int = 1000, min_seconds
     finally:
         for model in models.values():
             model.close()
-    return Measurement(files, describe_machine(), _warnings(files, load_before))
+    return Measurement(files, describe_machine(), _warnings(files, busy))
 
 
 def measure_memory(bundle: Bundle, file: str, calls: int = 20) -> MemoryMeasurement:
@@ -100,11 +100,12 @@ def _call(model: Model, image: NDArray[np.uint8]) -> Callable[[], Any]:
     return lambda: model.invoke(tensor)
 
 
-def _warnings(files: tuple[FileMeasurement, ...], load_before: float | None) -> tuple[str, ...]:
+def _warnings(files: tuple[FileMeasurement, ...], busy: float | None) -> tuple[str, ...]:
     found = []
-    if load_before is not None and load_before > NOISY_LOAD:
+    if busy is not None and busy > NOISY_SHARE:
         found.append(
-            f"other programs kept {load_before:.1f} of each core busy before the measurement: end them, measure again"
+            f"other programs used {100 * busy:.0f} % of the processor just before the measurement: "
+            "end them and measure again"
         )
     for one in files:
         spread = one.latency_ms.p90 / one.latency_ms.p50

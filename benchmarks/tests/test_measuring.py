@@ -15,8 +15,10 @@ from edgestill_benchmarks import (
     measure,
     measure_latency,
     peak_bytes,
+    standard_error,
     usable_cores,
 )
+from edgestill_benchmarks.machine import busy_share
 from edgestill_runtime import open_bundle
 
 LOGITS = np.array([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 0, 0]], np.float32)  # chooses 0, 2, 1, 0
@@ -30,6 +32,13 @@ def test_accuracy_by_hand():
 def test_agreement_by_hand():
     assert agreement(LOGITS, LOGITS[:, ::-1]) == 0.25  # the third row alone
     assert agreement(LOGITS, LOGITS * 3) == 1
+
+
+def test_the_standard_error_counts_samples_on_which_one_is_right():
+    # Right: 1 1 0 1 0 and 1 0 1 1 0: differences 0 1 -1 0 0, mean 0, standard deviation √(2/5); divided by √5.
+    labels = np.zeros(5, np.int64)
+    first, second = (np.eye(2, dtype=np.float32)[wrong] for wrong in ([0, 0, 1, 0, 1], [0, 1, 0, 0, 1]))
+    assert standard_error(first, second, labels) == pytest.approx(np.sqrt(2 / 5) / np.sqrt(5))
 
 
 def test_confusion_has_true_rows_and_chosen_columns():
@@ -68,6 +77,19 @@ def test_the_machine_is_described():
     assert machine["cpu"] and machine["memory_bytes"] > 1e8
     assert machine["packages"]["numpy"] == np.__version__
     json.dumps(machine)
+
+
+def test_other_programs_are_noticed():
+    """With a busy process on every core, the cores are found busy while this one sleeps."""
+    loop = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(loop) for _ in range(usable_cores())]
+    try:
+        time.sleep(0.3)
+        assert busy_share(0.5) > 0.5
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_peak_memory_grows_with_what_is_used():

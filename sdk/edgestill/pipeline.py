@@ -38,6 +38,16 @@ from .stages import Stage, Stages
 from .teachers import cache_logits, check_classes, load_teacher
 from .training import default_device, predict, train
 
+STAGES = (
+    "teacher",
+    "teacher_outputs",
+    "student_alone",
+    "student_distilled",
+    "conversion",
+    "evaluation",
+    "latency",
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -59,9 +69,10 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
         EdgestillError: bad data, models or files; what was finished before stays.
     """
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
-    bundle = steps.bundle()
+    for stage in STAGES:
+        getattr(steps, stage)
     results = write_results(steps.folder, assemble(steps))
-    return Run(steps.folder, bundle, results)
+    return Run(steps.folder, steps.bundle, results)
 
 
 class Pipeline:
@@ -142,6 +153,7 @@ class Pipeline:
         with np.load(self.evaluation.folder / "logits.npz") as arrays:
             return {name: arrays[name] for name in arrays.files}
 
+    @cached_property
     def bundle(self) -> Bundle:
         """The finished bundle with all accuracies in its manifest, verified and replayed."""
         made, logits, labels = self._converted(), self.test_logits, self.data.test.labels

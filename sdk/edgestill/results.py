@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgestill_benchmarks import accuracy, accuracy_per_class, agreement, confusion_matrix
+from edgestill_benchmarks import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
 from edgestill_benchmarks.results import SCHEMA_VERSION, Results, check_results
 from edgestill_runtime.files import atomic_file, write_bytes
 from edgestill_runtime.model import softmax
@@ -23,7 +23,7 @@ SAMPLES = 24
 
 def assemble(steps: "Pipeline") -> Results:
     """Gather what the stages have measured; makes the stages that are missing."""
-    logits, labels, bundle = steps.test_logits, steps.data.test.labels, steps.bundle()
+    logits, labels, bundle = steps.test_logits, steps.data.test.labels, steps.bundle
     teacher, alone, distilled = (_trained(steps, name) for name in ("teacher", "student_alone", "student_distilled"))
     measured = _latencies(steps)
     files = []
@@ -55,6 +55,7 @@ def assemble(steps: "Pipeline") -> Results:
         "student_distilled": distilled,
         "retained": distilled["accuracy"] / teacher["accuracy"],
         "gain": distilled["accuracy"] - alone["accuracy"],
+        "gain_standard_error": standard_error(logits["student_distilled"], logits["student_alone"], labels),
         "compression": teacher["parameters"] / distilled["parameters"],
         "files": files,
         "agreement": agreement(logits["model.pte"], logits["model.tflite"]),

@@ -49,11 +49,14 @@ def summary(results: dict[str, Any]) -> Table:
     title = f"{results['name']} · {results['data']['name']} · {results['machine']['cpu']}"
     threads = results["files"][0]["threads"][0]["threads"]
     caption = (
-        f"size: parameters of a model, bytes of a file · latency of one image on {threads} thread\n"
-        f"distillation gain {100 * results['gain']:+.2f} points (seed {results['seed']}) · "
-        f"{results['compression']:.0f}× fewer parameters · int8 files agree on {100 * results['agreement']:.2f} %"
+        f"size: parameters or bytes · latency of one image on {threads} thread\n"
+        f"distillation gain {100 * results['gain']:+.2f} ± {100 * results['gain_standard_error']:.2f} points "
+        f"(seed {results['seed']}) · "
+        f"{results['compression']:.0f}× fewer parameters\nthe int8 files agree on {100 * results['agreement']:.2f} %"
     )
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0
+    )
     table.add_column("", no_wrap=True)
     for heading in ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms"):
         table.add_column(heading, justify="right", no_wrap=True)
