@@ -1,11 +1,10 @@
 """Exporters talk a lot, from Python and from C++. Their words go to a log file, not to the terminal."""
 
-import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,18 +25,15 @@ def logged_to(path: Path | None) -> Iterator[Path]:
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
-        with open(log, "wb", buffering=0) as file:
-            try:
+        try:
+            with open(log, "w", encoding="utf-8", errors="replace", buffering=1) as file:
                 for descriptor in (1, 2):
                     os.dup2(file.fileno(), descriptor)
-                with warnings.catch_warnings():
+                # Python's own streams too: in a notebook they are not descriptors 1 and 2.
+                with redirect_stdout(file), redirect_stderr(file), warnings.catch_warnings():
                     warnings.simplefilter("default")
                     yield log
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                for handler in logging.getLogger().handlers:
-                    handler.flush()
-                for descriptor, original in zip((1, 2), kept, strict=True):
-                    os.dup2(original, descriptor)
-                    os.close(original)
+        finally:
+            for descriptor, original in zip((1, 2), kept, strict=True):
+                os.dup2(original, descriptor)
+                os.close(original)

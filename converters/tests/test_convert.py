@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -102,12 +105,26 @@ def test_a_model_that_cannot_be_exported_is_an_error_with_its_log(data, tmp_path
     assert not (tmp_path / "x.edge").exists()
 
 
-def test_the_exporters_words_do_not_reach_the_terminal(capfd, data, tmp_path):
-    model = Branching()
-    with pytest.raises(ConversionError):
-        convert(model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge")
-    captured = capfd.readouterr()
-    assert captured.out == "" and captured.err == ""
+QUIET = """
+import os, sys, warnings
+from pathlib import Path
+from edgestill_converters.quiet import logged_to
+print("before", flush=True)
+with logged_to(Path(sys.argv[1])):
+    print("from Python")
+    os.write(1, b"from native code\\n")
+    os.write(2, b"also on standard error\\n")
+    warnings.warn("a warning")
+print("after")
+"""
+
+
+def test_what_exporters_write_goes_to_the_log_alone(tmp_path):
+    log = tmp_path / "logs" / "conversion.log"
+    done = subprocess.run([sys.executable, "-c", QUIET, log], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\nafter\n" and done.stderr == ""
+    for words in ("from Python", "from native code", "also on standard error", "a warning"):
+        assert words in log.read_text()
 
 
 def test_relative_error_by_hand():

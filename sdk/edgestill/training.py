@@ -164,8 +164,9 @@ def train(
             }
             run.keep(entry, write=accelerator.is_main_process)
             task.advance(0, **{name: entry[name] for name in SHOWN})
-    # Accelerate wraps `forward` for mixed precision; the result is the plain model again.
-    result = average.module if schedule.ema else accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+    # For mixed precision Accelerate puts a `forward` of its own on the module; the result goes out without it.
+    vars(plain).pop("forward", None)
+    result = average.module if schedule.ema else plain
     return Trained(result.cpu().to(memory_format=torch.contiguous_format).eval(), run.history)
 
 
