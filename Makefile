@@ -19,7 +19,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m pytest benchmarks/edgestill_benchmarks/suite --benchmark-autosave --benchmark-storage=.benchmarks
+	$(BIN)/python -m pytest benchmarks/suite --benchmark-autosave --benchmark-storage=.benchmarks
 
 wheels: $(READY)
 	$(BIN)/python -m build --installer uv --outdir dist

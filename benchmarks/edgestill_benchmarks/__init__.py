@@ -3,8 +3,7 @@
     python -m edgestill_benchmarks measure fashion.edge --threads 4      # on a device: numpy and an engine, no more
 
 `latency.py`, `memory.py`, `accuracy.py` and `machine.py` are one measurement each; `measurement.py` puts them together
-for a bundle; `results.py` checks the `results.json` of a run; `report/` makes the page from it (on the host); `suite/`
-holds the micro-benchmarks of `make bench`.
+for a bundle; `results.py` checks the `results.json` of a run; `report/` makes the page from it (on the host).
 """
 
 from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error

@@ -9,7 +9,7 @@ from torch import nn
 from edgestill.data import load_data
 from edgestill.models import create_model, multiply_accumulates, parameters
 from edgestill_converters import STEPS, CalibrationError, ConversionError, Description, convert, relative_error
-from edgestill_runtime import StorageError, load
+from edgestill_runtime import Preprocessing, StorageError, load
 
 
 @pytest.fixture(scope="module")
@@ -29,29 +29,30 @@ def describe(model, data, **changes):
     return Description(**(facts | changes))
 
 
-def warmed(name, data):
-    """A model whose batch norms have seen real images, so that its activations have real ranges."""
-    model = create_model(name, 10).train()
-    with torch.no_grad():
-        for batch in np.split(data.train.images[:2048], 16):
-            model(torch.from_numpy(data.preprocessing.tensor(batch)))
-    return model.eval()
+def coloured(images):
+    """Real images, uint8 (N, 30, 28, 3): not square, each channel another function of the pixels."""
+    images = np.pad(images, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    return np.concatenate([images, 255 - images, images // 2 + 30], axis=3)
 
 
-def test_a_residual_net_becomes_two_int8_files_that_agree(data, tmp_path):
-    model, steps = warmed("resnet8", data), []
-    log = tmp_path / "conversion.log"
-    images = data.calibration(64).images
-    bundle = convert(model, images, describe(model, data), tmp_path / "x.edge", log=log, on_step=steps.append)
+def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_path):
+    pixels = Preprocessing(30, 28, mean=(0.3, 0.7, 0.25), std=(0.35, 0.35, 0.2))
+    model, steps, log = create_model("resnet8", 10, in_channels=3).train(), [], tmp_path / "conversion.log"
+    with torch.no_grad():  # batch norms that have seen real images give activations real ranges
+        for batch in np.split(coloured(data.train.images[:2048]), 16):
+            model(torch.from_numpy(pixels.tensor(batch)))
+    images = coloured(data.calibration(64).images)
+    description = Description("test", data.classes, pixels, parameters(model), 0, {})
+    bundle = convert(model, images, description, tmp_path / "x.edge", log=log, on_step=steps.append)
     assert tuple(steps) == STEPS
     assert "LiteRT" in log.read_text(errors="replace")
     sizes = {name: size for name, (_, size) in bundle.files.items()}
     for kind in ("pte", "tflite"):
         # int8 weights: about a quarter of the float file, plus scales and the graph.
         assert sizes[f"model.{kind}"] < 0.45 * sizes[f"model.fp32.{kind}"]
-    held_out = data.validation.images[:300]
+    held_out = coloured(data.validation.images[:300])
     with torch.inference_mode():
-        reference = model(torch.from_numpy(data.preprocessing.tensor(held_out))).numpy()
+        reference = model(torch.from_numpy(pixels.tensor(held_out))).numpy()
     logits = {}
     for engine in ("litert", "executorch"):
         for precision in ("int8", "fp32"):
@@ -62,7 +63,7 @@ def test_a_residual_net_becomes_two_int8_files_that_agree(data, tmp_path):
     # One quantisation: the same integers, so the same answers. Measured, 0 of 300 differ.
     assert (logits["litert", "int8"].argmax(1) == logits["executorch", "int8"].argmax(1)).all()
     with pytest.raises(StorageError, match="exists already"):
-        convert(model, images, describe(model, data), tmp_path / "x.edge")
+        convert(model, images, description, tmp_path / "x.edge")
 
 
 def test_calibration_images_of_the_wrong_shape_are_refused(data, tmp_path):

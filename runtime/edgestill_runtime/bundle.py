@@ -219,6 +219,8 @@ def open_bundle(path: str | Path) -> Bundle:
         manifest = Manifest.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleFormatError(f"{path}: {MANIFEST} is incomplete: {error!r}; make the bundle again") from error
+    if outside := [name for name in files if Path(name).name != name or name in ("", ".", "..", MANIFEST)]:
+        raise BundleFormatError(f"{path}: {MANIFEST} names files outside the bundle: {', '.join(outside)}")
     if unlisted := manifest.models.keys() - files.keys():
         raise BundleFormatError(f"{path}: {MANIFEST} lists no hash for {', '.join(sorted(unlisted))}")
     return Bundle(path, store, manifest, files)

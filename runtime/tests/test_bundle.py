@@ -79,6 +79,7 @@ def test_a_missing_file_is_named_on_load(bundle_copy):
         (lambda manifest: manifest["models"]["model.pte"].pop("input"), "incomplete: KeyError('input')"),
         (lambda manifest: manifest["files"].pop("model.pte"), "lists no hash for model.pte"),
         (lambda manifest: manifest.update(files=3), "incomplete"),
+        (lambda manifest: manifest["files"].update({"../x": {"sha256": "", "bytes": 0}}), "outside the bundle: ../x"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused(bundle_copy, change, said):

@@ -4,6 +4,7 @@ EdgestillError
 ├── RecipeError        a recipe that cannot be carried out: file, line, key, nearest valid name
 ├── DataError          data that cannot be used: which file or folder
 ├── ModelError         an unknown model, a checkpoint that does not fit, classes that differ
+├── TrainingError      a loss that is no longer a number
 └── MissingExtraError  a package of an optional extra is not installed: the `pip install` line that brings it
 """
 
@@ -12,7 +13,16 @@ from difflib import get_close_matches
 
 from edgestill_runtime.errors import EdgestillError, StorageError
 
-__all__ = ["DataError", "EdgestillError", "MissingExtraError", "ModelError", "RecipeError", "StorageError", "nearest"]
+__all__ = [
+    "DataError",
+    "EdgestillError",
+    "MissingExtraError",
+    "ModelError",
+    "RecipeError",
+    "StorageError",
+    "TrainingError",
+    "nearest",
+]
 
 
 class RecipeError(EdgestillError):
@@ -25,6 +35,10 @@ class DataError(EdgestillError):
 
 class ModelError(EdgestillError):
     """A model is unknown, or its checkpoint or classes do not fit."""
+
+
+class TrainingError(EdgestillError):
+    """The loss is no longer a number."""
 
 
 class MissingExtraError(EdgestillError):

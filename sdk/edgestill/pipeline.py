@@ -69,6 +69,7 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
         EdgestillError: bad data, models or files; what was finished before stays.
     """
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
+    steps.check()
     for stage in STAGES:
         getattr(steps, stage)
     results = write_results(steps.folder, assemble(steps))
@@ -97,6 +98,7 @@ class Pipeline:
             image_size=table.image_size,
             mean=table.mean,
             std=table.std,
+            progress=self._progress,
         )
 
     @cached_property
@@ -116,7 +118,7 @@ class Pipeline:
             "augmentation": asdict(self._augmentation),
             "seed": self.recipe.seed,
         }
-        return self._run("teacher-outputs", inputs, lambda folder: self._teacher_logits(folder))
+        return self._run("teacher-outputs", inputs, self._teacher_logits)
 
     @cached_property
     def student_alone(self) -> Stage:
@@ -178,6 +180,11 @@ class Pipeline:
             )
         return bundle
 
+    def check(self) -> None:
+        """Refuse models that do not exist or do not fit the data, before anything takes time."""
+        for who, table in (("teacher", self.recipe.teacher), ("student", self.recipe.student)):
+            check_classes(self._new(table.model), self.data, who)
+
     def history(self, stage: Stage) -> list[dict[str, float]]:
         """A training's log, one entry an epoch; empty for a teacher that came as a checkpoint."""
         path = stage.folder / "metrics.jsonl"
@@ -200,9 +207,7 @@ class Pipeline:
         channels = self.data.preprocessing.channels
         if table.checkpoint is not None:
             teacher = load_teacher(table.model, table.checkpoint, classes, channels, self.data)
-            check_classes(teacher, self.data, "teacher")
         else:
-            check_classes(self._new(table.model), self.data, "teacher")
             teacher = train(
                 self._new(table.model),
                 self.data,

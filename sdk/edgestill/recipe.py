@@ -7,7 +7,7 @@ Every key has a default but `name`; an unknown key is an error that names the fi
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,10 +22,21 @@ from .objectives import Objective, create_objective
 from .training import Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class _StudentSchedule(Schedule):
+    """The student's: its teacher answers all views in advance, so their number is finite."""
+
+    views: int = 8
+
+
 if TYPE_CHECKING:
     _ScheduleTable = Schedule
+    _StudentScheduleTable = _StudentSchedule
 else:
     _ScheduleTable = checked(Schedule, config=_STRICT)
+    _StudentScheduleTable = checked(_StudentSchedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -82,7 +93,7 @@ class Recipe(_Table):
     teacher: TeacherTable = TeacherTable()
     student: StudentTable = StudentTable()
     augmentation: tuple[str, ...] = ("flip", "shift:2")
-    training: _ScheduleTable = _ScheduleTable(views=8)
+    training: _StudentScheduleTable = _StudentScheduleTable()
     distillation: DistillationTable = DistillationTable()
     measure: MeasureTable = MeasureTable()
     quick: bool = Field(default=False, exclude=True)
@@ -134,6 +145,9 @@ def load_recipe(path: str | Path) -> Recipe:
             check()
         except EdgestillError as error:
             raise RecipeError(f"{_place(path, text, keys)}: {error}") from error
+    if recipe.training.views < 1:
+        place = _place(path, text, ("training", "views"))
+        raise RecipeError(f"{place}: training.views must be at least 1: the teacher answers that many views in advance")
     checkpoint = recipe.teacher.checkpoint
     if checkpoint is not None and not checkpoint.is_absolute():
         found = recipe.teacher.model_copy(update={"checkpoint": path.parent / checkpoint})

@@ -28,6 +28,7 @@ from edgestill_runtime.files import write_bytes
 from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
+from .errors import TrainingError
 from .objectives import Objective, Outputs
 from .progress import SILENT, Progress
 
@@ -152,7 +153,7 @@ def train(
             task.advance(steps % 10 * batch_size)
             seconds = time.perf_counter() - started
             if not math.isfinite(mean_loss := float(torch.stack(losses).mean())):
-                raise FloatingPointError(f"{label}: the loss is {mean_loss} in epoch {epoch + 1}; lower learning_rate")
+                raise TrainingError(f"{label}: the loss is {mean_loss} in epoch {epoch + 1}; lower learning_rate")
             checked = accuracy(average.module if schedule.ema else plain, data.validation, data, device)
             entry = {
                 "epoch": epoch + 1,

@@ -59,6 +59,7 @@ def test_a_shortened_recipe_says_so_and_keeps_the_rest(tmp_path):
         (("[measure]", "[mesure]"), "line 19: unknown key 'mesure'; did you mean 'measure'?"),
         (("source =", "sorce ="), "line 6: unknown key 'sorce' under [data]; did you mean 'source'?"),
         (("epochs = 5", "epochs = 0"), "epochs ≥ 1"),
+        (("views = 3", "views = 0"), "line 14: training.views must be at least 1"),
         (("epochs = 5", 'epochs = "five"'), "line 13: training.epochs = 'five'"),
         (("seed = 7", "seed = -1"), "line 2: seed = -1"),
         (('name = "shirts"', 'name = "../up"'), "line 1: name = '../up'"),

@@ -170,14 +170,20 @@ def test_doctor_says_what_there_is(cli):
     [
         ('name = "x"\n[trainig]\n', "line 2: unknown key 'trainig'; did you mean 'training'?"),
         ('name = "x"\n[data]\nsource = "image-folder:/no/such"\n', "image folder /no/such does not exist"),
-        ('name = "x"\n[student]\nmodel = "dscnn_q"\n[teacher]\nmodel = "dscnn_xs"\n', "unknown model 'dscnn_q'"),
+        ('name = "x"\n[student]\nmodel = "dscnn_q"\n', "unknown model 'dscnn_q'; did you mean 'dscnn_"),
+        ('name = "x"\n[student]\nmodel = "own:three_classes"\n', "the student answers one image with shape (1, 3)"),
+        ('name = "x"\n[training]\nlearning_rate = 1e30\n[teacher]\nmodel = "dscnn_xs"\n', "lower learning_rate"),
         ('name = "x"\n[teacher]\ncheckpoint = "none.safetensors"\n', "none.safetensors cannot be read"),
     ],
 )
 def test_a_users_mistake_is_one_line_without_a_traceback(cli, tmp_path, text, said):
     recipe = tmp_path / "wrong.toml"
     recipe.write_text(text)
-    done = cli("run", recipe, "--quick", "--output", tmp_path / "run")
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n"
+        "def three_classes(num_classes, in_channels): return nn.Sequential(nn.Flatten(), nn.Linear(784, 3))\n"
+    )
+    done = cli("run", recipe, "--quick", "--output", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 1
     assert said in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2

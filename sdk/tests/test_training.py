@@ -15,7 +15,7 @@ from torch import nn
 
 import edgestill as es
 from edgestill.data import Augmentation, load_data
-from edgestill.errors import ModelError
+from edgestill.errors import ModelError, TrainingError
 from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import DIST, CrossEntropy
 from edgestill.teachers import cache_logits, load_teacher
@@ -120,7 +120,7 @@ def test_a_state_of_another_training_is_not_taken_up(data, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(data):
-    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+    with pytest.raises(TrainingError, match="lower learning_rate"):
         train(create_student("dscnn_xs", 10), data, CrossEntropy(), replace(SHORT, learning_rate=1e25, warmup_epochs=0))
 
 

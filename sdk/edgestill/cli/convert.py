@@ -28,10 +28,10 @@ def convert(
     from ..models import create_student, load_checkpoint
     from ..progress import SILENT
 
-    source = load_data(data, calibration=calibration, image_size=image_size)
+    progress = SILENT if as_json else TerminalProgress()
+    source = load_data(data, calibration=calibration, image_size=image_size, progress=progress)
     student = create_student(model, len(source.classes), source.preprocessing.channels)
     load_checkpoint(checkpoint, student)
-    progress = SILENT if as_json else TerminalProgress()
     with progress.task("convert", len(STEPS)) as task:
         bundle = make_bundle(
             student,

@@ -28,6 +28,7 @@ def distill(
     chosen = chosen.shortened() if quick else chosen
     folder = output or Path("runs") / chosen.name
     steps = Pipeline(chosen, folder, force, SILENT if as_json else TerminalProgress())
+    steps.check()
     found: dict[str, dict[str, Any]] = {
         name: {
             "checkpoint": str(stage.folder / "model.safetensors"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from edgestill_runtime.preprocess import Preprocessing
 
 from ..errors import DataError, nearest
+from ..progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def load_data(
     image_size: int | None = None,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
+    progress: Progress = SILENT,
 ) -> Data:
     """Open a source and cut it.
 
@@ -118,7 +121,7 @@ def load_data(
     Raises:
         DataError: the source is unknown, damaged, or too small for the cut.
     """
-    opened = open_source(source, image_size=image_size)
+    opened = open_source(source, image_size=image_size, progress=progress)
     _check(opened)
     train, held_out, checked = _cut(opened, validation, calibration, seed)
     statistics = (opened.mean, opened.std) if opened.mean else _statistics(train.images)
@@ -138,14 +141,17 @@ def load_data(
     )
 
 
-def open_source(source: str, *, image_size: int | None = None) -> ImageSource:
+def open_source(source: str, *, image_size: int | None = None, progress: Progress = SILENT) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names."""
     from . import fashion_mnist, image_folder
 
-    fixed = {"fashion-mnist-mini": fashion_mnist.load_mini, "fashion-mnist": fashion_mnist.load}
+    fixed: dict[str, Callable[[], ImageSource]] = {
+        "fashion-mnist-mini": fashion_mnist.load_mini,
+        "fashion-mnist": lambda: fashion_mnist.load(progress),
+    }
     kind, colon, rest = source.partition(":")
     if kind == "image-folder" and colon:
-        return image_folder.load(Path(rest), image_size)
+        return image_folder.load(Path(rest), image_size, progress)
     if image_size is not None:
         raise DataError(f"image_size applies to image-folder:PATH only; {source!r} comes in one size")
     if source in fixed:

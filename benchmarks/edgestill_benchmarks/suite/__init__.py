@@ -1,1 +1,0 @@
-"""Micro-benchmarks for pytest-benchmark; see `make bench`."""
