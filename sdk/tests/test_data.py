@@ -1,5 +1,9 @@
+import http.server
 import os
+import threading
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +13,31 @@ from edgestill.data import ImageSource, Split, fashion_mnist, load_data, open_so
 from edgestill.errors import DataError
 
 MINI = "fashion-mnist-mini"
+
+
+def complete_folder():
+    """Where this machine has the complete set, or None."""
+    folders = (Path(os.environ.get("EDGESTILL_DATA", "/nowhere")) / "fashion-mnist", fashion_mnist.SYSTEM)
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+COMPLETE = complete_folder()
 NEEDS_COMPLETE = pytest.mark.skipif(
-    not (Path(os.environ.get("EDGESTILL_DATA", "/nowhere")) / "fashion-mnist").is_dir()
-    and not fashion_mnist.SYSTEM.is_dir(),
-    reason="the complete Fashion-MNIST is not on this machine (EDGESTILL_DATA)",
+    COMPLETE is None, reason="the complete Fashion-MNIST is not on this machine (EDGESTILL_DATA)"
 )
+
+
+class Bars:
+    """Keeps (description, total, done) of every bar."""
+
+    def __init__(self):
+        self.seen = []
+
+    @contextmanager
+    def task(self, description, total):
+        done = []
+        yield SimpleNamespace(advance=lambda steps=1, **facts: done.append(steps))
+        self.seen.append((description, total, sum(done)))
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +70,7 @@ def test_the_embedded_set_is_part_of_the_complete_one(mini):
 @NEEDS_COMPLETE
 def test_a_damaged_file_of_the_complete_set_is_named(tmp_path, monkeypatch):
     for name in fashion_mnist.FILES:
-        source = Path(os.environ["EDGESTILL_DATA"]) / "fashion-mnist" / name
-        content = source.read_bytes()
+        content = (COMPLETE / name).read_bytes()
         target = tmp_path / "fashion-mnist" / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(content[:-100] if name.startswith("t10k-images") else content)
@@ -66,33 +89,59 @@ def test_without_the_complete_set_and_without_network_people_are_told_what_to_do
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_download_is_checked_before_it_is_kept(tmp_path, monkeypatch):
-    """A server on this machine that sends something else."""
-    import http.server
-    import threading
+class Liar(http.server.BaseHTTPRequestHandler):
+    """Answers every request with something else."""
 
-    class Liar(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"not the file")
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"not the file")
 
-        def log_message(self, *_):
-            pass
+    def log_message(self, *_):
+        pass
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Liar)
+
+class Honest(http.server.SimpleHTTPRequestHandler):
+    """Serves the complete set's folder."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, directory=COMPLETE)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def mirror(handler, monkeypatch, tmp_path):
+    """A server on this machine as the only place to get the set from."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(fashion_mnist, "SYSTEM", tmp_path / "nothing")
     monkeypatch.setattr(fashion_mnist, "MIRROR", f"http://127.0.0.1:{server.server_port}/")
     try:
-        with pytest.raises(DataError, match="damaged"):
-            open_source("fashion-mnist")
+        yield
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_download_that_is_something_else_is_not_kept(tmp_path, monkeypatch):
+    with mirror(Liar, monkeypatch, tmp_path), pytest.raises(DataError, match="damaged"):
+        open_source("fashion-mnist")
     assert not (tmp_path / "cache").exists()
+
+
+@NEEDS_COMPLETE
+def test_a_download_is_checked_kept_and_not_repeated(tmp_path, monkeypatch):
+    bars = Bars()
+    with mirror(Honest, monkeypatch, tmp_path):
+        assert len(open_source("fashion-mnist", progress=bars).train) == 60_000
+    assert [name.partition(" ")[0] for name, _, _ in bars.seen] == ["download"] * 4
+    assert all(done == total > 0 for _, total, done in bars.seen)
+    # The server is gone; the cache is enough.
+    assert len(open_source("fashion-mnist").test) == 10_000
 
 
 def test_the_cut_is_disjoint_stratified_and_repeatable():

@@ -11,6 +11,8 @@ from ..errors import EdgestillError
 from . import bench, convert, distill, doctor, inspect, report, run, verify
 from .console import ERRORS
 
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
+
 app = typer.Typer(
     name="edgestill",
     help="Distil a PyTorch model into a small int8 one for ExecuTorch and LiteRT, and know what that cost.",
@@ -41,6 +43,7 @@ def run_app() -> None:
     except EdgestillError as error:
         ERRORS.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        ERRORS.print("interrupted; finished stages and epochs are kept", style="yellow")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            ERRORS.print("interrupted; finished stages and epochs are kept", style="yellow")
+        raise
