@@ -37,6 +37,18 @@ def check_results(results: Results) -> None:
         raise ResultsError(f"results: {problem.json_path}: {problem.message}")
 
 
+def int8_against_fp32(results: Results) -> dict[str, float]:
+    """Engine → p50 of its int8 file divided by that of its fp32 file; above 1, int8 is the slower one here."""
+    times = {(file["engine"], file["precision"]): file["latency_ms"]["p50"] for file in results["files"]}
+    engines = dict.fromkeys(engine for engine, _ in times)
+    return {engine: times[engine, "int8"] / times[engine, "fp32"] for engine in engines}
+
+
+def gain_is_noise(results: Results) -> bool:
+    """Whether the distillation gain is less than two of its standard errors."""
+    return bool(abs(results["gain"]) < 2 * results["gain_standard_error"])
+
+
 def read_results(folder: Path) -> Results:
     """Read and check `results.json` of a run's folder."""
     try:

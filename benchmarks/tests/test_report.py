@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgestill_benchmarks.report import write_report
-from edgestill_benchmarks.results import ResultsError, check_results, read_results
+from edgestill_benchmarks.results import ResultsError, check_results, gain_is_noise, int8_against_fp32, read_results
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,19 @@ def test_results_that_break_the_schema_are_refused_with_the_place(results, chang
     with pytest.raises(ResultsError) as caught:
         check_results(damaged)
     assert said in str(caught.value)
+
+
+def test_what_did_not_pay_is_said(quick_run, results, tmp_path):
+    changed = copy.deepcopy(results) | {"gain": 0.001, "gain_standard_error": 0.002}
+    for file in changed["files"]:
+        file["latency_ms"]["p50"] = {"int8": 3.0, "fp32": 2.0}[file["precision"]]
+    assert int8_against_fp32(changed) == {"executorch": 1.5, "litert": 1.5} and gain_is_noise(changed)
+    shutil.copy(quick_run / "samples.npz", tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps(changed))
+    page = " ".join(write_report(tmp_path).read_text().split())
+    assert "no gain can be claimed" in page
+    assert "LiteRT: int8 takes 1.50 × the time of fp32, it is slower on this machine." in page
+    assert not gain_is_noise(changed | {"gain": -0.005})
 
 
 def test_a_folder_without_results_says_so(tmp_path):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from edgestill_runtime.files import write_bytes
 
-from ..results import Results, read_results
+from ..results import Results, gain_is_noise, int8_against_fp32, read_results
 from .charts import all_charts
 
 TOP = 3
@@ -72,7 +72,12 @@ def render(results: Results, samples: list[Sample]) -> str:
         "window.draw = (place, specification) => vegaEmbed(place, specification, {actions: false, renderer: 'svg'});"
     ).replace("</script", "<\\/script")
     return environment.get_template("page.html.j2").render(
-        results=results, samples=samples, charts=Markup(charts), library=Markup(library)
+        results=results,
+        noise=gain_is_noise(results),
+        ratios=int8_against_fp32(results),
+        samples=samples,
+        charts=Markup(charts),
+        library=Markup(library),
     )
 
 

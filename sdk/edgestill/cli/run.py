@@ -8,6 +8,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from edgestill_benchmarks.results import gain_is_noise, int8_against_fp32
+
 from .console import CONSOLE, TerminalProgress, say
 
 
@@ -47,12 +49,14 @@ def summary(results: dict[str, Any]) -> Table:
     """The one table: models first, then files."""
     teacher, alone, distilled = (results[name] for name in ("teacher", "student_alone", "student_distilled"))
     title = f"{results['name']} · {results['data']['name']} · {results['machine']['cpu']}"
+    ratios = ", ".join(f"{engine} {ratio:.2f}" for engine, ratio in int8_against_fp32(results).items())
     threads = results["files"][0]["threads"][0]["threads"]
     caption = (
         f"size: parameters or bytes · latency of one image on {threads} thread\n"
+        f"time of int8 / fp32: {ratios}\n"
         f"distillation gain {100 * results['gain']:+.2f} ± {100 * results['gain_standard_error']:.2f} points "
-        f"(seed {results['seed']}) · "
-        f"{results['compression']:.0f}× fewer parameters\nthe int8 files agree on {100 * results['agreement']:.2f} %"
+        f"({'within noise' if gain_is_noise(results) else 'more than noise'}, seed {results['seed']})\n"
+        f"{results['compression']:.0f}× fewer parameters · the int8 files agree on {100 * results['agreement']:.2f} %"
     )
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0
