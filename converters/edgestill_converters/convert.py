@@ -25,6 +25,7 @@ from edgestill_runtime import (
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 from edgestill_runtime.engines import LOADERS
+from edgestill_runtime.files import refuse_existing
 
 from .errors import CalibrationError, ConversionError
 from .parity import check_against_model
@@ -77,6 +78,8 @@ def convert(
         ConversionError: an exporter failed, or a file answers differently from the model; names the log.
         StorageError: `output` exists and `overwrite` is false, or it cannot be written.
     """
+    if not overwrite:
+        refuse_existing(output)
     tensors = torch.from_numpy(_calibration(images, description.preprocessing))
     _check_model(model, tensors[:1], description)
     with logged_to(log) as path:

@@ -44,8 +44,8 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
         StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written.
     """
     target = Path(path)
-    if not replace and target.exists():
-        raise StorageError(f"{target} exists already; remove it, choose another name, or ask for it to be replaced")
+    if not replace:
+        refuse_existing(target)
     with _storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
@@ -58,6 +58,12 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
             _swap(part, target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def refuse_existing(path: str | os.PathLike[str]) -> None:
+    """Raise StorageError if something is at `path`; for long work to ask before it starts."""
+    if os.path.lexists(path):
+        raise StorageError(f"{path} exists already; remove it, choose another name, or ask for it to be replaced")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes | bytearray) -> None:

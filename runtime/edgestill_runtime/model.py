@@ -82,6 +82,9 @@ class Model:
         entry = manifest.models[file]
         self.file, self.labels = file, manifest.labels
         self.input, self.output = entry.input, entry.output
+        # What a tensor must look like, strides of axes of length 1 included.
+        self._fresh: NDArray[Any] = np.empty(entry.input.shape, entry.input.dtype)
+        self._floating = self._fresh.dtype.kind == "f"
         self._lock = threading.Lock()
         self._engine: Engine | None = LOADERS[entry.engine](content, threads)
         self.engine, self.threads = self._engine.name, self._engine.threads
@@ -143,10 +146,10 @@ class Model:
             InputError: another shape or dtype, or a value that is not finite.
         """
         spec = self.input
-        if not isinstance(tensor, np.ndarray) or tensor.dtype.name != spec.dtype or tensor.shape != spec.shape:
+        if not isinstance(tensor, np.ndarray) or tensor.dtype != self._fresh.dtype or tensor.shape != spec.shape:
             given = f"{tensor.dtype} {tensor.shape}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
             raise InputError(f"{self.file} takes {spec.dtype} {spec.shape} ({spec.layout}), not {given}")
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        if self._floating and not np.isfinite(tensor).all():
             raise InputError(f"{self.file}: the tensor has values that are not finite (NaN or infinity)")
         return self._run(tensor)
 
@@ -171,7 +174,8 @@ class Model:
                 raise EngineError(f"{self.file} was closed; load it again")
             try:
                 # Not every engine looks at strides, so it gets none but the usual ones.
-                return self._engine.invoke(tensor if _plain(tensor) else tensor.copy(order="C"))
+                plain = tensor if tensor.strides == self._fresh.strides else tensor.copy(order="C")
+                return self._engine.invoke(plain)
             except (RuntimeError, ValueError) as error:
                 raise EngineError(f"{self.engine} failed on {self.file}: {error}") from error
 
@@ -180,15 +184,6 @@ def softmax(logits: FloatArray) -> FloatArray:
     """Probabilities float32 of logits (N, classes), each row summing to 1."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _plain(tensor: NDArray[Any]) -> bool:
-    """Whether the strides are exactly those of a fresh C-ordered array, axes of length 1 included."""
-    expected, strides = tensor.itemsize, []
-    for size in reversed(tensor.shape):
-        strides.append(expected)
-        expected *= size
-    return tensor.strides == tuple(reversed(strides))
 
 
 def _scale(spec: TensorSpec) -> tuple[float, int]:
