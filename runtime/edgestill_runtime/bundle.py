@@ -13,7 +13,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -177,15 +177,6 @@ class Bundle:
         missing, extra = self.files.keys() - present, present - self.files.keys()
         if changed or missing or extra:
             raise BundleIntegrityError(self.path, changed, missing, extra)
-
-    def with_facts(self, **facts: Any) -> "Bundle":
-        """Write the manifest again with some fields changed, atomically, and open the result.
-
-        Args:
-            facts: fields of `Manifest`, such as `accuracy` or `agreement`. The model files stay as they are.
-        """
-        contents = {name: self.read(name) for name in self.files}
-        return write_bundle(self.path, replace(self.manifest, **facts), contents, overwrite=True)
 
 
 def open_bundle(path: str | Path) -> Bundle:

@@ -126,14 +126,6 @@ def test_a_zip_is_the_same_bundle_and_as_strict(bundle_path, tmp_path):
         open_bundle(path).verify()
 
 
-def test_facts_are_added_without_touching_the_files(bundle_copy):
-    bundle = open_bundle(bundle_copy)
-    changed = bundle.with_facts(accuracy={"teacher": 0.5}, agreement=0.25)
-    assert changed.manifest.accuracy == {"teacher": 0.5} and changed.manifest.agreement == 0.25
-    assert changed.files == bundle.files
-    changed.verify()
-
-
 def test_a_bundle_is_not_overwritten_unasked(bundle_copy):
     bundle = open_bundle(bundle_copy)
     contents = {name: bundle.read(name) for name in bundle.files}

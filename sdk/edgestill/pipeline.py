@@ -9,7 +9,7 @@ disk (`stages.py`). The test split is read by one stage alone, `evaluation`, aft
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -160,17 +160,17 @@ class Pipeline:
         """The finished bundle with all accuracies in its manifest, verified and replayed."""
         made, logits, labels = self._converted(), self.test_logits, self.data.test.labels
         models = {
-            name: asdict(entry) | {"accuracy": accuracy(logits[name], labels)}
+            name: replace(entry, accuracy=accuracy(logits[name], labels))
             for name, entry in made.manifest.models.items()
         }
         names = ("teacher", "student_alone", "student_distilled")
-        data = made.manifest.to_json() | {
-            "models": models,
-            "accuracy": {name: accuracy(logits[name], labels) for name in names},
-            "agreement": agreement(logits["model.pte"], logits["model.tflite"]),
-        }
+        manifest = replace(
+            made.manifest,
+            models=models,
+            accuracy={name: accuracy(logits[name], labels) for name in names},
+            agreement=agreement(logits["model.pte"], logits["model.tflite"]),
+        )
         contents = {name: made.read(name) for name in made.files}
-        manifest = type(made.manifest).from_json(data)
         bundle = write_bundle(self.folder / f"{self.recipe.name}.edge", manifest, contents, overwrite=True)
         with logged_to(self.folder / "stages" / "verification.log"):
             failed = [replay.file for replay in replay_golden(bundle) if not (replay.passed or replay.skipped)]
