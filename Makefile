@@ -3,14 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NATIVE := $(VENV)/.native
 
-.PHONY: demo test lint bench wheels lock clean
+.PHONY: demo test test-sanitized lint bench wheels lock clean
 
-demo: $(READY)
+demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
 
-test: $(READY)
+test: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The binding's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+test-sanitized: $(READY)
+	PATH="$(abspath $(BIN)):$$PATH" runtime/native/sanitize.sh
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -18,15 +23,18 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-bench: $(READY)
+bench: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest benchmarks/suite --benchmark-autosave --benchmark-storage=.benchmarks
 
+# The SDK, and the binding for both architectures (needs Debian's g++-aarch64-linux-gnu).
 wheels: $(READY)
 	$(BIN)/python -m build --installer uv --outdir dist
+	$(BIN)/python runtime/native/build_wheel.py x86_64 --output dist
+	$(BIN)/python runtime/native/build_wheel.py aarch64 --output dist
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --output-file requirements.lock
+		--no-emit-index-url --no-emit-package edgestill-executorch --no-header --output-file requirements.lock
 
 # The environment: every package at its locked version and hash, then this project, editable.
 $(READY): requirements.lock pyproject.toml
@@ -38,5 +46,15 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The binding to ExecuTorch, from this tree, where there is a compiler for it.
+$(NATIVE): $(READY) $(wildcard runtime/native/src/* runtime/native/edgestill_executorch/*.py) runtime/native/CMakeLists.txt runtime/native/pyproject.toml
+	@if [ "$$(uname -s)" = Linux ] && command -v c++ >/dev/null; then \
+		wheel=$$($(BIN)/python runtime/native/build_wheel.py "$$(uname -m)" --output dist) && \
+		$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --reinstall "$$wheel" && echo "built and installed $$wheel"; \
+	else \
+		echo "edgestill-executorch is not built: that needs Linux and a C++ compiler (c++). ExecuTorch files will run in the official package, which is slower to start."; \
+	fi
+	@touch $@
+
 clean:
-	rm -rf $(VENV) dist runs
+	rm -rf $(VENV) build dist runs

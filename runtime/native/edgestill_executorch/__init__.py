@@ -1,0 +1,23 @@
+"""ExecuTorch for Python without torch: numpy arrays in, numpy arrays out.
+
+    from edgestill_executorch import Program
+
+    with Program("model.pte") as program:               # memory-mapped; bytes are taken too
+        print(program.methods)                          # ('forward',)
+        forward = program.load_method("forward")        # one thread; threads=4 takes the process's pool
+        print(forward.inputs[0].shape, forward.inputs[0].dtype)
+        (logits,) = forward.run(image)                  # as many inputs and outputs as the method has
+        forward.run(image, out=[logits])                # into an array that you own
+
+The engine is ExecuTorch's own C++ runtime with its portable, optimised and quantised kernels and the XNNPACK backend,
+behind a small C library that `ctypes` calls: no compiler, no torch, one wheel for every Python from 3.11 on. While a
+method runs, other Python threads run. The engine's log goes to `logging.getLogger("edgestill_executorch")`.
+
+Give this package files that you trust. What it is given is checked (shape, dtype, layout); what a damaged *file* makes
+the native code do is not, short of the checks that ExecuTorch makes itself.
+"""
+
+from .errors import ExecuTorchError
+from .program import Method, Program, ScalarInfo, TensorInfo, get_threads, set_threads
+
+__all__ = ["ExecuTorchError", "Method", "Program", "ScalarInfo", "TensorInfo", "get_threads", "set_threads"]
