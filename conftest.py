@@ -1,4 +1,4 @@
-"""What tests of several packages share: one real run of the demo recipe, made once a session."""
+"""What tests of several packages share, made once a session: a run of the demo recipe, and some small programs."""
 
 import os
 import subprocess
@@ -31,6 +31,8 @@ def root():
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
     """The folder of `edgestill run recipes/demo.toml --quick`: real data, both exporters, both engines, two epochs."""
+    if kept := os.environ.get("EDGESTILL_TEST_RUN"):  # one that was made before: saves a minute while writing tests
+        return Path(kept)
     folder = tmp_path_factory.mktemp("runs") / "demo"
     done = edgestill("run", "recipes/demo.toml", "--quick", "--output", folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,6 +43,18 @@ def quick_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def bundle_path(quick_run):
     return quick_run / "demo-quick.edge"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """The folder of `runtime/native/tests/make_programs.py`; given from outside where there is no exporter."""
+    if kept := os.environ.get("EDGESTILL_TEST_PROGRAMS"):
+        return Path(kept)
+    folder = tmp_path_factory.mktemp("programs")
+    command = [sys.executable, ROOT / "runtime/native/tests/make_programs.py", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture

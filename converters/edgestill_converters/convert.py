@@ -24,7 +24,7 @@ from edgestill_runtime import (
     write_bundle,
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
-from edgestill_runtime.engines import LOADERS
+from edgestill_runtime.engines import load_engine
 from edgestill_runtime.files import refuse_existing
 
 from .errors import CalibrationError, ConversionError
@@ -149,8 +149,8 @@ def _manifest(description: Description, contents: Mapping[str, bytes]) -> Manife
     models = {}
     for name, content in contents.items():
         kind = "executorch" if name.endswith(".pte") else "litert"
-        engine = LOADERS[kind](content, 1)
-        taken, given = engine.input, engine.output
+        engine = load_engine(kind, content, 1)
+        (taken,), (given,) = engine.inputs, engine.outputs
         engine.close()
         models[name] = ModelFile(
             engine=kind,

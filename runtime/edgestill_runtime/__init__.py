@@ -9,23 +9,34 @@
     logits = model.logits(images)                   # uint8 (N, H, W, C) → float32 (N, classes)
     raw = model.invoke(tensor)                      # the file's own tensor in and out, see model.input, model.output
 
+    model = load("someone_elses.tflite", isolated=True)      # a bare file, in a process of its own
+    result = model.infer(values)                    # float32 in and out, whatever the file quantises
+
 A bundle is a folder or a zip with two int8 files made from one quantisation; `open_bundle` reads its manifest,
 `Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made.
-Engines are imported on their first use; importing this package costs what numpy costs.
+No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=[…])` asks for a signature too.
+Engines are imported on their first use; importing this package costs what numpy costs. `python -m edgestill_runtime`
+shows, runs and tests a file on a device.
 """
 
-from .bundle import Bundle, Golden, Manifest, ModelFile, TensorSpec, open_bundle, pack_zip, write_bundle
+from .bundle import Bundle, Golden, open_bundle, pack_zip, write_bundle
 from .engines import installed_engines
 from .errors import (
     BundleError,
     BundleFormatError,
     BundleIntegrityError,
     EdgestillError,
+    EngineCrashError,
     EngineError,
+    EngineMemoryError,
+    EngineTimeoutError,
     InputError,
+    SignatureError,
     StorageError,
 )
 from .golden import Replay, replay_golden
+from .isolation import Limits
+from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
 from .model import Model, Prediction, load
 from .preprocess import Preprocessing
 
@@ -35,15 +46,21 @@ __all__ = [
     "BundleFormatError",
     "BundleIntegrityError",
     "EdgestillError",
+    "EngineCrashError",
     "EngineError",
+    "EngineMemoryError",
+    "EngineTimeoutError",
+    "FileEntry",
     "Golden",
     "InputError",
+    "Limits",
     "Manifest",
     "Model",
     "ModelFile",
     "Prediction",
     "Preprocessing",
     "Replay",
+    "SignatureError",
     "StorageError",
     "TensorSpec",
     "installed_engines",

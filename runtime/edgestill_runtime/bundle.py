@@ -1,18 +1,22 @@
 """The bundle: one directory `NAME.edge/` (or the same as an uncompressed zip) that everything shares.
 
-    manifest.json    what is in here: `Manifest` below, as JSON, with size and SHA-256 of every other file
+    manifest.json    what is in here, with size and SHA-256 of every other file: manifest.py
     model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantised
     model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantised
     golden.npz       a few real images with the logits that each file gave when it was made
+    signature.json   optional: who vouches for the manifest, and so for all of it: signature.py
 
-`open_bundle` reads and checks; `read` gives the bytes of a file only after their hash was compared, and an engine is
-given exactly these bytes, so that nothing can be exchanged between the check and the use.
+`open_bundle` looks at the names and reads the manifest; `read` gives the bytes of a file only after their size and hash
+were compared, and an engine is given exactly these bytes, so that nothing can be exchanged between the check and the
+use. Reading writes nothing, anywhere: a zip is read where it lies.
 """
 
 import io
 import json
+import os
+import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,101 +26,11 @@ from numpy.typing import NDArray
 
 from .errors import BundleFormatError, BundleIntegrityError
 from .files import atomic_file, atomic_folder, sha256
-from .preprocess import Layout, Preprocessing
+from .manifest import FILE_NAME, MAX_BYTES, MAX_FILES, FileEntry, Manifest, parse_manifest
+from .signature import SIGNATURE, TrustedKey, check_signature
 
-FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """What a file takes or gives: shape with the batch axis, dtype, order of axes, and how int8 stands for floats.
-
-    Args:
-        layout: `NCHW` or `NHWC` for an image input, None for logits.
-        scale, zero_point: `float = (int8 - zero_point) * scale`; None for float tensors.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    layout: Layout | None = None
-    scale: float | None = None
-    zero_point: int | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TensorSpec":
-        """Read back what `dataclasses.asdict` wrote."""
-        return cls(tuple(data["shape"]), data["dtype"], data["layout"], data["scale"], data["zero_point"])
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One model file of a bundle.
-
-    Args:
-        engine: `executorch` or `litert`. precision: `int8` or `fp32`.
-        exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
-    """
-
-    engine: str
-    precision: str
-    input: TensorSpec
-    output: TensorSpec
-    exporter: str
-    accuracy: float | None = None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ModelFile":
-        """Read back what `dataclasses.asdict` wrote."""
-        specs = {name: TensorSpec.from_json(data[name]) for name in ("input", "output")}
-        return cls(data["engine"], data["precision"], exporter=data["exporter"], accuracy=data["accuracy"], **specs)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle says of itself.
-
-    Args:
-        name, task: of the model; the task is `image-classification`.
-        labels: class names in the order of the logits.
-        preprocessing: raw pixels → tensor.
-        models: one entry per model file.
-        parameters, macs: size of the student.
-        training: plain facts: teacher, student, objective, seed, data set and digest.
-        accuracy: on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
-        agreement: share of test images on which the two int8 files choose the same class, once measured.
-        versions: of the packages that made the bundle.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    models: Mapping[str, ModelFile]
-    parameters: int
-    macs: int
-    task: str = "image-classification"
-    training: Mapping[str, Any] = field(default_factory=dict)
-    accuracy: Mapping[str, float] = field(default_factory=dict)
-    agreement: float | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; `files` is added by `write_bundle`."""
-        return {"format_version": FORMAT_VERSION, **asdict(self), "preprocessing": self.preprocessing.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Manifest":
-        """Read a manifest of this format version; a missing field raises KeyError."""
-        known = {name: data[name] for name in ("name", "task", "parameters", "macs", "training", "accuracy")}
-        return cls(
-            labels=tuple(data["labels"]),
-            preprocessing=Preprocessing.from_json(data["preprocessing"]),
-            models={path: ModelFile.from_json(entry) for path, entry in data["models"].items()},
-            agreement=data["agreement"],
-            versions=data["versions"],
-            **known,
-        )
 
 
 @dataclass(frozen=True)
@@ -127,39 +41,52 @@ class Golden:
     logits: Mapping[str, NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
 class Bundle:
-    """An opened bundle. `manifest` was read; files are checked when they are read, or all at once by `verify`."""
+    """An opened bundle: its names and its manifest were looked at; files are checked when they are read.
 
-    def __init__(self, path: Path, store: "_Store", manifest: Manifest, files: Mapping[str, tuple[str, int]]) -> None:
-        self.path = path
-        self.manifest = manifest
-        self.files = files
-        """Name → (SHA-256, size in bytes) of every file but the manifest."""
-        self._store = store
+    Args:
+        files: name → SHA-256 and size of every file but the manifest and its signature.
+        signed_by: the trusted key that vouches for it; None when nobody was asked for.
+    """
+
+    path: Path
+    manifest: Manifest
+    files: Mapping[str, FileEntry]
+    signed_by: str | None = None
+    _store: "_Store" = field(repr=False, kw_only=True)
 
     def read(self, name: str) -> bytes:
-        """Content of one file, after its hash was compared with the manifest.
+        """Content of one file, after its size and hash were compared with the manifest.
 
         Raises:
             BundleIntegrityError: the file is missing or has changed.
         """
         if name not in self.files:
             raise BundleFormatError(f"bundle {self.path} has no file {name!r}; it has {', '.join(sorted(self.files))}")
+        entry = self.files[name]
         try:
-            content = self._store.read(name)
-        except (FileNotFoundError, KeyError) as error:
+            content = self._store.read(name, entry.bytes)
+        except KeyError as error:
             raise BundleIntegrityError(self.path, missing=[name]) from error
-        except zipfile.BadZipFile as error:
+        except _UnusableError as error:
             raise BundleIntegrityError(self.path, changed=[name]) from error
-        if sha256(content) != self.files[name][0]:
+        if len(content) != entry.bytes or sha256(content) != entry.sha256:
             raise BundleIntegrityError(self.path, changed=[name])
         return content
 
     def golden(self) -> Golden:
         """The golden samples."""
-        with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as arrays:
-            logits = {name: arrays[f"logits/{name}"] for name in self.manifest.models}
-            return Golden(arrays["images"], logits)
+        content = self.read(GOLDEN)
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                    raise ValueError("its arrays are compressed")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                logits = {name: arrays[f"logits/{name}"] for name in self.manifest.models}
+                return Golden(arrays["images"], logits)
+        except (ValueError, KeyError, EOFError, OSError, *_ZIP_ERRORS) as error:
+            raise BundleFormatError(f"{self.path}: {GOLDEN} cannot be read: {error}; make the bundle again") from error
 
     def verify(self) -> None:
         """Compare every file with the manifest.
@@ -167,54 +94,42 @@ class Bundle:
         Raises:
             BundleIntegrityError: names all files that changed, are missing, or are extra.
         """
-        present = set(self._store.names()) - {MANIFEST}
-        changed = []
-        for name in present & self.files.keys():
-            try:
-                self.read(name)
-            except BundleIntegrityError:
-                changed.append(name)
-        missing, extra = self.files.keys() - present, present - self.files.keys()
-        if changed or missing or extra:
-            raise BundleIntegrityError(self.path, changed, missing, extra)
+        _compare(self, self._store.names())
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | os.PathLike[str], trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
     """Open a bundle directory or zip and read its manifest.
 
+    Args:
+        trusted_keys: Ed25519 public keys, one of which must have signed the bundle; see signature.py for their forms.
+            None asks for no signature.
+
     Raises:
-        BundleFormatError: no bundle there, a manifest that cannot be read, or a newer format version.
+        BundleFormatError: no bundle there, or a manifest that cannot be used.
+        BundleIntegrityError: files are missing, or are there without being listed.
+        SignatureError: no signature, a wrong one, or one by another key.
     """
     path = Path(path)
-    if path.is_dir():
-        store: _Store = _Folder(path)
-    elif zipfile.is_zipfile(path):
-        store = _Zip(path)
-    else:
-        what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
-        raise BundleFormatError(f"{path} {what}")
+    store = _open_store(path)
+    names = store.names()
+    if MANIFEST not in names:
+        raise BundleFormatError(f"{path} has no {MANIFEST}, so it is no bundle")
     try:
-        data = json.loads(store.read(MANIFEST))
-    except (FileNotFoundError, KeyError) as error:
-        raise BundleFormatError(f"{path} has no {MANIFEST}, so it is no bundle") from error
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise BundleFormatError(f"{path}: {MANIFEST} cannot be read: {error}; copy the bundle again") from error
-    version = data.get("format_version") if isinstance(data, dict) else None
-    if version != FORMAT_VERSION:
-        raise BundleFormatError(
-            f"{path} has format version {version!r}; this edgestill reads {FORMAT_VERSION}. "
-            "Update edgestill, or make the bundle again."
-        )
+        content = store.read(MANIFEST, MAX_BYTES)
+        signature = store.read(SIGNATURE, MAX_BYTES) if SIGNATURE in names else None
+    except (_UnusableError, KeyError) as error:
+        raise BundleFormatError(f"{path}: {error}; copy the bundle again") from error
+    # Before anything in the manifest is looked at.
+    signed_by = None if trusted_keys is None else check_signature(str(path), content, signature, trusted_keys)
     try:
-        files = {name: (entry["sha256"], int(entry["bytes"])) for name, entry in data["files"].items()}
-        manifest = Manifest.from_json(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleFormatError(f"{path}: {MANIFEST} is incomplete: {error!r}; make the bundle again") from error
-    if outside := [name for name in files if Path(name).name != name or name in ("", ".", "..", MANIFEST)]:
-        raise BundleFormatError(f"{path}: {MANIFEST} names files outside the bundle: {', '.join(outside)}")
-    if unlisted := manifest.models.keys() - files.keys():
-        raise BundleFormatError(f"{path}: {MANIFEST} lists no hash for {', '.join(sorted(unlisted))}")
-    return Bundle(path, store, manifest, files)
+        manifest, files = parse_manifest(content)
+    except ValueError as error:
+        said = f"{path}: {MANIFEST} cannot be used: {error}. Copy the bundle again, or make it again."
+        raise BundleFormatError(said) from error
+    bundle = Bundle(path, manifest, files, signed_by, _store=store)
+    if set(names) - {MANIFEST, SIGNATURE} != files.keys():
+        _compare(bundle, names)
+    return bundle
 
 
 def write_bundle(
@@ -230,7 +145,7 @@ def write_bundle(
         StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
     """
     path = Path(path)
-    entries = {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in sorted(contents.items())}
+    entries = {name: asdict(FileEntry(sha256(content), len(content))) for name, content in sorted(contents.items())}
     text = json.dumps({**manifest.to_json(), "files": entries}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     everything = {MANIFEST: text.encode(), **contents}
     if path.is_file() and overwrite:
@@ -245,10 +160,26 @@ def write_bundle(
 
 
 def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
-    """Write a verified bundle as one uncompressed zip file, atomically."""
+    """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
     bundle.verify()
-    _write_zip(Path(path), {name: bundle._store.read(name) for name in (MANIFEST, *bundle.files)})
+    _write_zip(Path(path), {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())})
     return open_bundle(path)
+
+
+def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:
+    """Put a file that the manifest does not list, such as the signature, into a bundle; atomically."""
+    if bundle.path.is_dir():
+        with atomic_file(bundle.path / name) as part:
+            part.write_bytes(content)
+    else:
+        present = {existing: bundle._store.read(existing, None) for existing in sorted(bundle._store.names())}
+        _write_zip(bundle.path, {**present, name: content})
+    return open_bundle(bundle.path)
+
+
+def manifest_bytes(bundle: Bundle) -> bytes:
+    """The manifest as it lies there, which is what a signature is over."""
+    return bundle._store.read(MANIFEST, MAX_BYTES)
 
 
 def golden_npz(golden: Golden) -> bytes:
@@ -259,39 +190,126 @@ def golden_npz(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
+def _compare(bundle: Bundle, names: Sequence[str]) -> None:
+    present = set(names) - {MANIFEST, SIGNATURE}
+    changed = []
+    for name in present & bundle.files.keys():
+        try:
+            bundle.read(name)
+        except BundleIntegrityError:
+            changed.append(name)
+    missing, extra = bundle.files.keys() - present, present - bundle.files.keys()
+    if changed or missing or extra:
+        raise BundleIntegrityError(bundle.path, changed, missing, extra)
+
+
 def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
     with atomic_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
 
 
+class _UnusableError(Exception):
+    """A file that is there, but not as a file of a bundle is."""
+
+
 class _Store(Protocol):
     """Where a bundle's files are."""
 
-    def names(self) -> Iterator[str]: ...
+    def names(self) -> list[str]:
+        """Of all files; one that no bundle holds is refused by name."""
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str, most: int | None) -> bytes:
+        """Content; KeyError when there is none, _UnusableError when it cannot be read or has more than `most` bytes."""
+
+
+def _open_store(path: Path) -> _Store:
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        return _Zip(path)
+    what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
+    raise BundleFormatError(f"{path} {what}")
 
 
 class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def names(self) -> Iterator[str]:
-        return (file.relative_to(self._path).as_posix() for file in self._path.rglob("*") if not file.is_dir())
+    def names(self) -> list[str]:
+        with os.scandir(self._path) as entries:
+            found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        if odd := sorted(name for name, plain in found.items() if not plain):
+            raise BundleFormatError(f"{self._path} holds what is no plain file (a link, a folder): {', '.join(odd)}")
+        return list(found)
 
-    def read(self, name: str) -> bytes:
-        return (self._path / name).read_bytes()
+    def read(self, name: str, most: int | None) -> bytes:
+        # No link, even one that was put there since `names`; and no waiting for the other end of a pipe.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            with open(os.open(self._path / name, flags), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise _UnusableError(f"{name} is no plain file")
+                if most is not None and status.st_size > most:
+                    raise _UnusableError(f"{name} is larger than {most} bytes")
+                return file.read(-1 if most is None else most + 1)
+        except FileNotFoundError as error:
+            raise KeyError(name) from error
+        except OSError as error:
+            raise _UnusableError(f"{name} cannot be read: {error.strerror}") from error
+
+
+# What the standard library raises on archives that lie: it tells them apart less than one would like.
+_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError)
 
 
 class _Zip:
+    """Files are stored, not compressed: then none is larger than the archive, and nothing can swell up."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def names(self) -> Iterator[str]:
-        with zipfile.ZipFile(self._path) as archive:
-            return iter(archive.namelist())
+    def names(self) -> list[str]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                entries = archive.infolist()
+        except _ZIP_ERRORS as error:
+            raise BundleFormatError(f"{self._path} is a damaged zip: {error}; copy the bundle again") from error
+        if len(entries) > MAX_FILES + 2:
+            raise BundleFormatError(f"{self._path} has {len(entries)} entries; a bundle has at most {MAX_FILES + 2}")
+        seen: set[str] = set()
+        for entry in entries:
+            if reason := self._refusal(entry, seen):
+                raise BundleFormatError(f"{self._path}: entry {entry.filename!r:.120} {reason}")
+            seen.add(entry.filename)
+        return list(seen)
 
-    def read(self, name: str) -> bytes:
-        with zipfile.ZipFile(self._path) as archive:
-            return archive.read(name)
+    def _refusal(self, entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
+        # orig_filename: what the archive says, before Python cuts it at a zero byte.
+        if not FILE_NAME.fullmatch(entry.orig_filename):
+            return "is no name of a file in a bundle: no folders, no absolute or parent paths"
+        if entry.filename in seen:
+            return "is there twice"
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            return "is no plain file (a link?)"
+        if entry.flag_bits & 1:
+            return "is encrypted"
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            return "is compressed; a bundle stores its files as they are (zip -0)"
+        return None
+
+    def read(self, name: str, most: int | None) -> bytes:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                size = archive.getinfo(name).file_size
+                if most is not None and size > most:
+                    raise _UnusableError(f"{name} is larger than {most} bytes")
+                if size > self._path.stat().st_size:
+                    raise _UnusableError(f"{name} says it is larger than the archive")
+                return archive.read(name)
+        except KeyError:
+            raise
+        except _ZIP_ERRORS as error:
+            raise _UnusableError(f"{name} cannot be read: {error}") from error

@@ -3,8 +3,12 @@
     EdgestillError                 anything this project refuses; the message says what, where, and what to do
     ├── BundleError                a bundle that is not what its manifest says
     │   ├── BundleFormatError      no bundle, an unreadable manifest, or a format version that is not understood
-    │   └── BundleIntegrityError   files that differ, are missing or are extra; nothing was given to an engine
+    │   ├── BundleIntegrityError   files that differ, are missing or are extra; nothing was given to an engine
+    │   └── SignatureError         no signature, a wrong one, or one by a key that is not trusted
     ├── EngineError                no engine for this file is installed, or the engine refused the file
+    │   ├── EngineCrashError       an isolated engine died; `signal` names how
+    │   ├── EngineTimeoutError     an isolated engine took longer than it may, and was killed
+    │   └── EngineMemoryError      memory ran out, or an isolated engine took more than it may and was killed
     ├── InputError                 an input of the wrong shape, dtype or values; nothing was given to an engine
     └── StorageError               a file could not be written; what was there before is untouched
 
@@ -53,8 +57,28 @@ class BundleIntegrityError(BundleError):
         )
 
 
+class SignatureError(BundleError):
+    """A bundle is not signed by a key that is trusted."""
+
+
 class EngineError(EdgestillError):
     """An engine is missing, or refused what it was given."""
+
+
+class EngineCrashError(EngineError):
+    """The native code of an isolated engine ended its process. `signal` is such as `SIGSEGV`, None for a plain exit."""
+
+    def __init__(self, message: str, signal: str | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class EngineTimeoutError(EngineError):
+    """An isolated engine gave no answer in time."""
+
+
+class EngineMemoryError(EngineError):
+    """There is not enough memory, or an isolated engine took more of it than it may."""
 
 
 class InputError(EdgestillError):

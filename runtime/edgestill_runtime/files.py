@@ -12,8 +12,11 @@ from .errors import StorageError
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
+
+    Args:
+        mode: who may read and write it; a secret is 0o600 from its first byte on.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written; `path` is as it was.
@@ -27,7 +30,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             yield part
             _flush(part)
-            part.chmod(0o644)
+            part.chmod(mode)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
@@ -66,9 +69,9 @@ def refuse_existing(path: str | os.PathLike[str]) -> None:
         raise StorageError(f"{path} exists already; remove it, choose another name, or ask for it to be replaced")
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes | bytearray) -> None:
+def write_bytes(path: str | os.PathLike[str], content: bytes | bytearray, mode: int = 0o644) -> None:
     """Write a whole file atomically."""
-    with atomic_file(path) as part:
+    with atomic_file(path, mode) as part:
         part.write_bytes(content)
 
 

@@ -1,6 +1,8 @@
-"""`load` a bundle, get a `Model`: pixels in, labelled scores out, the same with either engine."""
+"""`load` a bundle or a bare model file, get a `Model`: the same checks and the same answers with every engine."""
 
+import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -8,12 +10,17 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, Manifest, ModelFile, TensorSpec, open_bundle
-from .engines import AVAILABLE, LOADERS, Engine, installed_engines
-from .errors import EngineError, InputError
+from .bundle import Bundle, open_bundle
+from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
+from .errors import BundleFormatError, EngineError, InputError
+from .isolation import IsolatedEngine, Limits
+from .manifest import Manifest, ModelFile, TensorSpec
 from .preprocess import FloatArray, Layout, arrange, dequantise, look_up, quantise
+from .signature import TrustedKey
 
-EngineName = Literal["auto", "litert", "executorch"]
+# The identifiers that both formats carry at byte 4, and their usual endings.
+IDENTIFIERS = {b"TFL3": "litert", b"ET12": "executorch"}
+SUFFIXES = {".tflite": "litert", ".pte": "executorch"}
 
 
 class Prediction(NamedTuple):
@@ -24,77 +31,143 @@ class Prediction(NamedTuple):
 
 
 def load(
-    bundle: str | Path | Bundle,
-    engine: EngineName = "auto",
+    source: str | os.PathLike[str] | Bundle,
+    engine: str = "auto",
     threads: int = 1,
     precision: Literal["int8", "fp32"] = "int8",
+    trusted_keys: Sequence[TrustedKey] | None = None,
+    isolated: bool | Limits = False,
 ) -> "Model":
-    """Load one model file of a bundle into an engine, after its hash was checked.
+    """Load a model file of a bundle, after its hash was checked, or a bare `.tflite` or `.pte` file, unchecked.
 
     Args:
-        bundle: a path to a bundle directory or zip, or an opened bundle.
-        engine: `auto` takes the first of litert, executorch that is installed and that the bundle has a file for.
+        source: a bundle (directory, zip, or opened), or a bare model file. A bare file that was damaged or made to do
+            harm can crash this process or answer wrongly: give only files that you trust, or `isolated=True`.
+        engine: `auto` takes the first of litert, executorch that is installed and that there is a file for; `litert`
+            or `executorch` the best package for it, `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
-        precision: `int8`, or `fp32` for the unquantised yardstick.
+        precision: `int8`, or `fp32` for a bundle's unquantised yardstick.
+        trusted_keys: Ed25519 keys, one of which must have signed the bundle; see `open_bundle`.
+        isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
+            one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
 
     Raises:
-        BundleError: no bundle, or a file that differs from its manifest; no engine has seen it.
-        EngineError: the engine is not installed, the bundle has no file for it, or it refuses the file.
+        BundleError: no bundle, not signed as it should be, or a file that differs from its manifest; no engine has
+            seen it.
+        EngineError: the engine is not installed, there is no file for it, or it refuses the file.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if threads < 1:
         raise EngineError(f"threads must be at least 1, not {threads}")
-    file = _choose(opened, engine, precision)
-    return Model(opened.manifest, file, opened.read(file), threads)
+    if isinstance(source, Bundle) and trusted_keys is not None:
+        raise EngineError("trusted_keys belong to open_bundle when the bundle is opened before it is loaded")
+    if not isinstance(source, Bundle):
+        path = Path(source)
+        if family := bare_format(path):
+            if trusted_keys is not None:
+                raise BundleFormatError(f"{path} is a bare model file, which nobody can have signed; give a bundle")
+            return Model(None, path.name, path.read_bytes(), threads, _of_family(engine, family, path), isolated)
+        source = open_bundle(path, trusted_keys)
+    file, package = _choose(source, engine, precision)
+    return Model(source.manifest, file, source.read(file), threads, package, isolated)
 
 
-def _choose(bundle: Bundle, engine: str, precision: str) -> str:
-    """Name of the model file to load."""
+def bare_format(path: Path) -> str | None:
+    """`litert` or `executorch` if a path is a bare model file, by its ending or else by its first bytes."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(8)
+    return SUFFIXES.get(path.suffix.lower()) or IDENTIFIERS.get(head[4:8])
+
+
+def _of_family(engine: str, family: str, path: Path) -> str:
+    if engine != "auto" and engine.partition("/")[0] != family:
+        raise EngineError(f"{path} is a file for {family}, not for {engine}")
+    if engine == "auto" and family not in installed_engines():
+        raise EngineError(f"{path} needs {family}, which is not installed. Install it with: {INSTALL[family]}")
+    return family if engine == "auto" else engine
+
+
+def _choose(bundle: Bundle, engine: str, precision: str) -> tuple[str, str]:
+    """Name of the model file to load, and the engine to load it into."""
     files = {entry.engine: name for name, entry in bundle.manifest.models.items() if entry.precision == precision}
     if engine == "auto":
         usable = [name for name in installed_engines() if name in files]
         if not usable:
             raise EngineError(
                 f"{bundle.path} has {precision} files for {', '.join(files) or 'no engine'}, and none of these engines "
-                "is installed. Install one with: pip install 'edgestill[litert]'"
+                f"is installed. Install one with: {INSTALL['litert']}"
             )
-        return files[usable[0]]
-    if engine not in LOADERS:
-        raise EngineError(f"unknown engine {engine!r}; valid: auto, {', '.join(LOADERS)}")
-    if engine not in files:
+        return files[usable[0]], usable[0]
+    family = engine.partition("/")[0]
+    if family in NAMES and family not in files:
         present = ", ".join(bundle.manifest.models)
-        raise EngineError(f"{bundle.path} has no {precision} file for {engine}; it has {present}")
-    AVAILABLE[engine]()
-    return files[engine]
+        raise EngineError(f"{bundle.path} has no {precision} file for {family}; it has {present}")
+    # An unknown engine has no file either; load_engine knows the valid names.
+    return files.get(family, next(iter(bundle.manifest.models))), engine
 
 
 class Model:
     """A loaded file. Safe to use from several threads: calls wait for each other. Close it, or use it in `with`.
 
+    A call that fails in the engine leaves nothing behind: the next one runs in a freshly loaded engine.
+
+    Args:
+        manifest: of the bundle that the file is in; None for a bare file, which has no labels and no preprocessing.
+        file: its name. content: its bytes; from a bundle, as `Bundle.read` gave them.
+        threads, package, isolated: as `threads`, `engine`, `isolated` of `load`; None takes the file's own engine.
+
     Attributes:
-        file: name of the loaded file in the bundle. engine: engine, package and version. labels: class names.
-        input, output: what the file itself takes and gives. threads: None where the engine decides.
+        file: name of the loaded file. engine: engine, package and version. labels: class names, empty for a bare file.
+        inputs, outputs: what the file itself takes and gives; `input`, `output` where it is one each.
+        threads: None where the engine decides. preprocessing: raw pixels → tensor; None for a bare file.
     """
 
-    def __init__(self, manifest: Manifest, file: str, content: bytes, threads: int = 1) -> None:
-        if file not in manifest.models:
+    def __init__(
+        self,
+        manifest: Manifest | None,
+        file: str,
+        content: bytes,
+        threads: int = 1,
+        package: str | None = None,
+        isolated: bool | Limits = False,
+    ) -> None:
+        entry = None if manifest is None else manifest.models.get(file)
+        if manifest is not None and entry is None:
             raise EngineError(f"{file} is no model file of {manifest.name}; it has {', '.join(manifest.models)}")
-        entry = manifest.models[file]
-        self.file, self.labels = file, manifest.labels
-        self.input, self.output = entry.input, entry.output
-        # What a tensor must look like, strides of axes of length 1 included.
-        self._fresh: NDArray[Any] = np.empty(entry.input.shape, entry.input.dtype)
-        self._floating = self._fresh.dtype.kind == "f"
+        package = package or (entry.engine if entry else SUFFIXES.get(Path(file).suffix.lower(), ""))
+        limits = Limits() if isolated is True else isolated
+        self.file, self.labels = file, () if manifest is None else manifest.labels
         self._lock = threading.Lock()
-        self._engine: Engine | None = LOADERS[entry.engine](content, threads)
+        self._closed = False
+        # Kept to start again after a failure; the engine reads the same bytes.
+        self._source = package, content, threads
+        self._limits = limits
+        self._engine: Engine | None = self._load()
         self.engine, self.threads = self._engine.name, self._engine.threads
-        _compare(file, entry, self._engine)
-        self._preprocessing = manifest.preprocessing
-        self._layout: Layout = entry.input.layout or "NCHW"
-        # All of preprocessing, int8 quantisation included, as one table: see preprocess.py.
-        self._table: NDArray[Any] = self._preprocessing.table()
-        if entry.input.dtype == "int8":
-            self._table = quantise(self._table, *_scale(entry.input))
+        self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
+        if entry is not None:
+            _compare(file, entry, self._engine)
+            self.inputs, self.outputs = (entry.input,), (entry.output,)
+        # What a tensor must look like, strides of axes of length 1 included.
+        self._fresh = tuple(np.empty(spec.shape, spec.dtype) for spec in self.inputs)
+        self.preprocessing = None if manifest is None else manifest.preprocessing
+        self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
+        if self.preprocessing is not None:
+            # All of preprocessing, int8 quantisation included, as one table: see preprocess.py.
+            self._table: NDArray[Any] = self.preprocessing.table()
+            if self.input.dtype == "int8":
+                self._table = quantise(self._table, *_scale(self.input))
+
+    @property
+    def input(self) -> TensorSpec:
+        """What the file takes, where that is one tensor."""
+        return _only(self.inputs, "inputs", self.file)
+
+    @property
+    def output(self) -> TensorSpec:
+        """What the file gives, where that is one tensor."""
+        return _only(self.outputs, "outputs", self.file)
 
     def predict(self, image: NDArray[Any], top: int | None = None) -> list[Prediction]:
         """Classify one image.
@@ -107,9 +180,9 @@ class Model:
             Labels with probabilities (softmax of the logits), best first.
 
         Raises:
-            InputError: another shape or dtype.
+            InputError: another shape or dtype, or a bare file.
         """
-        pixels = self._preprocessing.pixels(image)
+        pixels = self._pixels(image)
         if len(pixels) != 1:
             raise InputError(f"predict takes one image, not {len(pixels)}; use logits for a batch")
         scores = softmax(self.logits(pixels))[0]
@@ -120,16 +193,13 @@ class Model:
         """Logits float32 (N, classes) of a batch of any length, uint8 (N, H, W, C) or one image (H, W, C).
 
         Raises:
-            InputError: another shape or dtype.
+            InputError: another shape or dtype, or a bare file.
         """
         tensors = self.tensor(images)
-        results = [self._run(tensors[row : row + 1]) for row in range(len(tensors))]
+        results = [self._run([tensors[row : row + 1]])[0] for row in range(len(tensors))]
         if not results:
             return np.empty((0, len(self.labels)), np.float32)
-        values = np.concatenate(results)
-        if values.dtype == np.int8:
-            return dequantise(values, *_scale(self.output))
-        return np.asarray(values, np.float32)
+        return np.asarray(_real(np.concatenate(results), self.output), np.float32)
 
     def tensor(self, images: NDArray[Any]) -> NDArray[Any]:
         """What `invoke` takes, for uint8 images as `logits` takes them: preprocessed, quantised, in the file's layout.
@@ -137,25 +207,57 @@ class Model:
         Returns:
             (N, …) with the dtype and layout of `input`; `invoke` takes one row of it at a time, `[i : i + 1]`.
         """
-        return arrange(look_up(self._table, self._preprocessing.pixels(images)), self._layout)
+        pixels = self._pixels(images)
+        return arrange(look_up(self._table, pixels), self._layout)
 
-    def invoke(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Run a tensor as the file itself takes it (`input`), and return what the file itself gives (`output`).
+    def infer(self, *values: NDArray[Any]) -> Any:
+        """Run real numbers through any file, bare ones included, and get real numbers back.
+
+        Args:
+            values: one array for each input, in the order of `inputs`: float32 where the file's tensor is quantised
+                with one scale (it is quantised here), else the tensor's own dtype. Where the file takes one sample at
+                a time (all its inputs and outputs begin with an axis of 1), arrays may begin with any number N.
+
+        Returns:
+            One array, or a tuple of them where the file has several outputs; float32 where they were quantised.
 
         Raises:
-            InputError: another shape or dtype, or a value that is not finite.
+            InputError: another number of arrays, or one of another shape, dtype or with values that are not finite.
         """
-        spec = self.input
-        if not isinstance(tensor, np.ndarray) or tensor.dtype != self._fresh.dtype or tensor.shape != spec.shape:
-            given = f"{tensor.dtype} {tensor.shape}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
-            raise InputError(f"{self.file} takes {spec.dtype} {spec.shape} ({spec.layout}), not {given}")
-        if self._floating and not np.isfinite(tensor).all():
-            raise InputError(f"{self.file}: the tensor has values that are not finite (NaN or infinity)")
-        return self._run(tensor)
+        if len(values) != len(self.inputs):
+            raise InputError(f"{self.file} takes {len(self.inputs)} inputs, not {len(values)}")
+        tensors = [self._quantised(value, spec) for value, spec in zip(values, self.inputs, strict=True)]
+        one_by_one = tensors and all(spec.shape[:1] == (1,) for spec in (*self.inputs, *self.outputs))
+        if one_by_one and not any(0 in spec.dynamic for spec in self.inputs):
+            counts = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
+            if len(counts) != 1:
+                raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
+            rows = [self._checked([tensor[row : row + 1] for tensor in tensors]) for row in range(counts.pop())]
+            results = [
+                np.concatenate(column) if rows else np.empty((0, *spec.shape[1:]), spec.dtype)
+                for spec, column in zip(self.outputs, zip(*rows, strict=True) if rows else self.outputs, strict=True)
+            ]
+        else:
+            results = self._checked(tensors)
+        real = tuple(_real(result, spec) for result, spec in zip(results, self.outputs, strict=True))
+        return real[0] if len(real) == 1 else real
+
+    def invoke(self, *tensors: NDArray[Any]) -> Any:
+        """Run tensors as the file itself takes them (`inputs`), and return what the file itself gives (`outputs`).
+
+        Returns:
+            One array, or a tuple of them where the file has several outputs.
+
+        Raises:
+            InputError: another number, shape or dtype, or a value that is not finite.
+        """
+        results = self._checked(tensors)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def close(self) -> None:
         """Free the engine's memory; calls after this raise EngineError."""
         with self._lock:
+            self._closed = True
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
@@ -168,15 +270,58 @@ class Model:
     ) -> None:
         self.close()
 
-    def _run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def _load(self) -> Engine:
+        return IsolatedEngine(*self._source, self._limits) if self._limits else load_engine(*self._source)
+
+    def _pixels(self, images: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.preprocessing is None:
+            raise InputError(
+                f"{self.file} is a bare file: nothing says how pixels become its input, or what its outputs mean. "
+                "Use infer or invoke with its own tensors, or load a bundle."
+            )
+        return self.preprocessing.pixels(images)
+
+    def _quantised(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+        if spec.scale is None or spec.zero_point is None or not isinstance(value, np.ndarray):
+            return value
+        if value.dtype == np.float32:
+            _check_finite(value, self.file)
+            return quantise(value, spec.scale, spec.zero_point, spec.dtype)
+        raise InputError(
+            f"{self.file}: infer takes float32 for the {spec.dtype} input {spec.name!r} (scale {spec.scale:.3g}), not "
+            f"{value.dtype}; invoke takes the file's own {spec.dtype}"
+        )
+
+    def _checked(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        if len(tensors) != len(self._fresh):
+            raise InputError(f"{self.file} takes {len(self._fresh)} inputs, not {len(tensors)}")
+        for index, tensor in enumerate(tensors):
+            fresh = self._fresh[index]
+            if type(tensor) is not np.ndarray or tensor.dtype != fresh.dtype or tensor.shape != fresh.shape:
+                _check_shape(tensor, self.inputs[index], self.file)
+            if fresh.dtype.kind == "f":
+                _check_finite(tensor, self.file)
+        return self._run(tensors)
+
+    def _run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         with self._lock:
-            if self._engine is None:
+            if self._closed:
                 raise EngineError(f"{self.file} was closed; load it again")
+            if self._engine is None:
+                self._engine = self._load()
+            # Not every engine looks at strides, so it gets none but the usual ones.
+            plain = [
+                tensor if tensor.strides == fresh.strides else np.array(tensor, order="C", copy=True)
+                for tensor, fresh in zip(tensors, self._fresh, strict=True)
+            ]
             try:
-                # Not every engine looks at strides, so it gets none but the usual ones.
-                plain = tensor if tensor.strides == self._fresh.strides else tensor.copy(order="C")
-                return self._engine.invoke(plain)
-            except (RuntimeError, ValueError) as error:
+                return self._engine.run(plain)
+            except (RuntimeError, ValueError, TypeError, MemoryError, EngineError) as error:
+                # Whatever state the failure left in it goes with the engine.
+                self._engine.close()
+                self._engine = None
+                if isinstance(error, EngineError):
+                    raise
                 raise EngineError(f"{self.engine} failed on {self.file}: {error}") from error
 
 
@@ -186,6 +331,42 @@ def softmax(logits: FloatArray) -> FloatArray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
+def _only(specs: tuple[TensorSpec, ...], word: str, file: str) -> TensorSpec:
+    if len(specs) != 1:
+        raise EngineError(f"{file} has {len(specs)} {word}; see Model.{word}")
+    return specs[0]
+
+
+def _check_shape(tensor: Any, spec: TensorSpec, file: str) -> None:
+    """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ."""
+    if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype and tensor.ndim == len(spec.shape):
+        # A file that says only "at most" has all its axes in `dynamic`; one that says which has the others fixed.
+        bounded = len(spec.dynamic) == len(spec.shape)
+        pairs = zip(tensor.shape, spec.shape, strict=True)
+        if all(
+            given == size or (axis in spec.dynamic and given > 0 and (not bounded or given <= size))
+            for axis, (given, size) in enumerate(pairs)
+        ):
+            return
+    given = f"{tensor.dtype} {tensor.shape}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
+    layout = f" ({spec.layout})" if spec.layout else ""
+    name = f" for {spec.name!r}" if spec.name else ""
+    varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""
+    raise InputError(f"{file} takes {spec.dtype} {spec.shape}{layout}{name}{varying}, not {given}")
+
+
+def _check_finite(tensor: NDArray[Any], file: str) -> None:
+    # The sum is finite only if every value is, and costs a third; where finite values overflow it, look closer.
+    if not np.isfinite(np.add.reduce(tensor, axis=None)) and not np.isfinite(tensor).all():
+        raise InputError(f"{file}: the tensor has values that are not finite (NaN or infinity)")
+
+
+def _real(values: NDArray[Any], spec: TensorSpec) -> Any:
+    if spec.scale is not None and spec.zero_point is not None:
+        return dequantise(values, spec.scale, spec.zero_point)
+    return values
+
+
 def _scale(spec: TensorSpec) -> tuple[float, int]:
     if spec.scale is None or spec.zero_point is None:
         raise EngineError("the manifest gives an int8 tensor no scale and zero point; make the bundle again")
@@ -193,9 +374,11 @@ def _scale(spec: TensorSpec) -> tuple[float, int]:
 
 
 def _compare(file: str, entry: ModelFile, engine: Engine) -> None:
-    for word, said, found in (("input", entry.input, engine.input), ("output", entry.output, engine.output)):
-        if (said.shape, said.dtype) != (found.shape, found.dtype):
+    found = engine.inputs, engine.outputs
+    for word, said, specs in (("input", entry.input, found[0]), ("output", entry.output, found[1])):
+        if len(specs) != 1 or (said.shape, said.dtype) != (specs[0].shape, specs[0].dtype):
+            there = ", ".join(f"{spec.dtype} {spec.shape}" for spec in specs)
             raise EngineError(
-                f"{file}: the manifest says its {word} is {said.dtype} {said.shape}, "
-                f"the engine found {found.dtype} {found.shape}; make the bundle again"
+                f"{file}: the manifest says its {word} is {said.dtype} {said.shape}, the engine found {there}; "
+                "make the bundle again"
             )

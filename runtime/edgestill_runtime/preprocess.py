@@ -114,14 +114,19 @@ def arrange(tensor: NDArray[Any], layout: Layout) -> NDArray[Any]:
     return tensor.transpose(0, 3, 1, 2).copy(order="C") if layout == "NCHW" else np.ascontiguousarray(tensor)
 
 
-def quantise(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """int8 of float values: `clip(round_half_even(x / scale) + zero_point, -128, 127)`, as PyTorch and XNNPACK do."""
+def quantise(values: NDArray[Any], scale: float, zero_point: int, dtype: str = "int8") -> NDArray[Any]:
+    """`clip(round_half_even(x / scale) + zero_point)` in an integer dtype, as PyTorch and XNNPACK do.
+
+    Args:
+        values: float, any shape. dtype: `int8` (-128 to 127), `uint8` (0 to 255), or a wider integer.
+    """
     # The reciprocal in float32, then a product: the order of operations of torch.quantize_per_tensor and XNNPACK.
     inverse = np.float32(1.0) / np.float32(scale)
     steps = np.rint(values.astype(np.float32) * inverse) + zero_point
-    return np.asarray(np.clip(steps, -128, 127), np.int8)
+    bounds = np.iinfo(dtype)
+    return np.asarray(np.clip(steps, bounds.min, bounds.max), dtype)
 
 
-def dequantise(values: NDArray[np.int8], scale: float, zero_point: int) -> FloatArray:
-    """float32 of int8 values: `(q - zero_point) * scale`."""
+def dequantise(values: NDArray[Any], scale: float, zero_point: int) -> FloatArray:
+    """float32 of quantised values: `(q - zero_point) * scale`."""
     return ((values.astype(np.int32) - zero_point) * np.float32(scale)).astype(np.float32)

@@ -34,7 +34,7 @@ def assemble(steps: "Pipeline") -> Results:
                 "engine": entry.engine,
                 "precision": entry.precision,
                 "path": file.relative_to(steps.folder).as_posix(),
-                "bytes": bundle.files[name][1],
+                "bytes": bundle.files[name].bytes,
                 "exporter": entry.exporter,
                 "accuracy": accuracy(logits[name], labels),
                 "retained": accuracy(logits[name], labels) / teacher["accuracy"],

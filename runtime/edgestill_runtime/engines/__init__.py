@@ -1,17 +1,19 @@
 """Engines behind one small protocol, each imported on its first use.
 
-`litert.py` runs `.tflite`, `executorch.py` runs `.pte`. Both import their native package inside a function: opening a
-bundle, reading its facts, or `import edgestill_runtime` must cost no more than numpy, and a device has only the
-engines that somebody installed.
+`litert.py` runs `.tflite`, `executorch.py` runs `.pte`; for each there are several packages, of which the best that is
+installed is taken. Native packages are imported inside functions: opening a bundle, reading its facts, or `import
+edgestill_runtime` must cost no more than numpy, and a device has only the engines that somebody installed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ..bundle import TensorSpec
 from ..errors import EngineError
+from ..manifest import TensorSpec
 from . import executorch, litert
 
 
@@ -22,32 +24,96 @@ class Engine(Protocol):
     """Engine, package and version, such as `litert (ai-edge-litert 2.3.0)`."""
     threads: int | None
     """Threads that a call may use; None where the engine decides and cannot be told."""
-    input: TensorSpec
-    output: TensorSpec
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
-    def invoke(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Run a tensor that has exactly the shape and dtype of `input`; the result is a copy."""
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run tensors that were checked against `inputs`; the results are copies."""
 
     def close(self) -> None:
         """Free the native memory."""
 
 
-LOADERS: dict[str, Callable[[bytes, int], Engine]] = {
-    "litert": litert.LiteRTEngine,
-    "executorch": executorch.load,
-}
-AVAILABLE: dict[str, Callable[[], str]] = {
-    "litert": litert.available,
-    "executorch": executorch.available,
-}
+@dataclass(frozen=True)
+class Package:
+    """A package that runs an engine's files.
+
+    Args:
+        engine: `litert` or `executorch`. name: on the package index, and `engine/name` in `load(..., engine=)`.
+        load: content, threads and the name to show → a loaded file. remark: what to know before taking it.
+    """
+
+    engine: str
+    name: str
+    load: Callable[[bytes, int, str], Engine]
+    remark: str
+
+
+# The best first, for each engine; and the engine whose files are run when both could be.
+PACKAGES = (
+    Package("litert", "ai-edge-litert", litert.ai_edge_litert, "LiteRT as it is maintained"),
+    Package(
+        "litert", "tflite-runtime", litert.tflite_runtime, "int8 18-32 times slower than ai-edge-litert; numpy < 2"
+    ),
+    Package("litert", "tensorflow", litert.tensorflow, "15 s to import, half a gigabyte of memory"),
+    Package("executorch", "edgestill-executorch", executorch.binding, "ExecuTorch without torch, any Python"),
+    Package("executorch", "executorch-numpy-runtime", executorch.light, "Python 3.12 or newer; sets its own threads"),
+    Package("executorch", "executorch", executorch.official, "the official package: needs torch, seconds to import"),
+)
+INSTALL = {engine: f"pip install 'edgestill[{engine}]'" for engine in ("litert", "executorch")}
+NAMES = ("litert", "executorch")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A package as it stands here: its version if it is installed, and whether it is the one that is taken."""
+
+    package: Package
+    version: str | None
+    taken: bool
+
+    def __str__(self) -> str:
+        return f"{self.package.name} {self.version}" if self.version else self.package.name
+
+
+def candidates(engine: str) -> list[Candidate]:
+    """Every package for an engine, the best first; nothing is imported."""
+    found: list[Candidate] = []
+    for package in PACKAGES:
+        if package.engine == engine:
+            version = _version(package.name)
+            found.append(Candidate(package, version, version is not None and not any(one.taken for one in found)))
+    return found
 
 
 def installed_engines() -> dict[str, str]:
     """Engine → package and version for those that are installed, best first; nothing is imported."""
-    found = {}
-    for name, available in AVAILABLE.items():
-        try:
-            found[name] = available()
-        except EngineError:
-            continue
-    return found
+    return {name: str(one) for name in NAMES for one in candidates(name) if one.taken}
+
+
+def load_engine(engine: str, content: bytes, threads: int) -> Engine:
+    """Load a file's bytes.
+
+    Args:
+        engine: `litert` or `executorch` for the best package that is installed, `litert/tensorflow` and so on for one.
+
+    Raises:
+        EngineError: an unknown name, nothing installed, or the engine refuses the file.
+    """
+    family, _, wanted = engine.partition("/")
+    known = candidates(family)
+    if not known or (wanted and wanted not in [one.package.name for one in known]):
+        valid = [*NAMES, *(f"{package.engine}/{package.name}" for package in PACKAGES)]
+        raise EngineError(f"unknown engine {engine!r}; valid: auto, {', '.join(valid)}")
+    chosen = [one for one in known if one.version and (one.package.name == wanted if wanted else one.taken)]
+    if not chosen:
+        what = f"{wanted} is" if wanted else f"No package for {family} is"
+        raise EngineError(f"{what} not installed. Install the best one with: {INSTALL[family]}")
+    return chosen[0].package.load(content, threads, f"{family} ({chosen[0]})")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

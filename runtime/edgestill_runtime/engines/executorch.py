@@ -1,48 +1,101 @@
-"""ExecuTorch (`.pte`) through executorch-numpy-runtime where it is installed, else through the official package.
+"""ExecuTorch (`.pte`), method `forward`: through our own binding, through executorch-numpy-runtime, or officially."""
 
-The first needs numpy alone and Python 3.12; the second imports torch: seconds and hundreds of megabytes.
-"""
-
-from importlib import metadata
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import TensorSpec
-from ..errors import EngineError
+from ..errors import EngineError, EngineMemoryError
+from ..manifest import TensorSpec
 
-LIGHT, OFFICIAL = "executorch-numpy-runtime", "executorch"
-# Codes of c10::ScalarType, as both packages report them.
-SCALAR_TYPES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 6: "float32", 7: "float64", 11: "bool"}
+# c10::ScalarType, as the two other packages report it.
+SCALAR_TYPES = {
+    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64", 11: "bool",
+}  # fmt: skip
+METHOD = "forward"
 
 
-def available() -> str:
-    """Package and version that `load` would use, without importing it.
+def binding(content: bytes, threads: int, name: str) -> "BindingEngine":
+    """edgestill-executorch: runtime/native in this project."""
+    return BindingEngine(content, threads, name)
 
-    Raises:
-        EngineError: neither is installed; the message says how to install one.
-    """
-    for package in (LIGHT, OFFICIAL):
+
+def light(content: bytes, threads: int, name: str) -> "LightEngine":
+    """executorch-numpy-runtime: no torch either, Python 3.12 or newer."""
+    return LightEngine(content, threads, name)
+
+
+def official(content: bytes, threads: int, name: str) -> "OfficialEngine":
+    """The official package, which imports torch."""
+    return OfficialEngine(content, threads, name)
+
+
+class BindingEngine:
+    """Through edgestill-executorch. One thread needs no pool; more share the process's pool, all with one number."""
+
+    def __init__(self, content: bytes, threads: int, name: str) -> None:
+        self.name = name
+        self.threads: int | None = threads
         try:
-            return f"{package} {metadata.version(package)}"
-        except metadata.PackageNotFoundError:
-            continue
-    raise EngineError(
-        "ExecuTorch is not installed. Install it with: pip install 'edgestill[executorch]' (Python 3.12 or newer), "
-        "or, on Python 3.11, with: pip install executorch torch"
-    )
+            from edgestill_executorch import ExecuTorchError, Program, TensorInfo
+        except (ImportError, OSError) as error:
+            raise EngineError(f"edgestill-executorch cannot be imported: {error}") from error
+        try:
+            with Program(content) as program:
+                self._method = program.load_method(METHOD, threads)
+        except (ExecuTorchError, ValueError) as error:
+            short = isinstance(error, ExecuTorchError) and error.name.endswith("MemoryAllocationFailed")
+            kind = EngineMemoryError if short else EngineError
+            raise kind(f"ExecuTorch cannot load this file: {error}") from error
+        sides = []
+        for side in (self._method.inputs, self._method.outputs):
+            tensors = [info for info in side if isinstance(info, TensorInfo)]
+            if len(tensors) != len(side):
+                raise EngineError("the file takes or gives plain numbers beside tensors; export it without them")
+            sides.append(tuple(_spec(info.shape, info.dtype.name, info.dynamic, info.name) for info in tensors))
+        self.inputs, self.outputs = sides
+
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See `Engine.run`."""
+        return list(self._method.run(*tensors))
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._method.close()
 
 
-def load(content: bytes, threads: int) -> "OfficialEngine | LightEngine":
-    """Load a program with the package that `available` names."""
-    package = available()
-    engine = LightEngine if package.startswith(LIGHT) else OfficialEngine
-    return engine(content, threads, f"executorch ({package})")
+class LightEngine:
+    """Through executorch-numpy-runtime, which chooses the number of threads itself."""
+
+    def __init__(self, content: bytes, threads: int, name: str) -> None:
+        self.name = name
+        self.threads: int | None = None
+        try:
+            import executorch_numpy_runtime as package
+        except ImportError as error:
+            raise EngineError(f"executorch-numpy-runtime cannot be imported: {error}") from error
+        try:
+            self._method = package.Runtime.get().load_program(content).load_method(METHOD)
+        except (package.ExecuTorchError, ValueError, TypeError) as error:
+            raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
+        meta = self._method.metadata
+        self.inputs, self.outputs = (
+            tuple(_spec(tensor["shape"], _dtype(tensor["scalar_type"])) for tensor in meta[side])
+            for side in ("inputs", "outputs")
+        )
+
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See `Engine.run`."""
+        return [np.asarray(result) for result in self._method(list(tensors))]
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        del self._method
 
 
 class OfficialEngine:
-    """The `forward` method through the official package's native module and torch.
+    """Through the official package's native module and torch.
 
     The pool of threads belongs to the process, and changing it under a loaded program crashes: while one is open, the
     next must ask for the same number.
@@ -76,20 +129,21 @@ class OfficialEngine:
             self._program = native._load_program_from_buffer(
                 content, program_verification=native.Verification.InternalConsistency
             )
-            self._method = self._program.load_method("forward")
+            self._method = self._program.load_method(METHOD)
+            meta = self._method.method_meta()
+            inputs = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
+            outputs = [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
         except RuntimeError as error:
             raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
-        meta = self._method.method_meta()
-        inputs = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
-        outputs = [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
-        self.input, self.output = _specs(*([(one.sizes(), one.dtype()) for one in side] for side in (inputs, outputs)))
+        self.inputs, self.outputs = (
+            tuple(_spec(one.sizes(), _dtype(one.dtype())) for one in side) for side in (inputs, outputs)
+        )
         self._from_numpy = torch.from_numpy
         cls._open += 1
 
-    def invoke(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """See `Engine.invoke`."""
-        (result,) = self._method([self._from_numpy(tensor)])
-        return np.array(result.numpy())
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See `Engine.run`."""
+        return [np.array(result.numpy()) for result in self._method([self._from_numpy(one) for one in tensors])]
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -97,39 +151,20 @@ class OfficialEngine:
         OfficialEngine._open -= 1
 
 
-class LightEngine:
-    """The `forward` method through executorch-numpy-runtime, which chooses the number of threads itself."""
-
-    def __init__(self, content: bytes, threads: int, name: str) -> None:
-        self.name = name
-        self.threads: int | None = None
-        import executorch_numpy_runtime as light
-
-        try:
-            self._method = light.Runtime.get().load_program(content).load_method("forward")
-        except light.ExecuTorchError as error:
-            raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
-        meta = self._method.metadata
-        self.input, self.output = _specs(
-            *([(tensor["shape"], tensor["scalar_type"]) for tensor in meta[side]] for side in ("inputs", "outputs"))
-        )
-
-    def invoke(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """See `Engine.invoke`."""
-        (result,) = self._method([tensor])
-        return np.asarray(result)
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        del self._method
+def _dtype(code: int) -> str:
+    if code not in SCALAR_TYPES:
+        raise EngineError(f"the file has a tensor of scalar type {code}, which numpy has not")
+    return SCALAR_TYPES[code]
 
 
-def _specs(inputs: list[tuple[Any, int]], outputs: list[tuple[Any, int]]) -> tuple[TensorSpec, TensorSpec]:
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise EngineError(f"the file has {len(inputs)} inputs and {len(outputs)} outputs; one each is supported")
-    (shape, code), (result_shape, result_code) = inputs[0], outputs[0]
+def _spec(shape: Sequence[int], dtype: str, dynamic: bool = False, name: str = "") -> TensorSpec:
     sizes = tuple(int(size) for size in shape)
-    return (
-        TensorSpec(sizes, SCALAR_TYPES.get(code, f"scalar type {code}"), "NCHW" if len(sizes) == 4 else None),
-        TensorSpec(tuple(int(size) for size in result_shape), SCALAR_TYPES.get(result_code, f"type {result_code}")),
+    return TensorSpec(
+        sizes,
+        dtype,
+        # The shape is in the order of the model's code even where memory is channels last: the binding sees to that.
+        layout="NCHW" if len(sizes) == 4 else None,
+        name=name,
+        # The file says that it may vary, not along which axes.
+        dynamic=tuple(range(len(sizes))) if dynamic else (),
     )

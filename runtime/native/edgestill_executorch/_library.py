@@ -84,8 +84,7 @@ def _load() -> ctypes.CDLL:
         )
     library.es_start()
     # They register themselves when they are loaded, and log what goes wrong: so only now.
-    for path in sorted(folder.glob("libedgestill_et_*.so")):
-        _KEPT.append(ctypes.CDLL(str(path)))
+    _KEPT.extend(ctypes.CDLL(str(path)) for path in sorted(folder.glob("libedgestill_et_*.so")))
     return library
 
 

@@ -4,7 +4,7 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,8 @@ DTYPES = {
 }  # fmt: skip
 SCALARS: dict[int, type] = {INT: int, DOUBLE: float, BOOL: bool, NONE: type(None)}
 ALIGNMENT = 16
-_run, _address, _pointed = LIBRARY.es_method_run, ctypes.addressof, ctypes.c_char.from_buffer
+_run, _address = LIBRARY.es_method_run, ctypes.addressof
+_pointed: Callable[[NDArray[Any]], ctypes.c_char] = ctypes.c_char.from_buffer  # type: ignore[assignment]
 Input = NDArray[Any] | int | float | bool | None
 
 
@@ -153,16 +154,12 @@ class Method:
         # Each input's place, and the dtype and shape that it must have where these are all there is to check.
         self._givers = tuple((index, self._in[index], *_plain(info)) for index, info in enumerate(self.inputs))
         # A planned output stays where it is until it is copied out; None for what is not planned.
-        addresses = (LIBRARY.es_method_output_data(handle, index) for index in range(len(self.outputs)))
-        self._views = tuple(
-            _view(info, address) if isinstance(info, TensorInfo) and address else None
-            for info, address in zip(self.outputs, addresses, strict=True)
-        )
-        # Nothing but to copy: every output is planned and of one shape.
-        self._simple = all(
-            view is not None and isinstance(info, TensorInfo) and not info.dynamic
-            for info, view in zip(self.outputs, self._views, strict=True)
-        )
+        addresses = [LIBRARY.es_method_output_data(handle, index) for index in range(len(self.outputs))]
+        pairs = zip(self.outputs, addresses, strict=True)
+        views = [_view(info, address) for info, address in pairs if address and isinstance(info, TensorInfo)]
+        # Where there is nothing but to copy: every output is planned and of one shape. None where there is more to do.
+        fixed = all(isinstance(info, TensorInfo) and not info.dynamic for info in self.outputs)
+        self._copied = views if fixed and len(views) == len(self.outputs) else None
 
     def run(self, *inputs: Input, out: Sequence[NDArray[Any] | None] | None = None) -> tuple[Any, ...]:
         """Run once.
@@ -198,10 +195,10 @@ class Method:
                     except (TypeError, ValueError):
                         pass
                 made.append(self._give(index, slot, value))
-            if out is None and self._simple:
+            if out is None and self._copied is not None:
                 if code := _run(self._handle, self._in, self._out):
                     self._check(code)
-                return tuple([view.copy() for view in self._views])
+                return tuple([view.copy() for view in self._copied])
             arrays = self._receive([None] * len(self.outputs) if out is None else out)
             try:
                 if code := _run(self._handle, self._in, self._out):
@@ -237,7 +234,8 @@ class Method:
         """Give the engine a value that has to be looked at; the array that it then reads, which has to be held."""
         info = self.inputs[index]
         if isinstance(info, ScalarInfo):
-            return _give_scalar(index, info, slot, value)
+            _give_scalar(index, info, slot, value)
+            return None
         if not isinstance(value, np.ndarray):
             raise TypeError(f"input {index} is a {info.dtype} array of shape {info.shape}, not {type(value).__name__}")
         if value.dtype != info.dtype:
@@ -343,7 +341,8 @@ def _view(info: TensorInfo, address: int) -> NDArray[Any]:
     """The engine's own memory of an output; it ends with the method, so it never leaves this file."""
     if not info.nbytes:
         return _empty(info)
-    return _shaped(np.frombuffer((ctypes.c_char * info.nbytes).from_address(address), info.dtype), info)
+    memory = memoryview((ctypes.c_char * info.nbytes).from_address(address))
+    return _shaped(np.frombuffer(memory, info.dtype), info)
 
 
 def _shaped(flat: NDArray[Any], info: TensorInfo) -> NDArray[Any]:

@@ -41,6 +41,20 @@ class Net(nn.Module):
         return self.head(self.body(x))
 
 
+class Pair(nn.Module):
+    """Two inputs, two outputs, one sample at a time."""
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        return left + right, left - right
+
+
+class Huge(nn.Module):
+    """One number in, one out, and two gigabytes between."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat(1 << 29).cumsum(0)[-1:]
+
+
 class Twice(nn.Module):
     """Rows of any number up to 16."""
 
@@ -83,6 +97,9 @@ def main(folder: Path) -> None:
     save(folder / "dynamic.pte", dynamic)
     save(folder / "dynamic-unplanned.pte", dynamic, planned=False)
     answers |= {"dynamic/in": rows.numpy(), "dynamic/out": twice(rows).detach().numpy()}
+
+    save(folder / "pair.pte", export(Pair(), (torch.zeros(1, 2), torch.zeros(1, 2))))
+    save(folder / "huge.pte", export(Huge(), (torch.zeros(1),)))
 
     methods = {"first": export(AddOne(), (torch.zeros(1),)), "second": export(net, (torch.zeros_like(image),))}
     save(folder / "methods.pte", methods, constants={"classes": 5, "scale": 0.25, "quantised": True})

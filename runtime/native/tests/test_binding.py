@@ -15,6 +15,12 @@ import pytest
 from edgestill_executorch import ExecuTorchError, Program, ScalarInfo, TensorInfo, get_threads, set_threads
 
 
+@pytest.fixture(scope="module")
+def answers(programs):
+    with np.load(programs / "answers.npz") as arrays:
+        return dict(arrays)
+
+
 @pytest.fixture
 def net(programs):
     with Program(programs / "net.pte") as program:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import EdgestillError
-from . import bench, convert, distill, doctor, inspect, report, run, verify
+from . import bench, convert, distill, doctor, inspect, report, run, sign, verify
 from .console import ERRORS
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -26,6 +26,7 @@ for command in (
     distill.distill,
     convert.convert,
     verify.verify,
+    sign.sign,
     inspect.inspect,
     bench.bench,
     report.report,

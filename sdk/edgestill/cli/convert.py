@@ -46,5 +46,5 @@ def convert(
     if as_json:
         print(json.dumps(bundle.manifest.to_json(), indent=2, ensure_ascii=False))
         return
-    for name, (_, size) in sorted(bundle.files.items()):
-        say(f"{size:>10,} bytes  {bundle.path / name}")
+    for name, entry in sorted(bundle.files.items()):
+        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}")

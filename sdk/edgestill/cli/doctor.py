@@ -15,12 +15,12 @@ from .console import CONSOLE
 # Extra → what it is for, and the modules that must be there.
 EXTRAS = {
     "litert": ("run .tflite files", ("ai_edge_litert",)),
-    "executorch": ("run .pte files", ("executorch_numpy_runtime", "executorch")),
+    "executorch": ("run .pte files", ("edgestill_executorch",)),
+    "sign": ("sign bundles and check signatures", ("cryptography",)),
     "distill": ("train and distil", ("torch", "accelerate", "safetensors", "timm", "pydantic")),
     "convert": ("make .pte and .tflite files", ("executorch", "torchao", "litert_torch")),
     "report": ("draw the report", ("altair", "jinja2", "vl_convert", "jsonschema", "PIL")),
 }
-ANY_IS_ENOUGH = {"executorch"}
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
@@ -48,30 +48,29 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 def _extra(name: str) -> dict[str, Any]:
     purpose, modules = EXTRAS[name]
     missing = [module for module in modules if util.find_spec(module) is None]
-    complete = len(missing) < len(modules) if name in ANY_IS_ENOUGH else not missing
-    return {"for": purpose, "complete": complete, "missing": missing, "install": f"pip install 'edgestill[{name}]'"}
+    return {"for": purpose, "complete": not missing, "missing": missing, "install": f"pip install 'edgestill[{name}]'"}
 
 
 def _loads(engine: str) -> dict[str, Any]:
     """Import an engine in a process of its own: one that crashes is a finding, not the end."""
-    from edgestill_runtime.engines import AVAILABLE
-    from edgestill_runtime.errors import EngineError
+    from edgestill_runtime.engines import INSTALL, candidates
 
-    try:
-        package = AVAILABLE[engine]()
-    except EngineError as error:
-        return {"installed": None, "loads": False, "says": str(error)}
+    found = candidates(engine)
+    choices = [{"package": str(one), "taken": one.taken, "remark": one.package.remark} for one in found]
+    taken = next((str(one) for one in found if one.taken), None)
+    if taken is None:
+        return {"installed": None, "loads": False, "says": INSTALL[engine], "choices": choices}
     # Garbage must be refused by the engine itself: then its native part was loaded and has looked at the file.
     code = (
-        "from edgestill_runtime.engines import LOADERS\n"
+        "from edgestill_runtime.engines import load_engine\n"
         "from edgestill_runtime import EngineError\n"
-        f"try: LOADERS[{engine!r}](b'not a model' * 64, 1)\n"
+        f"try: load_engine({engine!r}, b'not a model' * 64, 1)\n"
         "except EngineError as error: print('refused' if 'cannot load' in str(error) else error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     loads = done.stdout.strip() == "refused"
     said = done.stdout.strip() or (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return {"installed": package, "loads": loads, "says": None if loads else said}
+    return {"installed": taken, "loads": loads, "says": None if loads else said, "choices": choices}
 
 
 def _cuda() -> str | None:
@@ -97,4 +96,7 @@ def _print(found: dict[str, Any]) -> None:
     for name, engine in found["engines"].items():
         state = f"[green]{engine['installed']} loads[/]" if engine["loads"] else "[red]does not load[/]"
         table.add_row(f"engine {name}", state if engine["installed"] else "[yellow]none[/]", engine["says"] or "")
+        for rank, choice in enumerate(engine["choices"], 1):
+            why = "taken: the first that is installed" if choice["taken"] else choice["remark"]
+            table.add_row(f"  {rank}. {choice['package']}", why, "")
     CONSOLE.print(table)

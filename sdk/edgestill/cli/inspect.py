@@ -1,6 +1,7 @@
 """`edgestill inspect`: what a bundle says of itself."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def inspect(
     opened = open_bundle(bundle)
     manifest = opened.manifest
     if as_json:
-        files = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in opened.files.items()}
+        files = {name: asdict(entry) for name, entry in opened.files.items()}
         print(json.dumps({**manifest.to_json(), "files": files}, indent=2, ensure_ascii=False))
         return
     facts = Table(show_header=False, box=None, title=str(bundle), title_justify="left")
@@ -41,9 +42,9 @@ def inspect(
     files_table = Table()
     for heading in ("file", "bytes", "input", "output", "accuracy", "SHA-256"):
         files_table.add_column(heading)
-    for name, (digest, size) in sorted(opened.files.items()):
+    for name, file in sorted(opened.files.items()):
         entry = manifest.models.get(name)
         specs = [f"{spec.dtype} {spec.shape}" for spec in (entry.input, entry.output)] if entry else ["", ""]
         share = "" if entry is None or entry.accuracy is None else f"{100 * entry.accuracy:.2f} %"
-        files_table.add_row(name, f"{size:,}", *specs, share, digest[:12])
+        files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:12])
     CONSOLE.print(files_table)

@@ -1,0 +1,240 @@
+"""On a device: show, run and test a file. `python -m edgestill_runtime info FILE | run FILE INPUT … | selftest BUNDLE`
+
+Exit codes: 0 done · 1 refused, or the self-test found a difference · 2 wrong usage. FILE is a
+bundle, whose files are checked against its manifest, or a bare .tflite or .pte. A bare file runs in a process of its
+own (`isolated`) unless `--in-process` says that it is trusted.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import open_bundle
+from .engines import candidates, installed_engines
+from .errors import EdgestillError, InputError
+from .golden import replay_golden
+from .manifest import TensorSpec
+from .model import Model, bare_format, load
+
+LISTED = 5  # outputs of a bare file, by value
+
+
+def main() -> int:
+    """Parse, do, print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edgestill_runtime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    info = commands.add_parser("info", help="what a bundle or a file takes and gives, and what can run it here")
+    run = commands.add_parser("run", help="classify an image, or run arrays; print the best answers and the latency")
+    selftest = commands.add_parser("selftest", help="check every hash and replay the bundle's golden samples")
+    for command, function in ((info, _info), (run, _run), (selftest, _selftest)):
+        command.set_defaults(function=function)
+        command.add_argument("file", type=Path, help="a bundle (folder or zip), or a bare .tflite or .pte file")
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument("--trusted-key", action="append", metavar="KEY", help="refuse a bundle not signed by it")
+    for command in (info, run):
+        command.add_argument(
+            "--engine", default="auto", help="litert, executorch, or one package: litert/tflite-runtime"
+        )
+        command.add_argument("--in-process", action="store_true", help="trust a bare file: run it without isolation")
+    run.add_argument("input", nargs="+", type=Path, help="PNG or JPEG (needs Pillow), or one .npy for each input")
+    run.add_argument("--threads", type=int, default=1, help="of one call (default: 1)")
+    run.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of a bundle's file (default: int8)")
+    run.add_argument("--top", type=int, default=5, help="how many labels to print (default: 5)")
+    run.add_argument("--calls", type=int, default=50, help="calls to time (default: 50)")
+    arguments = parser.parse_args()
+    try:
+        return int(arguments.function(arguments))
+    except (EdgestillError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.file
+    if bare_format(path):
+        with _load(arguments) as model:
+            specs = {side: [asdict(spec) for spec in getattr(model, side)] for side in ("inputs", "outputs")}
+            facts: dict[str, Any] = {"file": str(path), "bytes": path.stat().st_size, "engine": model.engine, **specs}
+            lines = [f"{path}: {facts['bytes']:,} bytes, {model.engine}", *_spec_lines(model)]
+    else:
+        bundle = open_bundle(path, arguments.trusted_key)
+        manifest, engines = bundle.manifest, installed_engines()
+        files = {name: asdict(entry) for name, entry in bundle.files.items()}
+        facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
+        lines = [
+            f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels",
+            f"  takes images of {manifest.preprocessing.image_shape} (height, width, channels), uint8",
+        ]
+        for name, entry in manifest.models.items():
+            score = "" if entry.accuracy is None else f", accuracy {100 * entry.accuracy:.2f} %"
+            runs = engines.get(entry.engine, "no engine for it is installed")
+            lines.append(f"  {name}: {bundle.files[name].bytes:,} bytes, {entry.precision}{score}; {runs}")
+        lines += [f"  {one.package.engine}: {one}" for name in engines for one in candidates(name) if one.version]
+    print(json.dumps(facts, indent=2, ensure_ascii=False) if arguments.json else "\n".join(lines))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    with _load(arguments, arguments.threads, arguments.precision) as model:
+        if model.labels:
+            call, shown = _of_bundle(model, arguments)
+        else:
+            call, shown = _of_bare_file(model, arguments)
+        answer, latency = _timed(call, arguments.calls)
+        results = shown(answer)
+        threads = "its own number of" if model.threads is None else model.threads
+        if arguments.json:
+            print(json.dumps({"engine": model.engine, "results": results, "latency_ms": latency}, indent=2))
+            return 0
+        print(f"{model.file} · {model.engine} · {threads} thread{'s' * (model.threads != 1)}")
+        for row in results:
+            print("  " + "  ".join(f"{name} {value}" for name, value in row.items()))
+        print(
+            f"latency: p50 {latency['p50']:.3f} ms, p90 {latency['p90']:.3f} ms over {arguments.calls} calls; "
+            f"first call {latency['first']:.3f} ms"
+        )
+    return 0
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    if bare_format(arguments.file):
+        raise InputError(f"{arguments.file} is a bare file, with nothing to test it against; give a bundle")
+    bundle = open_bundle(arguments.file, arguments.trusted_key)
+    bundle.verify()
+    replays = replay_golden(bundle)
+    ran = [replay for replay in replays if not replay.skipped]
+    passed = bool(ran) and all(replay.passed for replay in ran)
+    if arguments.json:
+        rows = [{**asdict(replay), "passed": replay.passed} for replay in replays]
+        print(json.dumps({"hashes": "intact", "golden": rows, "passed": passed}, indent=2))
+    else:
+        print(f"{len(bundle.files)} files match the manifest")
+        for replay in replays:
+            found = "as recorded" if replay.passed else "DIFFERENT"
+            said = (
+                replay.skipped or f"{found} (largest difference {replay.difference:.2g}, allowed {replay.allowed:.2g})"
+            )
+            print(f"{replay.file}: {said}")
+        print("passed" if passed else "FAILED" if ran else "FAILED: no engine for any of the files is installed")
+    return 0 if passed else 1
+
+
+def _load(arguments: argparse.Namespace, threads: int = 1, precision: Any = "int8") -> Model:
+    isolated = bool(bare_format(arguments.file)) and not arguments.in_process
+    return load(arguments.file, arguments.engine, threads, precision, arguments.trusted_key, isolated)
+
+
+def _of_bundle(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    if len(arguments.input) != 1:
+        raise InputError(f"a bundle classifies one image at a time, not {len(arguments.input)}")
+    assert model.preprocessing is not None
+    height, width, channels = model.preprocessing.image_shape
+    image = _read(arguments.input[0], (height, width), channels)
+
+    def shown(predictions: Any) -> list[dict[str, Any]]:
+        return [{"label": label, "score": round(score, 4)} for label, score in predictions]
+
+    return lambda: model.predict(image, arguments.top), shown
+
+
+def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+    if len(arguments.input) != len(model.inputs):
+        raise InputError(
+            f"{model.file} takes {len(model.inputs)} inputs, not {len(arguments.input)}; give one .npy each"
+        )
+    values = [_tensor(path, spec) for path, spec in zip(arguments.input, model.inputs, strict=True)]
+    real = all(
+        value.dtype == np.float32 or spec.scale is None for value, spec in zip(values, model.inputs, strict=True)
+    )
+
+    def call() -> tuple[NDArray[Any], ...]:
+        results = model.infer(*values) if real else model.invoke(*values)
+        return results if isinstance(results, tuple) else (results,)
+
+    def shown(results: tuple[NDArray[Any], ...]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for spec, result in zip(model.outputs, results, strict=True):
+            rows.append({"output": spec.name or len(rows), "shape": list(result.shape), "dtype": result.dtype.name})
+            flat = result.reshape(-1)
+            order = np.argsort(-flat.astype(np.float64), kind="stable")[: min(arguments.top, LISTED * LISTED)]
+            rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
+        return rows
+
+    return call, shown
+
+
+def _tensor(path: Path, spec: TensorSpec) -> NDArray[Any]:
+    """An input of a bare file: an array as it is, or pixels where the file takes just these."""
+    if path.suffix.lower() == ".npy":
+        return _array(path)
+    if len(spec.shape) != 4 or spec.dtype != "uint8" or spec.layout != "NHWC" or spec.shape[3] not in (1, 3):
+        raise InputError(
+            f"{path}: this bare file takes {spec.dtype} {spec.shape}, and nothing says how an image becomes that. "
+            "Give the tensor as .npy, or load a bundle."
+        )
+    return _read(path, spec.shape[1:3], spec.shape[3])[None]
+
+
+def _read(path: Path, size: tuple[int, ...], channels: int) -> NDArray[Any]:
+    """uint8 (H, W, C) of an image file, brought to the size that the model takes; of an array, as it is."""
+    if path.suffix.lower() == ".npy":
+        return _array(path)
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError(f"{path}: images need Pillow: pip install 'edgestill[image]'. An .npy does not.") from error
+    try:
+        with Image.open(path) as image:
+            converted = image.convert("L" if channels == 1 else "RGB")
+            if converted.size != (size[1], size[0]):
+                print(
+                    f"{path} is {converted.size[0]} × {converted.size[1]}; resized to {size[1]} × {size[0]}",
+                    file=sys.stderr,
+                )
+                converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            return np.asarray(converted).reshape(size[0], size[1], channels)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} is no image that can be read: {error}") from error
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is no array that can be read: {error}") from error
+
+
+def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:
+    if calls < 1:
+        raise InputError(f"--calls must be at least 1, not {calls}")
+    times = []
+    for _ in range(calls + 1):
+        started = time.perf_counter_ns()
+        answer = call()
+        times.append((time.perf_counter_ns() - started) / 1e6)
+    p50, p90 = np.percentile(times[1:], [50, 90])
+    return answer, {"p50": round(float(p50), 4), "p90": round(float(p90), 4), "first": round(times[0], 4)}
+
+
+def _spec_lines(model: Model) -> list[str]:
+    lines = []
+    for word, specs in (("takes", model.inputs), ("gives", model.outputs)):
+        for spec in specs:
+            scale = "" if spec.scale is None else f", scale {spec.scale:.6g}, zero point {spec.zero_point}"
+            varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""
+            lines.append(f"  {word} {spec.dtype} {spec.shape}{varying}{scale}  {spec.name}".rstrip())
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

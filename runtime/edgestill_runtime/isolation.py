@@ -1,0 +1,196 @@
+"""An engine in a process of its own: what it does there (crash, hang, eat memory) ends there.
+
+The parent's side. A child is started for one file (worker.py). Tensors travel in a file without a name that both have
+mapped into memory; requests and replies are lines of JSON in two pipes. When the parent ends, so does the child. POSIX.
+"""
+
+import json
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import EngineCrashError, EngineError, EngineMemoryError, EngineTimeoutError
+from .manifest import TensorSpec
+
+ALIGNMENT = 64
+LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an isolated engine may take.
+
+    Args:
+        load_seconds: from the start of its process to a loaded model. call_seconds: for one call.
+        memory_bytes: resident memory of its process, Python and numpy included. Linux only.
+    """
+
+    load_seconds: float = 60.0
+    call_seconds: float = 30.0
+    memory_bytes: int = 1 << 31
+
+
+class IsolatedEngine:
+    """An `Engine` (see engines/) that runs in a child process. `pid` is the child's.
+
+    Raises:
+        EngineError: the engine refuses the file. EngineCrashError, EngineTimeoutError, EngineMemoryError: its process
+            was ended; this object is done with, and the file can be loaded again.
+    """
+
+    def __init__(self, engine: str, content: bytes, threads: int, limits: Limits) -> None:
+        self._limits, self._what = limits, f"the isolated engine {engine}"
+        folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        # Closed, and with that gone, when both processes have let go of them.
+        self._shared: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._memory = self._map(len(content))
+        self._memory[: len(content)] = content
+        reading, writing = os.pipe()
+        try:
+            self._child = subprocess.Popen(
+                _command(self._shared.fileno(), writing),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                pass_fds=(self._shared.fileno(), writing),
+            )
+        finally:
+            os.close(writing)
+        self._replies = reading
+        self._buffer = b""
+        self.pid = self._child.pid
+        request = {"engine": engine, "threads": threads, "bytes": len(content), "memory": limits.memory_bytes}
+        facts = self._ask(request, limits.load_seconds)
+        self.name: str = facts["name"] + ", isolated"
+        self.threads: int | None = facts["threads"]
+        self.inputs, self.outputs = (
+            tuple(
+                TensorSpec(**{**spec, "shape": tuple(spec["shape"]), "dynamic": tuple(spec["dynamic"])})
+                for spec in side
+            )
+            for side in (facts["inputs"], facts["outputs"])
+        )
+
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See `Engine.run`."""
+        places, end = [], 0
+        for tensor in tensors:
+            places.append({"offset": end, "shape": tensor.shape, "dtype": tensor.dtype.name})
+            end += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+        if end > len(self._memory):
+            self._memory = self._map(end)
+        for place, tensor in zip(places, tensors, strict=True):
+            _array(self._memory, place)[...] = tensor
+        reply = self._ask({"inputs": places, "end": end}, self._limits.call_seconds)
+        if reply["size"] > len(self._memory):
+            self._memory = self._map(reply["size"])
+        return [_array(self._memory, place).copy() for place in reply["outputs"]]
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child.stdin and not self._child.stdin.closed:
+            self._child.kill()
+            self._child.wait()
+            with suppress(BrokenPipeError):  # what was still to be said to it
+                self._child.stdin.close()
+            os.close(self._replies)
+            self._shared.close()
+            self._said.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_child"):
+            self.close()
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # it has died: the empty answer will say so
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.flush()
+        line = self._line(seconds)
+        reply: dict[str, Any] = json.loads(line) if line else {"died": True}
+        if "died" in reply:
+            raise self._ended()
+        if "memory" in reply:
+            self.close()
+            raise EngineMemoryError(f"{self._what} ran out of memory: {reply['memory']}")
+        if "error" in reply:
+            self.close()
+            raise EngineError(reply["error"])
+        return reply
+
+    def _line(self, seconds: float) -> bytes:
+        """The child's next line; empty when it has died."""
+        end = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._replies], [], [], LOOK_SECONDS)
+            if ready:
+                piece = os.read(self._replies, 1 << 16)
+                if not piece:
+                    return b""
+                self._buffer += piece
+            elif (used := _resident_bytes(self.pid)) > self._limits.memory_bytes:
+                self.close()
+                raise EngineMemoryError(
+                    f"{self._what} took {used:,} bytes of memory, more than the {self._limits.memory_bytes:,} that it "
+                    "may; it was ended. Allow more with isolated=Limits(memory_bytes=…), or do not trust the file."
+                )
+            elif time.monotonic() > end:
+                self.close()
+                raise EngineTimeoutError(
+                    f"{self._what} gave no answer in {seconds:g} s and was ended. Allow more with "
+                    "isolated=Limits(load_seconds=…, call_seconds=…), or do not trust the file."
+                )
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _ended(self) -> EngineCrashError:
+        code = self._child.wait()
+        self._said.seek(0)
+        last = self._said.read()[-400:].decode(errors="replace").strip().splitlines()[-1:]
+        name = signal.Signals(-code).name if code < 0 else None
+        how = f"was ended by {name}" if name else f"ended with exit code {code}"
+        self.close()
+        said = f" It said: {last[0]}" if last else ""
+        return EngineCrashError(f"{self._what} {how}; this process is unharmed.{said}", name)
+
+    def _map(self, size: int) -> mmap.mmap:
+        if os.fstat(self._shared.fileno()).st_size < size or not size:
+            os.ftruncate(self._shared.fileno(), max(size, 1))
+        return mmap.mmap(self._shared.fileno(), os.fstat(self._shared.fileno()).st_size)
+
+
+def _command(shared: int, replies: int) -> list[str]:
+    if not sys.executable:
+        raise EngineError("an isolated engine needs a Python program to start, and this Python does not know its own")
+    # The same packages as here, whatever way this process came to them; nothing of the user's own code is run.
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; from edgestill_runtime.worker import main; main({shared}, {replies})"
+    )
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+def _array(memory: mmap.mmap, place: dict[str, Any]) -> NDArray[Any]:
+    shape, dtype = tuple(place["shape"]), np.dtype(place["dtype"])
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(memory, dtype, count, place["offset"]).reshape(shape)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -1,0 +1,275 @@
+"""The manifest: what a bundle says of itself, and how it is read without believing a word of it.
+
+A manifest may come from anywhere, so every field is looked at before it is used: its type, its size, and that it is
+there once. What is not understood is refused, with the place and the reason in the message.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from .errors import InputError
+from .preprocess import Layout, Preprocessing
+
+FORMAT_VERSION = 1
+MAX_BYTES = 1 << 20
+"""Largest manifest, bytes. A thousand labels take twenty thousand."""
+MAX_FILES = 64
+MAX_FILE_BYTES = 1 << 32
+DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
+ENGINES = ("executorch", "litert")
+PRECISIONS = ("int8", "fp32")
+# Flat, portable to every file system, and never hidden.
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_WORDS: Mapping[type, str] = {
+    str: "text", int: "a whole number", float: "a finite number", list: "a list", dict: "an object",
+}  # fmt: skip
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What a file takes or gives: shape with the batch axis, dtype, order of axes, and how int8 stands for floats.
+
+    Args:
+        shape: sizes; of an axis in `dynamic`, the size that it has at first (LiteRT) or at most (ExecuTorch).
+        layout: `NCHW` or `NHWC` for an image input, None for anything else.
+        scale, zero_point: `float = (quantised - zero_point) * scale`; None for tensors that are not quantised.
+        name: in the file; may be empty. dynamic: axes whose size may change from call to call.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    layout: Layout | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+    name: str = ""
+    dynamic: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One model file of a bundle.
+
+    Args:
+        engine: `executorch` or `litert`. precision: `int8` or `fp32`.
+        exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
+    """
+
+    engine: str
+    precision: str
+    input: TensorSpec
+    output: TensorSpec
+    exporter: str
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What a file of the bundle must be: lower-case hex SHA-256, and size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Args:
+        name, task: of the model; the task is `image-classification`.
+        labels: class names in the order of the logits.
+        preprocessing: raw pixels → tensor.
+        models: one entry per model file.
+        parameters, macs: size of the student.
+        training: plain facts: teacher, student, objective, seed, data set and digest.
+        accuracy: on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
+        agreement: share of test images on which the two int8 files choose the same class, once measured.
+        versions: of the packages that made the bundle.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    models: Mapping[str, ModelFile]
+    parameters: int
+    macs: int
+    task: str = "image-classification"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    agreement: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `files` is added when a bundle is written."""
+        return {"format_version": FORMAT_VERSION, **asdict(self), "preprocessing": self.preprocessing.to_json()}
+
+
+def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
+    """Read `manifest.json`: the manifest, and what every other file of the bundle must be.
+
+    Raises:
+        ValueError: it is too large, no JSON, of another format version, or a field is missing or not as it must be.
+    """
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
+    try:
+        data = json.loads(content, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(data, dict):
+        raise ValueError("it is no JSON object")
+    version = data.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ValueError(
+            f"it has format version {version!r:.40}; this edgestill reads {FORMAT_VERSION}. Update edgestill"
+        )
+    top = _Fields(data)
+    files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
+    models = {name: _model_file(entry) for name, entry in top.items("models", MAX_FILES)}
+    for name in files:
+        if not FILE_NAME.fullmatch(name) or name in ("manifest.json", "signature.json"):
+            raise ValueError(f"it names a file that no bundle holds: {name!r:.120}")
+    if unlisted := sorted(models.keys() - files.keys()):
+        raise ValueError(f"it lists no hash for {', '.join(unlisted)}")
+    return _manifest(top, models), files
+
+
+class _Fields:
+    """A JSON object that knows where it stands and hands out its fields only as what they must be."""
+
+    def __init__(self, data: Any, place: str = "") -> None:
+        if not isinstance(data, dict):
+            raise ValueError(f"{place or 'it'} must be an object")
+        self.data, self.place = data, place
+
+    def get(self, key: str, kind: type[_Kind]) -> _Kind:
+        """A field that must be there and of this type; a whole number is a float as well."""
+        if key not in self.data:
+            raise ValueError(f"{self.place}{key} is missing")
+        value = self.data[key]
+        if kind is float and type(value) is int:
+            value = float(value)
+        # 1e999 is a JSON number too, and infinite.
+        if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+            raise ValueError(f"{self.place}{key} must be {_WORDS[kind]}, not {value!r:.40}")
+        return value
+
+    def optional(self, key: str, kind: type[_Kind]) -> _Kind | None:
+        return None if self.data.get(key) is None else self.get(key, kind)
+
+    def count(self, key: str, least: int = 0, most: int = 1 << 60) -> int:
+        number = self.get(key, int)
+        if not least <= number <= most:
+            raise ValueError(f"{self.place}{key} must be {least} to {most}, not {number}")
+        return number
+
+    def share(self, key: str) -> float | None:
+        number = self.optional(key, float)
+        if number is not None and not 0 <= number <= 1:
+            raise ValueError(f"{self.place}{key} must be 0 to 1, not {number}")
+        return number
+
+    def choice(self, key: str, valid: tuple[str, ...]) -> str:
+        word = self.get(key, str)
+        if word not in valid:
+            raise ValueError(f"{self.place}{key} must be one of {', '.join(valid)}, not {word!r:.40}")
+        return word
+
+    def numbers(self, key: str, kind: type[_Kind], most: int) -> tuple[_Kind, ...]:
+        values = self.get(key, list)
+        if len(values) > most:
+            raise ValueError(f"{self.place}{key} has more than {most} entries")
+        return tuple(_Fields({key: value}, self.place).get(key, kind) for value in values)
+
+    def items(self, key: str, most: int) -> "list[tuple[str, _Fields]]":
+        found = self.get(key, dict)
+        if len(found) > most:
+            raise ValueError(f"{self.place}{key} has more than {most} entries")
+        return [(name, _Fields(entry, f"{self.place}{key}.{name:.60}.")) for name, entry in found.items()]
+
+
+def _file_entry(entry: _Fields) -> FileEntry:
+    digest = entry.get("sha256", str)
+    if not SHA256.fullmatch(digest):
+        raise ValueError(f"{entry.place}sha256 must be 64 lower-case hex digits")
+    return FileEntry(digest, entry.count("bytes", most=MAX_FILE_BYTES))
+
+
+def _model_file(entry: _Fields) -> ModelFile:
+    return ModelFile(
+        engine=entry.choice("engine", ENGINES),
+        precision=entry.choice("precision", PRECISIONS),
+        input=_tensor_spec(entry, "input"),
+        output=_tensor_spec(entry, "output"),
+        exporter=entry.get("exporter", str),
+        accuracy=entry.share("accuracy"),
+    )
+
+
+def _tensor_spec(entry: _Fields, key: str) -> TensorSpec:
+    spec = _Fields(entry.get(key, dict), f"{entry.place}{key}.")
+    shape = spec.numbers("shape", int, 16)
+    if min(shape, default=1) < 1:
+        raise ValueError(f"{spec.place}shape has a size below 1")
+    layouts: dict[str | None, Layout | None] = {None: None, "NCHW": "NCHW", "NHWC": "NHWC"}
+    layout = spec.optional("layout", str)
+    if layout not in layouts:
+        raise ValueError(f"{spec.place}layout must be NCHW or NHWC, not {layout!r:.40}")
+    scale = spec.optional("scale", float)
+    if scale is not None and scale <= 0:
+        raise ValueError(f"{spec.place}scale must be above 0, not {scale}")
+    return TensorSpec(
+        shape=shape,
+        dtype=spec.choice("dtype", DTYPES),
+        layout=layouts[layout],
+        scale=scale,
+        zero_point=spec.optional("zero_point", int),
+        name=spec.optional("name", str) or "",
+        dynamic=spec.numbers("dynamic", int, 16) if "dynamic" in spec.data else (),
+    )
+
+
+def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
+    pixels = _Fields(top.get("preprocessing", dict), "preprocessing.")
+    # Larger images than this are no input of a model that runs on a small device.
+    size = {key: pixels.count(key, least=1, most=1 << 14) for key in ("height", "width")}
+    try:
+        mean, std = pixels.numbers("mean", float, 16), pixels.numbers("std", float, 16)
+        preprocessing = Preprocessing(**size, mean=mean, std=std)
+    except InputError as error:
+        raise ValueError(f"preprocessing: {error}") from error
+    accuracy, versions = (
+        _Fields(top.get("accuracy", dict), "accuracy."),
+        _Fields(top.get("versions", dict), "versions."),
+    )
+    return Manifest(
+        name=top.get("name", str),
+        task=top.get("task", str),
+        labels=top.numbers("labels", str, 1 << 16),
+        preprocessing=preprocessing,
+        models=models,
+        parameters=top.count("parameters"),
+        macs=top.count("macs"),
+        training=top.get("training", dict),
+        accuracy={who: share for who in accuracy.data if (share := accuracy.share(who)) is not None},
+        agreement=top.share("agreement"),
+        versions={package: versions.get(package, str) for package in versions.data},
+    )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: of two equal ones, two readers may believe two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it says {next(key for key in keys if keys.count(key) > 1)!r:.60} twice")
+    return found
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")

@@ -1,0 +1,125 @@
+"""Ed25519 signatures (RFC 8032) over a bundle's manifest, which holds the hash of every other file.
+
+`signature.json` holds the public key and the signature, both in base64. A key that is trusted is given as the path of
+a PEM file (`openssl pkey -pubout`), as the 32 raw bytes, or as these in base64. Needs the extra `sign` (cryptography);
+without it, or without `trusted_keys`, bundles work as before and nobody vouches for them.
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import SignatureError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+SIGNATURE = "signature.json"
+ALGORITHM = "ed25519"
+TrustedKey = str | bytes | os.PathLike[str]
+
+
+def check_signature(path: str, manifest: bytes, signature: bytes | None, trusted: Sequence[TrustedKey]) -> str:
+    """The base64 key, one of the trusted, that signed this manifest.
+
+    Args:
+        path: of the bundle, for messages. manifest: its bytes. signature: the bytes of `signature.json`, if there.
+
+    Raises:
+        SignatureError: no signature, one that does not fit the manifest, or one by a key that is not trusted.
+    """
+    _ed25519()  # say that it is missing before looking further
+    keys = {_text(public_key(key)) for key in trusted}
+    if signature is None:
+        raise SignatureError(
+            f"{path} is not signed, and only signed bundles are trusted here. Ask who made it to sign it."
+        )
+    try:
+        data = json.loads(signature)
+        algorithm, signer = data["algorithm"], base64.b64decode(data["public_key"], validate=True)
+        value = base64.b64decode(data["signature"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SignatureError(f"{path}: {SIGNATURE} cannot be read: {error!r}") from error
+    if algorithm != ALGORITHM:
+        raise SignatureError(f"{path} is signed with {algorithm!r:.40}; this edgestill knows {ALGORITHM}")
+    if _text(signer) not in keys:
+        raise SignatureError(f"{path} is signed by a key that is not trusted here: {_text(signer):.60}")
+    try:
+        _ed25519().Ed25519PublicKey.from_public_bytes(signer).verify(value, manifest)
+    except Exception as error:
+        # cryptography's InvalidSignature, or a key of another length: all mean the same.
+        raise SignatureError(
+            f"{path}: the signature does not fit the manifest; somebody changed one of them"
+        ) from error
+    return _text(signer)
+
+
+def sign(manifest: bytes, private_key: "Ed25519PrivateKey") -> bytes:
+    """The content of `signature.json`."""
+    key = _text(private_key.public_key().public_bytes_raw())
+    data = {"algorithm": ALGORITHM, "public_key": key, "signature": _text(private_key.sign(manifest))}
+    return (json.dumps(data, indent=2) + "\n").encode()
+
+
+def new_private_key() -> tuple[bytes, bytes]:
+    """A new key pair, PEM: the private key (PKCS #8, not encrypted) and the public key."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    key = _ed25519().Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return private, key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+
+
+def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
+    """An Ed25519 private key from a PEM file that is not encrypted."""
+    _ed25519()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(Path(path).read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise SignatureError(f"{path} is no private key that can be read: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SignatureError(f"{path} is no Ed25519 key; make one with `openssl genpkey -algorithm ed25519`")
+    return key
+
+
+def public_key(key: TrustedKey) -> bytes:
+    """The 32 bytes of a public key given as a PEM file's path, as raw bytes, or in base64."""
+    _ed25519()
+    if isinstance(key, bytes) and len(key) == 32:
+        return key
+    if isinstance(key, str):
+        try:
+            if len(raw := base64.b64decode(key, validate=True)) == 32:
+                return raw
+        except (binascii.Error, ValueError):
+            pass
+    if isinstance(key, (str, os.PathLike)):
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        try:
+            loaded = load_pem_public_key(Path(key).read_bytes())
+        except (OSError, ValueError) as error:
+            raise SignatureError(f"{key} is no public key that can be read: {error}") from error
+        if isinstance(loaded, Ed25519PublicKey):
+            return loaded.public_bytes_raw()
+    raise SignatureError("a trusted key is an Ed25519 public key: a PEM file's path, 32 bytes, or these in base64")
+
+
+def _text(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _ed25519() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise SignatureError("signatures need: pip install 'edgestill[sign]'") from error
+    return ed25519

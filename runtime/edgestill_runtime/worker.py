@@ -1,0 +1,89 @@
+"""The child's side of isolation.py: one file, loaded into its engine, and run as often as it is asked for."""
+
+import json
+import mmap
+import os
+import queue
+import sys
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from .engines import Engine, load_engine
+from .errors import EngineError, EngineMemoryError
+from .isolation import ALIGNMENT, _array
+
+
+def main(shared: int, replies: int) -> None:
+    """Answer requests from standard input until it ends.
+
+    Args:
+        shared: descriptor of the file that both sides have mapped. replies: descriptor to write to.
+    """
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    first = requests.get()
+    _limit_memory(first["memory"])
+    memory = mmap.mmap(shared, os.fstat(shared).st_size)
+    try:
+        engine = load_engine(first["engine"], memory[: first["bytes"]], first["threads"])
+    except Exception as error:
+        _reply(replies, _refusal(error))
+        return
+    specs = {side: [asdict(spec) for spec in getattr(engine, side)] for side in ("inputs", "outputs")}
+    _reply(replies, {"name": engine.name, "threads": engine.threads, **specs})
+    while True:
+        request = requests.get()
+        if os.fstat(shared).st_size != len(memory):
+            memory = mmap.mmap(shared, os.fstat(shared).st_size)
+        try:
+            memory, reply = _run(engine, shared, memory, request)
+        except Exception as error:
+            reply = _refusal(error)
+        _reply(replies, reply)
+
+
+def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
+    """Hand on what the parent says; when it is gone, go too, even while native code hangs in the other thread."""
+    for line in sys.stdin.buffer:
+        requests.put(json.loads(line))
+    os._exit(0)
+
+
+def _run(engine: Engine, shared: int, memory: mmap.mmap, request: dict[str, Any]) -> tuple[mmap.mmap, dict[str, Any]]:
+    results = engine.run([_array(memory, place).copy() for place in request["inputs"]])
+    places, end = [], request["end"]
+    for result in results:
+        places.append({"offset": end, "shape": result.shape, "dtype": result.dtype.name})
+        end += -(-result.nbytes // ALIGNMENT) * ALIGNMENT
+    if end > len(memory):
+        os.ftruncate(shared, end)
+        memory = mmap.mmap(shared, end)
+    for place, result in zip(places, results, strict=True):
+        if result.size:
+            _array(memory, place)[...] = result
+    return memory, {"outputs": places, "size": len(memory)}
+
+
+def _limit_memory(most: int) -> None:
+    """A wall behind the limit that the parent watches over, for what grows faster than it looks."""
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (2 * most, hard))
+    except (ImportError, ValueError, OSError):
+        pass  # not on this system
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, (MemoryError, EngineMemoryError)) or "bad_alloc" in str(error):
+        return {"memory": str(error) or "allocation failed"}
+    text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+    return {"error": text}
+
+
+def _reply(replies: int, message: dict[str, Any]) -> None:
+    line = json.dumps(message).encode() + b"\n"
+    while line:
+        line = line[os.write(replies, line) :]

@@ -1,0 +1,122 @@
+"""Files without a manifest: what they take and give is read from themselves."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import BundleFormatError, EngineError, InputError, load, open_bundle
+
+
+@pytest.fixture(scope="module")
+def answers(programs):
+    with np.load(programs / "answers.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def bare(bundle_path, tmp_path_factory):
+    """The bundle's files, out of the bundle."""
+    folder = tmp_path_factory.mktemp("bare")
+    for name in ("model.tflite", "model.pte", "model.fp32.tflite"):
+        shutil.copy(bundle_path / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.pte", "model.fp32.tflite"])
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated):
+    bundle = open_bundle(bundle_path)
+    golden, entry = bundle.golden(), bundle.manifest.models[name]
+    values = bundle.manifest.preprocessing.tensor(golden.images, entry.input.layout)
+    with load(bare / name, isolated=isolated) as model:
+        assert (model.input.shape, model.input.dtype) == (entry.input.shape, entry.input.dtype)
+        assert (model.input.scale, model.input.zero_point) == (entry.input.scale, entry.input.zero_point)
+        # float32 in, any number of samples; the int8 file's scale and zero point come from the file itself.
+        np.testing.assert_allclose(model.infer(values), golden.logits[name], atol=1e-5)
+        assert model.infer(values[:0]).shape == (0, 10)
+
+
+def test_quantised_inputs_refuse_what_could_mean_two_things(bare):
+    with load(bare / "model.tflite") as model:
+        raw = np.zeros(model.input.shape, np.int8)
+        assert model.invoke(raw).dtype == np.int8
+        with pytest.raises(InputError, match="infer takes float32 for the int8 input"):
+            model.infer(raw)
+        with pytest.raises(InputError, match="not finite"):
+            model.infer(np.full(model.input.shape, np.nan, np.float32))
+
+
+def test_pixels_need_a_bundle(bare):
+    with load(bare / "model.tflite") as model:
+        assert model.labels == () and model.preprocessing is None
+        for call in (model.predict, model.logits, model.tensor):
+            with pytest.raises(InputError, match="is a bare file: nothing says how pixels become its input"):
+                call(np.zeros((28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_several_inputs_and_outputs_of_every_dtype(programs, answers, isolated):
+    with load(programs / "types.pte", isolated=isolated) as model:
+        assert [spec.dtype for spec in model.inputs] == ["float32", "int8", "uint8", "int32", "int64", "bool"]
+        values = [answers[f"types/in/{index}"] for index in range(6)]
+        for call in (model.invoke, model.infer):
+            for index, result in enumerate(call(*values)):
+                np.testing.assert_array_equal(result, answers[f"types/out/{index}"])
+        with pytest.raises(InputError, match="takes 6 inputs, not 1"):
+            model.invoke(values[0])
+        with pytest.raises(InputError, match=r"takes int8 \(2,\), not uint8"):
+            model.invoke(values[0], values[2], *values[2:])
+        with pytest.raises(EngineError, match="has 6 inputs; see Model.inputs"):
+            _ = model.input
+
+
+@pytest.mark.parametrize("name", ["dynamic.pte", "dynamic-unplanned.pte"])
+def test_dynamic_shapes(programs, answers, name):
+    with load(programs / name) as model:
+        assert model.input.dynamic == (0, 1) and model.input.shape == (16, 4)
+        for rows in (1, 16, 5):
+            np.testing.assert_allclose(
+                model.infer(answers["dynamic/in"][:rows]), answers["dynamic/out"][:rows], rtol=1e-5, atol=1e-6
+            )
+        for wrong in ((17, 4), (0, 4), (2, 5), (4,)):
+            with pytest.raises(InputError, match="may differ, not float32"):
+                model.invoke(np.zeros(wrong, np.float32))
+
+
+def test_a_failure_leaves_nothing_in_the_engine(programs, answers):
+    """A width that the file allows by its bound but its weights do not: the engine fails, the next call is right."""
+    rows = answers["dynamic/in"]
+    with load(programs / "dynamic.pte") as model:
+        for _ in range(3):
+            with pytest.raises(EngineError, match="failed on dynamic.pte"):
+                model.invoke(np.zeros((2, 3), np.float32))
+            np.testing.assert_allclose(model.invoke(rows), answers["dynamic/out"], rtol=1e-5, atol=1e-6)
+
+
+def test_samples_of_several_inputs_go_together(programs):
+    with load(programs / "pair.pte") as model:
+        left, right = np.arange(6, dtype=np.float32).reshape(3, 2), np.ones((3, 2), np.float32)
+        total, difference = model.infer(left, right)
+        np.testing.assert_array_equal(total, left + right)
+        np.testing.assert_array_equal(difference, left - right)
+        with pytest.raises(InputError, match=r"the inputs have \[2, 3\] samples; give as many of each"):
+            model.infer(left, right[:2])
+
+
+def test_the_format_is_known_by_ending_or_content(bare, tmp_path):
+    for name, engine in (("model.tflite", "litert"), ("model.pte", "executorch")):
+        plain = tmp_path / f"{engine}.bin"
+        shutil.copy(bare / name, plain)
+        with load(plain) as model:
+            assert model.engine.startswith(engine)
+    with pytest.raises(EngineError, match="is a file for litert, not for executorch"):
+        load(bare / "model.tflite", engine="executorch")
+    (tmp_path / "other.bin").write_bytes(b"neither")
+    with pytest.raises(BundleFormatError, match="neither a bundle directory nor"):
+        load(tmp_path / "other.bin")
+
+
+def test_a_bare_file_cannot_be_signed(bare):
+    with pytest.raises(BundleFormatError, match="which nobody can have signed"):
+        load(bare / "model.tflite", trusted_keys=[bytes(32)])

@@ -1,0 +1,129 @@
+"""`python -m edgestill_runtime`, as somebody on a device types it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import Golden, open_bundle, write_bundle
+from edgestill_runtime.bundle import GOLDEN, golden_npz
+
+
+def device(*words, **environment):
+    command = [sys.executable, "-m", "edgestill_runtime", *map(str, words)]
+    variables = {**os.environ, **environment}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def golden(bundle_path):
+    return open_bundle(bundle_path).golden()
+
+
+@pytest.fixture
+def picture(golden, tmp_path):
+    """A golden sample as PNG."""
+    from PIL import Image
+
+    Image.fromarray(golden.images[0, :, :, 0]).save(tmp_path / "shirt.png")
+    return tmp_path / "shirt.png"
+
+
+def best(bundle_path, golden):
+    bundle = open_bundle(bundle_path)
+    return bundle.manifest.labels[int(golden.logits["model.tflite"][0].argmax())]
+
+
+def test_info_of_a_bundle(bundle_path):
+    done = device("info", bundle_path)
+    assert done.returncode == 0
+    for said in ("demo-quick, image-classification, 10 labels", "(28, 28, 1)", "model.tflite", "ai-edge-litert"):
+        assert said in done.stdout
+    assert json.loads(device("info", bundle_path, "--json").stdout)["files"]["model.pte"]["bytes"] > 10_000
+
+
+def test_info_of_a_bare_file(bundle_path, programs):
+    done = device("info", bundle_path / "model.tflite")
+    assert "takes int8 (1, 28, 28, 1), scale" in done.stdout and "isolated" in done.stdout
+    facts = json.loads(device("info", programs / "types.pte", "--json", "--in-process").stdout)
+    assert [spec["dtype"] for spec in facts["inputs"]] == ["float32", "int8", "uint8", "int32", "int64", "bool"]
+    assert "isolated" not in facts["engine"]
+
+
+@pytest.mark.parametrize("engine", ["litert", "executorch"])
+def test_run_prints_the_top_five_and_the_latency(bundle_path, golden, picture, engine):
+    done = device("run", bundle_path, picture, "--engine", engine)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert engine in lines[0] and "1 thread" in lines[0]
+    assert len(lines) == 7 and best(bundle_path, golden) in lines[1] and "latency: p50" in lines[6]
+
+
+def test_run_takes_an_array_without_pillow(bundle_path, golden, tmp_path):
+    np.save(tmp_path / "image.npy", golden.images[0])
+    done = device("run", bundle_path, tmp_path / "image.npy", "--json", "--top", 2, "--calls", 3)
+    found = json.loads(done.stdout)
+    assert [set(row) for row in found["results"]] == [{"label", "score"}] * 2
+    assert found["results"][0]["label"] == best(bundle_path, golden) and found["latency_ms"]["p50"] > 0
+
+
+def test_run_resizes_and_says_so(bundle_path, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 48)).save(tmp_path / "large.jpg")
+    done = device("run", bundle_path, tmp_path / "large.jpg")
+    assert done.returncode == 0 and "is 64 × 48; resized to 28 × 28" in done.stderr
+
+
+def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path):
+    for name, value in (("left", [[1, 2]]), ("right", [[10, 20]])):
+        np.save(tmp_path / f"{name}.npy", np.array(value, np.float32))
+    arrays = (tmp_path / "left.npy", tmp_path / "right.npy")
+    done = device("run", programs / "pair.pte", *arrays)
+    assert done.returncode == 0, done.stderr
+    assert "isolated" in done.stdout and "value 22.0" in done.stdout and "value -18.0" in done.stdout
+    assert "isolated" not in device("run", programs / "pair.pte", *arrays, "--in-process").stdout
+
+
+def test_selftest_passes_and_fails(bundle_path, bundle_copy):
+    done = device("selftest", bundle_path)
+    assert done.returncode == 0 and done.stdout.count("as recorded") == 4 and "passed" in done.stdout
+    bundle = open_bundle(bundle_copy)
+    golden = bundle.golden()
+    shifted = Golden(golden.images, {name: logits + np.float32(1) for name, logits in golden.logits.items()})
+    contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: golden_npz(shifted)}
+    write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
+    differing = device("selftest", bundle_copy)
+    assert differing.returncode == 1 and "DIFFERENT" in differing.stdout and "FAILED" in differing.stdout
+    (bundle_copy / "model.pte").write_bytes(b"else")
+    damaged = device("selftest", bundle_copy)
+    assert damaged.returncode == 1 and "changed: model.pte" in damaged.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "BUNDLE", "nothing.png"), "nothing.png"),
+        (("run", "BUNDLE", "TEXT"), "is no image that can be read"),
+        (("run", "BUNDLE", "WRONG"), "the model takes (28, 28, 1)"),
+        (("run", "BUNDLE", "WRONG", "WRONG"), "one image at a time, not 2"),
+        (("run", "BUNDLE", "WRONG", "--calls", "0"), "--calls must be at least 1"),
+        (("run", "BARE", "TEXT"), "nothing says how an image becomes that"),
+        (("run", "BUNDLE", "WRONG", "--engine", "onnx"), "unknown engine 'onnx'"),
+        (("selftest", "BARE"), "is a bare file, with nothing to test it against"),
+        (("info", "nothing.edge"), "does not exist"),
+        (("info", "TEXT"), "neither a bundle directory nor"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(bundle_path, tmp_path, words, said):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    np.save(tmp_path / "x.npy", np.zeros((5, 5), np.uint8))
+    places = {"BUNDLE": bundle_path, "BARE": bundle_path / "model.tflite", "TEXT": tmp_path / "x.png"}
+    places["WRONG"] = tmp_path / "x.npy"
+    done = device(*(places.get(word, word) for word in words))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]  # LiteRT says on standard error that it is there
+    assert last.startswith("error: ") and said in last

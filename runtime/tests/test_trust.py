@@ -1,0 +1,279 @@
+"""Bundles that lie: each way has its own refusal, and no engine is reached."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from edgestill_runtime import BundleError, BundleFormatError, BundleIntegrityError, load, open_bundle, pack_zip
+from edgestill_runtime import model as model_module
+from edgestill_runtime.manifest import MAX_BYTES
+
+
+@pytest.fixture(autouse=True)
+def no_engine_is_reached(monkeypatch):
+    def reached(*words):
+        raise AssertionError(f"an engine was reached: {words[0]}")
+
+    monkeypatch.setattr(model_module, "load_engine", reached)
+
+
+def rewrite(path, change):
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def nested(depth):
+    return b'{"format_version": 1, "training": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be used"),
+        (b"[]", "no JSON object"),
+        (b"null", "no JSON object"),
+        (b"{", "cannot be used"),
+        (b"\xff\xfe\x00", "cannot be used"),
+        (nested(100_000), "nested too deeply"),
+        (b'{"format_version": 1, "format_version": 1}', "'format_version' twice"),
+        (b'{"format_version": NaN}', "NaN is no JSON number"),
+        (b'{"format_version": true}', "format version True; this edgestill reads 1"),
+        (b'{"format_version": 2}', "format version 2; this edgestill reads 1"),
+        (b'{"a": "' + b"x" * MAX_BYTES + b'"}', f"larger than {MAX_BYTES} bytes"),
+        (b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be used"),
+        (
+            b'{"format_version": 1, "files": {}, "models": {}, "preprocessing": {"height": 1, "width": 1, '
+            b'"mean": [1e999], "std": [1]}}',
+            "mean must be a finite number, not inf",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(bundle_copy, content, said):
+    (bundle_copy / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleFormatError) as caught:
+        load(bundle_copy)
+    assert said in str(caught.value)
+
+
+def put(*path, value):
+    def change(manifest):
+        for key in path[:-1]:
+            manifest = manifest[key]
+        manifest[path[-1]] = value
+
+    return change
+
+
+PTE = ("models", "model.pte")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("name", value=7), "name must be text, not 7"),
+        (put("labels", value="shirt"), "labels must be a list"),
+        (put("labels", value=["shirt", 3]), "labels must be text, not 3"),
+        (put("parameters", value=-1), "parameters must be 0 to"),
+        (put("parameters", value=True), "parameters must be a whole number, not True"),
+        (put("macs", value=1.5), "macs must be a whole number"),
+        (put("agreement", value=1.2), "agreement must be 0 to 1"),
+        (put("accuracy", "teacher", value="high"), "accuracy.teacher must be a finite number"),
+        (put("preprocessing", "height", value=0), "preprocessing.height must be 1 to"),
+        (put("preprocessing", "height", value=10**6), "preprocessing.height must be 1 to"),
+        (put("preprocessing", "std", value=[0.0]), "must be greater than 0"),
+        (put("preprocessing", "mean", value=[1e999]), "Infinity is no JSON number"),
+        (put(*PTE, "engine", value="onnx"), "models.model.pte.engine must be one of executorch, litert"),
+        (put(*PTE, "precision", value="int4"), "precision must be one of int8, fp32"),
+        (put(*PTE, "input", "dtype", value="str"), "input.dtype must be one of"),
+        (put(*PTE, "input", "layout", value="CHWN"), "layout must be NCHW or NHWC"),
+        (put(*PTE, "input", "shape", value=[1, -1]), "shape has a size below 1"),
+        (put(*PTE, "input", "shape", value=list(range(17))), "shape has more than 16 entries"),
+        (put(*PTE, "output", "scale", value=0), "scale must be above 0"),
+        (put("files", "model.pte", "sha256", value="ABC"), "sha256 must be 64 lower-case hex digits"),
+        (put("files", "model.pte", "bytes", value=2**40), "bytes must be 0 to"),
+        (put("files", "model.pte", value=[]), "files.model.pte. must be an object"),
+        (put("files", value={str(number): {} for number in range(65)}), "files has more than 64 entries"),
+        *(
+            (put("files", name, value={"sha256": "0" * 64, "bytes": 0}), "a file that no bundle holds")
+            for name in (
+                "/etc/passwd",
+                "../x",
+                "a/b",
+                "a\\b",
+                "",
+                ".hidden",
+                "c:x",
+                "manifest.json",
+                "signature.json",
+                "é",
+            )
+        ),
+        (put("models", "other.pte", value={}), "models.other.pte.engine is missing"),
+    ],
+)
+def test_a_manifest_that_lies(bundle_copy, change, said):
+    rewrite(bundle_copy, change)
+    with pytest.raises(BundleFormatError) as caught:
+        load(bundle_copy)
+    assert said in str(caught.value)
+
+
+def test_sizes_are_checked_as_hashes_are(bundle_copy):
+    rewrite(bundle_copy, lambda manifest: manifest["files"]["model.tflite"].update(bytes=5))
+    with pytest.raises(BundleIntegrityError, match=r"changed: model\.tflite"):
+        load(bundle_copy, engine="litert")
+
+
+def test_links_are_refused_by_name(bundle_copy, tmp_path):
+    target = tmp_path / "elsewhere.tflite"
+    (bundle_copy / "model.tflite").rename(target)
+    (bundle_copy / "model.tflite").symlink_to(target)
+    with pytest.raises(BundleFormatError, match=r"no plain file \(a link, a folder\): model\.tflite"):
+        load(bundle_copy)
+
+
+def test_a_linked_manifest_is_refused(bundle_copy, tmp_path):
+    (bundle_copy / "manifest.json").rename(tmp_path / "manifest.json")
+    (bundle_copy / "manifest.json").symlink_to(tmp_path / "manifest.json")
+    with pytest.raises(BundleFormatError, match=r"manifest\.json"):
+        load(bundle_copy)
+
+
+def test_a_link_to_a_bundle_is_a_bundle(bundle_copy, tmp_path):
+    """How a new version takes the place of an old one."""
+    (tmp_path / "current.edge").symlink_to(bundle_copy)
+    open_bundle(tmp_path / "current.edge").verify()
+
+
+def test_pipes_and_folders_are_refused_without_waiting(bundle_copy):
+    (bundle_copy / "model.pte").unlink()
+    os.mkfifo(bundle_copy / "model.pte")
+    with pytest.raises(BundleFormatError, match=r"no plain file.*model\.pte"):
+        load(bundle_copy)
+    (bundle_copy / "model.pte").unlink()
+    (bundle_copy / "model.pte").mkdir()
+    with pytest.raises(BundleFormatError, match=r"no plain file.*model\.pte"):
+        load(bundle_copy)
+
+
+def test_unlisted_and_missing_files_are_refused_on_opening(bundle_copy):
+    (bundle_copy / "more.bin").write_bytes(b"?")
+    with pytest.raises(BundleIntegrityError, match=r"extra: more\.bin"):
+        load(bundle_copy)
+    (bundle_copy / "more.bin").unlink()
+    (bundle_copy / "golden.npz").unlink()
+    with pytest.raises(BundleIntegrityError, match=r"missing: golden\.npz"):
+        load(bundle_copy)
+
+
+@pytest.fixture
+def members(bundle_path):
+    bundle = open_bundle(bundle_path)
+    manifest = (bundle_path / "manifest.json").read_bytes()
+    return {"manifest.json": manifest, **{name: bundle.read(name) for name in bundle.files}}
+
+
+def archive(path, members, *more, **options):
+    with zipfile.ZipFile(path, "w", **options) as zipped:
+        for name, content in [*members.items(), *more]:
+            zipped.writestr(name, content)
+    return path
+
+
+def entry(name, mode=stat.S_IFREG | 0o644):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("/etc/cron.d/x", b""), "'/etc/cron.d/x' is no name of a file in a bundle"),
+        (("../x", b""), "'../x' is no name"),
+        (("a/../../x", b""), "is no name"),
+        (("folder/", b""), "is no name"),
+        (("..\\x", b""), "is no name"),
+        (("model.pte", b"again"), "'model.pte' is there twice"),
+        (("manifest.json", b"{}"), "'manifest.json' is there twice"),
+        ((entry("link", stat.S_IFLNK | 0o777), b"/etc/passwd"), "'link' is no plain file"),
+        ((entry("pipe", stat.S_IFIFO | 0o644), b""), "'pipe' is no plain file"),
+    ],
+)
+def test_zip_entries_that_lead_elsewhere(members, tmp_path, more, said):
+    with pytest.raises(BundleFormatError) as caught:
+        load(archive(tmp_path / "x.edge", members, more))
+    assert said in str(caught.value)
+
+
+def test_zip_bombs_are_refused_unopened(members, tmp_path):
+    bomb = archive(tmp_path / "bomb.edge", {**members, "model.pte": bytes(1 << 28)}, compression=zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 1 << 20
+    with pytest.raises(BundleFormatError, match="is compressed; a bundle stores its files as they are"):
+        load(bomb)
+    many = {f"f{number}": b"" for number in range(100)}
+    with pytest.raises(BundleFormatError, match="entries; a bundle has at most 66"):
+        load(archive(tmp_path / "many.edge", {**members, **many}))
+
+
+def test_an_entry_that_claims_more_than_there_is(members, tmp_path):
+    """The directory at the end of the archive says four gigabytes where there are thirty kilobytes."""
+    path = archive(tmp_path / "x.edge", members)
+    content = bytearray(path.read_bytes())
+    where = content.rindex(b"model.tflite") - 46
+    assert content[where : where + 4] == b"PK\x01\x02"
+    content[where + 20 : where + 28] = b"\xf0\xff\xff\xff" * 2
+    path.write_bytes(content)
+    with pytest.raises(BundleError):
+        load(path, engine="litert")
+
+
+def test_reading_writes_nothing_anywhere(bundle_path, tmp_path):
+    """Under a file size limit of zero the kernel ends any process that writes one byte to a file."""
+    packed = tmp_path / "packed.edge"
+    pack_zip(open_bundle(bundle_path), packed)
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code = (
+        "import os, resource, sys\n"
+        "from edgestill_runtime import open_bundle\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "bundle = open_bundle(sys.argv[1]); bundle.verify(); bundle.golden()\n"
+        "try: os.write(os.open('mine', os.O_CREAT | os.O_WRONLY), b'x')\n"
+        "except OSError: sys.exit(7)\n"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, packed], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 7  # the bundle was read, and only our own writing was refused
+    (tmp_path / "mine").unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_many_processes_open_one_zip_at_once(bundle_path, tmp_path):
+    packed = tmp_path / "packed.edge"
+    pack_zip(open_bundle(bundle_path), packed)
+    code = "import sys; from edgestill_runtime import open_bundle; open_bundle(sys.argv[1]).verify(); print('intact')"
+    running = [subprocess.Popen([sys.executable, "-c", code, packed], stdout=subprocess.PIPE) for _ in range(6)]
+    assert [process.communicate()[0] for process in running] == [b"intact\n"] * 6
+
+
+def test_golden_samples_that_swell_are_refused(bundle_copy):
+    import hashlib
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=np.zeros((1 << 26,), np.uint8))
+    content = buffer.getvalue()
+    (bundle_copy / "golden.npz").write_bytes(content)
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    rewrite(bundle_copy, lambda manifest: manifest["files"].update({"golden.npz": entry}))
+    with pytest.raises(BundleFormatError, match="its arrays are compressed"):
+        open_bundle(bundle_copy).golden()
