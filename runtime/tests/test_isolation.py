@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,8 +34,7 @@ def model(request, bundle_path):
 
 def alive(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().split()[2] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX"
     except FileNotFoundError:
         return False
 
@@ -96,32 +96,23 @@ def test_a_file_that_the_engine_refuses_is_an_ordinary_error(tmp_path):
 
 def test_close_ends_the_child_and_leaves_no_descriptor(bundle_path):
     gc.collect()  # what earlier tests left behind
-    before = set(os.listdir("/proc/self/fd"))
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
     model = load(bundle_path, isolated=True)
     pid = model._engine.pid
     model.logits(BLANK)
     model.close()
     model.close()
     assert not alive(pid)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert {path.name for path in Path("/proc/self/fd").iterdir()} == before
     with pytest.raises(EngineError, match="was closed"):
         model.logits(BLANK)
 
 
 def test_several_threads_share_an_isolated_model(model):
-    expected, failures = model.logits(BLANK), []
-
-    def work():
-        for _ in range(30):
-            if not np.array_equal(model.logits(BLANK), expected):
-                failures.append(1)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    expected = model.logits(BLANK)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: model.logits(BLANK), range(120)):
+            np.testing.assert_array_equal(result, expected)
 
 
 def test_the_child_goes_when_its_parent_is_killed(bundle_path):

@@ -21,6 +21,18 @@ def wheel(root, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def binding(root, tmp_path_factory):
+    """The wheel of edgestill-executorch for this machine."""
+    folder = tmp_path_factory.mktemp("binding")
+    script = root / "runtime/native/build_wheel.py"
+    done = subprocess.run(
+        [sys.executable, script, os.uname().machine, "--output", folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
 def pythons():
     """Every Python 3.11–3.13 that can be found; the one that runs the tests at the least."""
     found = {"{}.{}".format(*sys.version_info[:2]): sys.executable}
@@ -74,18 +86,23 @@ assert load(bundle).predict(bundle.golden().images[0])[0].label in bundle.manife
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_a_device_runs_a_bundle_with_numpy_and_engines_alone(wheel, bundle_path, tmp_path, version):
-    python = pythons().get(version)
-    if python is None:
+def python_of(version):
+    if (python := pythons().get(version)) is None:
         pytest.skip(f"no Python {version} on this machine")
-    folder = environment(tmp_path / "device", python, f"{wheel}[litert,executorch]")
+    return python
+
+
+@pytest.mark.environments
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_a_device_runs_a_bundle_with_numpy_and_engines_alone(wheel, binding, bundle_path, tmp_path, version):
+    python = python_of(version)
+    folder = environment(tmp_path / "device", python, f"{wheel}[litert,executorch]", "--find-links", binding.parent)
     done = run(folder / "python", "-c", DEVICE, bundle_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    # executorch-numpy-runtime needs Python 3.12; on 3.11 a device has LiteRT.
-    expected = "['litert'] 2" if version == "3.11" else "['executorch', 'litert'] 4"
-    assert done.stdout.startswith(expected)
+    # One wheel of the binding serves all of them.
+    assert done.stdout.startswith("['executorch', 'litert'] 4")
+    tested = run(folder / "python", "-m", "edgestill_runtime", "selftest", bundle_path, cwd=tmp_path)
+    assert tested.returncode == 0 and "passed" in tested.stdout
     listed = run(UV, "pip", "list", "--python", folder / "python", cwd=tmp_path).stdout
     assert "torch" not in listed.replace("executorch", "") and "numpy" in listed
     measured = run(
@@ -94,6 +111,28 @@ def test_a_device_runs_a_bundle_with_numpy_and_engines_alone(wheel, bundle_path,
         cwd=tmp_path,
     )
     assert measured.returncode == 0, measured.stderr
+
+
+@pytest.mark.environments
+@pytest.mark.parametrize(
+    ("package", "version", "requirements"),
+    [
+        ("litert/tflite-runtime", "3.11", ["tflite-runtime==2.14.0", "numpy<2"]),
+        ("litert/tensorflow", "3.11", ["tensorflow==2.21.0"]),
+        ("executorch/executorch-numpy-runtime", "3.12", ["executorch-numpy-runtime==1.4.0"]),
+    ],
+)
+def test_every_other_package_answers_as_recorded(wheel, bundle_path, tmp_path, package, version, requirements):
+    """The packages that are taken where the best one is not installed: same file, same face, same answers."""
+    folder = environment(tmp_path / "device", python_of(version), wheel, *requirements)
+    done = run(folder / "python", "-W", "always", "-c", DEVICE, bundle_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    family, _, name = package.partition("/")
+    assert done.stdout.startswith(f"['{family}'] 2")
+    chosen = f"from edgestill_runtime import load; print(load({str(bundle_path)!r}, {package!r}).engine)"
+    assert run(folder / "python", "-c", chosen, cwd=tmp_path).stdout.startswith(f"{family} ({name} ")
+    slow = "tflite-runtime runs int8 models without its fast kernels, 18 to 32 times slower"
+    assert (slow in done.stderr) == (name == "tflite-runtime")
 
 
 def test_the_base_install_says_which_extra_is_missing(wheel, bundle_path, tmp_path):
