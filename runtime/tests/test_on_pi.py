@@ -1,0 +1,108 @@
+"""ARM code, emulated: the binding, both engines and the command line as a Raspberry Pi runs them (make test-pi)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import load, open_bundle
+
+pytestmark = pytest.mark.pi
+BIN = Path(sys.executable).parent
+TOOLS = ["pytest", "pytest-timeout"]
+
+
+@pytest.fixture(scope="module")
+def wheels(root, tmp_path_factory):
+    """edgestill itself, and its binding for aarch64, as `make wheels` builds them."""
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, root]
+    binding = [sys.executable, root / "runtime/native/build_wheel.py", "aarch64", "--output", folder]
+    for command in (build, binding):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return sorted(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module", params=["pi4", "pi5"])
+def pi(request, root, wheels):
+    """A function that runs that board's Python."""
+    folder = root / "build" / request.param
+    edgestill = next(wheel for wheel in wheels if wheel.name.startswith("edgestill-"))
+    requirements = [f"{edgestill}[litert,executorch]", "--find-links", edgestill.parent, *TOOLS]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    made = subprocess.run(
+        [root / "runtime/pi/make_rootfs.sh", folder, request.param, *requirements],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+
+    def run(*words, **variables):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        command = [folder / "python", *map(str, words)]
+        return subprocess.run(command, env={**kept, **variables}, cwd=root, capture_output=True, text=True, check=False)
+
+    run.python = folder / "python"
+    return run
+
+
+def test_this_is_arm_without_torch(pi):
+    code = "import platform, importlib.util as u; print(platform.machine(), u.find_spec('torch'))"
+    done = pi("-c", code)
+    assert done.stdout.strip() == "aarch64 None", done.stderr
+
+
+def test_the_binding_passes_its_tests(pi, programs):
+    variables = {"EDGESTILL_TEST_PROGRAMS": str(programs), "EDGESTILL_PYTHON": str(pi.python)}
+    done = pi("-m", "pytest", "-q", "-p", "no:cacheprovider", "runtime/native/tests", **variables)
+    assert done.returncode == 0 and " passed" in done.stdout and "failed" not in done.stdout, done.stdout + done.stderr
+
+
+def test_the_self_test_passes_with_both_engines(pi, bundle_path):
+    done = pi("-m", "edgestill_runtime", "selftest", bundle_path, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["file"]: row for row in json.loads(done.stdout)["golden"]}
+    assert len(rows) == 4 and all(row["passed"] and not row["skipped"] for row in rows.values())
+    # int8 arithmetic is exact: what x86-64 recorded comes out here to the last bit.
+    assert rows["model.pte"]["difference"] == rows["model.tflite"]["difference"] == 0
+
+
+def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, quick_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (100, *open_bundle(bundle_path).manifest.preprocessing.image_shape))
+    np.save(tmp_path / "images.npy", images.astype(np.uint8))
+    code = (
+        "import sys, numpy; from edgestill_runtime import load\n"
+        "images = numpy.load(sys.argv[2])\n"
+        "for engine in ('litert', 'executorch'):\n"
+        "    numpy.save(sys.argv[3] + '/' + engine, load(sys.argv[1], engine, threads=2).logits(images))\n"
+    )
+    done = pi("-c", code, bundle_path, tmp_path / "images.npy", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for engine in ("litert", "executorch"):
+        with load(bundle_path, engine) as model:
+            np.testing.assert_array_equal(np.load(tmp_path / f"{engine}.npy"), model.logits(images.astype(np.uint8)))
+
+
+def test_the_command_line_runs_there(pi, bundle_path, tmp_path):
+    np.save(tmp_path / "image.npy", open_bundle(bundle_path).golden().images[0])
+    for engine in ("litert", "executorch"):
+        done = pi("-m", "edgestill_runtime", "run", bundle_path, tmp_path / "image.npy", "--engine", engine, "--calls", 2)
+        assert done.returncode == 0 and engine in done.stdout and "latency: p50" in done.stdout, done.stderr
+
+
+def test_an_isolated_engine_runs_there(pi, bundle_path):
+    """The child is a Python that this machine starts through the emulator, as the parent was."""
+    code = (
+        "import sys, numpy; from edgestill_runtime import load\n"
+        f"sys.executable = {str(pi.python)!r}\n"
+        "model = load(sys.argv[1], isolated=True); print(model.engine, model.predict(numpy.zeros((28, 28), 'u1'), 1))\n"
+    )
+    done = pi("-c", code, bundle_path)
+    assert done.returncode == 0 and "isolated" in done.stdout, done.stderr
