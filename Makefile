@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-sanitized lint bench wheels lock clean
+.PHONY: demo test test-sanitized test-environments test-damaged test-pi lint bench bench-runtime wheels lock clean
 
 demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
@@ -23,8 +23,25 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# Environments of their own, filled from the index: devices of three Python versions, every engine package, foreign files.
+test-environments: $(READY) $(NATIVE)
+	$(BIN)/python -m pytest -m environments $(PYTEST_FLAGS)
+
+# A thousand damaged copies of each file.
+test-damaged: $(READY) $(NATIVE)
+	EDGESTILL_DAMAGED=1000 $(BIN)/python -m pytest runtime/tests/test_damaged_files.py $(PYTEST_FLAGS)
+
+# ARM code under emulation. Debian packages: g++-aarch64-linux-gnu qemu-user-static mmdebstrap; mmdebstrap wants root.
+test-pi: $(READY) $(NATIVE)
+	$(BIN)/python -m pytest -m pi $(PYTEST_FLAGS)
+
 bench: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest benchmarks/suite --benchmark-autosave --benchmark-storage=.benchmarks
+
+# Our runtime beside the engines' own; some ten minutes.
+bench-runtime: $(READY) $(NATIVE)
+	$(BIN)/edgestill run recipes/demo.toml
+	$(BIN)/python benchmarks/suite/runtime/bench_runtime.py runs/demo/demo.edge $(BENCH_FLAGS)
 
 # The SDK, and the binding for both architectures (needs Debian's g++-aarch64-linux-gnu).
 wheels: $(READY)

@@ -33,7 +33,8 @@ from edgestill_runtime import (
 HEAD = 4096
 LIMITS = Limits(load_seconds=20, call_seconds=10, memory_bytes=1 << 29)
 OUTCOMES = (
-    "refused", "answered as before", "answered differently", "crashed", "hung", "took too much memory", "harmed the parent"
+    "refused", "answered as before", "answered differently", "crashed", "hung", "took too much memory",
+    "harmed the parent",
 )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def try_in_bundle(bundle: Bundle, file: str, count: int, seed: int = 0) -> Count
 def try_zip(bundle: Bundle, count: int, seed: int = 0) -> Counter[str]:
     """Open and verify damaged copies of the bundle as a zip: manifest, directory and files, wherever it is hit.
 
-    A copy whose every file is still what the manifest says (a date in the archive was hit) counts as answered as before.
+    A copy whose files all still are what the manifest says (a date was hit, say) counts as answered as before.
     """
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("edgestill", "numpy", "ai-edge-litert", "executorch", "executorch-numpy-runtime", "torch")
+PACKAGES = (
+    "edgestill", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "edgestill-executorch",
+    "executorch-numpy-runtime", "executorch", "torch",
+)  # fmt: skip
 
 
 def describe_machine() -> dict[str, Any]:

@@ -298,7 +298,7 @@ class Model:
     def _checked(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         if len(tensors) != len(self._expected):
             raise InputError(f"{self.file} takes {len(self._expected)} inputs, not {len(tensors)}")
-        plain = []
+        plain: list[NDArray[Any]] = []
         for tensor, (dtype, shape, strides, floating) in zip(tensors, self._expected, strict=True):
             if type(tensor) is not np.ndarray or tensor.dtype != dtype or tensor.shape != shape:
                 _check_shape(tensor, self.inputs[len(plain)], self.file)

@@ -75,7 +75,9 @@ def test_the_self_test_passes_with_both_engines(pi, bundle_path):
 
 
 def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, quick_run, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (100, *open_bundle(bundle_path).manifest.preprocessing.image_shape))
+    images = np.random.default_rng(0).integers(
+        0, 256, (100, *open_bundle(bundle_path).manifest.preprocessing.image_shape)
+    )
     np.save(tmp_path / "images.npy", images.astype(np.uint8))
     code = (
         "import sys, numpy; from edgestill_runtime import load\n"
@@ -93,7 +95,9 @@ def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, quic
 def test_the_command_line_runs_there(pi, bundle_path, tmp_path):
     np.save(tmp_path / "image.npy", open_bundle(bundle_path).golden().images[0])
     for engine in ("litert", "executorch"):
-        done = pi("-m", "edgestill_runtime", "run", bundle_path, tmp_path / "image.npy", "--engine", engine, "--calls", 2)
+        done = pi(
+            "-m", "edgestill_runtime", "run", bundle_path, tmp_path / "image.npy", "--engine", engine, "--calls", 2
+        )
         assert done.returncode == 0 and engine in done.stdout and "latency: p50" in done.stdout, done.stderr
 
 

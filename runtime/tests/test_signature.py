@@ -130,6 +130,8 @@ def test_the_command_signs(cli, bundle_copy, tmp_path):
     assert done.returncode == 0, done.stderr
     assert key.stat().st_mode & 0o777 == 0o600
     assert open_bundle(bundle_copy, [tmp_path / "key.pub"]).signed_by
+    checked = cli("verify", bundle_copy, "--trusted-key", tmp_path / "key.pub")
+    assert checked.returncode == 0 and "signed by" in checked.stdout
     again = cli("sign", bundle_copy, "--key", key)
     assert again.returncode == 0, again.stderr
     refused = cli("sign", bundle_copy, "--key", key, "--new-key")

@@ -13,13 +13,16 @@ from .console import say
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")],
+    trusted_key: Annotated[
+        list[str] | None, typer.Option(help="Ed25519 public key, one of which must have signed it; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare every file's hash with the manifest, then replay the golden samples in every installed engine."""
     from edgestill_converters.quiet import logged_to
     from edgestill_runtime import open_bundle, replay_golden
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, trusted_key)
     opened.verify()
     with TemporaryDirectory() as folder, logged_to(Path(folder) / "engines.log"):
         replays = replay_golden(opened)
@@ -28,7 +31,8 @@ def verify(
         replayed = [{**asdict(replay), "passed": replay.passed} for replay in replays]
         print(json.dumps({"hashes": "intact", "golden": replayed, "passed": passed}, indent=2))
     else:
-        say(f"{len(opened.files)} files match the manifest")
+        by = f", signed by {opened.signed_by}" if opened.signed_by else ""
+        say(f"{len(opened.files)} files match the manifest{by}")
         for replay in replays:
             said = replay.skipped or (
                 f"{'as recorded' if replay.passed else 'DIFFERENT'} (largest difference {replay.difference:.2g}, "
