@@ -35,7 +35,7 @@ from .errors import (
     StorageError,
 )
 from .golden import Replay, replay_golden
-from .isolation import Limits
+from .limits import Limits
 from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
 from .model import Model, Prediction, load
 from .preprocess import Preprocessing

@@ -14,20 +14,19 @@ use. Reading writes nothing, anywhere: a zip is read where it lies.
 import io
 import json
 import os
-import stat
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BundleFormatError, BundleIntegrityError
 from .files import atomic_file, atomic_folder, sha256
-from .manifest import FILE_NAME, MAX_BYTES, MAX_FILES, FileEntry, Manifest, parse_manifest
+from .manifest import MAX_BYTES, FileEntry, Manifest, parse_manifest
 from .signature import SIGNATURE, TrustedKey, check_signature
+from .stores import Store, UnusableError, open_store, write_zip
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
@@ -54,7 +53,7 @@ class Bundle:
     manifest: Manifest
     files: Mapping[str, FileEntry]
     signed_by: str | None = None
-    _store: "_Store" = field(repr=False, kw_only=True)
+    _store: Store = field(repr=False, kw_only=True)
 
     def read(self, name: str) -> bytes:
         """Content of one file, after its size and hash were compared with the manifest.
@@ -69,7 +68,7 @@ class Bundle:
             content = self._store.read(name, entry.bytes)
         except KeyError as error:
             raise BundleIntegrityError(self.path, missing=[name]) from error
-        except _UnusableError as error:
+        except UnusableError as error:
             raise BundleIntegrityError(self.path, changed=[name]) from error
         if len(content) != entry.bytes or sha256(content) != entry.sha256:
             raise BundleIntegrityError(self.path, changed=[name])
@@ -77,6 +76,8 @@ class Bundle:
 
     def golden(self) -> Golden:
         """The golden samples."""
+        import zipfile
+
         content = self.read(GOLDEN)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -85,7 +86,7 @@ class Bundle:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 logits = {name: arrays[f"logits/{name}"] for name in self.manifest.models}
                 return Golden(arrays["images"], logits)
-        except (ValueError, KeyError, EOFError, OSError, *_ZIP_ERRORS) as error:
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise BundleFormatError(f"{self.path}: {GOLDEN} cannot be read: {error}; make the bundle again") from error
 
     def verify(self) -> None:
@@ -110,14 +111,14 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: Sequence[TrustedKey]
         SignatureError: no signature, a wrong one, or one by another key.
     """
     path = Path(path)
-    store = _open_store(path)
+    store = open_store(path)
     names = store.names()
     if MANIFEST not in names:
         raise BundleFormatError(f"{path} has no {MANIFEST}, so it is no bundle")
     try:
         content = store.read(MANIFEST, MAX_BYTES)
         signature = store.read(SIGNATURE, MAX_BYTES) if SIGNATURE in names else None
-    except (_UnusableError, KeyError) as error:
+    except (UnusableError, KeyError) as error:
         raise BundleFormatError(f"{path}: {error}; copy the bundle again") from error
     # Before anything in the manifest is looked at.
     signed_by = None if trusted_keys is None else check_signature(str(path), content, signature, trusted_keys)
@@ -149,7 +150,7 @@ def write_bundle(
     text = json.dumps({**manifest.to_json(), "files": entries}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     everything = {MANIFEST: text.encode(), **contents}
     if path.is_file() and overwrite:
-        _write_zip(path, everything)
+        write_zip(path, everything)
     else:
         with atomic_folder(path, replace=overwrite) as folder:
             for name, content in everything.items():
@@ -162,7 +163,7 @@ def write_bundle(
 def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
     bundle.verify()
-    _write_zip(Path(path), {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())})
+    write_zip(Path(path), {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())})
     return open_bundle(path)
 
 
@@ -173,7 +174,7 @@ def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:
             part.write_bytes(content)
     else:
         present = {existing: bundle._store.read(existing, None) for existing in sorted(bundle._store.names())}
-        _write_zip(bundle.path, {**present, name: content})
+        write_zip(bundle.path, {**present, name: content})
     return open_bundle(bundle.path)
 
 
@@ -201,115 +202,3 @@ def _compare(bundle: Bundle, names: Sequence[str]) -> None:
     missing, extra = bundle.files.keys() - present, present - bundle.files.keys()
     if changed or missing or extra:
         raise BundleIntegrityError(bundle.path, changed, missing, extra)
-
-
-def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
-    with atomic_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-
-
-class _UnusableError(Exception):
-    """A file that is there, but not as a file of a bundle is."""
-
-
-class _Store(Protocol):
-    """Where a bundle's files are."""
-
-    def names(self) -> list[str]:
-        """Of all files; one that no bundle holds is refused by name."""
-
-    def read(self, name: str, most: int | None) -> bytes:
-        """Content; KeyError when there is none, _UnusableError when it cannot be read or has more than `most` bytes."""
-
-
-def _open_store(path: Path) -> _Store:
-    if path.is_dir():
-        return _Folder(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        return _Zip(path)
-    what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
-    raise BundleFormatError(f"{path} {what}")
-
-
-class _Folder:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def names(self) -> list[str]:
-        with os.scandir(self._path) as entries:
-            found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
-        if odd := sorted(name for name, plain in found.items() if not plain):
-            raise BundleFormatError(f"{self._path} holds what is no plain file (a link, a folder): {', '.join(odd)}")
-        return list(found)
-
-    def read(self, name: str, most: int | None) -> bytes:
-        # No link, even one that was put there since `names`; and no waiting for the other end of a pipe.
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        try:
-            with open(os.open(self._path / name, flags), "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise _UnusableError(f"{name} is no plain file")
-                if most is not None and status.st_size > most:
-                    raise _UnusableError(f"{name} is larger than {most} bytes")
-                return file.read(-1 if most is None else most + 1)
-        except FileNotFoundError as error:
-            raise KeyError(name) from error
-        except OSError as error:
-            raise _UnusableError(f"{name} cannot be read: {error.strerror}") from error
-
-
-# What the standard library raises on archives that lie: it tells them apart less than one would like.
-_ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError)
-
-
-class _Zip:
-    """Files are stored, not compressed: then none is larger than the archive, and nothing can swell up."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def names(self) -> list[str]:
-        try:
-            with zipfile.ZipFile(self._path) as archive:
-                entries = archive.infolist()
-        except _ZIP_ERRORS as error:
-            raise BundleFormatError(f"{self._path} is a damaged zip: {error}; copy the bundle again") from error
-        if len(entries) > MAX_FILES + 2:
-            raise BundleFormatError(f"{self._path} has {len(entries)} entries; a bundle has at most {MAX_FILES + 2}")
-        seen: set[str] = set()
-        for entry in entries:
-            if reason := self._refusal(entry, seen):
-                raise BundleFormatError(f"{self._path}: entry {entry.filename!r:.120} {reason}")
-            seen.add(entry.filename)
-        return list(seen)
-
-    def _refusal(self, entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
-        # orig_filename: what the archive says, before Python cuts it at a zero byte.
-        if not FILE_NAME.fullmatch(entry.orig_filename):
-            return "is no name of a file in a bundle: no folders, no absolute or parent paths"
-        if entry.filename in seen:
-            return "is there twice"
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
-            return "is no plain file (a link?)"
-        if entry.flag_bits & 1:
-            return "is encrypted"
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            return "is compressed; a bundle stores its files as they are (zip -0)"
-        return None
-
-    def read(self, name: str, most: int | None) -> bytes:
-        try:
-            with zipfile.ZipFile(self._path) as archive:
-                size = archive.getinfo(name).file_size
-                if most is not None and size > most:
-                    raise _UnusableError(f"{name} is larger than {most} bytes")
-                if size > self._path.stat().st_size:
-                    raise _UnusableError(f"{name} says it is larger than the archive")
-                return archive.read(name)
-        except KeyError:
-            raise
-        except _ZIP_ERRORS as error:
-            raise _UnusableError(f"{name} cannot be read: {error}") from error

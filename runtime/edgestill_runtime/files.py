@@ -1,9 +1,10 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it."""
+"""Writing files so that a reader sees the old content or the new one, never half of it.
+
+What only writing needs is imported there: a device reads, and wants to start fast.
+"""
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ def atomic_file(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Pat
     Raises:
         StorageError: the disk is full, or the folder cannot be written; `path` is as it was.
     """
+    import tempfile
+
     target = Path(path)
     with _storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +49,9 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
     Raises:
         StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written.
     """
+    import shutil
+    import tempfile
+
     target = Path(path)
     if not replace:
         refuse_existing(target)
@@ -102,6 +108,8 @@ def _flush(path: Path) -> None:
 
 def _swap(part: Path, target: Path) -> None:
     """Put the folder (or file) `part` where `target` is, keeping `target` until the new one stands there."""
+    import shutil
+
     old = part.with_suffix(".old")
     if target.exists():
         os.replace(target, old)

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,24 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EngineCrashError, EngineError, EngineMemoryError, EngineTimeoutError
+from .limits import Limits
 from .manifest import TensorSpec
 
 ALIGNMENT = 64
 LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an isolated engine may take.
-
-    Args:
-        load_seconds: from the start of its process to a loaded model. call_seconds: for one call.
-        memory_bytes: resident memory of its process, Python and numpy included. Linux only.
-    """
-
-    load_seconds: float = 60.0
-    call_seconds: float = 30.0
-    memory_bytes: int = 1 << 31
 
 
 class IsolatedEngine:
@@ -53,9 +39,8 @@ class IsolatedEngine:
 
     def __init__(self, engine: str, content: bytes, threads: int, limits: Limits) -> None:
         self._limits, self._what = limits, f"the isolated engine {engine}"
-        folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
         # Closed, and with that gone, when both processes have let go of them.
-        self._shared: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._shared = _shared_file()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._memory = self._map(len(content))
         self._memory[: len(content)] = content
@@ -68,6 +53,9 @@ class IsolatedEngine:
                 stderr=self._said,
                 pass_fds=(self._shared.fileno(), writing),
             )
+        except OSError as error:
+            os.close(reading)
+            raise EngineError(f"{self._what} could not be started: {error}") from error
         finally:
             os.close(writing)
         self._replies = reading
@@ -94,11 +82,11 @@ class IsolatedEngine:
         if end > len(self._memory):
             self._memory = self._map(end)
         for place, tensor in zip(places, tensors, strict=True):
-            _array(self._memory, place)[...] = tensor
+            tensor_at(self._memory, place)[...] = tensor
         reply = self._ask({"inputs": places, "end": end}, self._limits.call_seconds)
         if reply["size"] > len(self._memory):
             self._memory = self._map(reply["size"])
-        return [_array(self._memory, place).copy() for place in reply["outputs"]]
+        return [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
 
     def close(self) -> None:
         """End the child."""
@@ -121,9 +109,13 @@ class IsolatedEngine:
             self._child.stdin.write(json.dumps(request).encode() + b"\n")
             self._child.stdin.flush()
         line = self._line(seconds)
-        reply: dict[str, Any] = json.loads(line) if line else {"died": True}
-        if "died" in reply:
+        if not line:
             raise self._ended()
+        try:
+            reply: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            self.close()
+            raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
         if "memory" in reply:
             self.close()
             raise EngineMemoryError(f"{self._what} ran out of memory: {reply['memory']}")
@@ -173,6 +165,18 @@ class IsolatedEngine:
         return mmap.mmap(self._shared.fileno(), os.fstat(self._shared.fileno()).st_size)
 
 
+def _shared_file() -> IO[bytes]:
+    """A file without a name, in memory where there is such a thing."""
+    if not hasattr(os, "memfd_create"):
+        return tempfile.TemporaryFile()
+    import fcntl
+
+    descriptor = os.memfd_create("edgestill", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    # The child may make it larger, but not take memory away that this process has mapped.
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    return os.fdopen(descriptor, "w+b")
+
+
 def _command(shared: int, replies: int) -> list[str]:
     if not sys.executable:
         raise EngineError("an isolated engine needs a Python program to start, and this Python does not know its own")
@@ -183,7 +187,8 @@ def _command(shared: int, replies: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code]
 
 
-def _array(memory: mmap.mmap, place: dict[str, Any]) -> NDArray[Any]:
+def tensor_at(memory: mmap.mmap, place: dict[str, Any]) -> NDArray[Any]:
+    """The tensor at an offset of the shared memory; a view."""
     shape, dtype = tuple(place["shape"]), np.dtype(place["dtype"])
     count = int(np.prod(shape, dtype=np.int64))
     return np.frombuffer(memory, dtype, count, place["offset"]).reshape(shape)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .bundle import Bundle, open_bundle
 from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
 from .errors import BundleFormatError, EngineError, InputError
-from .isolation import IsolatedEngine, Limits
+from .limits import Limits
 from .manifest import Manifest, ModelFile, TensorSpec
 from .preprocess import FloatArray, Layout, arrange, dequantise, look_up, quantise
 from .signature import TrustedKey
@@ -274,7 +274,11 @@ class Model:
         self.close()
 
     def _load(self) -> Engine:
-        return IsolatedEngine(*self._source, self._limits) if self._limits else load_engine(*self._source)
+        if not self._limits:
+            return load_engine(*self._source)
+        from .isolation import IsolatedEngine
+
+        return IsolatedEngine(*self._source, self._limits)
 
     def _pixels(self, images: NDArray[Any]) -> NDArray[np.uint8]:
         if self.preprocessing is None:

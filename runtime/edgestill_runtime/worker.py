@@ -11,7 +11,7 @@ from typing import Any
 
 from .engines import Engine, load_engine
 from .errors import EngineError, EngineMemoryError
-from .isolation import ALIGNMENT, _array
+from .isolation import ALIGNMENT, tensor_at
 
 
 def main(shared: int, replies: int) -> None:
@@ -51,7 +51,7 @@ def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
 
 
 def _run(engine: Engine, shared: int, memory: mmap.mmap, request: dict[str, Any]) -> tuple[mmap.mmap, dict[str, Any]]:
-    results = engine.run([_array(memory, place).copy() for place in request["inputs"]])
+    results = engine.run([tensor_at(memory, place).copy() for place in request["inputs"]])
     places, end = [], request["end"]
     for result in results:
         places.append({"offset": end, "shape": result.shape, "dtype": result.dtype.name})
@@ -61,7 +61,7 @@ def _run(engine: Engine, shared: int, memory: mmap.mmap, request: dict[str, Any]
         memory = mmap.mmap(shared, end)
     for place, result in zip(places, results, strict=True):
         if result.size:
-            _array(memory, place)[...] = result
+            tensor_at(memory, place)[...] = result
     return memory, {"outputs": places, "size": len(memory)}
 
 

@@ -1,4 +1,4 @@
-"""Files that this project did not make: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
+"""Files of other makers: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
 
 import subprocess
 import sys

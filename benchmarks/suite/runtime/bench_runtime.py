@@ -110,8 +110,12 @@ def make_environments(work: Path) -> dict[str, Path]:
 
 def python312() -> str:
     """A Python for executorch-numpy-runtime, on the PATH or as pyenv keeps them."""
-    kept = sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python3"))
-    return shutil.which("python3.12") or str(kept[-1] if kept else "3.12")
+    kept = [shutil.which("python3.12"), *map(str, sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python3")))]
+    for candidate in filter(None, kept):
+        # pyenv's own python3.12 is a script, which fails where that version is not the chosen one.
+        if subprocess.run([candidate, "--version"], capture_output=True, check=False).returncode == 0:
+            return candidate
+    return "3.12"
 
 
 def weigh(work: Path) -> dict[str, int] | None:

@@ -14,7 +14,8 @@ STARTED = time.perf_counter()
 import json  # noqa: E402
 import sys  # noqa: E402
 
-TURN_CALLS = 20
+WARM_UP_CALLS = 20
+TURN_SECONDS = 0.002
 
 
 def face(file, threads, engine):
@@ -109,7 +110,7 @@ def cold(name, file, threads):
 def warm(file, threads, names):
     calls = {name: CONTENDERS[name](file, threads) for name in names}
     for call in calls.values():
-        for _ in range(TURN_CALLS):
+        for _ in range(WARM_UP_CALLS):
             call()
     for line in sys.stdin:
         times = {name: [] for name in calls}
@@ -117,10 +118,13 @@ def warm(file, threads, names):
         while time.perf_counter() < end:
             for name, call in calls.items():
                 call()  # not counted: it finds the caches full of another's data
-                for _ in range(TURN_CALLS):
+                turn_ends = time.perf_counter() + TURN_SECONDS
+                while True:
                     started = time.perf_counter_ns()
                     call()
                     times[name].append((time.perf_counter_ns() - started) / 1e6)
+                    if time.perf_counter() > turn_ends:
+                        break
         print(json.dumps(times), flush=True)
 
 

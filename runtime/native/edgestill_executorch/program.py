@@ -138,10 +138,10 @@ class Method:
     """
 
     def __init__(self, program: Program, name: str, handle: ctypes.c_void_p) -> None:
-        self._handle: ctypes.c_void_p | None = handle
+        self._lock = threading.Lock()
+        self._handle: ctypes.c_void_p | None = handle  # freed by close, also when one of the lines below fails
         self._program = program  # its bytes must outlive this
         self.name = name
-        self._lock = threading.Lock()
         self.inputs = tuple(_info(handle, index, "input") for index in range(LIBRARY.es_method_input_count(handle)))
         self.outputs = tuple(_info(handle, index, "output") for index in range(LIBRARY.es_method_output_count(handle)))
         self.planned_bytes = int(LIBRARY.es_method_planned_bytes(handle))
@@ -224,8 +224,7 @@ class Method:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
+        self.close()
 
     def _check(self, code: int) -> None:
         check(code, f"method {self.name!r} of {self._program.name} failed")

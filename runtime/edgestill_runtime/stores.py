@@ -1,0 +1,138 @@
+"""Where a bundle's files lie: in a folder or in a zip. Both say which files there are, and read one of them.
+
+`zipfile` is imported when there is a zip: a device that opens folders starts faster without it.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .errors import BundleFormatError
+from .files import atomic_file
+from .manifest import FILE_NAME, MAX_FILES
+
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
+
+
+class UnusableError(Exception):
+    """A file that is there, but not as a file of a bundle is."""
+
+
+class Store(Protocol):
+    """Where a bundle's files are."""
+
+    def names(self) -> list[str]:
+        """Of all files; one that no bundle holds is refused by name."""
+
+    def read(self, name: str, most: int | None) -> bytes:
+        """Content; KeyError when there is none, UnusableError when it cannot be read or has more than `most` bytes."""
+
+
+def open_store(path: Path) -> Store:
+    """The folder or zip at a path; BundleFormatError when it is neither."""
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file():
+        import zipfile
+
+        if zipfile.is_zipfile(path):
+            return _Zip(path)
+    what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
+    raise BundleFormatError(f"{path} {what}")
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> list[str]:
+        with os.scandir(self._path) as entries:
+            found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        if odd := sorted(name for name, plain in found.items() if not plain):
+            raise BundleFormatError(f"{self._path} holds what is no plain file (a link, a folder): {', '.join(odd)}")
+        return list(found)
+
+    def read(self, name: str, most: int | None) -> bytes:
+        # No link, even one that was put there since `names`; and no waiting for the other end of a pipe.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            with open(os.open(self._path / name, flags), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise UnusableError(f"{name} is no plain file")
+                if most is not None and status.st_size > most:
+                    raise UnusableError(f"{name} is larger than {most} bytes")
+                return file.read(-1 if most is None else most + 1)
+        except FileNotFoundError as error:
+            raise KeyError(name) from error
+        except OSError as error:
+            raise UnusableError(f"{name} cannot be read: {error.strerror}") from error
+
+
+class _Zip:
+    """Files are stored, not compressed: then none is larger than the archive, and nothing can swell up."""
+
+    def __init__(self, path: Path) -> None:
+        import zipfile
+
+        self._path, self._zipfile = path, zipfile
+        # What the standard library raises on archives that lie: it tells them apart less than one would like.
+        self._errors = (
+            zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError,
+        )  # fmt: skip
+
+    def names(self) -> list[str]:
+        try:
+            with self._zipfile.ZipFile(self._path) as archive:
+                entries = archive.infolist()
+        except self._errors as error:
+            raise BundleFormatError(f"{self._path} is a damaged zip: {error}; copy the bundle again") from error
+        if len(entries) > MAX_FILES + 2:
+            raise BundleFormatError(f"{self._path} has {len(entries)} entries; a bundle has at most {MAX_FILES + 2}")
+        seen: set[str] = set()
+        for entry in entries:
+            if reason := self._refusal(entry, seen):
+                raise BundleFormatError(f"{self._path}: entry {entry.filename!r:.120} {reason}")
+            seen.add(entry.filename)
+        return list(seen)
+
+    def _refusal(self, entry: "ZipInfo", seen: set[str]) -> str | None:
+        # orig_filename: what the archive says, before Python cuts it at a zero byte.
+        if not FILE_NAME.fullmatch(entry.orig_filename):
+            return "is no name of a file in a bundle: no folders, no absolute or parent paths"
+        if entry.filename in seen:
+            return "is there twice"
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            return "is no plain file (a link?)"
+        if entry.flag_bits & 1:
+            return "is encrypted"
+        if entry.compress_type != self._zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            return "is compressed; a bundle stores its files as they are (zip -0)"
+        return None
+
+    def read(self, name: str, most: int | None) -> bytes:
+        try:
+            with self._zipfile.ZipFile(self._path) as archive:
+                size = archive.getinfo(name).file_size
+                if most is not None and size > most:
+                    raise UnusableError(f"{name} is larger than {most} bytes")
+                if size > self._path.stat().st_size:
+                    raise UnusableError(f"{name} says it is larger than the archive")
+                return archive.read(name)
+        except KeyError:
+            raise
+        except self._errors as error:
+            raise UnusableError(f"{name} cannot be read: {error}") from error
+
+
+def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files as an uncompressed zip, atomically."""
+    import zipfile
+
+    with atomic_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
