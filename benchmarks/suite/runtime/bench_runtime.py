@@ -37,6 +37,7 @@ CONTENDERS = {
     "light": ("pte", "light"),
     "official": ("pte", "official"),
 }
+STARTS = 6  # of the processes that are called, for each model and number of threads
 SHOWN = {
     "face_litert": "edgestill_runtime, LiteRT",
     "raw_litert": "ai-edge-litert by itself",
@@ -53,7 +54,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build/bench-runtime")
     parser.add_argument("--output", type=Path, help="write everything that was measured here, as JSON")
     parser.add_argument("--starts", type=int, default=9, help="fresh processes per contender and model (default: 9)")
-    parser.add_argument("--turns", type=int, default=30, help="turns of a tenth of a second (default: 30)")
+    parser.add_argument(
+        "--turns", type=int, default=60, help="turns of a tenth of a second, of each process (default: 60)"
+    )
     parser.add_argument("--images", type=int, default=1000, help="real images to compare bit by bit (default: 1000)")
     parser.add_argument("--damaged", type=int, default=1000, help="damaged variants of each file (default: 1000)")
     arguments = parser.parse_args()
@@ -164,35 +167,31 @@ def cold(pythons: dict[str, Path], files: Path, starts: int) -> dict[str, dict[s
 
 
 def warm(pythons: dict[str, Path], files: Path, threads: int, turns: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Model → contender → p50 and p90 of a call, milliseconds. Contenders of one environment share a process."""
+    """Model → contender → p50 and p90 of a call, milliseconds. Contenders of one environment share a process.
+
+    Where memory happens to lie makes two equal contenders differ by a percent, and so does who is loaded first: so the
+    processes are started afresh several times, the order turned round each time, and all calls counted together.
+    """
     found = {}
     for model in MODELS:
         say(f"calling {model}, {threads} threads")
-        workers, times = [], {}
-        for group in (("face_litert", "raw_litert"), ("face_executorch", "binding"), ("light",), ("official",)):
-            names = [name for name in group if name in present(pythons)]
-            if names:
-                ending, place = CONTENDERS[names[0]]
-                command = [pythons[place], HERE / "contenders.py", "warm", files / f"{model}.{ending}", threads, *names]
-                workers.append(
-                    subprocess.Popen(
-                        [str(word) for word in command],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.DEVNULL,
-                        text=True,
-                    )
-                )
-                times.update({name: [] for name in names})
-        for _ in range(turns):
-            for worker in workers:
-                worker.stdin.write("0.1\n")
-                worker.stdin.flush()
-                for name, measured in json.loads(worker.stdout.readline()).items():
-                    times[name] += measured
-        for worker in workers:
-            worker.stdin.close()
-            worker.wait()
+        times: dict[str, list[float]] = {name: [] for name in present(pythons)}
+        for start in range(STARTS):
+            workers = []
+            for group in (("face_litert", "raw_litert"), ("face_executorch", "binding"), ("light",), ("official",)):
+                if names := [name for name in group if name in times][:: 1 if start % 2 else -1]:
+                    ending, place = CONTENDERS[names[0]]
+                    file = files / f"{model}.{ending}"
+                    workers.append(worker(pythons[place], HERE / "contenders.py", "warm", file, threads, *names))
+            for _ in range(turns // STARTS):
+                for process in workers:
+                    process.stdin.write("0.1\n")
+                    process.stdin.flush()
+                    for name, measured in json.loads(process.stdout.readline()).items():
+                        times[name] += measured
+            for process in workers:
+                process.stdin.close()
+                process.wait()
         found[model] = {
             name: dict(zip(("p50", "p90"), map(float, np.percentile(measured, [50, 90])), strict=True))
             for name, measured in times.items()
@@ -279,6 +278,11 @@ def present(pythons: dict[str, Path]) -> list[str]:
 
 def present_in(measured: dict) -> list[str]:
     return [name for name in SHOWN if name in measured["one"]]
+
+
+def worker(*command: object) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([str(word) for word in command], **pipes, text=True)
 
 
 def run(*command: object) -> str:
