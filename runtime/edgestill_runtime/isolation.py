@@ -37,6 +37,8 @@ class IsolatedEngine:
             was ended; this object is done with, and the file can be loaded again.
     """
 
+    checks_finite = False
+
     def __init__(self, engine: str, content: bytes, threads: int, limits: Limits) -> None:
         self._limits, self._what = limits, f"the isolated engine {engine}"
         # Closed, and with that gone, when both processes have let go of them.

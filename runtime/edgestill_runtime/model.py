@@ -151,9 +151,10 @@ class Model:
         if entry is not None:
             _compare(file, entry, self._engine)
             self.inputs, self.outputs = (entry.input,), (entry.output,)
-        # What each tensor must look like, strides of axes of length 1 included; and whether it could hold a NaN.
+        # What each tensor must look like, strides of axes of length 1 included; and whether to look for NaN in it.
         fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
-        self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == "f") for array in fresh]
+        looked_at = "" if self._engine.checks_finite else "f"
+        self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
         self.preprocessing = None if manifest is None else manifest.preprocessing
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
         if self.preprocessing is not None:

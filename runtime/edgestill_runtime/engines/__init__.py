@@ -27,6 +27,8 @@ class Engine(Protocol):
     """Threads that a call may use; None where the engine decides and cannot be told."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    checks_finite: bool
+    """Whether `run` itself refuses NaN and infinity (InputError) before it computes; else `Model` looks for them."""
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Run tensors that were checked against `inputs`; the results are copies."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError, EngineMemoryError
+from ..errors import EngineError, EngineMemoryError, InputError
 from ..manifest import TensorSpec
 
 # c10::ScalarType, as the two other packages report it.
@@ -34,16 +34,18 @@ def official(content: bytes, threads: int, name: str) -> "OfficialEngine":
 class BindingEngine:
     """Through edgestill-executorch. One thread needs no pool; more share the process's pool, all with one number."""
 
+    checks_finite = True
+
     def __init__(self, content: bytes, threads: int, name: str) -> None:
         self.name = name
         self.threads: int | None = threads
         try:
-            from edgestill_executorch import ExecuTorchError, Program, TensorInfo
+            from edgestill_executorch import ExecuTorchError, NotFiniteError, Program, TensorInfo
         except (ImportError, OSError) as error:
             raise EngineError(f"edgestill-executorch cannot be imported: {error}") from error
         try:
             with Program(content) as program:
-                self._method = program.load_method(METHOD, threads)
+                self._method = program.load_method(METHOD, threads, check_finite=True)
         except (ExecuTorchError, ValueError) as error:
             short = isinstance(error, ExecuTorchError) and error.name.endswith("MemoryAllocationFailed")
             kind = EngineMemoryError if short else EngineError
@@ -55,10 +57,14 @@ class BindingEngine:
                 raise EngineError("the file takes or gives plain numbers beside tensors; export it without them")
             sides.append(tuple(_spec(info.shape, info.dtype.name, info.dynamic, info.name) for info in tensors))
         self.inputs, self.outputs = sides
+        self._refusal = NotFiniteError
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """See `Engine.run`."""
-        return list(self._method.run(*tensors))
+        try:
+            return list(self._method.run(*tensors))
+        except self._refusal as error:
+            raise InputError(str(error)) from error
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -67,6 +73,8 @@ class BindingEngine:
 
 class LightEngine:
     """Through executorch-numpy-runtime, which chooses the number of threads itself."""
+
+    checks_finite = False
 
     def __init__(self, content: bytes, threads: int, name: str) -> None:
         self.name = name
@@ -101,6 +109,7 @@ class OfficialEngine:
     next must ask for the same number.
     """
 
+    checks_finite = False
     _open: ClassVar[int] = 0
     _pool: ClassVar[int] = 0
 

@@ -52,6 +52,8 @@ def tensorflow(content: bytes, threads: int, name: str) -> "LiteRTEngine":
 class LiteRTEngine:
     """One interpreter over the bytes of a file: its main graph, whose inputs and outputs come in the file's order."""
 
+    checks_finite = False
+
     def __init__(self, interpreter: Any, content: bytes, threads: int, name: str) -> None:
         self.name = name
         self.threads: int | None = threads

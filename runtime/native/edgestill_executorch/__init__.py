@@ -17,7 +17,16 @@ Give this package files that you trust. What it is given is checked (shape, dtyp
 the native code do is not, short of the checks that ExecuTorch makes itself.
 """
 
-from .errors import ExecuTorchError
+from .errors import ExecuTorchError, NotFiniteError
 from .program import Method, Program, ScalarInfo, TensorInfo, get_threads, set_threads
 
-__all__ = ["ExecuTorchError", "Method", "Program", "ScalarInfo", "TensorInfo", "get_threads", "set_threads"]
+__all__ = [
+    "ExecuTorchError",
+    "Method",
+    "NotFiniteError",
+    "Program",
+    "ScalarInfo",
+    "TensorInfo",
+    "get_threads",
+    "set_threads",
+]

@@ -8,6 +8,7 @@ from .errors import ExecuTorchError
 
 MAX_RANK = 16
 ABI_VERSION = 1
+NOT_FINITE = -2
 TENSOR, INT, DOUBLE, BOOL, NONE, OTHER = range(6)
 LOGGER = logging.getLogger(__package__)
 # Silent unless the application asks: without this, Python would print warnings to standard error.
@@ -56,7 +57,7 @@ _FUNCTIONS = {
     "es_program_close": (None, (_HANDLE,)),
     "es_program_method_count": (_SIZE, (_HANDLE,)),
     "es_program_method_name": (ctypes.c_char_p, (_HANDLE, _SIZE)),
-    "es_method_open": (_CODE, (_HANDLE, ctypes.c_char_p, ctypes.c_int32, ctypes.POINTER(_HANDLE))),
+    "es_method_open": (_CODE, (_HANDLE, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(_HANDLE))),
     "es_method_close": (None, (_HANDLE,)),
     "es_method_input_count": (_SIZE, (_HANDLE,)),
     "es_method_output_count": (_SIZE, (_HANDLE,)),

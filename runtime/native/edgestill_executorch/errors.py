@@ -30,6 +30,10 @@ MEANINGS = {
 }
 
 
+class NotFiniteError(ValueError):
+    """An input holds NaN or infinity, and the method was loaded to refuse them."""
+
+
 class ExecuTorchError(RuntimeError):
     """ExecuTorch refused.
 

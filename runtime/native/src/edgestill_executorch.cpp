@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -109,6 +110,7 @@ struct es_method {
   std::vector<es_info> inputs, outputs;
   uint64_t planned_bytes = 0;
   bool use_pool = true;
+  bool check_finite = false;
   bool counted = false;
 
   ~es_method() {
@@ -248,6 +250,29 @@ Error set_input(es_method &method, size_t index, const es_value &value) {
   }
 }
 
+// IEEE 754: infinities and NaN are the numbers whose exponent is all ones.
+template <typename Bits>
+bool none_has_exponent(const void *values, size_t count, Bits exponent) {
+  const auto *bits = static_cast<const Bits *>(values);
+  Bits found = 0;
+  for (size_t index = 0; index < count; ++index) found |= (bits[index] & exponent) == exponent;
+  return found == 0;
+}
+
+bool all_finite(const EValue &value) {
+  using ::executorch::aten::ScalarType;
+  if (!value.isTensor()) return !value.isDouble() || std::isfinite(value.toDouble());
+  const Tensor tensor = value.toTensor();
+  const void *data = tensor.const_data_ptr();
+  const auto count = static_cast<size_t>(tensor.numel());
+  switch (tensor.scalar_type()) {
+    case ScalarType::Half: return none_has_exponent<uint16_t>(data, count, 0x7c00);
+    case ScalarType::Float: return none_has_exponent<uint32_t>(data, count, 0x7f800000);
+    case ScalarType::Double: return none_has_exponent<uint64_t>(data, count, 0x7ff0000000000000);
+    default: return true;
+  }
+}
+
 Error get_output(es_method &method, size_t index, es_value &value) {
   const es_info &info = method.outputs[index];
   const EValue &result = method.method->get_output(index);
@@ -335,11 +360,13 @@ const char *es_program_method_name(const es_program *program, size_t index) {
   return name.ok() ? name.get() : nullptr;
 }
 
-int32_t es_method_open(es_program *program, const char *name, int32_t use_pool, es_method **method) {
+int32_t es_method_open(
+    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, es_method **method) {
   return guarded([&] {
     const MaybeAlone guard(use_pool == 0);
     auto opened = std::make_unique<es_method>();
     opened->use_pool = use_pool != 0;
+    opened->check_finite = check_finite != 0;
     opened->program = program;
     ++program->users;
     const auto meta = program->program->method_meta(name);
@@ -384,11 +411,15 @@ const void *es_method_output_data(const es_method *method, size_t index) {
 uint64_t es_method_planned_bytes(const es_method *method) { return method->planned_bytes; }
 
 int32_t es_method_run(es_method *method, const es_value *inputs, es_value *outputs) {
-  return guarded([&] {
+  bool finite = true;
+  const int32_t result = guarded([&] {
     const MaybeAlone guard(!method->use_pool);
     for (size_t index = 0; index < method->inputs.size(); ++index) {
       if (const auto error = set_input(*method, index, inputs[index]); error != Error::Ok) return error;
+      // Here, where a planned input was just copied and is still in the cache, the look costs least.
+      finite = finite && (!method->check_finite || all_finite(input_of(*method->method, index)));
     }
+    if (!finite) return Error::Ok;
     for (size_t index = 0; index < method->outputs.size(); ++index) {
       const es_info &info = method->outputs[index];
       if (info.kind != ES_TENSOR || info.planned) continue;
@@ -402,4 +433,5 @@ int32_t es_method_run(es_method *method, const es_value *inputs, es_value *outpu
     }
     return Error::Ok;
   });
+  return finite ? result : ES_NOT_FINITE;
 }

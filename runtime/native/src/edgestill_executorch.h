@@ -1,7 +1,7 @@
 // A C ABI over ExecuTorch's C++ SDK: what Python's ctypes, or any other language, can call.
 //
 // Every function that can fail returns a code: 0 is done, a positive one is executorch::runtime::Error, and
-// ES_DONE_WITH_LOG is done with lines waiting in es_take_log. Handles belong to the caller until they are closed.
+// ES_DONE_WITH_LOG is done with lines waiting in es_take_log; ES_NOT_FINITE is refused. Handles belong to the caller until they are closed.
 // A method takes one call at a time; different methods may run in different threads.
 
 #ifndef EDGESTILL_EXECUTORCH_H
@@ -18,7 +18,7 @@ extern "C" {
 #define ES_MAX_RANK 16
 #define ES_ABI_VERSION 1
 
-enum { ES_DONE = 0, ES_DONE_WITH_LOG = -1 };
+enum { ES_DONE = 0, ES_DONE_WITH_LOG = -1, ES_NOT_FINITE = -2 };
 
 typedef struct es_program es_program;
 typedef struct es_method es_method;
@@ -73,7 +73,9 @@ ES_API size_t es_program_method_count(const es_program *program);
 ES_API const char *es_program_method_name(const es_program *program, size_t index);
 
 // use_pool 0: the method runs on the thread that calls it, whatever the pool's size.
-ES_API int32_t es_method_open(es_program *program, const char *name, int32_t use_pool, es_method **method);
+// check_finite 1: es_method_run refuses NaN and infinity in floating inputs before it executes anything.
+ES_API int32_t es_method_open(
+    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, es_method **method);
 ES_API void es_method_close(es_method *method);
 ES_API size_t es_method_input_count(const es_method *method);
 ES_API size_t es_method_output_count(const es_method *method);

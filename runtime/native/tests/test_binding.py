@@ -12,7 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from edgestill_executorch import ExecuTorchError, Program, ScalarInfo, TensorInfo, get_threads, set_threads
+from edgestill_executorch import (
+    ExecuTorchError,
+    NotFiniteError,
+    Program,
+    ScalarInfo,
+    TensorInfo,
+    get_threads,
+    set_threads,
+)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +162,24 @@ def test_wrong_inputs_are_refused_and_leave_nothing_behind(net, answers):
         with pytest.raises(error, match=said):
             net.run(*wrong)
     close(net.run(image)[0], answers["net/out"])
+
+
+@pytest.mark.parametrize("name", ["net.pte", "unplanned.pte", "channels-last.pte"])
+def test_nan_and_infinity_are_refused_where_that_is_asked_for(programs, answers, name):
+    image = answers["net/in"]
+    with Program(programs / name) as program:
+        with program.load_method(check_finite=True) as careful:
+            for value in (np.nan, np.inf, -np.inf):
+                for place in (0, 100, image.size - 1):
+                    bad = image.copy()
+                    bad.flat[place] = value
+                    with pytest.raises(NotFiniteError, match="not finite"):
+                        careful.run(bad)
+                close(careful.run(image)[0], answers["net/out"])
+            largest = np.full_like(image, np.finfo(np.float32).max)
+            careful.run(largest)  # large, and finite
+        with program.load_method() as method:
+            assert not np.isfinite(method.run(np.full_like(image, np.nan))[0]).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a program" * 100, bytes(4096)])
