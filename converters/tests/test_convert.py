@@ -46,7 +46,7 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
     bundle = convert(model, images, description, tmp_path / "x.edge", log=log, on_step=steps.append)
     assert tuple(steps) == STEPS
     assert "LiteRT" in log.read_text(errors="replace")
-    sizes = {name: size for name, (_, size) in bundle.files.items()}
+    sizes = {name: entry.bytes for name, entry in bundle.files.items()}
     for kind in ("pte", "tflite"):
         # int8 weights: about a quarter of the float file, plus scales and the graph.
         assert sizes[f"model.{kind}"] < 0.45 * sizes[f"model.fp32.{kind}"]
