@@ -33,7 +33,9 @@ def pi(request, root, wheels):
     """A function that runs that board's Python."""
     folder = root / "build" / request.param
     edgestill = next(wheel for wheel in wheels if wheel.name.startswith("edgestill-"))
-    requirements = [f"{edgestill}[litert,executorch]", "--find-links", edgestill.parent, *TOOLS]
+    # By its path: by its name, an earlier build of the same version could come out of the installer's cache.
+    binding = next(wheel for wheel in wheels if wheel.name.startswith("edgestill_executorch-"))
+    requirements = [f"{edgestill}[litert,executorch]", binding, *TOOLS]
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     made = subprocess.run(
         [root / "runtime/pi/make_rootfs.sh", folder, request.param, *requirements],

@@ -96,7 +96,7 @@ def python_of(version):
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_a_device_runs_a_bundle_with_numpy_and_engines_alone(wheel, binding, bundle_path, tmp_path, version):
     python = python_of(version)
-    folder = environment(tmp_path / "device", python, f"{wheel}[litert,executorch]", "--find-links", binding.parent)
+    folder = environment(tmp_path / "device", python, f"{wheel}[litert,executorch]", binding)
     done = run(folder / "python", "-c", DEVICE, bundle_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     # One wheel of the binding serves all of them.

@@ -94,7 +94,7 @@ def make_environments(work: Path) -> dict[str, Path]:
             run(sys.executable, ROOT / "runtime/native/build_wheel.py", architecture, "--output", wheels)
     (wheel,) = wheels.glob("edgestill-*.whl")
     wanted = {
-        "device": (sys.executable, [f"{wheel}[litert,executorch]", "--find-links", wheels]),
+        "device": (sys.executable, [f"{wheel}[litert,executorch]", binding_of(wheels, platform.machine())]),
         "light": (python312(), ["executorch-numpy-runtime==1.4.0"]),
     }
     pythons = {"official": Path(sys.executable)}
@@ -109,6 +109,11 @@ def make_environments(work: Path) -> dict[str, Path]:
         run(UV, "pip", "install", "--quiet", "--python", work / name / "bin/python", *requirements)
         pythons[name] = work / name / "bin/python"
     return pythons
+
+
+def binding_of(wheels: Path, architecture: str) -> Path:
+    # By its path: by its name, an earlier build of the same version could come out of the installer's cache.
+    return next(wheels.glob(f"edgestill_executorch-*{architecture}.whl"))
 
 
 def python312() -> str:
@@ -139,7 +144,7 @@ def weigh(work: Path) -> dict[str, int] | None:
     )
     run(
         *(UV, "pip", "install", "--quiet", *platform_words, "--target", target),
-        *(f"{wheel}[litert,executorch]", "--find-links", wheels),
+        *(f"{wheel}[litert,executorch]", binding_of(wheels, "aarch64")),
     )
     sizes: Counter[str] = Counter()
     for path in target.rglob("*"):
