@@ -37,7 +37,7 @@ CONTENDERS = {
     "light": ("pte", "light"),
     "official": ("pte", "official"),
 }
-STARTS = 4  # of the processes that are called, for each model and number of threads
+STARTS = 2  # of the processes that are called, for each model and number of threads
 SHOWN = {
     "face_litert": "edgestill_runtime, LiteRT",
     "raw_litert": "ai-edge-litert by itself",
