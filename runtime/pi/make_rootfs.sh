@@ -23,7 +23,11 @@ esac
 if [ ! -e "$root/.complete" ]; then
   rm -rf "$root"
   mkdir -p "$folder"
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | grep -v security | sort -u | head -1)
+  find_mirror() { # the one that this machine's apt uses
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | { grep -v security || true; } | sort -u | head -1
+  }
+  mirror=$(find_mirror)
+  [ -n "$mirror" ] || { apt-get update -qq; mirror=$(find_mirror); }
   mmdebstrap --quiet --arch=arm64 --variant=extract \
     --include=base-files,bash,dash,coreutils,libc6,libc-bin,libstdc++6,libgcc-s1,zlib1g,libssl3,libffi8,libbz2-1.0,liblzma5,libsqlite3-0,libexpat1,libuuid1,python3.11-minimal,libpython3.11-stdlib \
     bookworm "$root" "$mirror"
