@@ -24,8 +24,6 @@ from .golden import replay_golden
 from .manifest import TensorSpec
 from .model import Model, bare_format, load
 
-LISTED = 5  # outputs of a bare file, by value
-
 
 def main() -> int:
     """Parse, do, print."""
@@ -49,7 +47,9 @@ def main() -> int:
     run.add_argument("input", nargs="+", type=Path, help="PNG or JPEG (needs Pillow), or one .npy for each input")
     run.add_argument("--threads", type=int, default=1, help="of one call (default: 1)")
     run.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of a bundle's file (default: int8)")
-    run.add_argument("--top", type=int, default=5, help="how many labels to print (default: 5)")
+    run.add_argument(
+        "--top", type=int, default=5, help="how many labels, or values of a bare file's output, to print (default: 5)"
+    )
     run.add_argument("--calls", type=int, default=50, help="calls to time (default: 50)")
     arguments = parser.parse_args()
     try:
@@ -166,7 +166,7 @@ def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable
         for spec, result in zip(model.outputs, results, strict=True):
             rows.append({"output": spec.name or len(rows), "shape": list(result.shape), "dtype": result.dtype.name})
             flat = result.reshape(-1)
-            order = np.argsort(-flat.astype(np.float64), kind="stable")[: min(arguments.top, LISTED * LISTED)]
+            order = np.argsort(-flat.astype(np.float64), kind="stable")[: arguments.top]
             rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
         return rows
 

@@ -76,7 +76,7 @@ def test_the_self_test_passes_with_both_engines(pi, bundle_path):
     assert rows["model.pte"]["difference"] == rows["model.tflite"]["difference"] == 0
 
 
-def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, quick_run, tmp_path):
+def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, tmp_path):
     images = np.random.default_rng(0).integers(
         0, 256, (100, *open_bundle(bundle_path).manifest.preprocessing.image_shape)
     )

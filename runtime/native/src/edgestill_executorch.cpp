@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include <executorch/extension/data_loader/buffer_data_loader.h>
@@ -73,15 +73,11 @@ struct Free {
 class MaybeAlone {
  public:
   explicit MaybeAlone(bool alone) {
-    if (alone) guard_.reset(new (storage_) threadpool::NoThreadPoolGuard());
+    if (alone) guard_.emplace();
   }
 
  private:
-  struct Destroy {
-    void operator()(threadpool::NoThreadPoolGuard *guard) const { guard->~NoThreadPoolGuard(); }
-  };
-  alignas(threadpool::NoThreadPoolGuard) unsigned char storage_[sizeof(threadpool::NoThreadPoolGuard)];
-  std::unique_ptr<threadpool::NoThreadPoolGuard, Destroy> guard_;
+  std::optional<threadpool::NoThreadPoolGuard> guard_;
 };
 
 } // namespace
