@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-sanitized test-environments test-damaged test-pi lint bench bench-runtime wheels lock clean
+.PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi lint bench bench-runtime \
+	bench-converters wheels lock clean
 
 demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
@@ -31,6 +32,10 @@ test-environments: $(READY) $(NATIVE)
 test-damaged: $(READY) $(NATIVE)
 	EDGESTILL_DAMAGED=1000 $(BIN)/python -m pytest runtime/tests/test_damaged_files.py $(PYTEST_FLAGS)
 
+# TensorFlow's converter and interpreter, in an environment of their own that is made at first (2 GB, kept in the cache).
+test-tensorflow: $(READY) $(NATIVE)
+	$(BIN)/python -m pytest -m tensorflow $(PYTEST_FLAGS)
+
 # ARM code under emulation. Debian packages: g++-aarch64-linux-gnu qemu-user-static mmdebstrap; mmdebstrap wants root.
 test-pi: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m pi $(PYTEST_FLAGS)
@@ -42,6 +47,14 @@ bench: $(READY) $(NATIVE)
 bench-runtime: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml
 	$(BIN)/python benchmarks/suite/runtime/bench_runtime.py runs/demo/demo.edge $(BENCH_FLAGS)
+
+# Architectures, trained nets, other tools and single operators through the converters; hours, and goes on where it was.
+bench-converters: $(READY) $(NATIVE)
+	$(BIN)/python -m benchmarks.suite.converters.train_nets runs/nets
+	$(BIN)/python -m benchmarks.suite.converters.trained runs/nets runs/converters/trained.json
+	$(BIN)/python -m benchmarks.suite.converters.operators runs/converters/operators.json
+	$(BIN)/python -m benchmarks.suite.converters.matrix runs/converters/matrix
+	$(BIN)/python -m benchmarks.suite.converters.tables runs/converters docs
 
 # The SDK, and the binding for both architectures (needs Debian's g++-aarch64-linux-gnu).
 wheels: $(READY)

@@ -1,10 +1,9 @@
 """A bundle on this machine → a measurement: plain data that can be written as JSON and sent home from a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_runtime import Bundle, Model, installed_engines
@@ -18,7 +17,7 @@ NOISY_SHARE = 0.1
 
 @dataclass(frozen=True)
 class FileMeasurement:
-    """One model file, called with one image at a time through `Model.invoke`.
+    """One model file, called with one sample at a time through `Model.invoke`.
 
     Args:
         engine: engine, package and version. threads: as asked for; `threads_set`: the engine took the number.
@@ -60,9 +59,9 @@ def measure(bundle: Bundle, threads: int = 1, min_calls: int = 1000, min_seconds
     """
     busy = busy_share()
     models = open_models(bundle, threads)
-    image = bundle.golden().images[:1]
+    sample = [array[:1] for array in bundle.golden().inputs]
     try:
-        calls = {name: _call(model, image) for name, model in models.items()}
+        calls = {name: _call(model, sample) for name, model in models.items()}
         latencies = measure_latency(calls, min_calls, min_seconds)
         files = tuple(
             FileMeasurement(name, model.engine, threads, model.threads == threads, latencies[name])
@@ -78,7 +77,7 @@ def measure_memory(bundle: Bundle, file: str, calls: int = 20) -> MemoryMeasurem
     """Peak memory of this process around one file. Use a fresh process."""
     before = peak_bytes()
     with _open(bundle, file, 1) as model:
-        call = _call(model, bundle.golden().images[:1])
+        call = _call(model, [array[:1] for array in bundle.golden().inputs])
         for _ in range(calls):
             call()
     return MemoryMeasurement(file, before, peak_bytes())
@@ -95,9 +94,9 @@ def _open(bundle: Bundle, file: str, threads: int) -> Model:
     return Model(bundle.manifest, file, bundle.read(file), threads)
 
 
-def _call(model: Model, image: NDArray[np.uint8]) -> Callable[[], Any]:
-    tensor = model.tensor(image)
-    return lambda: model.invoke(tensor)
+def _call(model: Model, sample: Sequence[NDArray[Any]]) -> Callable[[], Any]:
+    tensors = model.tensors_of(sample)
+    return lambda: model.invoke(*tensors)
 
 
 def _warnings(files: tuple[FileMeasurement, ...], busy: float | None) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def test_what_did_not_pay_is_said(quick_run, results, tmp_path):
         file["latency_ms"]["p50"] = {"int8": 3.0, "fp32": 2.0}[file["precision"]]
     assert int8_against_fp32(changed) == {"executorch": 1.5, "litert": 1.5} and gain_is_noise(changed)
     shutil.copy(quick_run / "samples.npz", tmp_path)
+    shutil.copytree(quick_run / "graphs", tmp_path / "graphs")
     (tmp_path / "results.json").write_text(json.dumps(changed))
     page = " ".join(write_report(tmp_path).read_text().split())
     assert "no gain can be claimed" in page
@@ -92,6 +93,7 @@ def test_class_names_cannot_break_out_of_the_page(quick_run, results, tmp_path):
     hostile = copy.deepcopy(results)
     hostile["data"]["classes"][0] = "</script><img src=x onerror=alert(1)>"
     shutil.copy(quick_run / "samples.npz", tmp_path)
+    shutil.copytree(quick_run / "graphs", tmp_path / "graphs")
     (tmp_path / "results.json").write_text(json.dumps(hostile))
     page = write_report(tmp_path).read_text()
     assert "<img src=x" not in page.replace("<\\/script><img src=x", "")

@@ -4,12 +4,20 @@
 
     bundle = convert(model, images, Description(name, labels, preprocessing, parameters, macs, {}), "fashion.edge")
 
-`quantize.py` prepares and calibrates one graph, `executorch.py` and `litert.py` export it, `parity.py` compares the
-files with the model, `convert.py` does all of it and writes the bundle. From a script, `edgestill.convert` is nearer.
+The way of a model, a file a step:
+
+    graph.py        any `nn.Module` → a float graph          rewrites.py   small changes that let engines run it better
+    pixels.py       normalisation into the graph             quantizer.py  where the graph becomes int8
+    quantize.py     observers, calibration                   exporting.py  each exporter in a process of its own
+    executorch.py   → .pte                                   litert.py     → .tflite          islands.py  its last touch
+    parity.py       files against the model                  convert.py    all of it → bundle
+    inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8
+
+From a script, `edgestill.convert` is nearer.
 """
 
-from .convert import STEPS, Description, convert
+from .convert import TARGETS, Description, convert, steps
 from .errors import CalibrationError, ConversionError
 from .parity import relative_error
 
-__all__ = ["STEPS", "CalibrationError", "ConversionError", "Description", "convert", "relative_error"]
+__all__ = ["TARGETS", "CalibrationError", "ConversionError", "Description", "convert", "relative_error", "steps"]

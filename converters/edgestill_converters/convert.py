@@ -1,39 +1,47 @@
-"""A trained model → four files from one quantisation → a bundle that was run before it is called done."""
+"""A model → one quantisation → files for both engines → a bundle that was run before it is called done."""
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from edgestill_runtime import (
     Bundle,
     EdgestillError,
     Golden,
-    InputError,
     Manifest,
     Model,
     ModelFile,
     Preprocessing,
+    TensorSpec,
     write_bundle,
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.files import refuse_existing
 
-from .errors import CalibrationError, ConversionError
-from .parity import check_against_model
+from .errors import ConversionError
+from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
+from .graph import Graph, Samples, export, make_graph, tensors
+from .parity import check_against_model, check_rewrites
 from .quiet import logged_to
+from .rewrites import after_quantisation
+from .scale import Scale
 
 GOLDEN_SAMPLES = 16
 EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
-STEPS = ("quantise", "model.pte", "model.fp32.pte", "model.tflite", "model.fp32.tflite", "check")
+TARGETS = ("executorch", "litert")
+Precision = Literal["int8", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -41,142 +49,225 @@ class Description:
     """What a bundle says of the model, beside its files.
 
     Args:
-        name: of the model. labels: class names in the order of the logits.
+        name: of the model. labels: class names in the order of the logits; empty where it does not classify.
+        preprocessing: raw pixels → what the model takes; None where it takes no images.
         parameters, macs: the model's size.
         training: plain facts that end in the manifest (teacher, student, objective, seed, data).
     """
 
     name: str
     labels: Sequence[str]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     parameters: int
     macs: int
     training: Mapping[str, Any]
 
 
+def steps(targets: Sequence[str] = TARGETS, precision: Precision = "int8", yardsticks: bool = True) -> tuple[str, ...]:
+    """Names of the steps of a conversion, which `on_step` is called with as each begins."""
+    return ("quantise", *_files(targets, precision, yardsticks), "check")
+
+
 def convert(
     model: nn.Module,
-    images: NDArray[np.uint8],
+    samples: Samples,
     description: Description,
     output: str | Path,
     *,
+    targets: Sequence[str] = TARGETS,
+    precision: Precision = "int8",
+    kept_float: Sequence[str] = (),
+    trained: GraphModule | None = None,
+    fold_pixels: bool = True,
+    yardsticks: Bundle | None = None,
+    limit_seconds: float = LIMIT_SECONDS,
     overwrite: bool = False,
     log: Path | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Bundle:
-    """Quantise once, export to both formats, run every file, write the bundle.
+    """Quantise once, export to the targets, run every file, write the bundle.
 
     Args:
-        model: float32 (1, C, H, W) → logits (1, classes); on the CPU.
-        images: uint8 (N, H, W, C), real samples to calibrate with; a few of them become the golden samples.
+        model: takes one tensor for each input, batch 1, and gives one or several; on the CPU.
+        samples: real ones to calibrate with; a few of them become the golden samples.
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
-        log: where the exporters' own output goes.
-        on_step: called with the name of each of `STEPS` as it begins.
+        targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
+        kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`.
+        trained: a prepared graph that was trained with fake quantisation (`qat.py`), instead of calibration.
+        fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
+        yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
+        limit_seconds: for each exporter and file.
+        log: where the exporters' own output goes; None: kept only when something fails.
+        on_step: called with the name of each of `steps(…)` as it begins; exporters work side by side.
 
     Raises:
-        CalibrationError: images of another size or type, or none.
+        CalibrationError: samples of another size or type, or none.
         ConversionError: an exporter failed, or a file answers differently from the model; names the log.
         StorageError: `output` exists and `overwrite` is false, or it cannot be written.
     """
     if not overwrite:
         refuse_existing(output)
-    tensors = torch.from_numpy(_calibration(images, description.preprocessing))
-    _check_model(model, tensors[:1], description)
-    with logged_to(log) as path:
+    if unknown := [one for one in targets if one not in TARGETS]:
+        raise ConversionError(f"unknown target {unknown[0]!r}; valid: {', '.join(TARGETS)}")
+    with TemporaryDirectory() as temporary, logged_to(log) as path:
+        folder = Path(temporary)
         try:
-            contents = _export(model.eval(), tensors, on_step)
+            on_step("quantise")
+            graph = make_graph(model, samples, description.preprocessing, fold_pixels)
+            results = _check_model(model, graph, description)
+            programs = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
+            exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
-            golden_images = images[:GOLDEN_SAMPLES]
-            manifest = _manifest(description, contents)
-            logits = _run(manifest, contents, golden_images)
-            check_against_model(model, tensors[:GOLDEN_SAMPLES], logits, manifest)
-        except EdgestillError:
-            raise
-        except Exception as error:  # whatever an exporter raises, people get one line and the log
+            contents = {name: one.content for name, one in exported.items()}
+            manifest = _manifest(description, graph, exported, kept_float, results)
+            if yardsticks is not None:
+                manifest, contents = _take_over(manifest, contents, yardsticks)
+            arrays = [samples] if graph.preprocessing else samples
+            few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in arrays]
+            golden = Golden(tuple(few), _run(manifest, contents, few))
+            check_rewrites(
+                _outputs(model, description.preprocessing, few), _outputs(graph.module, graph.preprocessing, few)
+            )
+            check_against_model(_outputs(graph.module, graph.preprocessing, few), golden.outputs, manifest)
+        except EdgestillError as error:
             traceback.print_exc()
-            where = f"; see {path}" if log else ""
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise ConversionError(f"conversion failed: {type(error).__name__}: {first}{where}") from error
-    everything = {**contents, GOLDEN: golden_npz(Golden(golden_images, logits))}
-    return write_bundle(output, manifest, everything, overwrite=overwrite)
+            raise _with_log(error, path, log) from error
+        except Exception as error:  # whatever a library raises, people get one line and the log
+            traceback.print_exc()
+            first = next(iter(str(error).strip().splitlines()), "")
+            failed = ConversionError(f"conversion failed: {type(error).__name__}: {first}")
+            raise _with_log(failed, path, log) from error
+    return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
 
-def _calibration(images: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    try:
-        tensors = preprocessing.tensor(images)
-    except InputError as error:
-        raise CalibrationError(f"calibration: {error}") from error
-    if len(tensors) == 0:
-        raise CalibrationError("calibration: no images; a few hundred real ones are usual")
-    return tensors
+def _files(targets: Sequence[str], precision: Precision, yardsticks: bool = True) -> list[str]:
+    kinds = ["model"] * (precision == "int8") + ["model.fp32"] * (precision == "fp32" or yardsticks)
+    return [f"{kind}{SUFFIXES[target]}" for target in TARGETS if target in targets for kind in kinds]
 
 
-def _check_model(model: nn.Module, example: Tensor, description: Description) -> None:
+def _programs(
+    graph: Graph,
+    samples: Samples,
+    targets: Sequence[str],
+    precision: Precision,
+    kept_float: Sequence[str],
+    trained: GraphModule | None,
+    yardsticks: Bundle | None,
+) -> dict[str, tuple[ExportedProgram, bool]]:
+    made: dict[str, ExportedProgram] = {}
+    if precision == "int8":
+        # Heavy to import, so that happens only when something is quantised.
+        from . import quantize
+
+        prepared = trained
+        if prepared is None:
+            prepared = quantize.prepare(graph.module, graph.inputs, kept_float)
+            quantize.calibrate(prepared, tensors(samples, graph.preprocessing))
+        if "executorch" in targets:
+            made["model.pte"] = quantize.folded(prepared, graph.examples)
+        if "litert" in targets:
+            made["model.tflite"] = quantize.unfolded(prepared, graph.examples)
+    plain = after_quantisation(graph.module)
+    wanted = _files(targets, precision, yardsticks is None)
+    return {name: (made[name], True) if name in made else (export(plain, graph.examples), False) for name in wanted}
+
+
+def _check_model(model: nn.Module, graph: Graph, description: Description) -> int:
+    """Number of outputs, after those of a classifier were compared with the labels."""
     with torch.inference_mode():
-        shape = tuple(model.eval()(example).shape)
-    if shape != (1, len(description.labels)):
-        raise ConversionError(
-            f"the model answers one image with shape {shape}; "
-            f"{len(description.labels)} labels need (1, {len(description.labels)})"
-        )
+        results = graph.module(*graph.examples)
+    results = results if isinstance(results, (tuple, list)) else [results]
+    if any(not isinstance(one, torch.Tensor) for one in results):
+        raise ConversionError("the model gives something that is no tensor; give it a forward that returns tensors")
+    shape, classes = tuple(results[0].shape), len(description.labels)
+    if classes and (len(results) != 1 or shape != (1, classes)):
+        raise ConversionError(f"the model answers one image with shape {shape}; {classes} labels need (1, {classes})")
+    return len(results)
 
 
-def _export(model: nn.Module, tensors: Tensor, on_step: Callable[[str], None]) -> dict[str, bytes]:
-    on_step("quantise")
-    # The exporters are heavy to import (10 s and more), so that happens only when something is converted.
-    from . import quantize
-    from .executorch import export_pte
-    from .litert import export_tflite
-
-    # A fresh tensor: strides of a channels-last one would end in the file as its layout.
-    example = torch.zeros(tensors[:1].shape)
-    prepared = quantize.calibrate(quantize.prepare(model, example), torch.split(tensors, 1))
-    folded, unfolded = quantize.folded(prepared), quantize.unfolded(prepared)
-    exports: dict[str, Callable[[], bytes]] = {
-        "model.pte": lambda: export_pte(folded, example),
-        "model.fp32.pte": lambda: export_pte(model, example),
-        "model.tflite": lambda: export_tflite(unfolded, example, quantised=True),
-        "model.fp32.tflite": lambda: export_tflite(model, example, quantised=False),
-    }
-    contents = {}
-    for name, export in exports.items():
-        on_step(name)
-        contents[name] = export()
-    return contents
-
-
-def _manifest(description: Description, contents: Mapping[str, bytes]) -> Manifest:
+def _manifest(
+    description: Description,
+    graph: Graph,
+    exported: Mapping[str, Exported],
+    kept_float: Sequence[str],
+    results: int,
+) -> Manifest:
     models = {}
-    for name, content in contents.items():
-        kind = "executorch" if name.endswith(".pte") else "litert"
-        engine = load_engine(kind, content, 1)
-        (taken,), (given,) = engine.inputs, engine.outputs
+    for name, one in exported.items():
+        kind = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
+        engine = load_engine(kind, one.content, 1)
+        taken, given = engine.inputs, engine.outputs
         engine.close()
+        if len(given) != results:
+            raise ConversionError(f"{name} has {len(given)} outputs, the model {results}")
+        quantised = ".fp32." not in name
         models[name] = ModelFile(
             engine=kind,
-            precision="fp32" if ".fp32." in name else "int8",
-            input=taken,
-            output=given,
+            precision="fp32" if not quantised else "mixed" if kept_float else "int8",
+            inputs=_with_scales(taken, one.inputs),
+            outputs=_with_scales(given, one.outputs),
             exporter=f"{EXPORTERS[kind]} {metadata.version(EXPORTERS[kind])}",
+            kept_float=tuple(kept_float) if quantised else (),
         )
     packages = ("edgestill", "torch", "torchao", *EXPORTERS.values())
     return Manifest(
         name=description.name,
+        task="image-classification" if graph.preprocessing and description.labels else "tensors",
         labels=tuple(description.labels),
-        preprocessing=description.preprocessing,
+        preprocessing=graph.preprocessing,
         models=models,
         parameters=description.parameters,
         macs=description.macs,
-        training=description.training,
+        training={**description.training, "rewrites": graph.rewrites},
         versions={package: metadata.version(package) for package in packages},
     )
 
 
+def _with_scales(specs: Sequence[TensorSpec], scales: Sequence[Scale | None]) -> tuple[TensorSpec, ...]:
+    """A `.pte` does not say how its integers stand for numbers; its exporter did."""
+    if not scales:
+        return tuple(specs)
+    return tuple(
+        spec if scale is None else replace(spec, scale=scale.scale, zero_point=scale.zero_point)
+        for spec, scale in zip(specs, scales, strict=True)
+    )
+
+
+def _take_over(manifest: Manifest, contents: dict[str, bytes], yardsticks: Bundle) -> tuple[Manifest, dict[str, bytes]]:
+    fp32 = {name: entry for name, entry in yardsticks.manifest.models.items() if entry.precision == "fp32"}
+    models = {**manifest.models, **fp32}
+    return replace(manifest, models=models), {**contents, **{name: yardsticks.read(name) for name in fp32}}
+
+
 def _run(
-    manifest: Manifest, contents: Mapping[str, bytes], images: NDArray[np.uint8]
-) -> dict[str, NDArray[np.float32]]:
-    logits = {}
-    for name, content in contents.items():
-        with Model(manifest, name, content) as loaded:
-            logits[name] = loaded.logits(images)
-    return logits
+    manifest: Manifest, contents: Mapping[str, bytes], samples: Sequence[NDArray[Any]]
+) -> dict[str, tuple[NDArray[Any], ...]]:
+    outputs = {}
+    for name in manifest.models:
+        with Model(manifest, name, contents[name]) as loaded:
+            outputs[name] = loaded.outputs_of(samples)
+    return outputs
+
+
+def _outputs(
+    module: nn.Module, preprocessing: Preprocessing | None, samples: Sequence[NDArray[Any]]
+) -> tuple[NDArray[Any], ...]:
+    """What a float model gives for samples, one array for each output."""
+    rows = []
+    with torch.inference_mode():
+        for sample in tensors(samples[0] if preprocessing is not None else samples, preprocessing):
+            results = module(*sample)
+            rows.append(results if isinstance(results, (tuple, list)) else (results,))
+    return tuple(torch.cat(column).numpy() for column in zip(*rows, strict=True))
+
+
+def _with_log(error: EdgestillError, written: Path, log: Path | None) -> EdgestillError:
+    """The same error with a log that stays: the one asked for, or a copy of the temporary one."""
+    if log is not None:
+        said = "" if str(log) in str(error) else f"; see {log}"
+    else:
+        with NamedTemporaryFile("wb", prefix="edgestill-", suffix=".log", delete=False) as kept:
+            kept.write(written.read_bytes())
+        text = str(error).replace(str(written), kept.name)
+        return type(error)(text if kept.name in text else f"{text}; see {kept.name}")
+    return type(error)(f"{error}{said}")

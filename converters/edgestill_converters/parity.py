@@ -1,48 +1,70 @@
 """Do the files answer like the model they were made from?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from edgestill_runtime import Manifest
 
 from .errors import ConversionError
 
-# Root mean square of the deviation, as a share of the root mean square of the model's own logits.
-ALLOWED = {"fp32": 1e-3, "int8": 0.5}
+# Root mean square of the deviation, as a share of the root mean square of the model's own outputs.
+ALLOWED = {"fp32": 1e-3, "int8": 0.5, "mixed": 0.5}
+ALLOWED_REWRITES = 0.02
 
 
-def relative_error(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """`rms(logits - reference) / rms(reference)`; infinite when a value is not finite."""
-    if not np.isfinite(logits).all():
+def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
+    """`rms(found - reference) / rms(reference)`; infinite when a value is not finite."""
+    if not np.isfinite(found).all():
         return float("inf")
     scale = float(np.sqrt(np.mean(np.square(reference, dtype=np.float64))))
-    deviation = float(np.sqrt(np.mean(np.square(logits.astype(np.float64) - reference))))
+    deviation = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
     return deviation / max(scale, 1e-12)
 
 
+def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]]) -> None:
+    """Refuse a graph that no longer computes what the model does.
+
+    Raises:
+        ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
+    """
+    for expected, found in zip(model, graph, strict=True):
+        error = relative_error(found, expected)
+        if error > ALLOWED_REWRITES:
+            raise ConversionError(
+                f"the rewritten graph deviates from the model by {error:.2g} of its values (allowed: "
+                f"{ALLOWED_REWRITES}); this is a bug of edgestill, please report it with the model"
+            )
+
+
 def check_against_model(
-    model: nn.Module, tensors: Tensor, logits: Mapping[str, NDArray[np.float32]], manifest: Manifest
+    reference: Sequence[NDArray[Any]], outputs: Mapping[str, Sequence[NDArray[Any]]], manifest: Manifest
 ) -> None:
     """Refuse a file that is not the model.
 
     Args:
-        tensors: float32 (N, C, H, W). logits: for each file of the manifest, what it gave for the same images.
+        reference: what the model gives, one array for each output.
+        outputs: for each file of the manifest, what it gave for the same samples.
 
     Raises:
         ConversionError: a float file deviates at all, or an int8 file so far that quantisation has destroyed it.
     """
-    with torch.inference_mode():
-        reference = torch.cat([model(sample) for sample in torch.split(tensors, 1)]).numpy()
-    for name, answers in logits.items():
+    for name, answers in outputs.items():
         precision = manifest.models[name].precision
-        error = relative_error(answers, reference)
-        if error > ALLOWED[precision]:
-            quantised = precision == "int8"
-            advice = "calibrate with images like those it will meet" if quantised else "this is an exporter's bug"
-            raise ConversionError(
-                f"{name} deviates from the model by {error:.2g} of its logits (allowed: {ALLOWED[precision]}); {advice}"
-            )
+        for number, (found, expected) in enumerate(zip(answers, reference, strict=True)):
+            if found.shape != expected.shape:
+                raise ConversionError(f"{name} gives shape {found.shape}, the model {expected.shape}")
+            error = relative_error(found, expected)
+            if error > ALLOWED[precision]:
+                which = f" in output {number}" if len(reference) > 1 else ""
+                advice = (
+                    "this is an exporter's bug"
+                    if precision == "fp32"
+                    else "calibrate with samples like those it will meet, or keep sensitive layers in float"
+                )
+                raise ConversionError(
+                    f"{name} deviates from the model{which} by {error:.2g} of its values "
+                    f"(allowed: {ALLOWED[precision]}); {advice}"
+                )

@@ -1,56 +1,89 @@
-"""A float model → one prepared graph → calibrated: the single quantisation that both formats are exported from.
+"""A float graph → one prepared graph → calibrated: the single quantisation that both formats are exported from.
 
-PT2E (torchao) with ExecuTorch's `XNNPACKQuantizer`: int8, symmetric weights per channel, static activations. The
-scales and zero points chosen here are the ones in the `.pte` and in the `.tflite`; that is why the files agree.
+PT2E (torchao): observers where the quantizer wants int8, real samples through them, then scales and zero points. Those
+chosen here are the ones in the `.pte` and in the `.tflite`; that is why the files agree.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
-from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-    XNNPACKQuantizer,
-    get_symmetric_quantization_config,
-)
 from torch import Tensor, nn
-from torchao.quantization.pt2e import allow_exported_model_train_eval
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+from torchao.quantization.pt2e import allow_exported_model_train_eval, disable_observer, enable_observer
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
+
+from .graph import Tensors, export
+from .grid import snap
+from .quantizer import EdgestillQuantizer
+from .rewrites import after_quantisation, fold_batch_norms
+from .rewrites.editing import cleaned
+from .scale import Scale
 
 
-def quantizer() -> XNNPACKQuantizer:
-    """The one quantizer: symmetric, per channel."""
-    return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+def prepare(
+    graph: GraphModule, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
+) -> GraphModule:
+    """Put observers where the quantizer wants int8; `graph` is untouched. Arguments as of `EdgestillQuantizer`."""
+    quantizer = EdgestillQuantizer(inputs=inputs, kept_float=kept_float)
+    prepared: GraphModule = prepare_pt2e(copy.deepcopy(graph), quantizer)
+    return prepared
 
 
-def prepare(model: nn.Module, example: Tensor) -> torch.fx.GraphModule:
-    """Export `model` at batch 1 and put observers where XNNPACK quantises.
+class FakeQuantised(nn.Module):
+    """A graph with fake quantisation (Jacob et al. 2018, arXiv:1712.05877), to be trained like any module.
+
+    Batch norms are folded into their convolutions first: the training adjusts what the device will compute with.
+    Ranges follow the data in training, and stand still in evaluation.
 
     Args:
-        example: float32 (1, C, H, W).
+        graph: for any batch; it is untouched. inputs: as of `EdgestillQuantizer`.
+
+    Attributes:
+        graph: the prepared graph, which `folded` and `unfolded` make files of.
     """
-    exported = torch.export.export(model.eval(), (example,), strict=True).module()
-    prepared: torch.fx.GraphModule = prepare_pt2e(exported, quantizer())
-    return prepared
+
+    def __init__(self, graph: GraphModule, inputs: Mapping[int, Scale] | None = None) -> None:
+        super().__init__()
+        plain = copy.deepcopy(graph)
+        fold_batch_norms(plain)
+        self.graph: GraphModule = prepare_qat_pt2e(cleaned(plain), EdgestillQuantizer(qat=True, inputs=inputs))
+        for parameter in self.graph.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What the graph gives."""
+        result: Tensor = self.graph(*inputs)
+        return result
+
+    def train(self, mode: bool = True) -> "FakeQuantised":
+        """Training or evaluation. (The graph itself has neither: it was exported as it evaluates.)"""
+        self.training = mode
+        self.graph.apply(enable_observer if mode else disable_observer)
+        return self
 
 
-def calibrate(prepared: torch.fx.GraphModule, samples: Iterable[Tensor]) -> torch.fx.GraphModule:
-    """Show the observers real samples, float32 (1, C, H, W) each; the graph was exported for one at a time."""
+def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:
+    """Show the observers real samples, one at a time: the graph was exported for one."""
     with torch.inference_mode():
         for sample in samples:
-            prepared(sample)
+            prepared(*sample)
     return prepared
 
 
-def folded(prepared: torch.fx.GraphModule) -> torch.fx.GraphModule:
+def folded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
     """The quantised graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
-    graph: torch.fx.GraphModule = convert_pt2e(copy.deepcopy(prepared))
-    return graph
+    graph = convert_pt2e(copy.deepcopy(prepared))
+    snap(graph)
+    return export(after_quantisation(graph), examples)
 
 
-def unfolded(prepared: torch.fx.GraphModule) -> torch.fx.GraphModule:
+def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
     """The quantised graph with float weights and quantise/dequantise pairs, as litert-torch wants it."""
-    graph: torch.fx.GraphModule = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
-    # The exporters call `.eval()`, which an exported graph refuses until it is told to bear it.
+    graph = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
+    snap(graph)
+    after_quantisation(graph)
+    # Exporting asks an exported graph to go into evaluation, which it refuses until it is told to bear it.
     allow_exported_model_train_eval(graph)
-    graph.eval()
-    return graph
+    return export(graph, examples)

@@ -14,7 +14,7 @@ def logged_to(path: Path | None) -> Iterator[Path]:
     """Send everything that is written to standard output and standard error, also by native code, to a file.
 
     Args:
-        path: the log, started anew; None: a temporary file that is gone afterwards.
+        path: the log, added to; None: a temporary file that is gone afterwards.
 
     Yields:
         The path of the log.
@@ -26,7 +26,7 @@ def logged_to(path: Path | None) -> Iterator[Path]:
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
         try:
-            with open(log, "w", encoding="utf-8", errors="replace", buffering=1) as file:
+            with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file:
                 for descriptor in (1, 2):
                     os.dup2(file.fileno(), descriptor)
                 # Python's own streams too: in a notebook they are not descriptors 1 and 2.

@@ -71,10 +71,9 @@ def _info(arguments: argparse.Namespace) -> int:
         manifest, engines = bundle.manifest, installed_engines()
         files = {name: asdict(entry) for name, entry in bundle.files.items()}
         facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
-        lines = [
-            f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels",
-            f"  takes images of {manifest.preprocessing.image_shape} (height, width, channels), uint8",
-        ]
+        lines = [f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels"]
+        if manifest.preprocessing is not None:
+            lines.append(f"  takes images of {manifest.preprocessing.image_shape} (height, width, channels), uint8")
         for name, entry in manifest.models.items():
             score = "" if entry.accuracy is None else f", accuracy {100 * entry.accuracy:.2f} %"
             runs = engines.get(entry.engine, "no engine for it is installed")

@@ -3,7 +3,7 @@
     manifest.json    what is in here, with size and SHA-256 of every other file: manifest.py
     model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantised
     model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantised
-    golden.npz       a few real images with the logits that each file gave when it was made
+    golden.npz       a few real samples with what each file gave for them when it was made
     signature.json   optional: who vouches for the manifest, and so for all of it: signature.py
 
 `open_bundle` looks at the names and reads the manifest; `read` gives the bytes of a file only after their size and hash
@@ -34,10 +34,16 @@ GOLDEN = "golden.npz"
 
 @dataclass(frozen=True)
 class Golden:
-    """Real images, uint8 (N, H, W, C), and for each model file the logits, float32 (N, classes), it gave for them."""
+    """Real samples, and what each model file gave for them.
 
-    images: NDArray[np.uint8]
-    logits: Mapping[str, NDArray[np.float32]]
+    Args:
+        inputs: one array for each input, N samples each: images as uint8 (N, H, W, C), anything else as the model
+            itself takes it.
+        outputs: file name → one array for each output, real numbers.
+    """
+
+    inputs: tuple[NDArray[Any], ...]
+    outputs: Mapping[str, tuple[NDArray[Any], ...]]
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,13 @@ class Bundle:
                 if sum(entry.file_size for entry in archive.infolist()) > len(content):
                     raise ValueError("its arrays are compressed")
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                logits = {name: arrays[f"logits/{name}"] for name in self.manifest.models}
-                return Golden(arrays["images"], logits)
+                models = self.manifest.models
+                counts = {name: len(entry.outputs) for name, entry in models.items()}
+                inputs = len(next(iter(models.values())).inputs) if models else 0
+                return Golden(
+                    tuple(arrays[f"input/{number}"] for number in range(inputs)),
+                    {name: tuple(arrays[f"{name}/{one}"] for one in range(count)) for name, count in counts.items()},
+                )
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise BundleFormatError(f"{self.path}: {GOLDEN} cannot be read: {error}; make the bundle again") from error
 
@@ -186,8 +197,10 @@ def manifest_bytes(bundle: Bundle) -> bytes:
 def golden_npz(golden: Golden) -> bytes:
     """The content of `golden.npz`."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {f"logits/{name}": logits for name, logits in golden.logits.items()}
-    np.savez(buffer, images=golden.images, **arrays)
+    arrays: dict[str, Any] = {f"input/{number}": array for number, array in enumerate(golden.inputs)}
+    for name, outputs in golden.outputs.items():
+        arrays |= {f"{name}/{number}": array for number, array in enumerate(outputs)}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

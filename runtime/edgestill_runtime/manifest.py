@@ -14,14 +14,15 @@ from typing import Any, TypeVar
 from .errors import InputError
 from .preprocess import Layout, Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 1 << 20
 """Largest manifest, bytes. A thousand labels take twenty thousand."""
 MAX_FILES = 64
 MAX_FILE_BYTES = 1 << 32
 DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 ENGINES = ("executorch", "litert")
-PRECISIONS = ("int8", "fp32")
+PRECISIONS = ("int8", "mixed", "fp32")
+MAX_TENSORS = 64
 # Flat, portable to every file system, and never hidden.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -56,16 +57,19 @@ class ModelFile:
     """One model file of a bundle.
 
     Args:
-        engine: `executorch` or `litert`. precision: `int8` or `fp32`.
+        engine: `executorch` or `litert`.
+        precision: `int8`, `mixed` (int8 with the layers in `kept_float` in float), or `fp32`.
+        inputs, outputs: in the order of the model's own.
         exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
     """
 
     engine: str
     precision: str
-    input: TensorSpec
-    output: TensorSpec
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     exporter: str
     accuracy: float | None = None
+    kept_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ class Manifest:
     """What a bundle says of itself.
 
     Args:
-        name, task: of the model; the task is `image-classification`.
-        labels: class names in the order of the logits.
-        preprocessing: raw pixels → tensor.
+        name, task: of the model; the task is `image-classification`, or `tensors` for any other model.
+        labels: class names in the order of the logits; empty where there are none.
+        preprocessing: raw pixels → tensor; None where the model takes no images.
         models: one entry per model file.
         parameters, macs: size of the student.
         training: plain facts: teacher, student, objective, seed, data set and digest.
@@ -94,7 +98,7 @@ class Manifest:
 
     name: str
     labels: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     models: Mapping[str, ModelFile]
     parameters: int
     macs: int
@@ -106,7 +110,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `files` is added when a bundle is written."""
-        return {"format_version": FORMAT_VERSION, **asdict(self), "preprocessing": self.preprocessing.to_json()}
+        pixels = None if self.preprocessing is None else self.preprocessing.to_json()
+        return {"format_version": FORMAT_VERSION, **asdict(self), "preprocessing": pixels}
 
 
 def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
@@ -126,7 +131,8 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
     version = data.get("format_version")
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise ValueError(
-            f"it has format version {version!r:.40}; this edgestill reads {FORMAT_VERSION}. Update edgestill"
+            f"it has format version {version!r:.40}; this edgestill reads {FORMAT_VERSION}. Update edgestill, or make "
+            "the bundle again"
         )
     top = _Fields(data)
     files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
@@ -204,15 +210,22 @@ def _model_file(entry: _Fields) -> ModelFile:
     return ModelFile(
         engine=entry.choice("engine", ENGINES),
         precision=entry.choice("precision", PRECISIONS),
-        input=_tensor_spec(entry, "input"),
-        output=_tensor_spec(entry, "output"),
+        inputs=_tensor_specs(entry, "inputs"),
+        outputs=_tensor_specs(entry, "outputs"),
         exporter=entry.get("exporter", str),
         accuracy=entry.share("accuracy"),
+        kept_float=entry.numbers("kept_float", str, 1 << 12) if "kept_float" in entry.data else (),
     )
 
 
-def _tensor_spec(entry: _Fields, key: str) -> TensorSpec:
-    spec = _Fields(entry.get(key, dict), f"{entry.place}{key}.")
+def _tensor_specs(entry: _Fields, key: str) -> tuple[TensorSpec, ...]:
+    found = entry.get(key, list)
+    if not 1 <= len(found) <= MAX_TENSORS:
+        raise ValueError(f"{entry.place}{key} must have 1 to {MAX_TENSORS} entries, not {len(found)}")
+    return tuple(_tensor_spec(_Fields(one, f"{entry.place}{key}.{number}.")) for number, one in enumerate(found))
+
+
+def _tensor_spec(spec: _Fields) -> TensorSpec:
     shape = spec.numbers("shape", int, 16)
     if min(shape, default=1) < 1:
         raise ValueError(f"{spec.place}shape has a size below 1")
@@ -235,14 +248,7 @@ def _tensor_spec(entry: _Fields, key: str) -> TensorSpec:
 
 
 def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
-    pixels = _Fields(top.get("preprocessing", dict), "preprocessing.")
-    # Larger images than this are no input of a model that runs on a small device.
-    size = {key: pixels.count(key, least=1, most=1 << 14) for key in ("height", "width")}
-    try:
-        mean, std = pixels.numbers("mean", float, 16), pixels.numbers("std", float, 16)
-        preprocessing = Preprocessing(**size, mean=mean, std=std)
-    except InputError as error:
-        raise ValueError(f"preprocessing: {error}") from error
+    preprocessing = None if top.optional("preprocessing", dict) is None else _preprocessing(top)
     accuracy, versions = (
         _Fields(top.get("accuracy", dict), "accuracy."),
         _Fields(top.get("versions", dict), "versions."),
@@ -260,6 +266,17 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
         agreement=top.share("agreement"),
         versions={package: versions.get(package, str) for package in versions.data},
     )
+
+
+def _preprocessing(top: _Fields) -> Preprocessing:
+    pixels = _Fields(top.get("preprocessing", dict), "preprocessing.")
+    # Larger images than this are no input of a model that runs on a small device.
+    size = {key: pixels.count(key, least=1, most=1 << 14) for key in ("height", "width")}
+    try:
+        mean, std = pixels.numbers("mean", float, 16), pixels.numbers("std", float, 16)
+        return Preprocessing(**size, mean=mean, std=std)
+    except InputError as error:
+        raise ValueError(f"preprocessing: {error}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

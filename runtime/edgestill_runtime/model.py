@@ -48,7 +48,7 @@ def load(
         engine: `auto` takes the first of litert, executorch that is installed and that there is a file for; `litert`
             or `executorch` the best package for it, `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
-        precision: `int8`, or `fp32` for a bundle's unquantised yardstick.
+        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantised yardstick.
         trusted_keys: Ed25519 keys, one of which must have signed the bundle; see `open_bundle`.
         isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
             one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
@@ -92,7 +92,8 @@ def _of_family(engine: str, family: str, path: Path) -> str:
 
 def _choose(bundle: Bundle, engine: str, precision: str) -> tuple[str, str]:
     """Name of the model file to load, and the engine to load it into."""
-    files = {entry.engine: name for name, entry in bundle.manifest.models.items() if entry.precision == precision}
+    wanted = ("int8", "mixed") if precision == "int8" else (precision,)
+    files = {entry.engine: name for name, entry in bundle.manifest.models.items() if entry.precision in wanted}
     if engine == "auto":
         usable = [name for name in installed_engines() if name in files]
         if not usable:
@@ -150,7 +151,9 @@ class Model:
         self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
         if entry is not None:
             _compare(file, entry, self._engine)
-            self.inputs, self.outputs = (entry.input,), (entry.output,)
+            self.inputs, self.outputs = entry.inputs, entry.outputs
+        # A bundle speaks of tensors as the model has them, channels first; a bare file is taken as it is.
+        self._arranged = entry is not None
         # What each tensor must look like, strides of axes of length 1 included; and whether to look for NaN in it.
         fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
         looked_at = "" if self._engine.checks_finite else "f"
@@ -221,6 +224,7 @@ class Model:
             values: one array for each input, in the order of `inputs`: float32 where the file's tensor is quantised
                 with one scale (it is quantised here), else the tensor's own dtype. Where the file takes one sample at
                 a time (all its inputs and outputs begin with an axis of 1), arrays may begin with any number N.
+                Of a bundle, images are (N, C, H, W) whatever the file's own layout; of a bare file, as the file says.
 
         Returns:
             One array, or a tuple of them where the file has several outputs; float32 where they were quantised.
@@ -243,8 +247,24 @@ class Model:
             ]
         else:
             results = self._checked(tensors)
-        real = tuple(_real(result, spec) for result, spec in zip(results, self.outputs, strict=True))
+        real = tuple(
+            self._channels_first(_real(result, spec), spec) for result, spec in zip(results, self.outputs, strict=True)
+        )
         return real[0] if len(real) == 1 else real
+
+    def tensors_of(self, samples: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """What `invoke` takes, for samples as `outputs_of` takes them."""
+        if self.preprocessing is not None:
+            return (self.tensor(samples[0]),)
+        pairs = zip(samples, self.inputs, strict=True)
+        return tuple(np.ascontiguousarray(self._quantised(value, spec)) for value, spec in pairs)
+
+    def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
+        """Outputs for samples as a bundle keeps them (`Golden.inputs`): raw images, or what `infer` takes."""
+        if self.preprocessing is not None:
+            return (self.logits(samples[0]),)
+        results = self.infer(*samples)
+        return results if isinstance(results, tuple) else (results,)
 
     def invoke(self, *tensors: NDArray[Any]) -> Any:
         """Run tensors as the file itself takes them (`inputs`), and return what the file itself gives (`outputs`).
@@ -282,6 +302,8 @@ class Model:
         return IsolatedEngine(*self._source, self._limits)
 
     def _pixels(self, images: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.preprocessing is None and self._arranged:
+            raise InputError(f"{self.file} takes tensors, not images; use infer with one array for each input")
         if self.preprocessing is None:
             raise InputError(
                 f"{self.file} is a bare file: nothing says how pixels become its input, or what its outputs mean. "
@@ -289,7 +311,15 @@ class Model:
             )
         return self.preprocessing.pixels(images)
 
+    def _channels_first(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+        turn = self._arranged and spec.layout == "NHWC" and value.ndim == 4
+        return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if turn else value
+
     def _quantised(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+        if self._arranged and spec.layout == "NHWC" and isinstance(value, np.ndarray) and value.ndim == 4:
+            value = value.transpose(0, 2, 3, 1)
+        if self._arranged and spec.scale is None:
+            return _as_integers(value, spec, self.file)
         if spec.scale is None or spec.zero_point is None or not isinstance(value, np.ndarray):
             return value
         if value.dtype == np.float32:
@@ -360,6 +390,19 @@ def _check_shape(tensor: Any, spec: TensorSpec, file: str) -> None:
     raise InputError(f"{file} takes {spec.dtype} {spec.shape}{layout}{name}{varying}, not {given}")
 
 
+def _as_integers(value: NDArray[Any], spec: TensorSpec, file: str) -> NDArray[Any]:
+    """Token numbers and the like in the width that a file has them in: LiteRT's converter makes int32 of int64."""
+    if not isinstance(value, np.ndarray) or value.dtype.name == spec.dtype or value.dtype.kind not in "iu":
+        return value
+    wanted = np.dtype(spec.dtype)
+    if wanted.kind not in "iu":
+        return value
+    bounds = np.iinfo(wanted)
+    if value.size and (value.min() < bounds.min or value.max() > bounds.max):
+        raise InputError(f"{file}: values from {value.min()} to {value.max()} do not fit its {spec.dtype} input")
+    return value.astype(wanted)
+
+
 def _check_finite(tensor: NDArray[Any], file: str) -> None:
     # One number that is finite only if every value is, in a fraction of the time; where finite values make it overflow,
     # look closer. Not a product of many: numpy would wake its own threads for it, and they linger beside the engine's.
@@ -381,11 +424,9 @@ def _scale(spec: TensorSpec) -> tuple[float, int]:
 
 
 def _compare(file: str, entry: ModelFile, engine: Engine) -> None:
-    found = engine.inputs, engine.outputs
-    for word, said, specs in (("input", entry.input, found[0]), ("output", entry.output, found[1])):
-        if len(specs) != 1 or (said.shape, said.dtype) != (specs[0].shape, specs[0].dtype):
-            there = ", ".join(f"{spec.dtype} {spec.shape}" for spec in specs)
+    for word, said, found in (("input", entry.inputs, engine.inputs), ("output", entry.outputs, engine.outputs)):
+        if [(spec.shape, spec.dtype) for spec in said] != [(spec.shape, spec.dtype) for spec in found]:
+            written, there = (", ".join(f"{spec.dtype} {spec.shape}" for spec in specs) for specs in (said, found))
             raise EngineError(
-                f"{file}: the manifest says its {word} is {said.dtype} {said.shape}, the engine found {there}; "
-                "make the bundle again"
+                f"{file}: the manifest says its {word} is {written}, the engine found {there}; make the bundle again"
             )

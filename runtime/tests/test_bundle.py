@@ -38,9 +38,9 @@ def test_a_bundle_says_what_is_in_it(bundle_path):
     assert {(entry.engine, entry.precision) for entry in manifest.models.values()} == {
         ("executorch", "int8"), ("executorch", "fp32"), ("litert", "int8"), ("litert", "fp32"),
     }  # fmt: skip
-    assert manifest.models["model.tflite"].input.dtype == "int8"
-    assert manifest.models["model.tflite"].input.shape == (1, 28, 28, 1)
-    assert manifest.models["model.pte"].input.shape == (1, 1, 28, 28)
+    assert manifest.models["model.tflite"].inputs[0].dtype == "int8"
+    assert manifest.models["model.tflite"].inputs[0].shape == (1, 28, 28, 1)
+    assert manifest.models["model.pte"].inputs[0].shape == (1, 1, 28, 28)
     assert set(manifest.accuracy) == {"teacher", "student_alone", "student_distilled"}
     assert all(0 <= entry.accuracy <= 1 for entry in manifest.models.values())
     assert {"torch", "executorch", "litert-torch"} <= manifest.versions.keys()
@@ -74,9 +74,9 @@ def test_a_missing_file_is_named_on_load(bundle_copy):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda manifest: manifest.update(format_version=99), "format version 99; this edgestill reads 1"),
+        (lambda manifest: manifest.update(format_version=99), "format version 99; this edgestill reads 2"),
         (lambda manifest: manifest.pop("labels"), "labels is missing"),
-        (lambda manifest: manifest["models"]["model.pte"].pop("input"), "models.model.pte.input is missing"),
+        (lambda manifest: manifest["models"]["model.pte"].pop("inputs"), "models.model.pte.inputs is missing"),
         (lambda manifest: manifest["files"].pop("model.pte"), "lists no hash for model.pte"),
         (lambda manifest: manifest.update(files=3), "files must be an object, not 3"),
         (
@@ -120,7 +120,7 @@ def test_a_zip_is_the_same_bundle_and_as_strict(bundle_path, tmp_path):
     packed = pack_zip(open_bundle(bundle_path), path)
     packed.verify()
     assert packed.manifest == open_bundle(bundle_path).manifest
-    assert (packed.golden().images == open_bundle(bundle_path).golden().images).all()
+    assert (packed.golden().inputs[0] == open_bundle(bundle_path).golden().inputs[0]).all()
     content = bytearray(path.read_bytes())
     where = content.index(packed.read("model.tflite")) + 1000
     content[where] ^= 1

@@ -28,13 +28,13 @@ def picture(golden, tmp_path):
     """A golden sample as PNG."""
     from PIL import Image
 
-    Image.fromarray(golden.images[0, :, :, 0]).save(tmp_path / "shirt.png")
+    Image.fromarray(golden.inputs[0][0, :, :, 0]).save(tmp_path / "shirt.png")
     return tmp_path / "shirt.png"
 
 
 def best(bundle_path, golden):
     bundle = open_bundle(bundle_path)
-    return bundle.manifest.labels[int(golden.logits["model.tflite"][0].argmax())]
+    return bundle.manifest.labels[int(golden.outputs["model.tflite"][0][0].argmax())]
 
 
 def test_info_of_a_bundle(bundle_path):
@@ -63,7 +63,7 @@ def test_run_prints_the_top_five_and_the_latency(bundle_path, golden, picture, e
 
 
 def test_run_takes_an_array_without_pillow(bundle_path, golden, tmp_path):
-    np.save(tmp_path / "image.npy", golden.images[0])
+    np.save(tmp_path / "image.npy", golden.inputs[0][0])
     done = device("run", bundle_path, tmp_path / "image.npy", "--json", "--top", 2, "--calls", 3)
     found = json.loads(done.stdout)
     assert [set(row) for row in found["results"]] == [{"label", "score"}] * 2
@@ -93,7 +93,7 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
     assert done.returncode == 0 and done.stdout.count("as recorded") == 4 and "passed" in done.stdout
     bundle = open_bundle(bundle_copy)
     golden = bundle.golden()
-    shifted = Golden(golden.images, {name: logits + np.float32(1) for name, logits in golden.logits.items()})
+    shifted = Golden(golden.inputs, {name: (given[0] + np.float32(1),) for name, given in golden.outputs.items()})
     contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: golden_npz(shifted)}
     write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
     differing = device("selftest", bundle_copy)

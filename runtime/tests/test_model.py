@@ -24,40 +24,40 @@ def model(request, bundle_path):
 
 
 def test_logits_are_those_recorded_when_the_bundle_was_made(model, golden):
-    logits = model.logits(golden.images)
+    logits = model.logits(golden.inputs[0])
     assert logits.shape == (16, 10) and logits.dtype == np.float32
-    np.testing.assert_array_equal(logits, golden.logits[model.file])
+    np.testing.assert_array_equal(logits, golden.outputs[model.file][0])
 
 
 def test_both_int8_files_answer_alike(golden):
-    np.testing.assert_allclose(golden.logits["model.pte"], golden.logits["model.tflite"], atol=1e-6)
+    np.testing.assert_allclose(golden.outputs["model.pte"][0], golden.outputs["model.tflite"][0], atol=1e-6)
 
 
 def test_a_batch_is_its_images_one_by_one(model, golden):
-    together = model.logits(golden.images[:5])
-    alone = np.concatenate([model.logits(image) for image in golden.images[:5]])
+    together = model.logits(golden.inputs[0][:5])
+    alone = np.concatenate([model.logits(image) for image in golden.inputs[0][:5]])
     np.testing.assert_array_equal(together, alone)
-    assert model.logits(golden.images[:0]).shape == (0, 10)
+    assert model.logits(golden.inputs[0][:0]).shape == (0, 10)
 
 
 def test_predict_gives_labels_best_first(model, golden):
-    predictions = model.predict(golden.images[0])
+    predictions = model.predict(golden.inputs[0][0])
     assert {label for label, _ in predictions} == set(model.labels)
     scores = [score for _, score in predictions]
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1, abs=1e-5)
-    assert predictions[0].label == model.labels[int(golden.logits[model.file][0].argmax())]
-    assert model.predict(golden.images[0, :, :, 0], top=2) == predictions[:2]
+    assert predictions[0].label == model.labels[int(golden.outputs[model.file][0][0].argmax())]
+    assert model.predict(golden.inputs[0][0, :, :, 0], top=2) == predictions[:2]
 
 
 def test_invoke_takes_the_files_own_tensor(model, golden):
-    raw = model.invoke(model.tensor(golden.images[:1]))
+    raw = model.invoke(model.tensor(golden.inputs[0][:1]))
     assert raw.shape == model.output.shape and raw.dtype.name == model.output.dtype
-    assert raw.argmax() == golden.logits[model.file][0].argmax()
+    assert raw.argmax() == golden.outputs[model.file][0][0].argmax()
 
 
 def test_odd_strides_do_not_change_the_answer(model, golden):
-    tensor = model.tensor(golden.images[:1])
+    tensor = model.tensor(golden.inputs[0][:1])
     odd = np.asfortranarray(np.repeat(tensor, 2, axis=2))[:, :, ::2]
     assert odd.shape == tensor.shape and odd.strides != tensor.strides
     np.testing.assert_array_equal(model.invoke(odd), model.invoke(tensor))
@@ -86,9 +86,9 @@ def test_wrong_images_are_refused(model):
 
 
 def test_several_threads_may_share_a_model(model, golden):
-    expected = golden.logits[model.file]
+    expected = golden.outputs[model.file][0]
     with ThreadPoolExecutor(4) as pool:
-        rows = list(pool.map(lambda number: (number % 16, model.logits(golden.images[number % 16])), range(400)))
+        rows = list(pool.map(lambda number: (number % 16, model.logits(golden.inputs[0][number % 16])), range(400)))
     for row, logits in rows:
         np.testing.assert_array_equal(logits[0], expected[row])
 
@@ -105,7 +105,9 @@ def test_fp32_files_run_too(bundle_path, golden):
     for engine in ENGINES:
         with load(bundle_path, engine=engine, precision="fp32") as model:
             assert model.input.dtype == "float32"
-            np.testing.assert_allclose(model.logits(golden.images), golden.logits[model.file], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                model.logits(golden.inputs[0]), golden.outputs[model.file][0], rtol=1e-4, atol=1e-5
+            )
 
 
 def test_auto_takes_an_installed_engine(bundle_path):

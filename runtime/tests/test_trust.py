@@ -29,7 +29,7 @@ def rewrite(path, change):
 
 
 def nested(depth):
-    return b'{"format_version": 1, "training": ' + b"[" * depth + b"]" * depth + b"}"
+    return b'{"format_version": 2, "training": ' + b"[" * depth + b"]" * depth + b"}"
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def nested(depth):
         (b"{", "cannot be used"),
         (b"\xff\xfe\x00", "cannot be used"),
         (nested(100_000), "nested too deeply"),
-        (b'{"format_version": 1, "format_version": 1}', "'format_version' twice"),
+        (b'{"format_version": 2, "format_version": 2}', "'format_version' twice"),
         (b'{"format_version": NaN}', "NaN is no JSON number"),
-        (b'{"format_version": true}', "format version True; this edgestill reads 1"),
-        (b'{"format_version": 2}', "format version 2; this edgestill reads 1"),
+        (b'{"format_version": true}', "format version True; this edgestill reads 2"),
+        (b'{"format_version": 3}', "format version 3; this edgestill reads 2"),
         (b'{"a": "' + b"x" * MAX_BYTES + b'"}', f"larger than {MAX_BYTES} bytes"),
         (b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be used"),
         (
-            b'{"format_version": 1, "files": {}, "models": {}, "preprocessing": {"height": 1, "width": 1, '
+            b'{"format_version": 2, "files": {}, "models": {}, "preprocessing": {"height": 1, "width": 1, '
             b'"mean": [1e999], "std": [1]}}',
             "mean must be a finite number, not inf",
         ),
@@ -89,12 +89,18 @@ PTE = ("models", "model.pte")
         (put("preprocessing", "std", value=[0.0]), "must be greater than 0"),
         (put("preprocessing", "mean", value=[1e999]), "Infinity is no JSON number"),
         (put(*PTE, "engine", value="onnx"), "models.model.pte.engine must be one of executorch, litert"),
-        (put(*PTE, "precision", value="int4"), "precision must be one of int8, fp32"),
-        (put(*PTE, "input", "dtype", value="str"), "input.dtype must be one of"),
-        (put(*PTE, "input", "layout", value="CHWN"), "layout must be NCHW or NHWC"),
-        (put(*PTE, "input", "shape", value=[1, -1]), "shape has a size below 1"),
-        (put(*PTE, "input", "shape", value=list(range(17))), "shape has more than 16 entries"),
-        (put(*PTE, "output", "scale", value=0), "scale must be above 0"),
+        (put(*PTE, "precision", value="int4"), "precision must be one of int8, mixed, fp32"),
+        (put(*PTE, "inputs", 0, "dtype", value="str"), "inputs.0.dtype must be one of"),
+        (put(*PTE, "inputs", 0, "layout", value="CHWN"), "layout must be NCHW or NHWC"),
+        (put(*PTE, "inputs", 0, "shape", value=[1, -1]), "shape has a size below 1"),
+        (put(*PTE, "inputs", 0, "shape", value=list(range(17))), "shape has more than 16 entries"),
+        (put(*PTE, "outputs", 0, "scale", value=0), "scale must be above 0"),
+        (put(*PTE, "inputs", value=[]), "inputs must have 1 to 64 entries, not 0"),
+        (put(*PTE, "outputs", value={}), "outputs must be a list"),
+        (put(*PTE, "outputs", value=[{}] * 65), "outputs must have 1 to 64 entries, not 65"),
+        (put(*PTE, "outputs", value=[7]), "outputs.0. must be an object"),
+        (put(*PTE, "kept_float", value=[7]), "kept_float must be text, not 7"),
+        (put("preprocessing", value="none"), "preprocessing must be an object"),
         (put("files", "model.pte", "sha256", value="ABC"), "sha256 must be 64 lower-case hex digits"),
         (put("files", "model.pte", "bytes", value=2**40), "bytes must be 0 to"),
         (put("files", "model.pte", value=[]), "files.model.pte. must be an object"),

@@ -1,9 +1,11 @@
-"""`convert`: a trained student and real images in, a bundle out."""
+"""`convert`: a trained model and real samples in, a bundle out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from edgestill_runtime import Bundle
@@ -12,10 +14,13 @@ from .data.sources import Calibration
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
 
+if TYPE_CHECKING:
+    from edgestill_converters import Description
+
 
 def convert(
     model: nn.Module,
-    calibration: Calibration,
+    calibration: Calibration | Sequence[NDArray[Any]],
     output: str | Path,
     *,
     name: str | None = None,
@@ -23,13 +28,16 @@ def convert(
     overwrite: bool = False,
     log: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
+    **options: Any,
 ) -> Bundle:
     """Quantise `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
-        calibration: real images with their preprocessing and class names: `data.calibration(256)`.
+        calibration: real images with their preprocessing and class names, `data.calibration(256)`; or, for a model of
+            other inputs, one array for each, (N, …): float32, or integers as they are.
         output: the bundle's path, `NAME.edge`. name: the model's; the path's stem when None.
         training: plain facts for the manifest. log: a file for the exporters' own words.
+        options: `targets`, `precision`, `kept_float`, `limit_seconds` and so on of `edgestill_converters.convert`.
 
     Raises:
         See `edgestill_converters.convert`.
@@ -38,16 +46,39 @@ def convert(
         import edgestill_converters
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
-    height, width, channels = calibration.preprocessing.image_shape
     model = model.cpu().eval()
-    description = edgestill_converters.Description(
-        name=name or Path(output).stem,
+    return edgestill_converters.convert(
+        model,
+        calibration.images if isinstance(calibration, Calibration) else calibration,
+        describe_model(model, name or Path(output).stem, calibration, training),
+        output,
+        overwrite=overwrite,
+        log=log,
+        on_step=on_step,
+        **options,
+    )
+
+
+def describe_model(
+    model: nn.Module,
+    name: str,
+    calibration: Calibration | Sequence[NDArray[Any]],
+    training: Mapping[str, Any] | None = None,
+) -> "Description":
+    """What a bundle will say of the model, beside its files."""
+    from edgestill_converters import Description
+
+    if not isinstance(calibration, Calibration):
+        samples = [np.asarray(one[:1]) for one in calibration]
+        return Description(
+            name, (), None, parameters(model), multiply_accumulates(model, samples), dict(training or {})
+        )
+    height, width, channels = calibration.preprocessing.image_shape
+    return Description(
+        name=name,
         labels=calibration.classes,
         preprocessing=calibration.preprocessing,
         parameters=parameters(model),
         macs=multiply_accumulates(model, (channels, height, width)),
         training={"data": calibration.data, **(training or {})},
-    )
-    return edgestill_converters.convert(
-        model, calibration.images, description, output, overwrite=overwrite, log=log, on_step=on_step
     )

@@ -19,19 +19,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgestill_benchmarks import accuracy, agreement, open_models, usable_cores
-from edgestill_converters import STEPS
 from edgestill_converters.quiet import logged_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
-from edgestill_runtime.files import atomic_file, sha256_of_file
+from edgestill_runtime.files import atomic_file, sha256_of_file, write_bytes
 
 from . import __version__
-from .conversion import convert
+from .conversion import describe_model
 from .data import Augmentation, Data, load_data
 from .distillation import distill
 from .errors import EdgestillError
+from .gate import check_bundle
 from .models import create_model, load_checkpoint, multiply_accumulates, parameters, save_checkpoint
 from .objectives import CrossEntropy
 from .progress import SILENT, Progress
+from .quantisation import Budget, quantise
 from .recipe import Recipe
 from .results import assemble, write_results
 from .stages import Stage, Stages
@@ -134,8 +135,9 @@ class Pipeline:
 
     @cached_property
     def conversion(self) -> Stage:
-        """`student.edge`: the four files, not yet measured, and `conversion.log`."""
-        return self._run("conversion", {"student": self.student_distilled.key}, self._make_conversion)
+        """`student.edge`: the four files, not yet measured; `gate.json`: what they do on validation data; the logs."""
+        inputs = {"student": self.student_distilled.key, "conversion": self.recipe.conversion.model_dump()}
+        return self._run("conversion", inputs, self._make_conversion)
 
     @cached_property
     def evaluation(self) -> Stage:
@@ -266,18 +268,27 @@ class Pipeline:
             "augmentation": list(self.recipe.augmentation),
             "seed": self.recipe.seed,
         }
-        with self._progress.task("convert", len(STEPS)) as task:
-            convert(
-                student,
-                self.data.calibration(self.recipe.data.calibration),
-                folder / "student.edge",
-                name=self.recipe.name,
-                training=facts,
-                overwrite=True,
-                log=folder / "conversion.log",
-                on_step=lambda step: task.advance(step != STEPS[0], step=step),
+        table = self.recipe.conversion
+        budget = Budget(table.quantize, table.precision, table.max_drop / 100, table.qat)
+        calibration = self.data.calibration(self.recipe.data.calibration)
+        bundle = quantise(
+            student,
+            self.data,
+            describe_model(student, self.recipe.name, calibration, facts),
+            folder / "student.edge",
+            budget,
+            samples=self.recipe.data.calibration,
+            augmentation=self._augmentation,
+            seed=self.recipe.seed,
+            overwrite=True,
+            log=folder / "conversion.log",
+            progress=self._progress,
+        )
+        with logged_to(folder / "gate.log"):
+            gate = check_bundle(
+                bundle, self.data.validation, max_drop=budget.max_drop, min_agreement=table.min_agreement / 100
             )
-            task.advance(1)
+        write_bytes(folder / "gate.json", (json.dumps(gate.to_json(), indent=2) + "\n").encode())
 
     def _make_evaluation(self, folder: Path) -> None:
         data = self.data

@@ -19,7 +19,7 @@ from edgestill_runtime import EdgestillError
 from .data import Augmentation
 from .errors import RecipeError, nearest
 from .objectives import Objective, create_objective
-from .training import Schedule
+from .training import QatSchedule, Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,9 +33,11 @@ class _StudentSchedule(Schedule):
 
 if TYPE_CHECKING:
     _ScheduleTable = Schedule
+    _QatScheduleTable = QatSchedule
     _StudentScheduleTable = _StudentSchedule
 else:
     _ScheduleTable = checked(Schedule, config=_STRICT)
+    _QatScheduleTable = checked(QatSchedule, config=_STRICT)
     _StudentScheduleTable = checked(_StudentSchedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -76,6 +78,16 @@ class DistillationTable(_Table):
     objective: dict[str, Any] | list[dict[str, Any]] = Field(default_factory=lambda: {"kind": "dist"})
 
 
+class ConversionTable(_Table):
+    """`[conversion]`: see `edgestill.quantisation`; `max_drop` and `min_agreement` are in per cent."""
+
+    quantize: Literal["ptq", "qat", "auto"] = "ptq"
+    precision: Literal["int8", "mixed"] = "int8"
+    max_drop: float = Field(default=0.3, ge=0, le=100)
+    min_agreement: float = Field(default=99.5, ge=0, le=100)
+    qat: _QatScheduleTable = _QatScheduleTable()
+
+
 class MeasureTable(_Table):
     """`[measure]`: see `edgestill_benchmarks.measure`."""
 
@@ -95,6 +107,7 @@ class Recipe(_Table):
     augmentation: tuple[str, ...] = ("flip", "shift:2")
     training: _StudentScheduleTable = _StudentScheduleTable()
     distillation: DistillationTable = DistillationTable()
+    conversion: ConversionTable = ConversionTable()
     measure: MeasureTable = MeasureTable()
     quick: bool = Field(default=False, exclude=True)
 

@@ -38,6 +38,7 @@ def assemble(steps: "Pipeline") -> Results:
                 "exporter": entry.exporter,
                 "accuracy": accuracy(logits[name], labels),
                 "retained": accuracy(logits[name], labels) / teacher["accuracy"],
+                "inside": _look_inside(steps, name),
                 **measured[name],
             }
         )
@@ -76,6 +77,10 @@ def assemble(steps: "Pipeline") -> Results:
                 ("student_distilled", steps.student_distilled),
             )
         },
+        "conversion": {
+            "quantisation": bundle.manifest.training["quantisation"],
+            "gate": json.loads((steps.conversion.folder / "gate.json").read_text()),
+        },
         "machine": machine["machine"],
         "warnings": machine["warnings"],
         "versions": dict(bundle.manifest.versions),
@@ -100,6 +105,17 @@ def _trained(steps: "Pipeline", name: str) -> dict[str, Any]:
     table = steps.recipe.teacher if name == "teacher" else steps.recipe.student
     found = {"model": table.model, "accuracy": accuracy(logits, labels), **steps.size(name.partition("_")[0])}
     return found | {"seed": steps.recipe.seed}
+
+
+def _look_inside(steps: "Pipeline", name: str) -> dict[str, Any]:
+    """What `edgestill inspect` would say of a file, in short; its picture goes into `graphs/`."""
+    from edgestill_converters.inspection import draw, inspect_bytes
+
+    seen = inspect_bytes(steps.bundle.read(name), steps.bundle.manifest.models[name].engine, name)
+    picture = f"graphs/{name}.svg"
+    write_bytes(steps.folder / picture, draw(seen).encode())
+    facts = ("delegated_macs", "pieces", "conversions", "transposes")
+    return {**{fact: getattr(seen, fact) for fact in facts}, "picture": picture}
 
 
 def _latencies(steps: "Pipeline") -> dict[str, dict[str, Any]]:

@@ -104,7 +104,7 @@ def test_verify_and_inspect(cli, bundle_copy):
     assert done.returncode == 0 and said["passed"] and len(said["golden"]) == 4
     shown = cli("inspect", bundle_copy)
     assert shown.returncode == 0 and "model.fp32.tflite" in shown.stdout and "Ankle boot" in shown.stdout
-    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 1
+    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 2
     (bundle_copy / "model.pte").write_bytes(b"else")
     damaged = cli("verify", bundle_copy)
     assert damaged.returncode == 1
@@ -118,7 +118,7 @@ def test_verify_notices_files_that_answer_differently(cli, bundle_copy):
 
     bundle = open_bundle(bundle_copy)
     golden = bundle.golden()
-    shifted = Golden(golden.images, {name: logits + np.float32(1) for name, logits in golden.logits.items()})
+    shifted = Golden(golden.inputs, {name: (given[0] + np.float32(1),) for name, given in golden.outputs.items()})
     contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: golden_npz(shifted)}
     write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
     done = cli("verify", bundle_copy)

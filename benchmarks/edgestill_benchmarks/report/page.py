@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,22 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     with np.load(folder / results["samples"], allow_pickle=False) as arrays:
         samples = read_samples({name: arrays[name] for name in arrays.files}, results["data"]["classes"])
+    graphs = {
+        file["path"].rpartition("/")[2]: (folder / file["inside"]["picture"]).read_text(encoding="utf-8")
+        for file in results["files"]
+        if file["precision"] != "fp32"
+    }
     target = folder / "report.html"
-    write_bytes(target, render(results, samples).encode())
+    write_bytes(target, render(results, samples, graphs).encode())
     return target
 
 
-def render(results: Results, samples: list[Sample]) -> str:
-    """The whole page as text; nothing in it is fetched from anywhere."""
+def render(results: Results, samples: list[Sample], graphs: Mapping[str, str]) -> str:
+    """The whole page as text; nothing in it is fetched from anywhere.
+
+    Args:
+        graphs: file name → picture of its graph, SVG.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -76,6 +86,7 @@ def render(results: Results, samples: list[Sample]) -> str:
         noise=gain_is_noise(results),
         ratios=int8_against_fp32(results),
         samples=samples,
+        graphs={name: Markup(picture) for name, picture in graphs.items()},
         charts=Markup(charts),
         library=Markup(library),
     )

@@ -1,50 +1,267 @@
-"""`edgestill convert`: a checkpoint → a bundle."""
+"""`edgestill convert`: any trained model → a bundle, judged on real data before it goes out."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from .console import TerminalProgress, say
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """How the command line says what pixels become."""
+
+    size: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 def convert(
-    model: Annotated[str, typer.Argument(help="A student's name, timm:NAME, or module:factory.")],
-    checkpoint: Annotated[Path, typer.Option(help="Its weights, a safetensors file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A student's name, timm:NAME, module:factory, the folder of a run; with --from, a Keras file or a "
+            "SavedModel's folder."
+        ),
+    ],
     output: Annotated[Path, typer.Option(help="The bundle to write, NAME.edge.")],
-    data: Annotated[str, typer.Option(help="Where calibration images come from.")] = "fashion-mnist-mini",
-    calibration: Annotated[int, typer.Option(min=1, help="How many of them.")] = 256,
-    image_size: Annotated[int | None, typer.Option(help="For image-folder:PATH, the side in pixels.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Its weights: safetensors, or a state_dict by torch.save.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set, to calibrate and judge with (default: what it was trained on).")
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a data set: a folder of images, or an .npz (see docs/converters.md)."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="For folders of images, the side in pixels.")] = None,
+    mean: Annotated[str, typer.Option(help="Of pixels in 0–1, a number a channel: 0.485,0.456,0.406.")] = "",
+    std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
+    calibration: Annotated[int, typer.Option(min=1, help="How many samples to calibrate with.")] = 256,
+    target: Annotated[
+        Literal["both", "executorch", "litert"], typer.Option(help="Which engine's files to make.")
+    ] = "both",
+    precision: Annotated[
+        Literal["int8", "fp32", "mixed"],
+        typer.Option(help="mixed: int8, but the fewest layers in float that keep the accuracy."),
+    ] = "int8",
+    quantize: Annotated[
+        Literal["ptq", "qat", "auto"],
+        typer.Option(help="Calibrate, train in int8, or the second only where the first loses too much."),
+    ] = "ptq",
+    max_drop: Annotated[float, typer.Option(help="Points of accuracy that int8 may lose.")] = 0.3,
+    min_agreement: Annotated[
+        float, typer.Option(help="Per cent of samples on which both int8 files must agree.")
+    ] = 99.5,
+    limit: Annotated[float, typer.Option(help="Seconds for one exporter and file.")] = 1800.0,
+    source: Annotated[
+        Literal["torch", "keras", "saved-model"], typer.Option("--from", help="What the model was made with.")
+    ] = "torch",
+    environment: Annotated[
+        Path | None, typer.Option(help="With --from keras or saved-model: a Python environment that has tensorflow.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="Keep the exporters' own output here.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print manifest and gate as JSON.")] = False,
 ) -> None:
-    """Quantise a trained student once and export it to .pte and .tflite, int8 and fp32."""
-    from edgestill_converters import STEPS
+    """Quantise a trained model once, export it, and judge the files on real data.
 
-    from ..conversion import convert as make_bundle
-    from ..data import load_data
-    from ..models import create_student, load_checkpoint
+    Exit code 1 when an int8 file loses more than the budget, or when the two int8 files disagree; the bundle is there
+    to look at then.
+    """
+    from edgestill_runtime.files import refuse_existing
+
     from ..progress import SILENT
 
+    if not overwrite:
+        refuse_existing(output)  # before anything takes time
     progress = SILENT if as_json else TerminalProgress()
-    source = load_data(data, calibration=calibration, image_size=image_size, progress=progress)
-    student = create_student(model, len(source.classes), source.preprocessing.channels)
-    load_checkpoint(checkpoint, student)
-    with progress.task("convert", len(STEPS)) as task:
-        bundle = make_bundle(
-            student,
-            source.calibration(calibration),
-            output,
-            training={"student": model},
-            overwrite=overwrite,
-            log=log,
-            on_step=lambda step: task.advance(step != STEPS[0], step=step),
+    pixels = _Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    drop = max_drop / 100
+    common: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
+    if source != "torch":
+        bundle, judged = _from_tensorflow(
+            model, source, output, samples, labels, pixels, calibration, environment, progress, common
         )
+    else:
+        common["targets"] = ("executorch", "litert") if target == "both" else (target,)
+        if samples is not None:
+            if quantize != "ptq" or precision == "mixed":
+                raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
+            bundle, judged = _from_samples(
+                model, checkpoint, output, samples, labels, pixels, calibration, precision, progress, common
+            )
+        else:
+            bundle, judged = _from_data(
+                model,
+                checkpoint,
+                output,
+                data,
+                pixels,
+                calibration,
+                quantize,
+                precision,
+                max_drop / 100,
+                progress,
+                common,
+            )
+        drop = max_drop / 100
+    from edgestill_converters.quiet import logged_to
+
+    from ..gate import check_bundle
+
+    with progress.task("judge the files", 1) as task, logged_to(log):
+        gate = check_bundle(bundle, judged, max_drop=drop, min_agreement=min_agreement / 100)
         task.advance(1)
     if as_json:
-        print(json.dumps(bundle.manifest.to_json(), indent=2, ensure_ascii=False))
-        return
+        whole = {"manifest": bundle.manifest.to_json(), "gate": gate.to_json()}
+        print(json.dumps(whole, indent=2, ensure_ascii=False))
+    else:
+        _show(bundle, gate)
+    if not gate.passed:
+        raise typer.Exit(1)
+
+
+def show_findings(findings: Sequence[Any]) -> None:
+    """A line each, failures in red."""
+    for one in findings:
+        say(f"{one['level']}: {one['text']}", style="red" if one["level"] == "failure" else "yellow")
+
+
+def _from_data(
+    name: str, checkpoint: Path | None, output: Path, data: str | None, pixels: _Pixels, count: int,
+    quantize: Any, precision: Any, max_drop: float, progress: Any, common: dict[str, Any],
+) -> tuple[Any, Any]:  # fmt: skip
+    from ..conversion import describe_model
+    from ..data import load_data
+    from ..models import create_model, load_checkpoint, read_metadata
+    from ..quantisation import Budget, quantise
+    from ..teachers import check_classes
+
+    if Path(name).is_dir():
+        checkpoint = checkpoint or Path(name) / "stages" / "student-distilled" / "model.safetensors"
+    known = read_metadata(checkpoint) if checkpoint and checkpoint.suffix == ".safetensors" else {}
+    if Path(name).is_dir():
+        name = known.get("model", name)
+    trained_on = known.get("data", {}).get("name")
+    source = load_data(
+        data or trained_on or "fashion-mnist-mini", calibration=count, image_size=pixels.size, mean=pixels.mean,
+        std=pixels.std, progress=progress,
+    )  # fmt: skip
+    model = create_model(name, len(source.classes), source.preprocessing.channels)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, model)
+    check_classes(model, source, "model")
+    description = describe_model(model, output.stem, source.calibration(count), {"student": name})
+    budget = Budget(quantize, precision, max_drop)
+    bundle = quantise(model.eval(), source, description, output, budget, samples=count, progress=progress, **common)
+    return bundle, source.validation
+
+
+def _from_samples(
+    name: str, checkpoint: Path | None, output: Path, path: Path, labels: Path | None, pixels: _Pixels, count: int,
+    precision: Any, progress: Any, common: dict[str, Any],
+) -> tuple[Any, Any]:  # fmt: skip
+    import numpy as np
+
+    from edgestill_converters import steps
+
+    from ..conversion import convert as make_bundle
+    from ..data.samples import read_samples
+    from ..data.sources import Calibration
+    from ..models import create_model, load_checkpoint
+
+    read = read_samples(path, pixels.size, progress)
+    classes = _classes(labels) or read.classes
+    channels = 0 if read.images is None else read.images.shape[3]
+    model = create_model(name, len(classes) or 1000, channels)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, model)
+    chosen: Any = read.calibration(count)
+    if read.images is not None:
+        preprocessing = _preprocessing(read.images, pixels, getattr(model, "pretrained_cfg", {}))
+        known = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
+        chosen = Calibration(chosen, known[:count], classes, preprocessing, read.facts)
+    names = steps(common["targets"], precision)
+    with progress.task("convert", len(names)) as task:
+        bundle = make_bundle(
+            model, chosen, output, training={"student": name, "data": read.facts}, precision=precision,
+            on_step=lambda step: task.advance(step != names[0], step=step), **common,
+        )  # fmt: skip
+        task.advance(1)
+    return bundle, read.judged()
+
+
+def _from_tensorflow(
+    name: str, kind: Any, output: Path, path: Path | None, labels: Path | None, pixels: _Pixels, count: int,
+    environment: Path | None, progress: Any, common: dict[str, Any],
+) -> tuple[Any, Any]:  # fmt: skip
+    from edgestill_converters.tensorflow import STEPS, convert_tensorflow
+
+    from ..data.samples import read_samples
+
+    if path is None:
+        raise typer.BadParameter(f"--from {kind} needs --samples: real inputs, a folder of images or an .npz")
+    read = read_samples(path, pixels.size, progress)
+    preprocessing = None if read.images is None else _preprocessing(read.images, pixels, {})
+    with progress.task("convert", len(STEPS)) as task:
+        bundle = convert_tensorflow(
+            Path(name), kind, read.calibration(count), output, name=output.stem,
+            labels=_classes(labels) or read.classes, preprocessing=preprocessing,
+            training={"student": Path(name).name, "data": read.facts},
+            environment=environment, on_step=lambda step: task.advance(step != STEPS[0], step=step), **common,
+        )  # fmt: skip
+        task.advance(1)
+    return bundle, read.judged()
+
+
+def _preprocessing(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
+    from edgestill_runtime import Preprocessing
+
+    _, height, width, channels = images.shape
+    mean = pixels.mean or tuple(known.get("mean") or ())
+    std = pixels.std or tuple(known.get("std") or ())
+    if len(mean) != channels or len(std) != channels:
+        raise typer.BadParameter(
+            f"--mean and --std need {channels} numbers each: how the model was trained to see pixels, such as "
+            "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+        )
+    return Preprocessing(height, width, mean, std)
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}") from error
+
+
+def _classes(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except OSError as error:
+        raise typer.BadParameter(f"--labels {path} cannot be read: {error.strerror}") from error
+
+
+def _show(bundle: Any, gate: Any) -> None:
     for name, entry in sorted(bundle.files.items()):
-        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}")
+        share = f"  {100 * gate.accuracy[name]:.2f} %" if name in gate.accuracy else ""
+        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}{share}")
+    if gate.agreement is not None:
+        say(f"the two int8 files agree on {100 * gate.agreement:.2f} % of {gate.samples} samples")
+    for one in gate.differences[:1]:
+        say(f"largest difference between them {one.largest:.3g} ({one.largest_quanta:.2f} quanta), mean {one.mean:.2g}")
+    for engine, ratio in gate.latency_ratio.items():
+        say(f"{engine}: int8 takes {ratio:.2f} × the time of fp32 here")
+    tried = bundle.manifest.training.get("quantisation", {})
+    for one in tried.get("attempts", ()):
+        say(f"tried {one['method']}: {100 * one['accuracy']:.2f} % (float model {100 * tried['float_accuracy']:.2f} %)")
+    show_findings([{"level": one.level, "text": one.text} for one in gate.findings])

@@ -1,37 +1,112 @@
-"""`edgestill inspect`: what a bundle says of itself."""
+"""`edgestill inspect`: what a bundle says of itself, and what is really inside a model file, ours or not."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from .console import CONSOLE
+from .console import CONSOLE, say
+
+if TYPE_CHECKING:
+    from edgestill_converters.inspection import Inspection
+
+LARGEST = 10
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest with hashes as JSON.")] = False,
+    path: Annotated[Path, typer.Argument(help="A bundle (folder or zip), a .pte or a .tflite.")],
+    file: Annotated[str | None, typer.Option(help="Of a bundle: the model file to look into.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the file's graph into this HTML page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show a bundle's model, labels, input and output, accuracies and files. Reads the manifest only; see `verify`."""
+    """Show a bundle's manifest; or, for a model file, its operators, what is delegated, and what is left over.
+
+    Any .pte or .tflite will do. Google's Model Explorer opens the same files, for a closer look at one graph.
+    """
+    from edgestill_converters.inspection import inspect_bytes, inspect_file, write_picture
+    from edgestill_runtime.model import bare_format
+
+    if file is None and not bare_format(path):
+        if picture is not None:
+            raise typer.BadParameter("--picture draws one model file; name it with --file")
+        _show_bundle(path, as_json)
+        return
+    if file is None:
+        seen, name = inspect_file(path), str(path)
+    else:
+        from edgestill_runtime import EdgestillError, open_bundle
+
+        bundle = open_bundle(path)
+        if file not in bundle.manifest.models:
+            raise EdgestillError(f"{path} has no model file {file!r}; it has {', '.join(bundle.manifest.models)}")
+        seen, name = inspect_bytes(bundle.read(file), bundle.manifest.models[file].engine, file), f"{path}/{file}"
+    if picture is not None:
+        write_picture(seen, picture, Path(name).name)
+    if as_json:
+        print(json.dumps(seen.to_json(), indent=2, ensure_ascii=False))
+        return
+    _show_file(seen, name)
+    if picture is not None:
+        say(f"picture {picture}")
+
+
+def _show_file(seen: "Inspection", name: str) -> None:
+    facts = _facts(name)
+    for side in ("inputs", "outputs"):
+        for one in getattr(seen, side):
+            scale = "" if one.scale is None else f", scale {one.scale:.5g}, zero point {one.zero_point}"
+            facts.add_row(side[:-1], f"{one.dtype} {one.shape}{scale}  {one.name}".rstrip())
+    for key, value in (
+        ("size", f"{seen.bytes:,} bytes"),
+        ("MACs", f"{seen.macs:,}"),
+        (f"in {seen.delegate}", f"{100 * seen.delegated_macs:.2f} %, in {seen.pieces} piece(s)"),
+        ("in float", f"{100 * seen.float_macs:.2f} % of the MACs"),
+        ("conversions", f"{seen.conversions} quantise or dequantise"),
+        ("transposes inside", str(seen.transposes)),
+        ("memory for tensors", f"{seen.memory:,} bytes ({seen.memory_note})"),
+    ):
+        facts.add_row(key, value)
+    CONSOLE.print(facts)
+    operators = _columns("operator", "count", "MACs", "weights", *["outside the delegate"] * bool(seen.outside))
+    for kind, count in seen.counts.items():
+        same = [one for one in seen.operators if f"{one.name} {one.precision}" == kind]
+        outside = sum(one.piece is None for one in same)
+        why = next((one.why for one in same if one.why), "")
+        operators.add_row(
+            kind,
+            str(count),
+            f"{sum(one.macs for one in same):,}",
+            f"{sum(one.weights for one in same):,}",
+            *[f"{outside}: {why}" if outside else ""] * bool(seen.outside),
+        )
+    CONSOLE.print(operators)
+    layers = _columns("largest layers", "output", "MACs", "weights")
+    for one in sorted(seen.operators, key=lambda one: -one.weights)[:LARGEST]:
+        if one.weights:
+            layers.add_row(f"{one.name} {one.precision}", str(one.shape), f"{one.macs:,}", f"{one.weights:,}")
+    CONSOLE.print(layers)
+
+
+def _show_bundle(path: Path, as_json: bool) -> None:
     from edgestill_runtime import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(path)
     manifest = opened.manifest
     if as_json:
         files = {name: asdict(entry) for name, entry in opened.files.items()}
         print(json.dumps({**manifest.to_json(), "files": files}, indent=2, ensure_ascii=False))
         return
-    facts = Table(show_header=False, box=None, title=str(bundle), title_justify="left")
+    facts = _facts(str(path))
     pixels = manifest.preprocessing
     for key, value in (
         ("task", manifest.task),
         ("labels", ", ".join(manifest.labels)),
         ("parameters", f"{manifest.parameters:,}"),
         ("MACs", f"{manifest.macs:,}"),
-        ("pixels", f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
+        ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
         *((f"accuracy, {who}", f"{100 * share:.2f} %") for who, share in manifest.accuracy.items()),
         ("int8 files agree", "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %"),
@@ -39,12 +114,25 @@ def inspect(
     ):
         facts.add_row(key, value)
     CONSOLE.print(facts)
-    files_table = Table()
-    for heading in ("file", "bytes", "input", "output", "accuracy", "SHA-256"):
-        files_table.add_column(heading)
+    files_table = _columns("file", "bytes", "input", "output", "accuracy", "SHA-256")
     for name, file in sorted(opened.files.items()):
         entry = manifest.models.get(name)
-        specs = [f"{spec.dtype} {spec.shape}" for spec in (entry.input, entry.output)] if entry else ["", ""]
+        specs = [_specs(side) for side in (entry.inputs, entry.outputs)] if entry else ["", ""]
         share = "" if entry is None or entry.accuracy is None else f"{100 * entry.accuracy:.2f} %"
         files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:12])
     CONSOLE.print(files_table)
+
+
+def _specs(specs: Any) -> str:
+    return "; ".join(f"{spec.dtype} {spec.shape}" for spec in specs)
+
+
+def _facts(title: str) -> Table:
+    return Table(show_header=False, box=None, title=title, title_justify="left")
+
+
+def _columns(*headings: str) -> Table:
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ("count", "MACs", "weights", "bytes") else "left")
+    return table

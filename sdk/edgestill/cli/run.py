@@ -11,6 +11,7 @@ from rich.table import Table
 from edgestill_benchmarks.results import gain_is_noise, int8_against_fp32
 
 from .console import CONSOLE, TerminalProgress, say
+from .convert import show_findings
 
 
 def run(
@@ -25,7 +26,8 @@ def run(
 ) -> None:
     """Teacher → student → two int8 files → bundle → accuracy and latency → report.
 
-    Stages that an earlier run finished are reused; a run that was stopped goes on.
+    Stages that an earlier run finished are reused; a run that was stopped goes on. Exit code 1, after everything is
+    done, when an int8 file loses more accuracy than the budget or the two int8 files disagree.
     """
     from ..pipeline import run as carry_out
     from ..recipe import load_recipe
@@ -42,7 +44,11 @@ def run(
     CONSOLE.print(summary(done.results))
     for warning in done.results["warnings"]:
         say(f"warning: {warning}", style="yellow")
+    gate = done.results["conversion"]["gate"]
+    show_findings(gate["findings"])
     say(f"bundle {done.bundle.path}\nreport {done.folder / 'report.html'}")
+    if not gate["passed"] and not quick:
+        raise typer.Exit(1)
 
 
 def summary(results: dict[str, Any]) -> Table:

@@ -68,12 +68,18 @@ def _name(folder: Path, path: Path) -> bytes:
     return path.relative_to(folder).as_posix().encode()
 
 
-def _read(files: Sequence[tuple[Path, int]], size: int, progress: Progress) -> Split:
+def read_images(files: Sequence[Path], size: int, progress: Progress = SILENT) -> NDArray[np.uint8]:
+    """uint8 (N, size, size, 3): each image resized, the shorter side first, then its centre."""
     images = np.empty((len(files), size, size, 3), dtype=np.uint8)
     with progress.task("read images", len(files)) as task:
-        for row, (path, _) in enumerate(files):
+        for row, path in enumerate(files):
             images[row] = _decode(path, size)
             task.advance()
+    return images
+
+
+def _read(files: Sequence[tuple[Path, int]], size: int, progress: Progress) -> Split:
+    images = read_images([path for path, _ in files], size, progress)
     return Split(images, np.array([label for _, label in files], dtype=np.int64))
 
 

@@ -1,6 +1,10 @@
-"""Checkpoints: safetensors files, written atomically, with what the weights were trained on beside them."""
+"""Checkpoints: safetensors files, written atomically, with what the weights were trained on beside them.
+
+A `state_dict` that `torch.save` wrote is read too, its tensors alone: no code in the file is run.
+"""
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,8 @@ from torch import nn
 from edgestill_runtime.files import write_bytes
 
 from ..errors import ModelError
+
+PICKLED = {".pt", ".pth", ".bin", ".ckpt"}
 
 
 def save_checkpoint(
@@ -38,16 +44,23 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path, model: nn.Module) -> dict[str, Any]:
-    """Put the weights of a safetensors file into `model`, all or nothing, and return the file's metadata.
+    """Put the weights of a file into `model`, all or nothing, and return the file's metadata.
+
+    Args:
+        path: safetensors, or a `state_dict` by `torch.save` (.pt, .pth, .bin, .ckpt), alone or under the key
+            `state_dict` or `model`; names that all begin with `module.` lose that.
 
     Raises:
-        ModelError: no such file, not safetensors, or names or shapes that differ; `model` is untouched.
+        ModelError: no such file, no weights in it, or names or shapes that differ; `model` is untouched.
     """
-    metadata = read_metadata(path)
-    try:
-        state = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"checkpoint {path} is damaged: {error}") from error
+    if Path(path).suffix.lower() in PICKLED:
+        metadata, state = {}, _read_pickled(Path(path))
+    else:
+        metadata = read_metadata(path)
+        try:
+            state = safetensors.torch.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ModelError(f"checkpoint {path} is damaged: {error}") from error
     expected = model.state_dict()
     problems = [f"{name} is missing" for name in expected.keys() - state.keys()]
     problems += [f"{name} is not in the model" for name in state.keys() - expected.keys()]
@@ -61,6 +74,26 @@ def load_checkpoint(path: str | Path, model: nn.Module) -> dict[str, Any]:
         raise ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}")
     model.load_state_dict(state)
     return metadata
+
+
+def _read_pickled(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"checkpoint {path} cannot be read: no such file") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise ModelError(
+            f"checkpoint {path} holds more than tensors, or is damaged: {first}; save `model.state_dict()` alone"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ModelError(f"checkpoint {path} is no state_dict; save `model.state_dict()`")
+    if content and all(name.startswith("module.") for name in content):
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return content
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

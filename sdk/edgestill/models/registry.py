@@ -1,9 +1,13 @@
 """From a model's name to the module, and the two numbers that say how large it is."""
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -24,8 +28,8 @@ def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 
     """Build a model with freshly initialised weights.
 
     Args:
-        name: one of ours, `timm:NAME`, or `module:factory`, where `factory(num_classes=…, in_channels=…)` returns a
-            `torch.nn.Module`.
+        name: one of ours, `timm:NAME`, or `module:factory`, a callable that returns a `torch.nn.Module`; it is given
+            `num_classes` and `in_channels` as far as it takes them.
         seed: of the initial weights.
 
     Raises:
@@ -50,12 +54,18 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def multiply_accumulates(model: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """MACs of one forward pass; `input_shape` is (C, H, W). Counted by PyTorch's FLOP counter: 2 FLOPs a MAC."""
+def multiply_accumulates(model: nn.Module, inputs: tuple[int, ...] | Sequence[NDArray[Any]]) -> int:
+    """MACs of one forward pass, counted by PyTorch's FLOP counter: 2 FLOPs a MAC.
+
+    Args:
+        inputs: shape of an image, (C, H, W), or one array for each input, batch 1.
+    """
     was_training = model.training
-    example = torch.zeros((1, *input_shape), device=next(model.parameters()).device)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    image = all(isinstance(one, int) for one in inputs)
+    examples = [np.zeros((1, *inputs), np.float32)] if image else inputs
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(example)
+        model.eval()(*(torch.from_numpy(np.asarray(one)).to(device) for one in examples))
     model.train(was_training)
     return int(counter.get_total_flops()) // 2
 
@@ -76,7 +86,10 @@ def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn
         build = getattr(importlib.import_module(module), factory)
     except (ImportError, AttributeError) as error:
         raise ModelError(f"model {module}:{factory} cannot be imported: {error}") from error
-    model = build(num_classes=num_classes, in_channels=in_channels)
+    known = inspect.signature(build).parameters
+    every = any(one.kind is one.VAR_KEYWORD for one in known.values())
+    offered = {"num_classes": num_classes, "in_channels": in_channels}
+    model = build(**{key: value for key, value in offered.items() if every or key in known})
     if not isinstance(model, nn.Module):
         raise ModelError(f"{module}:{factory} must return a torch.nn.Module, not {type(model).__name__}")
     return model

@@ -1,0 +1,168 @@
+"""Exporters in processes of their own: one that crashes, hangs or eats memory ends there, and leaves its log.
+
+The parent writes each graph to a file (`torch.export.save`), starts one child for each engine, side by side, and waits
+for lines that say which file has begun and which is done. The child's words, native code's included, go to the log.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+
+from .errors import ConversionError
+from .scale import Scale
+
+SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
+LIMIT_SECONDS = 1800.0
+"""For one file. DenseNet-121 takes four minutes on two slow cores."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished file, and the scales of its int8 inputs and outputs that the file itself does not tell."""
+
+    content: bytes
+    inputs: tuple[Scale | None, ...] = ()
+    outputs: tuple[Scale | None, ...] = ()
+
+
+@dataclass
+class _Child:
+    engine: str
+    process: subprocess.Popen[bytes]
+    pipe: int
+    buffer: bytes = b""
+    file: str = ""
+    deadline: float = 0.0
+
+
+def export_files(
+    programs: Mapping[str, tuple[ExportedProgram, bool]],
+    folder: Path,
+    log: Path,
+    *,
+    limit_seconds: float = LIMIT_SECONDS,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> dict[str, Exported]:
+    """Export graphs to files.
+
+    Args:
+        programs: file name, whose ending chooses the exporter → the graph, and whether it is quantised.
+        folder: an empty one to work in. log: what the exporters say is added to it.
+        limit_seconds: for one file.
+
+    Raises:
+        ConversionError: an exporter failed, crashed, or took longer; names the file and the log.
+    """
+    jobs: dict[str, dict[str, bool]] = {}
+    for name, (program, quantised) in programs.items():
+        torch.export.save(program, folder / f"{name}.pt2")
+        engine = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
+        jobs.setdefault(engine, {})[name] = quantised
+    children = [_start(engine, files, folder, log, limit_seconds) for engine, files in jobs.items()]
+    try:
+        _wait(children, limit_seconds, log, on_step)
+    finally:
+        for child in children:
+            child.process.kill()
+            child.process.wait()
+            os.close(child.pipe)
+    return {name: _read(folder / name) for name in programs}
+
+
+def _start(engine: str, files: dict[str, bool], folder: Path, log: Path, limit_seconds: float) -> _Child:
+    reading, writing = os.pipe()
+    (folder / f"{engine}.json").write_text(json.dumps(files))
+    command = [sys.executable, "-m", __name__, engine, str(folder), str(writing)]
+    try:
+        with open(log, "ab") as said:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=(writing,))
+    finally:
+        os.close(writing)
+    return _Child(engine, process, reading, file=next(iter(files)), deadline=time.monotonic() + limit_seconds)
+
+
+def _wait(children: list[_Child], limit_seconds: float, log: Path, on_step: Callable[[str], None]) -> None:
+    working = {child.pipe: child for child in children}
+    while working:
+        left = min(child.deadline for child in working.values()) - time.monotonic()
+        ready, _, _ = select.select(list(working), [], [], max(left, 0))
+        if not ready:
+            late = min(working.values(), key=lambda child: child.deadline)
+            raise ConversionError(
+                f"{late.file}: the {late.engine} exporter was not done after {limit_seconds:g} s and was ended; allow "
+                f"more, or leave {late.engine} out of the targets; its words are in {log}"
+            )
+        for pipe in ready:
+            child = working[pipe]
+            piece = os.read(pipe, 1 << 12)
+            child.buffer += piece
+            while b"\n" in child.buffer:
+                line, _, child.buffer = child.buffer.partition(b"\n")
+                child.file = line.decode()
+                child.deadline = time.monotonic() + limit_seconds
+                on_step(child.file)
+            if not piece:
+                if child.process.wait() != 0:
+                    raise ConversionError(_failure(child, log))
+                del working[pipe]
+
+
+def _failure(child: _Child, log: Path) -> str:
+    code = child.process.returncode
+    if code < 0:
+        how = f"was ended by {signal.Signals(-code).name}"
+    else:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        marked = [line for line in lines if line.startswith(f"{child.file}: ")]
+        how = f"failed: {marked[-1].removeprefix(f'{child.file}: ')}" if marked else f"ended with code {code}"
+    return f"{child.file}: the {child.engine} exporter {how}; its words are in {log}"
+
+
+def _read(path: Path) -> Exported:
+    ends = json.loads(path.with_name(path.name + ".json").read_text())
+    scales = {side: tuple(one and Scale(**one) for one in ends[side]) for side in ("inputs", "outputs")}
+    return Exported(path.read_bytes(), **scales)
+
+
+def _work(engine: str, folder: Path, pipe: int) -> None:
+    """The child: export the files of one engine, one after the other."""
+    # Registers the operators of quantised graphs, without which they cannot be read.
+    import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
+
+    for name, quantised in json.loads((folder / f"{engine}.json").read_text()).items():
+        os.write(pipe, f"{name}\n".encode())
+        try:
+            program = torch.export.load(folder / f"{name}.pt2")
+            if engine == "executorch":
+                from .executorch import export_pte
+
+                content, inputs, outputs = export_pte(program)
+                ends = {"inputs": inputs, "outputs": outputs}
+            else:
+                from .litert import export_tflite
+
+                content, ends = export_tflite(program, quantised), {"inputs": [], "outputs": []}
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            first = next(iter(str(error).strip().splitlines()), "")
+            print(f"{name}: {type(error).__name__}: {first}", file=sys.stderr, flush=True)
+            sys.exit(1)
+        plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
+        (folder / f"{name}.json").write_text(json.dumps(plain))
+        (folder / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    _work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

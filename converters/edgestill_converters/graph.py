@@ -1,0 +1,117 @@
+"""A model as it is brought → the float graph that everything else starts from, and real samples as it takes them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+
+from edgestill_runtime import InputError, Preprocessing
+
+from .errors import CalibrationError, ConversionError
+from .pixels import fold_pixels
+from .rewrites import tidy
+from .scale import Scale
+
+Tensors = tuple[Tensor, ...]
+# An example batch below 16 silently caps what the graph takes at 15.
+EXAMPLE_BATCH = 64
+Samples = NDArray[np.uint8] | Sequence[NDArray[Any]]
+"""Images, uint8 (N, H, W, C), or one array for each input, (N, …) each: float32, or integers as they are."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The float graph, rewritten for the engines, and what it takes.
+
+    Args:
+        preprocessing: what is left to do to raw pixels before it; None where it takes no images.
+        inputs: position of an input → the scale that its int8 form must have.
+        examples: one tensor for each input, batch 1.
+        rewrites: name of a rewrite → how often it was applied.
+    """
+
+    module: GraphModule
+    examples: Tensors
+    preprocessing: Preprocessing | None
+    inputs: dict[int, Scale]
+    rewrites: dict[str, int]
+
+
+def make_graph(
+    model: nn.Module,
+    samples: Samples,
+    preprocessing: Preprocessing | None,
+    fold: bool = True,
+    any_batch: bool = False,
+) -> Graph:
+    """Export `model` and rewrite it.
+
+    Args:
+        preprocessing: raw pixels → what the model takes; None: `samples` are what it takes.
+        fold: put the normalisation of pixels into the graph. any_batch: for training, not for batch 1.
+
+    Raises:
+        CalibrationError: samples that do not fit. ConversionError: the model cannot be exported.
+    """
+    examples = next(tensors(samples, preprocessing))
+    try:
+        exported = export(model.eval(), examples, any_batch).module(check_guards=False)
+    except Exception as error:  # whatever torch.export finds in somebody's model
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise ConversionError(
+            f"conversion failed: torch.export cannot make a graph of the model: {type(error).__name__}: {first}"
+        ) from error
+    module, counts = tidy(exported)
+    if preprocessing is None or not fold:
+        return Graph(module, examples, preprocessing, {}, counts)
+    left, scale = fold_pixels(module, preprocessing)
+    return Graph(module, examples, left, {0: scale}, counts)
+
+
+def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> ExportedProgram:
+    """`model` as a graph of ATen operators.
+
+    Args:
+        examples: one tensor for each input, batch 1; the graph takes exactly these shapes,
+        any_batch: or any batch of two and more.
+    """
+    # Fresh tensors: strides of a channels-last one would end in the file as its layout.
+    batch = EXAMPLE_BATCH if any_batch else 1
+    fresh = tuple(torch.zeros((batch, *one.shape[1:]), dtype=one.dtype) for one in examples)
+    axis = torch.export.Dim("batch", min=2, max=1 << 16)
+    dynamic = tuple({0: axis} for _ in fresh) if any_batch else None
+    return torch.export.export(model, fresh, dynamic_shapes=dynamic)
+
+
+def tensors(samples: Samples, preprocessing: Preprocessing | None) -> Iterator[Tensors]:
+    """Samples one by one, each as the tensors that a graph takes.
+
+    Raises:
+        CalibrationError: none, or of another shape or type.
+    """
+    if preprocessing is not None:
+        try:
+            arrays: Sequence[NDArray[Any]] = (preprocessing.tensor(np.asarray(samples)),)
+        except InputError as error:
+            raise CalibrationError(f"calibration: {error}") from error
+    else:
+        arrays = [np.asarray(one) for one in samples]
+    counts = {len(one) if one.ndim else 0 for one in arrays}
+    if len(counts) > 1:
+        raise CalibrationError(f"calibration: the inputs have {sorted(counts)} samples; give as many of each")
+    if not counts or counts == {0}:
+        raise CalibrationError("calibration: no samples; a few hundred real ones are usual")
+    for one in arrays:
+        if one.dtype.kind not in "fib":
+            raise CalibrationError(f"calibration: an input of {one.dtype}; models take floats, integers or booleans")
+        if one.dtype.kind == "f" and not np.isfinite(one).all():
+            raise CalibrationError("calibration: a sample has values that are not finite (NaN or infinity)")
+    plain = [one.astype(np.float32) if one.dtype.kind == "f" else one for one in arrays]
+    for row in range(counts.pop()):
+        yield tuple(torch.from_numpy(np.ascontiguousarray(one[row : row + 1])) for one in plain)

@@ -1,0 +1,131 @@
+"""What was found in a model file, as plain data, and its sums."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+# Names in both formats: LiteRT's, XNNPACK's (in a `.pte`'s delegate), ATen's (outside it).
+CONVERSIONS = (
+    "QUANTIZE",
+    "DEQUANTIZE",
+    "Convert",
+    "quantized_decomposed::quantize",
+    "quantized_decomposed::dequantize",
+)
+TRANSPOSES = ("TRANSPOSE", "StaticTranspose", "aten::permute_copy", "aten::transpose_copy")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: its number, as operators name it; shape in the file's own order; its scale, if it has one."""
+
+    number: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator, in the order of execution.
+
+    Args:
+        name: in the format's own words. precision: of what it computes in: `int8`, `float32`, `int8 → float32` ….
+        shape: of its first output. macs: multiply-accumulates. weights: bytes of its constants.
+        takes, gives: numbers of the tensors that flow in and out. piece: of the delegate, counted from 0; None outside.
+        why: what is known of why it is outside the delegate.
+    """
+
+    name: str
+    precision: str
+    shape: tuple[int, ...]
+    macs: int
+    weights: int
+    takes: tuple[int, ...]
+    gives: tuple[int, ...]
+    piece: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model file.
+
+    Args:
+        engine: `executorch` or `litert`. delegate: `XNNPACK` or another, or why it is not known.
+        memory: bytes for the tensors that flow, as far as the file plans them. memory_note: what that leaves out.
+    """
+
+    engine: str
+    bytes: int
+    delegate: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    memory: int
+    memory_note: str
+
+    @cached_property
+    def macs(self) -> int:
+        """Of the whole file."""
+        return sum(one.macs for one in self.operators)
+
+    @cached_property
+    def delegated_macs(self) -> float:
+        """Share of the multiply-accumulates inside the delegate, 0–1; 1 where there are none at all."""
+        inside = sum(one.macs for one in self.operators if one.piece is not None)
+        return inside / self.macs if self.macs else 1.0
+
+    @cached_property
+    def pieces(self) -> int:
+        """Into how many graphs the delegate's part is cut; 1 is best."""
+        return len({one.piece for one in self.operators if one.piece is not None})
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How often each operator with its precision occurs, most frequent first."""
+        return dict(Counter(f"{one.name} {one.precision}" for one in self.operators).most_common())
+
+    @cached_property
+    def outside(self) -> tuple[Operator, ...]:
+        """Operators outside the delegate."""
+        return tuple(one for one in self.operators if one.piece is None)
+
+    @cached_property
+    def conversions(self) -> int:
+        """Operators that only quantise or dequantise."""
+        return sum(one.name.startswith(CONVERSIONS) for one in self.operators)
+
+    @cached_property
+    def transposes(self) -> int:
+        """Operators inside that only change the order of axes; one that meets an input or output is not counted."""
+        ends = {one.number for one in (*self.inputs, *self.outputs)}
+        return sum(
+            one.name in TRANSPOSES and _moves(one) and not ends & {*one.takes, *one.gives} for one in self.operators
+        )
+
+    @cached_property
+    def float_macs(self) -> float:
+        """Share of the multiply-accumulates that are computed in float, 0–1."""
+        floating = sum(one.macs for one in self.operators if one.precision.startswith("float"))
+        return floating / self.macs if self.macs else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, sums included."""
+        sums = ("macs", "delegated_macs", "pieces", "counts", "conversions", "transposes", "float_macs")
+        return {**asdict(self), **{name: getattr(self, name) for name in sums}}
+
+
+def precision_of(taken: list[str], given: list[str], weights: list[str]) -> str:
+    """The word for what an operator computes in, from the dtypes of what flows in and out and of its constants."""
+    first, last = (taken or weights or given or ["none"])[0], (given or taken or ["none"])[0]
+    if first == last and "int8" in weights and first == "float32":
+        return "float32, int8 weights"
+    return first if first == last else f"{first} → {last}"
+
+
+def _moves(one: Operator) -> bool:
+    return sum(size > 1 for size in one.shape) > 1

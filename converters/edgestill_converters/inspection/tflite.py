@@ -1,0 +1,176 @@
+"""A `.tflite`: read from the flatbuffer; what XNNPACK takes of it is asked of the interpreter."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from .facts import Inspection, Operator, Tensor, precision_of
+
+DTYPES = {
+    number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")
+}  # fmt: skip
+SIZES = {"int4": 0.5, "int8": 1, "uint8": 1, "bool": 1, "float16": 2, "int16": 2, "uint16": 2, "int64": 8, "float64": 8}
+
+
+def read_tflite(content: bytes) -> Inspection:
+    """Look into a LiteRT flatbuffer; of several subgraphs, the first."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    constant = {
+        number for number, one in enumerate(graph.tensors)
+        if model.buffers[one.buffer].data is not None or model.buffers[one.buffer].size
+    }  # fmt: skip
+    pieces, delegate = _delegation(content)
+    operators = tuple(
+        _operator(model, graph, one, constant, pieces.get(number)) for number, one in enumerate(graph.operators)
+    )
+    return Inspection(
+        engine="litert",
+        bytes=len(content),
+        delegate=delegate,
+        inputs=tuple(_tensor(graph, int(index)) for index in graph.inputs),
+        outputs=tuple(_tensor(graph, int(index)) for index in graph.outputs),
+        operators=operators,
+        memory=_peak(graph, operators),
+        memory_note="largest sum of tensors that live at once; the delegate may need scratch space beyond it",
+    )
+
+
+def _operator(model: Any, graph: Any, one: Any, constant: set[int], piece: int | None) -> Operator:
+    taken = [int(index) for index in one.inputs if index >= 0]
+    flowing, fixed = (
+        [index for index in taken if index not in constant],
+        [index for index in taken if index in constant],
+    )
+    given = [int(index) for index in one.outputs]
+    name = _name(model.operatorCodes[one.opcodeIndex])
+    dtypes = [[DTYPES[graph.tensors[index].type] for index in side] for side in (flowing, given, fixed)]
+    return Operator(
+        name=name,
+        precision=precision_of(dtypes[0], dtypes[1], dtypes[2]),
+        shape=_shape(graph.tensors[given[0]]) if given else (),
+        macs=_macs(name, graph, taken, given),
+        weights=sum(_bytes(graph.tensors[index]) for index in fixed),
+        takes=tuple(flowing),
+        gives=tuple(given),
+        piece=piece,
+        why="" if piece is not None else _why(name, dtypes[0] + dtypes[1]),
+    )
+
+
+def _macs(name: str, graph: Any, taken: list[int], given: list[int]) -> int:
+    """Multiply-accumulates of the operators that have any worth counting."""
+    if len(taken) < 2 or not given:
+        return 0
+    outputs = prod(_shape(graph.tensors[given[0]]))
+    weights = _shape(graph.tensors[taken[1]])
+    if name == "CONV_2D" or name == "CONV_3D":
+        return outputs * prod(weights[1:])
+    if name == "DEPTHWISE_CONV_2D":
+        return outputs * prod(weights[1:3])
+    if name == "FULLY_CONNECTED":
+        return outputs * weights[-1]
+    if name == "BATCH_MATMUL":
+        return outputs * _shape(graph.tensors[taken[0]])[-1]
+    if name == "TRANSPOSE_CONV" and len(taken) > 2:
+        return prod(_shape(graph.tensors[taken[2]])) * weights[0] * prod(weights[1:3])
+    return 0
+
+
+def _why(name: str, dtypes: list[str]) -> str:
+    if name.startswith("custom "):
+        return "a custom operator"
+    if "int64" in dtypes or "int32" in dtypes or "bool" in dtypes:
+        return f"XNNPACK has no {name} for {', '.join(dict.fromkeys(dtypes))}"
+    return f"XNNPACK takes no {name} of this precision or with these settings"
+
+
+def _delegation(content: bytes) -> tuple[dict[int, int], str]:
+    """Operator → piece of the delegate, asked in a child: a damaged file may crash the interpreter."""
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=120)
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        return {}, f"unknown: the interpreter does not load this file ({lines[-1] if lines else done.returncode})"
+    found = json.loads(done.stdout.decode().splitlines()[-1])
+    return {int(number): piece for number, piece in found.items()}, "XNNPACK" if found else "none"
+
+
+def _ask_interpreter() -> None:
+    """The child: load the file from standard input, print which operators the delegate has taken."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = sys.stdin.buffer.read()
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    operators = interpreter._get_ops_details()
+    plain = [one for one in operators if one["op_name"] != "DELEGATE"]
+    producer = {int(index): number for number, one in enumerate(plain) for index in one["outputs"]}
+    pieces: dict[int, int] = {}
+    for piece, one in enumerate(one for one in operators if one["op_name"] == "DELEGATE"):
+        border = {int(index) for index in one["inputs"]}
+        waiting = [int(index) for index in one["outputs"]]
+        while waiting:
+            number = producer.get(waiting.pop())
+            if number is None or number in pieces:
+                continue
+            pieces[number] = piece
+            waiting += [int(index) for index in plain[number]["inputs"] if int(index) not in border]
+    print(json.dumps(pieces))
+
+
+def _peak(graph: Any, operators: tuple[Operator, ...]) -> int:
+    last = {index: number for number, one in enumerate(operators) for index in one.takes}
+    last |= {int(index): len(operators) for index in graph.outputs}
+    living = {int(index) for index in graph.inputs}
+    peak = 0
+    for number, one in enumerate(operators):
+        living |= set(one.gives)
+        peak = max(peak, sum(_bytes(graph.tensors[index]) for index in living))
+        living = {index for index in living if last.get(index, -1) > number}
+    return peak
+
+
+def _tensor(graph: Any, index: int) -> Tensor:
+    tensor = graph.tensors[index]
+    quantised = tensor.quantization
+    scales: Any = [] if quantised is None or quantised.scale is None else np.atleast_1d(quantised.scale)
+    zeros = [0] if quantised is None or quantised.zeroPoint is None else np.atleast_1d(quantised.zeroPoint)
+    return Tensor(
+        number=index,
+        name=(tensor.name or b"").decode(errors="replace"),
+        shape=_shape(tensor),
+        dtype=DTYPES[tensor.type],
+        scale=float(scales[0]) if len(scales) == 1 else None,
+        zero_point=int(zeros[0]) if len(scales) == 1 else None,
+    )
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(size) for size in np.atleast_1d(tensor.shape))
+
+
+def _bytes(tensor: Any) -> int:
+    return int(prod(_shape(tensor)) * SIZES.get(DTYPES[tensor.type], 4))
+
+
+def _name(code: Any) -> str:
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number == schema.BuiltinOperator.CUSTOM:
+        return f"custom {(code.customCode or b'').decode(errors='replace')}"
+    return _builtin_names()[number]
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    return {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+
+
+if __name__ == "__main__":
+    _ask_interpreter()

@@ -1,0 +1,91 @@
+"""Raw pixels in: the normalisation goes into the graph, and an int8 file takes `uint8 - 128` and nothing else.
+
+The model was trained on `(pixel / 255 - mean) / std`. Here that line becomes part of it, in the cheapest of three ways
+that leave zero padding what it was, the value 0 after the normalisation:
+
+    the first convolution pads nothing      both factors go into its weights and bias; the file takes the pixel
+    all channels have one mean              the factor goes into the weights; the file takes pixel - round(255 mean),
+                                            for which a padded 0 is the mean; as a code that is pixel - 128 as well
+    anything else                           a depthwise 1×1 convolution before it; the file takes the pixel
+
+The second moves the mean to a whole pixel value. The rest, at most half of one, goes into the bias, which is exact but
+at the border: there a result is off by less than half a quantum of the input.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from edgestill_runtime import Preprocessing
+
+from .rewrites.editing import cleaned, constant, new_node, value_of
+from .scale import Scale
+
+aten = torch.ops.aten
+
+
+def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Preprocessing, Scale]:
+    """Put the normalisation into `graph`, in place.
+
+    Args:
+        graph: one input, float32 (1, C, H, W), normalised.
+
+    Returns:
+        What is left to do before the graph (`(pixel / 255 - mean) / std`, with a std of 1 / 255), and the input's
+        fixed scale, with which `code = pixel - 128`.
+    """
+    (images,) = (node for node in graph.graph.nodes if node.op == "placeholder")
+    factor = 1 / (255 * torch.tensor(preprocessing.std, dtype=torch.float64))
+    shift = -torch.tensor(preprocessing.mean, dtype=torch.float64) / torch.tensor(preprocessing.std).double()
+    users = list(images.users)
+    first = users[0] if len(users) == 1 and _is_plain_convolution(users[0]) else None
+    middle = 0
+    if first is not None and _padding(first) != [0, 0]:
+        if len(set(preprocessing.mean)) == 1:
+            middle = round(255 * preprocessing.mean[0])
+        else:
+            first = None
+    shift = shift + middle * factor
+    if first is not None:
+        _fold(graph, first, factor, shift)
+    else:
+        _insert(graph, images, factor, shift)
+    cleaned(graph)
+    channels = preprocessing.channels
+    left = Preprocessing(
+        preprocessing.height, preprocessing.width, mean=(middle / 255,) * channels, std=(1 / 255,) * channels
+    )
+    return left, Scale(1.0, middle - 128)
+
+
+def _is_plain_convolution(node: Node) -> bool:
+    return node.target is aten.conv2d.default and bool(len(node.args) < 7 or node.args[6] == 1)
+
+
+def _padding(node: Node) -> list[int]:
+    given: Any = node.args[4] if len(node.args) > 4 else [0, 0]
+    return list(given) * 2 if len(given) == 1 else list(given)
+
+
+def _fold(graph: GraphModule, node: Node, factor: Tensor, shift: Tensor) -> None:
+    weight = value_of(graph, node.args[1]).double()
+    bias = value_of(graph, node.args[2]).double() if len(node.args) > 2 and node.args[2] is not None else 0
+    scaled = weight * factor.reshape(1, -1, 1, 1)
+    moved = bias + (weight * shift.reshape(1, -1, 1, 1)).sum((1, 2, 3))
+    arguments = [*node.args, None, [1, 1], [0, 0]][: max(len(node.args), 3)]
+    arguments[1] = constant(graph, node, "pixel_weight", scaled.float())
+    arguments[2] = constant(graph, node, "pixel_bias", moved.float())
+    node.args = tuple(arguments)
+
+
+def _insert(graph: GraphModule, images: Node, factor: Tensor, shift: Tensor) -> None:
+    users, first = list(images.users), next(iter(images.users))
+    weight = constant(graph, first, "pixel_weight", factor.float().reshape(-1, 1, 1, 1))
+    bias = constant(graph, first, "pixel_bias", shift.float())
+    with graph.graph.inserting_before(first):
+        arguments = (images, weight, bias, [1, 1], [0, 0], [1, 1], len(factor))
+        normalised = new_node(images, aten.conv2d.default, arguments)
+    for user in users:
+        user.replace_input_with(images, normalised)

@@ -1,0 +1,133 @@
+"""Where the graph is quantised: ExecuTorch's `XNNPACKQuantizer`, and what both engines can do beyond it.
+
+On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric activations per tensor) this one
+
+- quantises what comes out of an activation function too (hard-swish, GELU, leaky ReLU, …), so that the pooling,
+  addition or concatenation that follows is int8 as well;
+- fixes the scale where an operator's range is known: sigmoid, hard sigmoid and softmax give 0…1, tanh gives -1…1. A
+  measured range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
+- fixes the scale of the input where raw pixels come in (`pixels.py`), so that a pixel is its own code;
+- leaves whole layers in float that are named as too sensitive (`mixed.py`).
+
+What an engine has no fast int8 kernel for stays between one dequantise and one quantise, inside the delegate:
+`docs/converters.md` shows what that costs for each operator, in both engines.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import propagate_annotation
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationSpec,
+)
+
+from .scale import Scale
+
+aten = torch.ops.aten
+KEY = "quantization_annotation"
+
+
+# Ranges that the operator itself sets. 1/256 and 1/128 are what TensorFlow Lite's int8 specification asks for.
+FIXED: Mapping[Any, Scale] = {
+    aten.sigmoid.default: Scale(1 / 256, -128),
+    aten.hardsigmoid.default: Scale(1 / 256, -128),
+    aten.softmax.int: Scale(1 / 256, -128),
+    aten.tanh.default: Scale(1 / 128, 0),
+}
+# Activation functions that XNNPACKQuantizer leaves alone. (SiLU has become sigmoid and product before: rewrites.py.)
+ACTIVATIONS = (
+    aten.hardswish.default, aten.hardswish_.default, aten.gelu.default, aten.leaky_relu.default,
+    aten.leaky_relu_.default, aten.elu.default, aten.elu_.default,
+)  # fmt: skip
+
+
+class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
+    """The one quantizer.
+
+    Args:
+        qat: fake quantisation for training instead of observers.
+        inputs: position of an input → its fixed scale.
+        kept_float: names of graph nodes (convolutions, linear layers, …) that stay in float.
+    """
+
+    def __init__(
+        self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
+    ) -> None:
+        super().__init__()
+        self.set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
+        kept = frozenset(kept_float)
+        self.set_filter_function(lambda node: node.name not in kept)
+        self._inputs = dict(inputs or {})
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        """See `torchao.quantization.pt2e.quantizer.Quantizer`."""
+        model = self._annotate_for_quantization_config(model)
+        for node in model.graph.nodes:
+            if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantised(node):
+                _annotate_activation(node, self.global_config.output_activation)
+        # Once more, for those that wait for a quantised input.
+        model = self._annotate_for_quantization_config(model)
+        for node in model.graph.nodes:
+            if node.target in FIXED and _between_quantised(node):
+                _fix(node, _specification(FIXED[node.target]))
+        placeholders = [node for node in model.graph.nodes if node.op == "placeholder"]
+        for position, scale in self._inputs.items():
+            _fix(placeholders[position], _specification(scale))
+        propagate_annotation(model)
+        return model
+
+
+def _specification(scale: Scale) -> FixedQParamsQuantizationSpec:
+    return FixedQParamsQuantizationSpec(
+        dtype=torch.int8,
+        scale=scale.scale,
+        zero_point=scale.zero_point,
+        quant_min=-128,
+        quant_max=127,
+        qscheme=torch.per_tensor_affine,
+    )
+
+
+def _comes_quantised(node: Node) -> bool:
+    source = node.args[0]
+    annotation = source.meta.get(KEY) if isinstance(source, Node) else None
+    return annotation is not None and annotation.output_qspec is not None
+
+
+def _between_quantised(node: Node) -> bool:
+    """Whether what comes in is quantised, and everyone who takes what goes out reads it quantised, by itself."""
+    return _comes_quantised(node) and all(_reads(user, node) for user in node.users)
+
+
+def _annotate_activation(node: Node, specification: QuantizationSpec) -> None:
+    source = node.args[0]
+    assert isinstance(source, Node)
+    node.meta[KEY] = QuantizationAnnotation(
+        input_qspec_map={source: source.meta[KEY].output_qspec}, output_qspec=specification, _annotated=True
+    )
+
+
+def _reads(user: Node, node: Node) -> bool:
+    annotation = user.meta.get(KEY)
+    return annotation is not None and isinstance(annotation.input_qspec_map.get(node), QuantizationSpec)
+
+
+def _fix(node: Node, fixed: FixedQParamsQuantizationSpec) -> None:
+    reads = {}
+    if node.op == "call_function":
+        source = node.args[0]
+        assert isinstance(source, Node)
+        reads = {source: source.meta[KEY].output_qspec}
+    node.meta[KEY] = QuantizationAnnotation(input_qspec_map=reads, output_qspec=fixed, _annotated=True)
+    # The same for those who read it, or there would be a second pair of quantise and dequantise between the two.
+    for user in node.users:
+        if _reads(user, node):
+            user.meta[KEY].input_qspec_map[node] = fixed

@@ -1,0 +1,40 @@
+"""Small named changes of an exported graph that let the engines run more of it, and run it better.
+
+A graph is what `torch.export` gives: a `torch.fx.GraphModule` of ATen operators at batch 1. Each rewrite looks for one
+pattern, leaves the function that the graph computes as it is (to float rounding), and does nothing where its pattern
+does not occur. `tidy` applies those that come before quantisation, `after_quantisation` the one that must wait for it.
+"""
+
+import copy
+from collections.abc import Callable
+
+from torch.fx import GraphModule
+
+from .batch_norm import batch_norm_to_convolution, fold_batch_norms
+from .cleaning import drop_no_ops, fold_constants
+from .editing import cleaned
+from .one_dimension import one_dimension_as_two
+from .operators import average_pooling_to_convolution, hard_sigmoid_to_clamp, mean_to_pooling, silu_to_product
+
+__all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
+
+Rewrite = Callable[[GraphModule], int]
+BEFORE: tuple[Rewrite, ...] = (
+    fold_constants, drop_no_ops, one_dimension_as_two, mean_to_pooling, silu_to_product, average_pooling_to_convolution,
+    batch_norm_to_convolution,
+)  # fmt: skip
+AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp,)
+
+
+def tidy(graph: GraphModule) -> tuple[GraphModule, dict[str, int]]:
+    """A copy of `graph` with every rewrite of `BEFORE` applied; and how often each one found its pattern."""
+    rewritten = copy.deepcopy(graph)
+    counts = {rewrite.__name__: rewrite(rewritten) for rewrite in BEFORE}
+    return cleaned(rewritten), {name: count for name, count in counts.items() if count}
+
+
+def after_quantisation(graph: GraphModule) -> GraphModule:
+    """Apply the rewrites of `AFTER`, in place: they split an operator that was quantised as one."""
+    for rewrite in AFTER:
+        rewrite(graph)
+    return cleaned(graph)

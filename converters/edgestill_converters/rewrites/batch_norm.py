@@ -1,0 +1,75 @@
+"""Batch norms: into the convolution before them, or a convolution of their own."""
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of
+
+aten = torch.ops.aten
+CONVOLUTIONS = (
+    aten.conv1d.default, aten.conv2d.default, aten.conv2d.padding, aten.conv1d.padding, aten.convolution.default,
+    aten.conv_transpose1d.default, aten.conv_transpose2d.input,
+)  # fmt: skip
+
+
+def fold_batch_norms(graph: GraphModule) -> int:
+    """Convolution → batch norm at inference becomes one convolution: before training with fake quantisation.
+
+    (Calibration does the same by itself.)
+    """
+
+    def matches(node: Node) -> bool:
+        source = node.args[0] if node.args else None
+        plain = node.target is aten.batch_norm.default and not node.args[5]
+        return plain and isinstance(source, Node) and source.target in CONVOLUTIONS[:4] and len(source.users) == 1
+
+    def change(node: Node) -> None:
+        convolution = node.args[0]
+        assert isinstance(convolution, Node)
+        factor, shift = _affine(graph, node)
+        weight = tensor_of(graph, convolution.args[1])
+        bias = tensor_of(graph, convolution.args[2]) if len(convolution.args) > 2 else None
+        assert weight is not None
+        scaled = weight.double() * factor.reshape(-1, *[1] * (weight.dim() - 1))
+        moved = shift if bias is None else shift + bias.double() * factor
+        arguments = [*convolution.args, None][: max(len(convolution.args), 3)]
+        arguments[1] = constant(graph, convolution, "folded_weight", scaled.float())
+        arguments[2] = constant(graph, convolution, "folded_bias", moved.float())
+        convolution.args = tuple(arguments)
+        replace_by(node, convolution)
+
+    return replace(graph, matches, change)
+
+
+def batch_norm_to_convolution(graph: GraphModule) -> int:
+    """A batch norm that follows no convolution → a depthwise 1×1 convolution with the same scale and shift.
+
+    One that follows a convolution is folded into it; this one (DenseNet has 60) would be left in float, outside int8.
+    """
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.batch_norm.default or len(shape_of(node.args[0])) != 4 or node.args[5]:
+            return False
+        source = node.args[0]
+        return not (isinstance(source, Node) and source.target in CONVOLUTIONS and len(source.users) == 1)
+
+    def change(node: Node) -> None:
+        factor, shift = _affine(graph, node)
+        weight = constant(graph, node, "weight", factor.float().reshape(-1, 1, 1, 1))
+        bias = constant(graph, node, "bias", shift.float())
+        with node.graph.inserting_before(node):
+            arguments = (node.args[0], weight, bias, [1, 1], [0, 0], [1, 1], len(factor))
+            result = new_node(node, aten.conv2d.default, arguments)
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def _affine(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor]:
+    """(factor, shift), float64 (C,), of a batch norm at inference."""
+    gamma, beta, mean, variance = (tensor_of(graph, one) for one in node.args[1:5])
+    assert mean is not None and variance is not None
+    factor = torch.rsqrt(variance.double() + float(node.args[7]))  # type: ignore[arg-type]
+    factor = factor if gamma is None else factor * gamma.double()
+    return factor, -mean.double() * factor + (0 if beta is None else beta.double())

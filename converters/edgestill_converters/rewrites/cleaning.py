@@ -1,0 +1,87 @@
+"""What changes nothing, and what never changes."""
+
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from .editing import constant, replace, replace_by
+
+aten = torch.ops.aten
+LARGEST_CONSTANT = 1 << 22
+_ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.detach_.default, aten.lift_fresh_copy.default)
+_COPIES = (aten.contiguous.default, aten.clone.default)
+_CASTS = (aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default, aten.to.device, aten.type_as.default)
+_SHAPES = (
+    aten.view.default, aten.reshape.default, aten.expand.default, aten.flatten.using_ints, aten.slice.Tensor,
+)  # fmt: skip
+
+
+def fold_constants(graph: GraphModule) -> int:
+    """Work out now what depends on no input: positions and masks that a model makes anew at every call.
+
+    EdgeNeXt's positional encoding is 25 operators of this kind, none of which XNNPACK takes.
+    """
+    known: dict[Node, Any] = {}
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            known[node] = operator.attrgetter(str(node.target))(graph)
+        elif node.op == "call_function" and all(one in known for one in node.all_input_nodes) and _is_pure(node):
+            arguments, named = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: known[one])
+            with torch.no_grad():
+                known[node] = node.target(*arguments, **named)
+    folded = 0
+    for node, value in known.items():
+        leaves = node.op == "call_function" and any(user not in known for user in node.users)
+        if leaves and isinstance(value, Tensor) and value.nbytes <= LARGEST_CONSTANT:
+            node.replace_all_uses_with(constant(graph, node, "value", value.detach().clone().contiguous()))
+            folded += 1
+    return folded
+
+
+def drop_no_ops(graph: GraphModule) -> int:
+    """Remove what changes nothing: aliases, slices of everything, copies to the type that it has, dropout at inference.
+
+    ExecuTorch turns each into a copy that XNNPACK does not take, which cuts its graph in two (GhostNet: 33 pieces).
+    """
+    return replace(graph, _is_no_op, lambda node: replace_by(node, node.args[0]))
+
+
+def _is_no_op(node: Node) -> bool:
+    if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
+        return False
+    target, source = node.target, node.args[0]
+    if target in _ALWAYS_EMPTY or (target is aten.dropout.default and not node.args[2]):
+        return True
+    if target in _COPIES:
+        value = source.meta.get("val")
+        # A copy of what lies in another order than its axes makes room for a view.
+        return (
+            isinstance(value, Tensor)
+            and value.is_contiguous()
+            and node.kwargs.get("memory_format") in (None, torch.contiguous_format, torch.preserve_format)
+        )
+    before, after = source.meta.get("val"), node.meta.get("val")
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
+        return False
+    if target in _CASTS:
+        return before.dtype == after.dtype and before.device == after.device
+    return target in _SHAPES and before.shape == after.shape and (target is not aten.slice.Tensor or _whole(node))
+
+
+def _whole(node: Node) -> bool:
+    step = node.args[4] if len(node.args) > 4 else 1
+    return bool(step == 1)
+
+
+def _is_pure(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    tags = getattr(node.target, "tags", ())
+    return (
+        schema is not None
+        and not schema.is_mutable
+        and torch.Tag.nondeterministic_seeded not in tags
+        and bool(node.users)
+    )

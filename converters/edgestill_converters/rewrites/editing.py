@@ -1,0 +1,86 @@
+"""Editing a `torch.fx` graph of ATen operators: the few verbs that the rewrites are written in."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+
+def replace(graph: GraphModule, matches: Callable[[Node], bool], change: Callable[[Node], None]) -> int:
+    """Apply `change` to every operator that `matches`; how many there were."""
+    found = [node for node in graph.graph.nodes if node.op == "call_function" and matches(node)]
+    for node in found:
+        change(node)
+    return len(found)
+
+
+def new_node(like: Node, target: Any, arguments: tuple[Any, ...]) -> Node:
+    """A new operator that stands where `like` stands, with the shape that its arguments give it."""
+    node = like.graph.call_function(target, arguments)
+    node.meta = {
+        key: value for key, value in like.meta.items() if key in ("nn_module_stack", "stack_trace", "source_fn_stack")
+    }
+    values = [one.meta.get("val") if isinstance(one, Node) else one for one in arguments]
+    if like.meta.get("val") is not None and all(value is not None for value in values):
+        mode = like.meta["val"].fake_mode if hasattr(like.meta["val"], "fake_mode") else None
+        with mode if mode is not None else torch.no_grad():
+            node.meta["val"] = target(*values)
+    return node
+
+
+def replace_by(node: Node, result: Any) -> None:
+    """Everyone who took what `node` gave takes `result` instead; `node` is gone."""
+    node.replace_all_uses_with(result)
+    node.graph.erase_node(node)
+
+
+def constant(graph: GraphModule, like: Node, word: str, value: Tensor) -> Node:
+    """A new parameter of the graph, as a node before `like`."""
+    name = f"_{like.name}_{word}"
+    # A parameter, not a buffer: that is what folding a batch norm into a convolution looks for.
+    graph.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
+    with like.graph.inserting_before(like):
+        node = like.graph.get_attr(name)
+    mode = getattr(like.meta.get("val"), "fake_mode", None)
+    node.meta["val"] = mode.from_tensor(value) if mode is not None else value
+    return node
+
+
+def tensor_of(graph: GraphModule, node: Any) -> Tensor | None:
+    """The value of a parameter or buffer node; None for None."""
+    if node is None:
+        return None
+    assert isinstance(node, Node) and node.op == "get_attr"
+    value = operator.attrgetter(str(node.target))(graph)
+    assert isinstance(value, Tensor)
+    return value.detach()
+
+
+def shape_of(node: Any) -> Sequence[int]:
+    """Of what a node gives; empty where it is not known."""
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def pair_of(value: Any) -> list[int]:
+    """`3` or `[3]` or `[3, 3]` → `[3, 3]`."""
+    numbers = [value] if isinstance(value, int) else list(value)
+    return numbers * 2 if len(numbers) == 1 else numbers
+
+
+def cleaned(graph: GraphModule) -> GraphModule:
+    """The same graph without what nobody uses, checked and compiled."""
+    graph.graph.eliminate_dead_code()
+    graph.graph.lint()
+    graph.recompile()
+    return graph
+
+
+def value_of(graph: GraphModule, node: Any) -> Tensor:
+    """The value of a parameter or buffer node that must be one."""
+    value = tensor_of(graph, node)
+    assert value is not None
+    return value

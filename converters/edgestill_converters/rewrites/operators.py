@@ -1,0 +1,95 @@
+"""Operators in the form that both engines have in int8."""
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from .editing import constant, new_node, pair_of, replace, replace_by, shape_of
+
+aten = torch.ops.aten
+
+
+def mean_to_pooling(graph: GraphModule) -> int:
+    """`x.mean((2, 3))` → `adaptive_avg_pool2d(x, 1)`, flattened where the mean dropped its axes.
+
+    XNNPACK takes a mean over both image axes only when it keeps them, and the quantizer knows it as pooling.
+    """
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 4 or len(node.args) < 2:
+            return False
+        axes: Any = node.args[1]
+        return sorted(axis % 4 for axis in axes) == [2, 3] and "dtype" not in node.kwargs
+
+    def change(node: Node) -> None:
+        keeps = len(node.args) > 2 and bool(node.args[2])
+        with node.graph.inserting_before(node):
+            result = new_node(node, aten.adaptive_avg_pool2d.default, (node.args[0], [1, 1]))
+            if not keeps:
+                result = new_node(node, aten.flatten.using_ints, (result, 1))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def silu_to_product(graph: GraphModule) -> int:
+    """`silu(x)` → `x * sigmoid(x)`: two operators that both engines have in int8, where SiLU itself stays in float."""
+
+    def change(node: Node) -> None:
+        with node.graph.inserting_before(node):
+            gate = new_node(node, aten.sigmoid.default, (node.args[0],))
+            product = new_node(node, aten.mul.Tensor, (node.args[0], gate))
+        replace_by(node, product)
+
+    return replace(graph, lambda node: node.target in (aten.silu.default, aten.silu_.default), change)
+
+
+def average_pooling_to_convolution(graph: GraphModule) -> int:
+    """`avg_pool2d(x, k)` → a depthwise convolution whose weights are all 1 / k².
+
+    As pooling, LiteRT rounds half of the ties up and ExecuTorch's delegate takes only what is not padded, in float (a
+    padded one ran 100 times slower outside it). As a convolution it is int8 in both, and the same to the last bit.
+    """
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.avg_pool2d.default or len(shape_of(node.args[0])) != 4:
+            return False
+        _, _, padding, ceil, counts_padding, divisor = _pooling(node)
+        return not ceil and divisor is None and (counts_padding or not any(padding))
+
+    def change(node: Node) -> None:
+        kernel, stride, padding, *_ = _pooling(node)
+        channels = shape_of(node.args[0])[1]
+        weight = constant(graph, node, "weight", torch.full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1])))
+        with node.graph.inserting_before(node):
+            arguments = (node.args[0], weight, None, stride, padding, [1, 1], channels)
+            result = new_node(node, aten.conv2d.default, arguments)
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
+    """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantisation.
+
+    ExecuTorch's own decomposition adds a copy to float32 that XNNPACK does not take. Quantised as one operator before,
+    its parts stay in float between one dequantise and one quantise, in both formats alike.
+    """
+
+    def change(node: Node) -> None:
+        with node.graph.inserting_before(node):
+            moved = new_node(node, aten.add.Tensor, (node.args[0], 3.0))
+            clamped = new_node(node, aten.hardtanh.default, (moved, 0.0, 6.0))
+            result = new_node(node, aten.mul.Tensor, (clamped, 1 / 6))
+        replace_by(node, result)
+
+    return replace(graph, lambda node: node.target in (aten.hardsigmoid.default, aten.hardsigmoid_.default), change)
+
+
+def _pooling(node: Node) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """(kernel, stride, padding, ceil_mode, count_include_pad, divisor) of `avg_pool2d`, defaults filled in."""
+    given = list(node.args[1:]) + [None] * (7 - len(node.args))
+    kernel, stride, padding, ceil, counts, divisor = given
+    pair = [pair_of(value) if value else None for value in (kernel, stride, padding)]
+    return pair[0], pair[1] or pair[0], pair[2] or [0, 0], bool(ceil), counts is not False, divisor

@@ -1,0 +1,175 @@
+"""A Keras model or a SavedModel → an int8 `.tflite` bundle, through TensorFlow's own converter.
+
+TensorFlow and the torch stack do not install side by side, so it works in an environment of its own: one that is named,
+or one that is made here once and kept. What runs there is `tensorflow_worker.py`, which imports nothing of ours.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+
+from edgestill_runtime import Bundle, Golden, Manifest, Model, ModelFile, Preprocessing, write_bundle
+from edgestill_runtime.bundle import GOLDEN, golden_npz
+from edgestill_runtime.engines import load_engine
+from edgestill_runtime.files import refuse_existing
+
+from .errors import ConversionError
+from .graph import Samples, tensors
+from .parity import check_against_model
+
+REQUIREMENT = "tensorflow>=2.21,<2.22"
+GOLDEN_SAMPLES = 16
+LIMIT_SECONDS = 1800.0
+STEPS = ("environment", "model.tflite and model.fp32.tflite", "check")
+Kind = Literal["keras", "saved-model"]
+
+
+def convert_tensorflow(
+    source: Path,
+    kind: Kind,
+    samples: Samples,
+    output: str | Path,
+    *,
+    name: str,
+    labels: Sequence[str] = (),
+    preprocessing: Preprocessing | None = None,
+    training: Mapping[str, Any] | None = None,
+    environment: Path | None = None,
+    limit_seconds: float = LIMIT_SECONDS,
+    overwrite: bool = False,
+    log: Path | None = None,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Bundle:
+    """Quantise with TensorFlow's converter: int8 weights per channel, int8 activations, int8 input and output.
+
+    Args:
+        source: a `.keras` or `.h5` file, or the folder of a SavedModel with one signature.
+        samples: real ones to calibrate with, as `edgestill_converters.convert` takes them; images go in as
+            (1, H, W, C), preprocessed.
+        environment: a folder with a Python environment that has tensorflow; None makes and keeps one.
+
+    Raises:
+        ConversionError: no environment, no such model, or TensorFlow's converter fails; names the log.
+        CalibrationError: samples that do not fit.
+    """
+    if not overwrite:
+        refuse_existing(output)
+    if not source.exists():
+        raise ConversionError(f"{source} does not exist; --from {kind} takes a Keras file or a SavedModel's folder")
+    on_step(STEPS[0])
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        written = log or folder / "tensorflow.log"
+        python = find_environment(environment, written)
+        rows = list(tensors(samples, preprocessing))
+        columns = [np.concatenate([row[one].numpy() for row in rows]) for one in range(len(rows[0]))]
+        if preprocessing is not None:
+            columns = [np.ascontiguousarray(columns[0].transpose(0, 2, 3, 1))]
+        named: dict[str, Any] = {str(number): one for number, one in enumerate(columns)}
+        np.savez(folder / "samples.npz", **named)
+        on_step(STEPS[1])
+        version = _work(python, source, kind, folder, written, limit_seconds, log is not None)
+        on_step(STEPS[2])
+        contents = {word: (folder / word).read_bytes() for word in ("model.tflite", "model.fp32.tflite")}
+        with np.load(folder / "outputs.npz") as arrays:
+            reference = [arrays[str(number)] for number in range(len(arrays.files))]
+    models = {}
+    for file, content in contents.items():
+        engine = load_engine("litert", content, 1)
+        precision = "fp32" if ".fp32." in file else "int8"
+        models[file] = ModelFile("litert", precision, engine.inputs, engine.outputs, f"tensorflow {version}")
+        engine.close()
+    manifest = Manifest(
+        name=name,
+        task="image-classification" if preprocessing and labels else "tensors",
+        labels=tuple(labels),
+        preprocessing=preprocessing,
+        models=models,
+        parameters=0,
+        macs=0,
+        training=dict(training or {}),
+        versions={"tensorflow": version},
+    )
+    few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if preprocessing is not None else samples)]
+    outputs = {}
+    for file, content in contents.items():
+        with Model(manifest, file, content) as model:
+            outputs[file] = model.outputs_of(few)
+    check_against_model([one[: len(few[0])] for one in reference], outputs, manifest)
+    everything = {**contents, GOLDEN: golden_npz(Golden(tuple(few), outputs))}
+    return write_bundle(output, manifest, everything, overwrite=overwrite)
+
+
+def find_environment(folder: Path | None, log: Path) -> Path:
+    """The Python of an environment with tensorflow; without a folder, of one that is made once under the user's cache.
+
+    Raises:
+        ConversionError: it has no tensorflow, or none could be installed.
+    """
+    if folder is not None:
+        python = folder / "bin" / "python"
+        if not python.exists() or _run([python, "-c", "import tensorflow"], log) != 0:
+            raise ConversionError(
+                f"{folder} is no environment with tensorflow; make one: python3 -m venv {folder} && "
+                f"{folder}/bin/pip install '{REQUIREMENT}'"
+            )
+        return python
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "edgestill" / "tensorflow-2.21"
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if ready.exists():
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    uv = [sys.executable, "-m", "uv"] if _run([sys.executable, "-m", "uv", "--version"], log) == 0 else []
+    if uv:
+        commands = [
+            [*uv, "venv", "--python", sys.executable, folder],
+            [*uv, "pip", "install", "--python", python, REQUIREMENT],
+        ]
+    else:
+        commands = [[sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", REQUIREMENT]]
+    for command in commands:
+        if _run(command, log) != 0:
+            lines = log.read_text(errors="replace").strip().splitlines()
+            raise ConversionError(
+                f"an environment with tensorflow could not be made in {folder}: {lines[-1] if lines else ''}; make one "
+                f"yourself with `pip install '{REQUIREMENT}'` and name it with --environment"
+            )
+    ready.touch()
+    return python
+
+
+def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_seconds: float, kept: bool) -> str:
+    worker = Path(__file__).with_name("tensorflow_worker.py")
+    command = [python, worker, source, kind, folder]
+    try:
+        code = _run(command, log, limit_seconds)
+    except subprocess.TimeoutExpired as error:
+        raise ConversionError(f"TensorFlow's converter was not done after {limit_seconds:g} s and was ended") from error
+    if code != 0:
+        lines = [line for line in log.read_text(errors="replace").strip().splitlines() if line.strip()]
+        where = f"; see {log}" if kept else "; give --log to keep all that it said"
+        raise ConversionError(f"TensorFlow's converter failed on {source}: {lines[-1] if lines else code}{where}")
+    version: str = json.loads((folder / "facts.json").read_text())["version"]
+    return version
+
+
+def _run(command: Sequence[Any], log: Path, limit_seconds: float | None = None) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Nothing of this environment may leak into the other.
+    variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    with open(log, "ab") as file:
+        done = subprocess.run(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False,
+            timeout=limit_seconds, env={**variables, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )  # fmt: skip
+    return done.returncode

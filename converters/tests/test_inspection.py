@@ -1,0 +1,67 @@
+"""Any model file: what is in it, counted by hand where it is ours; damaged ones are errors."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from edgestill.models import create_model, multiply_accumulates
+from edgestill_converters.inspection import InspectionError, draw, inspect_file
+
+
+@pytest.mark.parametrize("name", ["model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite"])
+def test_our_own_file(bundle_path, name):
+    seen = inspect_file(bundle_path / name)
+    # dscnn_s: the same layers in both formats, all in the delegate, in one piece.
+    assert seen.macs == multiply_accumulates(create_model("dscnn_s", 10), (1, 28, 28))
+    assert (seen.delegated_macs, seen.pieces, seen.outside, seen.transposes) == (1.0, 1, (), 0)
+    assert seen.delegate == "XNNPACK" and seen.bytes == (bundle_path / name).stat().st_size
+    precision = "float32" if "fp32" in name else "int8"
+    assert seen.float_macs == (precision == "float32")
+    names = ("DepthwiseConv2d", "Conv2d", "FullyConnected")
+    if name.endswith("tflite"):
+        names = ("DEPTHWISE_CONV_2D", "CONV_2D", "FULLY_CONNECTED")
+    # The first convolution has one input channel, so both formats have it as a depthwise one.
+    assert [seen.counts[f"{one} {precision}"] for one in names] == [5, 4, 1]
+    assert [one.dtype for one in (*seen.inputs, *seen.outputs)] == [precision] * 2
+    assert sum(one.weights for one in seen.operators) < seen.bytes
+    assert 0 < seen.memory < 200_000
+    plain = json.loads(json.dumps(seen.to_json()))
+    assert plain["macs"] == seen.macs and len(plain["operators"]) == len(seen.operators)
+
+
+def test_the_picture_has_a_line_for_each_operator(bundle_path):
+    seen = inspect_file(bundle_path / "model.tflite")
+    root = ElementTree.fromstring(draw(seen))
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{space}g")) == len(seen.operators)
+    assert len(root.findall(f"{space}path")) == len(seen.operators) - 1  # a chain: each flows to the next
+
+
+def test_a_program_with_operators_outside_the_delegate(programs):
+    found = {path.stem: inspect_file(path) for path in sorted(programs.glob("*.pte"))}
+    assert found
+    outside = {name: [one.name for one in seen.outside] for name, seen in found.items()}
+    assert any(outside.values())
+    for seen in found.values():
+        assert all(one.why for one in seen.outside)
+        assert seen.pieces or seen.delegate == "none"
+
+
+@pytest.mark.parametrize("suffix", ["pte", "tflite"])
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
+def test_a_damaged_file_is_an_error(bundle_path, tmp_path, suffix, damage):
+    content = (bundle_path / f"model.{suffix}").read_bytes()
+    bad = {"cut": content[: len(content) // 3], "noise": content[:8] + b"\xff" * 4000, "empty": b""}[damage]
+    path = tmp_path / f"bad.{suffix}"
+    path.write_bytes(bad)
+    with pytest.raises(InspectionError, match=r"bad\.\w+ cannot be read as"):
+        inspect_file(path)
+
+
+def test_what_is_no_model_file(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(InspectionError, match="neither a .pte nor a .tflite"):
+        inspect_file(tmp_path / "notes.txt")
+    with pytest.raises(InspectionError, match="cannot be read: No such file"):
+        inspect_file(tmp_path / "none.pte")

@@ -1,0 +1,119 @@
+"""What the quantizer marks, what snapping does, which layers are found sensitive."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from edgestill_converters import quantize
+from edgestill_converters.graph import make_graph, tensors
+from edgestill_converters.grid import snap
+from edgestill_converters.sensitivity import rank_layers
+
+QUANTISE = torch.ops.quantized_decomposed.quantize_per_tensor.default
+DEQUANTISE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+aten = torch.ops.aten
+
+
+class Gated(nn.Module):
+    """Squeeze and excite with a hard sigmoid, hard-swish, then a head."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.gate, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 6, 1)
+
+    def forward(self, images):
+        features = F.hardswish(self.conv(images))
+        features = features * F.hardsigmoid(self.gate(F.adaptive_avg_pool2d(features, 1)))
+        return F.adaptive_avg_pool2d(self.last(torch.sigmoid(features)), 1).flatten(1)
+
+
+def samples(count=16):
+    return [np.random.default_rng(0).normal(0, 1, (count, 3, 10, 10)).astype(np.float32)]
+
+
+def converted(model, given, **options):
+    graph = make_graph(model, given, None)
+    prepared = quantize.prepare(graph.module, **options)
+    quantize.calibrate(prepared, tensors(given, None))
+    return graph, prepared
+
+
+def after(node):
+    return next(iter(node.users))
+
+
+def test_known_ranges_are_fixed_and_activations_quantised():
+    graph, prepared = converted(Gated(), samples())
+    program = quantize.folded(prepared, graph.examples)
+    wanted = (aten.sigmoid.default, aten.hardswish.default)
+    found = {node.target: after(node) for node in program.graph.nodes if node.target in wanted}
+    assert found[aten.sigmoid.default].args[1:3] == (1 / 256, -128)
+    assert found[aten.hardswish.default].target is QUANTISE
+    # The hard sigmoid was one operator when its range was fixed; its last part carries the scale now.
+    multiplied = [node for node in program.graph.nodes if node.target is aten.mul.Tensor]
+    assert (1 / 256, -128) in [after(node).args[1:3] for node in multiplied]
+    # Pooling of the hard-swish is int8: it reads and writes codes.
+    pooling = next(node for node in program.graph.nodes if node.target is aten.adaptive_avg_pool2d.default)
+    assert pooling.args[0].target is DEQUANTISE and after(pooling).target is QUANTISE
+
+
+def test_a_layer_that_is_kept_in_float_has_its_weights_in_float():
+    graph, prepared = converted(Gated(), samples(), kept_float=("conv2d_1",))
+    program = quantize.folded(prepared, graph.examples)
+    weights = [node.args[1].target for node in program.graph.nodes if node.target is aten.conv2d.default]
+    quantised = torch.ops.quantized_decomposed.dequantize_per_channel.default
+    assert weights[0] is quantised and weights[1] is not quantised and weights[2] is quantised
+
+
+def test_snapped_weights_and_biases_are_whole_units_and_stay_so():
+    graph, prepared = converted(Gated(), samples())
+    program = quantize.unfolded(prepared, graph.examples)
+    module = program.module(check_guards=False)
+    before = module(*graph.examples)
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    snap(module)
+    torch.testing.assert_close(module(*graph.examples), before, rtol=0, atol=0)
+    snapped = [name for name in state if "snapped" in name]
+    assert len(snapped) == 6  # weight and bias of three layers
+
+
+def test_the_layer_that_suffers_most_is_found():
+    """One outlier takes almost the whole range of a layer's weights, so its others become zero."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    with torch.no_grad():
+        model[2].weight[:, 0, 0, 0] = 30.0
+        model[0].weight[0], model[0].bias[0] = 0, -1  # the outlier meets a channel that is always 0
+    graph = make_graph(model, samples(), None)
+    done = []
+    layers = rank_layers(graph, samples(8), lambda number, total: done.append((number, total)))
+    assert layers[0].module == "2"
+    assert layers[0].error > 5 * layers[1].error
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_fake_quantised_net_trains_and_becomes_both_programs():
+    given = samples(32)
+    graph = make_graph(Gated(), given, None, any_batch=True)
+    net = quantize.FakeQuantised(graph.module)
+    inputs, wanted = torch.from_numpy(given[0]), torch.full((32, 6), 0.25)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        loss = F.mse_loss(net.train()(inputs), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    net.eval()
+    ranges = [value.clone() for name, value in net.state_dict().items() if name.endswith("scale")]
+    net(100 * inputs)  # evaluation leaves the ranges alone
+    for value, kept in zip((v for n, v in net.state_dict().items() if n.endswith("scale")), ranges, strict=True):
+        assert torch.equal(value, kept)
+    one = (inputs[:1],)
+    first, second = quantize.folded(net.graph, one).module(), quantize.unfolded(net.graph, one).module()
+    torch.testing.assert_close(first(*one), second(*one))
+    assert (first(*one) - net(inputs[:2])[:1]).abs().max() < 0.05

@@ -1,0 +1,191 @@
+"""Converting within a budget, the gate, and `edgestill convert` and `inspect` as people use them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgestill.conversion import convert, describe_model
+from edgestill.data import load_data
+from edgestill.data.samples import read_samples
+from edgestill.errors import DataError, ModelError
+from edgestill.gate import check_bundle
+from edgestill.models import create_model, load_checkpoint
+from edgestill.quantisation import Budget, _fewest, quantise
+from edgestill.training import QatSchedule
+from edgestill_runtime import load, open_bundle, write_bundle
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data("fashion-mnist-mini")
+
+
+class Small(nn.Module):
+    """Three layers."""
+
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, 2), nn.Conv2d(4, 8, 3, 2)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images):
+        features = torch.relu(self.second(torch.relu(self.first(images))))
+        return self.head(features.mean((2, 3)))
+
+
+def small(seed=0):
+    torch.manual_seed(seed)
+    return Small().eval()
+
+
+@pytest.mark.parametrize("least", range(1, 12))
+def test_the_fewest_layers_are_found_by_few_trials(least):
+    tried = []
+
+    def enough(count):
+        tried.append(count)
+        return count >= least
+
+    assert _fewest(11, enough) == least
+    assert len(tried) == len(set(tried)) <= 7
+
+
+def test_all_layers_when_nothing_is_enough():
+    assert _fewest(6, lambda count: False) == 6
+
+
+def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data, tmp_path):
+    """No file can gain a whole point of accuracy from quantisation: every way is tried, and all of it is told."""
+    model = small()
+    description = describe_model(model, "small", data.calibration(64))
+    budget = Budget("auto", "mixed", max_drop=-1.0, schedule=QatSchedule(epochs=1, views=1))
+    few = replace(data, train=data.train.take(np.arange(2000)), validation=data.validation.take(np.arange(300)))
+    bundle = quantise(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
+    told = bundle.manifest.training["quantisation"]
+    methods = [one["method"] for one in told["attempts"]]
+    assert methods[:2] == ["ptq", "qat"] and methods[-1] == "mixed" and not told["within_budget"]
+    # The graph's names of the three layers, the worst first, and where they are in the model.
+    assert set(told["kept_float"]) == {"conv2d", "conv2d_1", "linear"}
+    assert {layer["module"] for layer in told["cost"]["layers"]} == {"first", "second", "head"}
+    entry = bundle.manifest.models["model.tflite"]
+    assert entry.precision == "mixed" and set(entry.kept_float) == set(told["kept_float"])
+    # Nothing is left in int8 but the ends, so the file answers as its float twin does.
+    images = data.validation.images[:50]
+    answers = {}
+    for precision in ("int8", "fp32"):
+        with load(bundle, precision=precision) as loaded:
+            answers[precision] = loaded.logits(images)
+    assert np.abs(answers["int8"] - answers["fp32"]).max() < 0.02 * np.abs(answers["fp32"]).max() + 0.02
+    assert told["cost"]["model.tflite"]["bytes"][1] > told["cost"]["model.tflite"]["bytes"][0]
+
+
+def test_the_gate_opens_for_a_good_bundle(bundle_path, data):
+    gate = check_bundle(open_bundle(bundle_path), data.validation, max_drop=0.05)
+    assert gate.passed and gate.agreement == 1.0 and set(gate.latency_ratio) == {"executorch", "litert"}
+    assert gate.accuracy["model.pte"] == gate.accuracy["model.tflite"]
+    between, *others = gate.differences
+    assert between.largest == 0.0 and len(others) == 2 and others[0].largest_quanta > others[0].mean_quanta > 0
+    json.dumps(gate.to_json())
+    slow = [one for one in gate.findings if "the time of fp32" in one.text]
+    assert len(slow) == sum(ratio > 1 for ratio in gate.latency_ratio.values())
+
+
+def test_the_gate_closes_on_a_bundle_whose_files_disagree(bundle_path, data, tmp_path):
+    """The `.pte` of another net stands in for one that an exporter has broken."""
+    good = open_bundle(bundle_path)
+    other = convert(
+        create_model("dscnn_s", 10, seed=7), data.calibration(32), tmp_path / "other.edge", targets=("executorch",)
+    )
+    models = {**good.manifest.models, "model.pte": other.manifest.models["model.pte"]}
+    contents = {name: good.read(name) for name in good.files} | {"model.pte": other.read("model.pte")}
+    bundle = write_bundle(tmp_path / "x.edge", replace(good.manifest, models=models), contents)
+    gate = check_bundle(bundle, data.validation, latency=False)
+    texts = [one.text for one in gate.findings if one.level == "failure"]
+    assert not gate.passed and gate.latency_ratio == {}
+    assert any("model.pte is right on" in text and "quantize = auto" in text for text in texts)
+    assert any("choose the same class on" in text and "edgestill inspect" in text for text in texts)
+
+
+def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):
+    """A factory, a pickled state_dict, an .npz: nothing of it known to us."""
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def build(num_classes):\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),\n"
+        "                               torch.nn.Flatten(), torch.nn.Linear(6, num_classes))\n"
+    )
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+    torch.save({"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}}, tmp_path / "w.pt")
+    images = np.random.default_rng(0).integers(0, 256, (40, 20, 16, 3), np.uint8)
+    with torch.inference_mode():
+        labels = net(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).argmax(1).numpy()
+    np.savez(tmp_path / "samples.npz", images=images, labels=labels, classes=np.array(["a", "b", "c"]))
+    words = ("convert", "mine:build", "--checkpoint", "w.pt", "--samples", "samples.npz", "--output", "x.edge")
+    done = cli(*words, "--mean", "0,0,0", "--std", "1,1,1", "--max-drop", "20", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the two int8 files agree on 100.00 % of 40 samples" in done.stdout
+    manifest = open_bundle(tmp_path / "x.edge").manifest
+    assert manifest.labels == ("a", "b", "c") and manifest.training["data"]["samples"] == 40
+    assert "model.tflite" in done.stdout and "exists already" in cli(*words, cwd=tmp_path).stderr
+    seen = cli("inspect", "x.edge", "--file", "model.pte", "--picture", "graph.html", cwd=tmp_path)
+    assert seen.returncode == 0 and "Conv2d int8" in seen.stdout and "100.00 %, in 1 piece(s)" in seen.stdout
+    assert "<svg" in (tmp_path / "graph.html").read_text()
+    assert json.loads(cli("inspect", tmp_path / "x.edge" / "model.tflite", "--json").stdout)["delegated_macs"] == 1.0
+
+
+def test_what_cannot_be_converted_is_said_before_anything_takes_time(cli, bundle_path, tmp_path):
+    np.savez(tmp_path / "samples.npz", images=np.zeros((4, 28, 28, 1), np.uint8))
+    for words, said in (
+        (("dscnn_s", "--samples", tmp_path / "samples.npz"), "--mean and --std need 1 numbers each"),
+        (("dscnn_s", "--samples", tmp_path / "none.npz"), "does not exist"),
+        (("dscnn_s", "--samples", tmp_path / "samples.npz", "--quantize", "auto"), "--samples serves --quantize ptq"),
+        (("dscnn_s", "--checkpoint", tmp_path / "none.pt"), "no such file"),
+        (("net.keras", "--from", "keras"), "needs --samples"),
+        (("dscnn_q",), "did you mean 'dscnn_"),
+    ):
+        done = cli("convert", *words, "--output", tmp_path / "x.edge")
+        assert done.returncode != 0 and said in " ".join((done.stdout + done.stderr).split()), done.stderr
+    assert "has no model file 'x'" in cli("inspect", bundle_path, "--file", "x").stderr
+    assert not (tmp_path / "x.edge").exists()
+
+
+def test_pickles_that_hold_more_than_tensors_are_not_run(tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save(Harm(), tmp_path / "bad.pt")
+    (tmp_path / "noise.pt").write_bytes(b"\x80\x02nothing")
+    torch.save([1, 2], tmp_path / "list.pt")
+    for name, said in (
+        ("bad.pt", "more than tensors"),
+        ("noise.pt", "more than tensors"),
+        ("list.pt", "no state_dict"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            load_checkpoint(tmp_path / name, small())
+
+
+def test_samples_that_do_not_belong_together(tmp_path):
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    for arrays, said in (
+        ({"images": images, "labels": np.zeros(3, int)}, r"\[3, 4\] samples"),
+        ({"images": images.astype(np.float32)}, "must be uint8"),
+        ({"images": images, "other": images}, "and alone"),
+        ({"labels": np.zeros(3, int)}, "no samples in it"),
+        ({"a": np.zeros((0, 3))}, "at least one"),
+    ):
+        np.savez(tmp_path / "x.npz", **arrays)
+        with pytest.raises(DataError, match=said):
+            read_samples(tmp_path / "x.npz")
+    (tmp_path / "x.npz").write_bytes(b"no zip")
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz"):
+        read_samples(tmp_path / "x.npz")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="has no images"):
+        read_samples(tmp_path / "empty")
