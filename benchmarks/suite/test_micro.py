@@ -35,7 +35,7 @@ def model(request, bundle):
 
 @pytest.fixture(scope="session")
 def image(bundle):
-    return bundle.golden().images[0]
+    return bundle.golden().inputs[0][0]
 
 
 def test_open_and_verify(benchmark, bundle):

@@ -95,7 +95,7 @@ def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, tmp_
 
 
 def test_the_command_line_runs_there(pi, bundle_path, tmp_path):
-    np.save(tmp_path / "image.npy", open_bundle(bundle_path).golden().images[0])
+    np.save(tmp_path / "image.npy", open_bundle(bundle_path).golden().inputs[0][0])
     for engine in ("litert", "executorch"):
         done = pi(
             "-m", "edgestill_runtime", "run", bundle_path, tmp_path / "image.npy", "--engine", engine, "--calls", 2

@@ -208,21 +208,22 @@ class _Search:
                 graph, self._images[:SENSITIVITY_SAMPLES], lambda done, total: task.advance(1 / total, layers=done)
             )
         # One engine's file is enough to search with: the other is made from the same graph.
-        target = self._options.get("targets", TARGETS)[-1]
+        targets = self._options.get("targets", TARGETS)
+        target = targets[-1]
         quick = {"yardsticks": int8, "targets": (target,)}
-        tried: dict[int, float] = {}
+        made: dict[int, Bundle] = {}
 
         def enough(count: int) -> bool:
             names = tuple(layer.node for layer in layers[:count])
-            bundle = self.attempt(f"mixed, {count} in float", work / f"{count}.edge", kept_float=names, **quick)
-            tried[count] = _lowest(bundle, self._validation)
-            return self._drop(tried[count]) <= self._budget.max_drop + 1e-9
+            made[count] = self.attempt(f"mixed, {count} in float", work / f"{count}.edge", kept_float=names, **quick)
+            return self._drop(self.attempts[-1].accuracy) <= self._budget.max_drop + 1e-9
 
         count = _fewest(len(layers), enough)
         chosen = layers[:count]
-        bundle = self.attempt(
-            "mixed", work / "mixed.edge", kept_float=tuple(layer.node for layer in chosen), yardsticks=int8
-        )
+        bundle = made[count]
+        if len(targets) > 1:
+            names = tuple(layer.node for layer in chosen)
+            bundle = self.attempt("mixed, both", work / "mixed.edge", kept_float=names, yardsticks=int8)
         self._cost = _cost(int8, bundle)
         self._cost["layers"] = [asdict(layer) for layer in chosen]
         return bundle

@@ -82,7 +82,7 @@ bundle.verify()
 replays = replay_golden(bundle)
 assert all(replay.passed or replay.skipped for replay in replays), replays
 print(sorted(installed_engines()), sum(replay.passed for replay in replays))
-assert load(bundle).predict(bundle.golden().images[0])[0].label in bundle.manifest.labels
+assert load(bundle).predict(bundle.golden().inputs[0][0])[0].label in bundle.manifest.labels
 """
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgestill_converters import quantize
 from edgestill_converters.executorch import export_pte
+from edgestill_converters.graph import export, make_graph, tensors
 from edgestill_converters.litert import export_tflite
 from edgestill_runtime import open_bundle
 
@@ -27,16 +28,17 @@ def main(folder: Path, bundle: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     one = torch.zeros(1, 1, 1, 1)
-    (folder / "one.pte").write_bytes(export_pte(AddOne().eval(), one))
-    (folder / "one.tflite").write_bytes(export_tflite(AddOne().eval(), one, quantised=False))
+    (folder / "one.pte").write_bytes(export_pte(export(AddOne().eval(), (one,)))[0])
+    (folder / "one.tflite").write_bytes(export_tflite(export(AddOne().eval(), (one,)), quantised=False))
     opened = open_bundle(bundle)
     for suffix in ("pte", "tflite"):
         (folder / f"student.{suffix}").write_bytes(opened.read(f"model.{suffix}"))
-    model, image = timm.create_model("mobilenetv2_100", pretrained=False).eval(), torch.zeros(1, 3, 224, 224)
-    prepared = quantize.calibrate(quantize.prepare(model, image), [torch.randn_like(image) for _ in range(8)])
-    folded, unfolded = quantize.folded(prepared), quantize.unfolded(prepared)
-    (folder / "mobilenetv2.pte").write_bytes(export_pte(folded, image))
-    (folder / "mobilenetv2.tflite").write_bytes(export_tflite(unfolded, image, quantised=True))
+    model, samples = timm.create_model("mobilenetv2_100", pretrained=False), [torch.randn(8, 3, 224, 224).numpy()]
+    graph = make_graph(model, samples, None)
+    prepared = quantize.calibrate(quantize.prepare(graph.module), tensors(samples, None))
+    (folder / "mobilenetv2.pte").write_bytes(export_pte(quantize.folded(prepared, graph.examples))[0])
+    unfolded = quantize.unfolded(prepared, graph.examples)
+    (folder / "mobilenetv2.tflite").write_bytes(export_tflite(unfolded, quantised=True))
 
 
 if __name__ == "__main__":
