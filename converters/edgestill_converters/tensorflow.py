@@ -150,7 +150,8 @@ def find_environment(folder: Path | None, log: Path) -> Path:
 
 def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_seconds: float, kept: bool) -> str:
     worker = Path(__file__).with_name("tensorflow_worker.py")
-    command = [python, worker, source, kind, folder]
+    # -I: not from this folder, where a file is called tensorflow too.
+    command = [python, "-I", worker, source, kind, folder]
     try:
         code = _run(command, log, limit_seconds)
     except subprocess.TimeoutExpired as error:

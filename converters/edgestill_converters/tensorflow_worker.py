@@ -18,23 +18,29 @@ def main(source: str, kind: str, folder: Path) -> None:
     with np.load(folder / "samples.npz") as arrays:
         samples = [arrays[str(number)] for number in range(len(arrays.files))]
     if kind == "keras":
-        model = tf.keras.models.load_model(source, compile=False)
-        signature = [tf.TensorSpec((1, *one.shape[1:]), one.dtype) for one in samples]
-        function = tf.function(lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
-        concrete = function.get_concrete_function(*signature)
-        owner = model
-    else:
-        owner = tf.saved_model.load(source)
-        concrete = _fixed(owner, samples)
-    rows = [concrete(*(tf.constant(one[row : row + 1]) for one in samples)) for row in range(len(samples[0]))]
+        # As a SavedModel first: what Keras keeps its variables in, the converter does not freeze.
+        tf.keras.models.load_model(source, compile=False).export(str(folder / "exported"), verbose=False)
+        source = str(folder / "exported")
+    call = _saved_model(source, len(samples))
+    module = tf.Module()
+    module.kept = call  # with the variables that it uses
+    module.call = tf.function(lambda *inputs: call(inputs))
+    # Written out at batch 1: the converter freezes variables of a SavedModel alone.
+    specs = [
+        tf.TensorSpec((1, *one.shape[1:]), one.dtype, name=f"input_{number}") for number, one in enumerate(samples)
+    ]
+    fixed = module.call.get_concrete_function(*specs)
+    tf.saved_model.save(module, str(folder / "fixed"), signatures=fixed)
+    rows = [fixed(*(tf.constant(one[row : row + 1]) for one in samples)) for row in range(len(samples[0]))]
     outputs = [np.concatenate(column) for column in zip(*(tf.nest.flatten(row) for row in rows), strict=True)]
     np.savez(folder / "outputs.npz", **{str(number): np.asarray(one) for number, one in enumerate(outputs)})
     for name, quantised in (("model.fp32.tflite", False), ("model.tflite", True)):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "fixed"))
         if quantised:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (
-                [one[row : row + 1] for one in samples] for row in range(len(samples[0]))
+                {f"input_{number}": one[row : row + 1] for number, one in enumerate(samples)}
+                for row in range(len(samples[0]))
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -42,19 +48,28 @@ def main(source: str, kind: str, folder: Path) -> None:
     (folder / "facts.json").write_text(json.dumps({"version": tf.__version__}))
 
 
-def _fixed(owner: Any, samples: list[Any]) -> Any:
-    """The one signature of a SavedModel at batch 1."""
-    signatures = list(owner.signatures.values())
-    if len(signatures) != 1:
-        raise SystemExit(f"the SavedModel has {len(signatures)} signatures; export it with one")
-    names = list(signatures[0].structured_input_signature[1])
-    if len(names) != len(samples):
-        raise SystemExit(
-            f"the SavedModel takes {len(names)} inputs ({', '.join(names)}), the samples have {len(samples)}"
-        )
-    signature = [tf.TensorSpec((1, *one.shape[1:]), one.dtype) for one in samples]
-    called = tf.function(lambda *inputs: signatures[0](**dict(zip(names, inputs, strict=True))))
-    return called.get_concrete_function(*signature)
+def _saved_model(source: str, count: int) -> Any:
+    """Its signature `serving_default`, or the only one."""
+    owner = tf.saved_model.load(source)
+    signatures = dict(owner.signatures)
+    if "serving_default" not in signatures and len(signatures) != 1:
+        raise SystemExit(f"the SavedModel has {len(signatures)} signatures, none called serving_default")
+    signature = signatures.get("serving_default") or next(iter(signatures.values()))
+    names = list(signature.structured_input_signature[1])
+    if len(names) != count:
+        raise SystemExit(f"the SavedModel takes {len(names)} inputs ({', '.join(names)}), the samples have {count}")
+    return _Call(owner, lambda inputs: signature(**dict(zip(names, inputs, strict=True))))
+
+
+class _Call(tf.Module):
+    """A function with whoever owns its variables."""
+
+    def __init__(self, owner: Any, function: Any) -> None:
+        super().__init__()
+        self.owner, self._function = owner, function
+
+    def __call__(self, inputs: Any) -> Any:
+        return self._function(inputs)
 
 
 if __name__ == "__main__":

@@ -90,21 +90,27 @@ def cause(row: dict[str, Any], ratios: dict[str, float]) -> str:
 def nets_table(rows: list[dict[str, Any]]) -> str:
     """One trained net a line."""
     lines = [
-        "| net | float | `.pte` int8 | `.tflite` int8 | lost, points | same class | same logits "
-        "| int8 / fp32 time, `.pte` | `.tflite` |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| net | how | float | `.pte` | `.tflite` | lost, points | same class | same logits "
+        "| time to fp32, `.pte` | `.tflite` |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         shares = row["accuracy"]
         worst = min(shares[file] for file in FILES)
         ratios = [row["p50_ms"][file] / row["p50_ms"][file.replace("model.", "model.fp32.")] for file in FILES]
         cells = [
-            row["name"], *(f"{100 * shares[word]:.2f} %" for word in ("float", *FILES)),
+            row["name"], _how(row), *(f"{100 * shares[word]:.2f} %" for word in ("float", *FILES)),
             f"{100 * (shares['float'] - worst):.2f}", f"{100 * row['agreement']:.2f} %",
             f"{100 * row['identical_logits']:.2f} %", *(f"{ratio:.2f}" for ratio in ratios),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _how(row: dict[str, Any]) -> str:
+    """`int8`, or how many of the layers are in float, and what pure int8 had on validation data."""
+    kept = row.get("quantisation", {}).get("kept_float", [])
+    return f"mixed, {len(kept)} layers in float" if kept else "int8"
 
 
 def rivals_table(rows: list[dict[str, Any]]) -> str:

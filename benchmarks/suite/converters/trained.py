@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from edgestill import load_data
-from edgestill.conversion import convert
+from edgestill.conversion import describe_model
 from edgestill.data import Data
 from edgestill.models import create_model, load_checkpoint
+from edgestill.quantisation import Budget, quantise
 from edgestill.training import predict
 from edgestill_benchmarks import accuracy, agreement, measure, measure_latency, open_models
 from edgestill_converters.quiet import logged_to
@@ -32,23 +33,26 @@ RIVALS_ON = "cifar10-resnet8"
 
 
 def main() -> None:
-    """Convert every net that has been trained, then the rivals on one of them."""
+    """Convert every net that has been trained and is not in the output, then the rivals on one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", type=Path)
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()
     found: dict[str, Any] = {"nets": [], "rivals": []}
+    if arguments.output.is_file():
+        found = json.loads(arguments.output.read_text())
+    done = {row["name"] for row in found["nets"]}
     loaded: dict[str, Data] = {}
     for name, (source, model_name, _) in NETS.items():
         checkpoint = arguments.nets / f"{name}.safetensors"
-        if not checkpoint.is_file():
+        if not checkpoint.is_file() or name in done:
             continue
         data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
         model = create_model(model_name, len(data.classes), data.preprocessing.channels).eval()
         load_checkpoint(checkpoint, model)
-        bundle = convert(
-            model, data.calibration(CALIBRATION), arguments.nets / f"{name}.edge", overwrite=True,
-            log=arguments.nets / f"{name}.log",
+        bundle = quantise(
+            model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
+            Budget("ptq", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
         )  # fmt: skip
         row = {"name": name, "model": model_name, **judge(model, bundle, data)}
         found["nets"].append(row)
@@ -70,6 +74,7 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     measured = measure(bundle, 1, min_calls=200, min_seconds=1.0)
     return {
         "test": len(data.test),
+        "quantisation": bundle.manifest.training["quantisation"],
         "accuracy": {name: accuracy(given, data.test.labels) for name, given in logits.items()},
         "agreement": agreement(pte, tflite),
         "identical_logits": float((pte == tflite).mean()),
