@@ -61,7 +61,8 @@ def matrix_table(rows: list[dict[str, Any]]) -> str:
         cells = [
             name, size, *(f"{ratio:.2f}" for ratio in ratios.values()),
             f"{100 * min(one['delegated_macs'] for one in inside):.0f} %",
-            " / ".join(str(one["pieces"]) for one in inside), f"{100 * row['identical']:.2f} %",
+            " / ".join(str(one["pieces"]) for one in inside),
+            f"{100 * row['identical']:.2f} %" if "identical" in row else "–",
             f"{100 * row['agreement']:.1f} %", f"{min(row['cosine'].values()):.4f}",
             " / ".join(f"{one['bytes'] / 1e3:,.0f}" for one in inside), f"{row['seconds'] / 60:.1f}",
             cause(row, ratios),
