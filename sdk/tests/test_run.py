@@ -136,6 +136,9 @@ def test_bench_prints_a_table_or_json(cli, bundle_path):
 def test_report_draws_the_page_again(cli, quick_run, tmp_path):
     for name in ("results.json", "samples.npz"):
         shutil.copy(quick_run / name, tmp_path)
+    missing = cli("report", tmp_path)
+    assert missing.returncode == 1 and "picture of a graph is missing" in missing.stderr
+    shutil.copytree(quick_run / "graphs", tmp_path / "graphs")
     assert cli("report", tmp_path).returncode == 0
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert cli("report", tmp_path / "nothing").returncode == 1

@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgestill_runtime.files import write_bytes
 
-from ..results import Results, gain_is_noise, int8_against_fp32, read_results
+from ..results import Results, ResultsError, gain_is_noise, int8_against_fp32, read_results
 from .charts import all_charts
 
 TOP = 3
@@ -56,11 +56,14 @@ def write_report(folder: Path) -> Path:
     results = read_results(folder)
     with np.load(folder / results["samples"], allow_pickle=False) as arrays:
         samples = read_samples({name: arrays[name] for name in arrays.files}, results["data"]["classes"])
-    graphs = {
-        file["path"].rpartition("/")[2]: (folder / file["inside"]["picture"]).read_text(encoding="utf-8")
-        for file in results["files"]
-        if file["precision"] != "fp32"
-    }
+    quantised = [file for file in results["files"] if file["precision"] != "fp32"]
+    try:
+        graphs = {
+            file["path"].rpartition("/")[2]: (folder / file["inside"]["picture"]).read_text(encoding="utf-8")
+            for file in quantised
+        }
+    except OSError as error:
+        raise ResultsError(f"a picture of a graph is missing: {error}; make it with `edgestill run`") from error
     target = folder / "report.html"
     write_bytes(target, render(results, samples, graphs).encode())
     return target
