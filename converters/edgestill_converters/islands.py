@@ -2,7 +2,7 @@
 
 LiteRT's converter turns `dequantise → operator → quantise` into an int8 operator wherever its interpreter has a kernel.
 XNNPACK has none for some of these, so each one cuts the delegate's graph in two and runs in a kernel that is slower
-than float (hard-swish: seven times); others round differently from ExecuTorch, which keeps them in float inside its
+than float (hard-swish); others round differently from ExecuTorch, which keeps them in float inside its
 delegate. Between a DEQUANTIZE and a QUANTIZE of their own they stay inside LiteRT's delegate too.
 """
 
@@ -13,7 +13,6 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 IDENTIFIER = b"TFL3"
-# Measured in both engines: docs/converters.md.
 ISLANDS = {
     "HARD_SWISH": schema.BuiltinOperator.HARD_SWISH,
     "GELU": schema.BuiltinOperator.GELU,

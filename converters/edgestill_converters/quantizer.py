@@ -7,10 +7,10 @@ On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric acti
 - fixes the scale where an operator's range is known: sigmoid, hard sigmoid and softmax give 0…1, tanh gives -1…1. A
   measured range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
 - fixes the scale of the input where raw pixels come in (`pixels.py`), so that a pixel is its own code;
-- leaves whole layers in float that are named as too sensitive (`mixed.py`).
+- leaves whole layers in float that are named as too sensitive (`sensitivity.py`).
 
 What an engine has no fast int8 kernel for stays between one dequantise and one quantise, inside the delegate:
-`docs/converters.md` shows what that costs for each operator, in both engines.
+`benchmarks/suite/converters/operators.py` measures what that costs, in both engines.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,7 +42,7 @@ FIXED: Mapping[Any, Scale] = {
     aten.softmax.int: Scale(1 / 256, -128),
     aten.tanh.default: Scale(1 / 128, 0),
 }
-# Activation functions that XNNPACKQuantizer leaves alone. (SiLU has become sigmoid and product before: rewrites.py.)
+# Activation functions that XNNPACKQuantizer leaves alone. (SiLU has become sigmoid and product before: rewrites/.)
 ACTIVATIONS = (
     aten.hardswish.default, aten.hardswish_.default, aten.gelu.default, aten.leaky_relu.default,
     aten.leaky_relu_.default, aten.elu.default, aten.elu_.default,

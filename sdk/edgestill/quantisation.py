@@ -179,6 +179,7 @@ class _Search:
         self._validation = data.validation
         self.float_accuracy = accuracy_of(model, data.validation, data, "cpu")
         self.attempts: list[Attempt] = []
+        self._accuracy: dict[Path, float] = {}
         self._cost: dict[str, Any] = {}
 
     def attempt(self, method: str, output: Path, **changes: Any) -> Bundle:
@@ -190,7 +191,8 @@ class _Search:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
-        self.attempts.append(Attempt(method, _lowest(bundle, self._validation), tuple(changes.get("kept_float", ()))))
+        share = self._accuracy[bundle.path] = _lowest(bundle, self._validation)
+        self.attempts.append(Attempt(method, share, tuple(changes.get("kept_float", ()))))
         return bundle
 
     def good_enough(self) -> bool:
@@ -236,7 +238,7 @@ class _Search:
             "max_drop": self._budget.max_drop,
             "validation": len(self._validation),
             "attempts": [asdict(one) for one in self.attempts],
-            "within_budget": self.good_enough(),
+            "within_budget": self._drop(self._accuracy[chosen.path]) <= self._budget.max_drop + 1e-9,
             "kept_float": list(kept),
             "cost": self._cost,
         }

@@ -48,8 +48,8 @@ def silu_to_product(graph: GraphModule) -> int:
 def average_pooling_to_convolution(graph: GraphModule) -> int:
     """`avg_pool2d(x, k)` → a depthwise convolution whose weights are all 1 / k².
 
-    As pooling, LiteRT rounds half of the ties up and ExecuTorch's delegate takes only what is not padded, in float (a
-    padded one ran 100 times slower outside it). As a convolution it is int8 in both, and the same to the last bit.
+    As pooling, LiteRT rounds half of the ties up and ExecuTorch's delegate takes only what is not padded, in float.
+    As a convolution it is int8 in both, and the same to the last bit.
     """
 
     def matches(node: Node) -> bool:
