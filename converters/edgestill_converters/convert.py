@@ -93,7 +93,8 @@ def convert(
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
         targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
         kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`.
-        trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of calibration.
+        trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of
+            calibration.
         fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
         yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
         limit_seconds: for each exporter and file.

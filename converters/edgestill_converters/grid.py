@@ -2,8 +2,8 @@
 
 A convolution in int8 adds its bias as an integer in units of `input scale × weight scale`, and one format gets its
 weights as integers, the other as floats. Each exporter rounds in its own arithmetic: a few values come out one unit
-apart, outputs here and there one quantum, and some layers later many of the logits. A value that is a whole number of units
-leaves nothing to round.
+apart, outputs here and there one quantum, and some layers later many of the logits. A value that is a whole number of
+units leaves nothing to round.
 """
 
 import operator
