@@ -10,9 +10,7 @@ import copy
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
-from flatbuffers import Builder
 
-IDENTIFIER = b"TFL3"
 ISLANDS = {
     "HARD_SWISH": schema.BuiltinOperator.HARD_SWISH,
     "GELU": schema.BuiltinOperator.GELU,
@@ -20,26 +18,22 @@ ISLANDS = {
 }
 
 
-def to_float_islands(content: bytes) -> bytes:
-    """The same model with every int8 operator of `ISLANDS` in float between a DEQUANTIZE and a QUANTIZE of its own."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+def put_into_float(model: Any) -> None:
+    """Every int8 operator of `ISLANDS` in float between a DEQUANTIZE and a QUANTIZE of its own, in place.
+
+    Args:
+        model: `schema.ModelT`.
+    """
     wanted = {number for number, code in enumerate(model.operatorCodes) if code.builtinCode in ISLANDS.values()}
-    changed = False
     for graph in model.subgraphs:
         operators: list[Any] = []
         for one in graph.operators:
             source, target = graph.tensors[one.inputs[0]], graph.tensors[one.outputs[0]]
             if one.opcodeIndex in wanted and source.type == target.type == schema.TensorType.INT8:
                 operators += _island(model, graph, one)
-                changed = True
             else:
                 operators.append(one)
         graph.operators = operators
-    if not changed:
-        return content
-    builder = Builder(len(content) + (1 << 16))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _island(model: Any, graph: Any, operator: Any) -> list[Any]:

@@ -1,15 +1,22 @@
 """A graph → `.tflite`, images channels last."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import litert_torch
-from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
-from litert_torch.quantize.quant_config import QuantConfig
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+from litert_converter.mlir._mlir_libs import converter_api_ext
 from torch.export import ExportedProgram
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-from .islands import to_float_islands
+from .ends import take_and_give_integers
+from .islands import put_into_float
+
+IDENTIFIER = b"TFL3"
 
 
 def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
@@ -32,15 +39,40 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
     )
     model.eval()
-    converted = litert_torch.convert(model, sample, quant_config=_static_mode() if quantised else None)
+    with _strict():
+        converted = litert_torch.convert(model, sample)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         converted.export(str(path))
         content = path.read_bytes()
-    return to_float_islands(content) if quantised else content
+    return _finished(content) if quantised else content
 
 
-def _static_mode() -> QuantConfig:
-    # The graph is quantised already; this quantizer annotates nothing and only tells the converter to expect int8.
-    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False)
-    return QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config))
+def _finished(content: bytes) -> bytes:
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    take_and_give_integers(model)
+    put_into_float(model)
+    builder = Builder(len(content) + (1 << 16))
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Let the converter quantise what the graph quantises, and nothing else.
+
+    Its static mode makes int8 weights for a convolution that was kept in float, wherever an int8 value goes in and one
+    comes out. `litert_torch` has no argument for the strict mode; the converter below it has.
+    """
+    configuration = converter_api_ext.ConvertToTFLConfig
+
+    def strict() -> Any:
+        made = configuration()
+        made.strict_qdq_mode = True
+        return made
+
+    converter_api_ext.ConvertToTFLConfig = strict
+    try:
+        yield
+    finally:
+        converter_api_ext.ConvertToTFLConfig = configuration

@@ -12,6 +12,7 @@ from torch import nn
 from edgestill.data import load_data
 from edgestill.models import create_model, multiply_accumulates, parameters
 from edgestill_converters import CalibrationError, ConversionError, Description, convert, relative_error, steps
+from edgestill_converters.inspection import inspect_bytes
 from edgestill_runtime import EngineError, InputError, Preprocessing, StorageError, load, replay_golden
 
 
@@ -211,6 +212,46 @@ def test_several_inputs_and_outputs(tmp_path):
     golden = bundle.golden()
     assert [one.shape for one in golden.inputs] == [(16, 3, 8, 6), (16, 5)]
     assert all(replay.passed for replay in replay_golden(bundle))
+
+
+class Mapped(nn.Module):
+    """Images in; a map and scores out; a residual addition over its first layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.map, self.head = nn.Conv2d(8, 2, 1), nn.Linear(8, 4)
+
+    def forward(self, images):
+        features = torch.relu(self.first(images))
+        features = torch.relu(features + self.second(features))
+        return self.map(features), self.head(features.mean((2, 3)))
+
+
+def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
+    pixels = Preprocessing(30, 28, mean=(0.4,) * 3, std=(0.3, 0.35, 0.25))
+    model, images = Mapped().eval(), coloured(data.calibration(48).images)
+    description = Description("mapped", (), pixels, 0, 0, {})
+    bundle = convert(model, images, description, tmp_path / "m.edge", kept_float=("conv2d",))
+    with torch.inference_mode():
+        reference = [one.numpy() for one in model(torch.from_numpy(pixels.tensor(images)))]
+    answers = {}
+    for name, entry in bundle.manifest.models.items():
+        with load(bundle, engine=entry.engine, precision="fp32" if "fp32" in name else "int8") as loaded:
+            answers[name] = loaded.outputs_of([images])
+            if "fp32" not in name:
+                assert entry.precision == "mixed" and loaded.input.dtype == "int8"
+        assert [one.shape for one in answers[name]] == [(48, 2, 30, 28), (48, 4)]
+        for given, expected in zip(answers[name], reference, strict=True):
+            assert relative_error(given, expected) < (1e-3 if "fp32" in name else 0.05)
+    for one, other in zip(answers["model.pte"], answers["model.tflite"], strict=True):
+        assert (one == other).all()
+    # The layer that was kept is in float in both: neither exporter quantises its weights on its own.
+    for name, word in (("model.pte", "Conv2d"), ("model.tflite", "CONV_2D")):
+        inside = inspect_bytes(bundle.read(name), bundle.manifest.models[name].engine, name)
+        precisions = [one.precision for one in inside.operators if one.name == word]
+        assert precisions.count("float32") == 1 and precisions.count("int8") == 2
 
 
 def test_tokens_and_one_target(tmp_path):

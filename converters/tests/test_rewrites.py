@@ -49,12 +49,15 @@ def targets(graph):
     [
         (lambda m, x: m.conv(x[:, :, :, :]).contiguous().to(torch.float32), "drop_no_ops", aten.slice.Tensor),
         (lambda m, x: F.dropout(m.conv(x), 0.5, training=False), "drop_no_ops", aten.dropout.default),
+        (lambda m, x: m.conv(torch.cat([x], 1)), "drop_no_ops", aten.cat.default),
         (lambda m, x: m.conv(x).mean((2, 3)), "mean_to_pooling", aten.mean.dim),
         (lambda m, x: m.conv(x).mean((-1, -2), keepdim=True), "mean_to_pooling", aten.mean.dim),
         (lambda m, x: F.silu(m.conv(x)), "silu_to_product", aten.silu.default),
         (lambda m, x: F.avg_pool2d(x, 2), "average_pooling_to_convolution", aten.avg_pool2d.default),
         (lambda m, x: F.avg_pool2d(x, 3, 1, 1), "average_pooling_to_convolution", aten.avg_pool2d.default),
         (lambda m, x: F.relu(m.norm(x)), "batch_norm_to_convolution", aten.batch_norm.default),
+        (lambda m, x: m.conv(x).chunk(3, 1)[1].relu(), "split_to_slices", aten.chunk.default),
+        (lambda m, x: m.conv(x).split([1, 2, 3], 1)[2], "split_to_slices", aten.split_with_sizes.default),
         (lambda m, x: x + torch.arange(10.0).cumsum(0).sin(), "fold_constants", aten.cumsum.default),
     ],
 )
@@ -74,10 +77,70 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
         lambda m, x: m.after(m.conv(x)),  # folded by the quantizer
         lambda m, x: m.conv(x).transpose(2, 3).contiguous().view(1, 6, -1),  # the copy makes the view possible
         lambda m, x: m.conv(x).half().float(),
+        lambda m, x: shuffle(m.conv(x), 3),  # the order would leave the net
+        lambda m, x: shuffle(m.conv(x), 2).relu().mean(1),
+        lambda m, x: F.conv2d(shuffle(m.conv(x), 3), m.conv.weight, groups=2),  # each group has channels of its own
+        lambda m, x: m.conv(x).view(1, 2, 3, 12, 10).transpose(2, 3).reshape(1, 6, 12, 10),  # other axes
     ],
 )
 def test_what_only_looks_like_a_pattern_is_left_alone(function):
     assert rewritten(function, IMAGE)[1] == {}
+
+
+def shuffle(images, groups):
+    """Channel shuffle as ShuffleNet has it (Zhang et al. 2018, arXiv:1707.01083)."""
+    batch, channels, height, width = images.shape
+    parted = images.view(batch, groups, channels // groups, height, width)
+    return parted.transpose(1, 2).contiguous().view(batch, channels, height, width)
+
+
+class Unit(nn.Module):
+    """A unit of ShuffleNetV2: half of the channels pass by, the others are convolved, both are shuffled."""
+
+    def __init__(self, channels):
+        super().__init__()
+        half = channels // 2
+        self.first, self.norm = nn.Conv2d(half, half, 1, bias=False), nn.BatchNorm2d(half)
+        self.middle = nn.Conv2d(half, half, 3, padding=1, groups=half)
+        self.last = nn.Conv2d(half, half, 1)
+        self.norm.running_mean.uniform_(-1, 1)
+
+    def forward(self, images):
+        passing, convolved = images.chunk(2, dim=1)
+        convolved = self.last(self.middle(F.relu(self.norm(self.first(convolved)))))
+        return shuffle(torch.cat((passing, F.relu(convolved)), 1), 2)
+
+
+class Shuffled(nn.Module):
+    """Six units, then what takes the order through a depthwise convolution, a norm and pooling to a dense one."""
+
+    def __init__(self, channels=32):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.units = nn.Conv2d(3, channels, 3), nn.Sequential(*(Unit(channels) for _ in range(6)))
+        self.middle, self.norm = nn.Conv2d(channels, channels, 3, groups=channels), nn.BatchNorm2d(channels)
+        self.norm.running_mean.uniform_(-1, 1)
+        self.norm.running_var.uniform_(0.5, 2)
+        self.last = nn.Conv2d(channels, 5, 1)
+
+    def forward(self, images):
+        return self.last(F.max_pool2d(F.relu(self.norm(self.middle(self.units(self.stem(images))))), 2)).flatten(1)
+
+
+def test_channel_shuffles_are_taken_by_the_weights():
+    model = Shuffled().eval()
+    graph, counts = tidy(export(model, (IMAGE,)).module(check_guards=False))
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE), rtol=1e-4, atol=1e-5)
+    assert counts["channel_shuffle_to_order"] == 6 and counts["split_to_slices"] == 6
+    assert aten.transpose.int not in targets(graph) and aten.view.default not in targets(graph)
+    # LiteRT's delegate takes five at most.
+    assert max(len(node.args[0]) for node in graph.graph.nodes if node.target is aten.cat.default) <= 4
+    # Two for each unit would be as before; the rest is what the order costs.
+    assert 12 < targets(graph).count(aten.slice.Tensor) < 100
+    native = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ChannelShuffle(3), nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 2, 1))
+    graph, counts = tidy(export(native.eval(), (IMAGE,)).module(check_guards=False))
+    assert counts == {"channel_shuffle_to_order": 1} and targets(graph) == [aten.conv2d.default] * 3
+    torch.testing.assert_close(graph(IMAGE), native(IMAGE))
 
 
 class Waves(nn.Module):

@@ -202,11 +202,8 @@ class Model:
         Raises:
             InputError: another shape or dtype, or a bare file.
         """
-        tensors = self.tensor(images)
-        results = [self._run([tensors[row : row + 1]])[0] for row in range(len(tensors))]
-        if not results:
-            return np.empty((0, len(self.labels)), np.float32)
-        return np.asarray(_real(np.concatenate(results), self.output), np.float32)
+        _only(self.outputs, "outputs", self.file)
+        return np.asarray(self._answers(self.tensor(images))[0], np.float32)
 
     def tensor(self, images: NDArray[Any]) -> NDArray[Any]:
         """What `invoke` takes, for uint8 images as `logits` takes them: preprocessed, quantised, in the file's layout.
@@ -241,15 +238,9 @@ class Model:
             if len(counts) != 1:
                 raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
             rows = [self._checked([tensor[row : row + 1] for tensor in tensors]) for row in range(counts.pop())]
-            results = [
-                np.concatenate(column) if rows else np.empty((0, *spec.shape[1:]), spec.dtype)
-                for spec, column in zip(self.outputs, zip(*rows, strict=True) if rows else self.outputs, strict=True)
-            ]
+            real = self._real_rows(rows)
         else:
-            results = self._checked(tensors)
-        real = tuple(
-            self._channels_first(_real(result, spec), spec) for result, spec in zip(results, self.outputs, strict=True)
-        )
+            real = self._real(self._checked(tensors))
         return real[0] if len(real) == 1 else real
 
     def tensors_of(self, samples: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
@@ -262,7 +253,7 @@ class Model:
     def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
         """Outputs for samples as a bundle keeps them (`Golden.inputs`): raw images, or what `infer` takes."""
         if self.preprocessing is not None:
-            return (self.logits(samples[0]),)
+            return self._answers(self.tensor(samples[0]))
         results = self.infer(*samples)
         return results if isinstance(results, tuple) else (results,)
 
@@ -310,6 +301,20 @@ class Model:
                 "Use infer or invoke with its own tensors, or load a bundle."
             )
         return self.preprocessing.pixels(images)
+
+    def _answers(self, tensors: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Every output as real numbers, for preprocessed images."""
+        return self._real_rows([self._run([tensors[row : row + 1]]) for row in range(len(tensors))])
+
+    def _real_rows(self, rows: Sequence[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
+        columns = (
+            zip(*rows, strict=True) if rows else [[np.empty((0, *one.shape[1:]), one.dtype)] for one in self.outputs]
+        )
+        return self._real([np.concatenate(column) for column in columns])
+
+    def _real(self, results: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        pairs = zip(results, self.outputs, strict=True)
+        return tuple(self._channels_first(_real(result, spec), spec) for result, spec in pairs)
 
     def _channels_first(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
         turn = self._arranged and spec.layout == "NHWC" and value.ndim == 4

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from torch.fx import GraphModule
 
 from .batch_norm import batch_norm_to_convolution, fold_batch_norms
+from .channels import channel_shuffle_to_order, split_to_slices
 from .cleaning import drop_no_ops, fold_constants
 from .editing import cleaned
 from .one_dimension import one_dimension_as_two
@@ -20,8 +21,8 @@ __all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
-    fold_constants, drop_no_ops, one_dimension_as_two, mean_to_pooling, silu_to_product, average_pooling_to_convolution,
-    batch_norm_to_convolution,
+    fold_constants, drop_no_ops, split_to_slices, channel_shuffle_to_order, one_dimension_as_two, mean_to_pooling,
+    silu_to_product, average_pooling_to_convolution, batch_norm_to_convolution,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp,)
 

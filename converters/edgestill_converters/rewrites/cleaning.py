@@ -42,14 +42,17 @@ def fold_constants(graph: GraphModule) -> int:
 
 
 def drop_no_ops(graph: GraphModule) -> int:
-    """Remove what changes nothing: aliases, slices of everything, copies to the type that it has, dropout at inference.
+    """Remove what changes nothing: aliases, slices of everything, copies to the type that it has, dropout at inference,
+    a concatenation of one.
 
     ExecuTorch turns each into a copy that XNNPACK does not take, which cuts its graph in two (GhostNet: 33 pieces).
     """
-    return replace(graph, _is_no_op, lambda node: replace_by(node, node.args[0]))
+    return replace(graph, _is_no_op, lambda node: replace_by(node, node.all_input_nodes[0]))
 
 
 def _is_no_op(node: Node) -> bool:
+    if node.target is aten.cat.default:
+        return len(node.args[0]) == 1  # type: ignore[arg-type]
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
         return False
     target, source = node.target, node.args[0]

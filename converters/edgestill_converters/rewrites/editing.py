@@ -23,8 +23,8 @@ def new_node(like: Node, target: Any, arguments: tuple[Any, ...]) -> Node:
     node.meta = {
         key: value for key, value in like.meta.items() if key in ("nn_module_stack", "stack_trace", "source_fn_stack")
     }
-    values = [one.meta.get("val") if isinstance(one, Node) else one for one in arguments]
-    if like.meta.get("val") is not None and all(value is not None for value in values):
+    values = torch.fx.node.map_arg(arguments, lambda one: one.meta.get("val"))
+    if like.meta.get("val") is not None and all(one.meta.get("val") is not None for one in node.all_input_nodes):
         mode = like.meta["val"].fake_mode if hasattr(like.meta["val"], "fake_mode") else None
         with mode if mode is not None else torch.no_grad():
             node.meta["val"] = target(*values)
