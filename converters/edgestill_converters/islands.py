@@ -11,6 +11,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from .padding import opcode
+
 ISLANDS = {
     "HARD_SWISH": schema.BuiltinOperator.HARD_SWISH,
     "GELU": schema.BuiltinOperator.GELU,
@@ -57,13 +59,7 @@ def _float_copy(graph: Any, index: int) -> int:
 
 
 def _operator(model: Any, builtin: int, taken: int, given: int) -> Any:
-    codes = [code.builtinCode for code in model.operatorCodes]
-    if builtin not in codes:
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = builtin
-        code.version = 2 if builtin == schema.BuiltinOperator.DEQUANTIZE else 1
-        model.operatorCodes.append(code)
-        codes.append(builtin)
     operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = codes.index(builtin), [taken], [given]
+    operator.opcodeIndex = opcode(model, builtin, 2 if builtin == schema.BuiltinOperator.DEQUANTIZE else 1)
+    operator.inputs, operator.outputs = [taken], [given]
     return operator

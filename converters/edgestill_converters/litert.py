@@ -15,6 +15,7 @@ from torchao.quantization.pt2e import allow_exported_model_train_eval
 
 from .ends import take_and_give_integers
 from .islands import put_into_float
+from .padding import pad_with_zeros
 
 IDENTIFIER = b"TFL3"
 
@@ -45,13 +46,16 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         path = Path(folder) / "model.tflite"
         converted.export(str(path))
         content = path.read_bytes()
-    return _finished(content) if quantised else content
+    return _finished(content, quantised)
 
 
-def _finished(content: bytes) -> bytes:
+def _finished(content: bytes, quantised: bool) -> bytes:
+    """The same model in the form that the delegate takes all of."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    take_and_give_integers(model)
-    put_into_float(model)
+    pad_with_zeros(model)
+    if quantised:
+        take_and_give_integers(model)
+        put_into_float(model)
     builder = Builder(len(content) + (1 << 16))
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())

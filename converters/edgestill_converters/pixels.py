@@ -3,13 +3,14 @@
 The model was trained on `(pixel / 255 - mean) / std`. Here that line becomes part of it, in the cheapest of three ways
 that leave zero padding what it was, the value 0 after the normalisation:
 
-    the first convolution pads nothing      both factors go into its weights and bias; the file takes the pixel
-    all channels have one mean              the factor goes into the weights; the file takes pixel - round(255 mean),
-                                            for which a padded 0 is the mean; as a code that is pixel - 128 as well
-    anything else                           a depthwise 1×1 convolution before it; the file takes the pixel
+    the first convolution pads nothing      both factors go into its weights and bias; the file takes pixel / 255
+    all channels have one mean              the factor goes into the weights; the file takes pixel / 255 - mean, of
+                                            which a padded 0 is the mean; as a code that is pixel - 128 as well
+    anything else                           a depthwise 1×1 convolution before it; the file takes pixel / 255
 
 The second moves the mean to a whole pixel value. The rest, at most half of one, goes into the bias, which is exact but
-at the border: there a result is off by less than half a quantum of the input.
+at the border: there a result is off by less than half a quantum of the input. The division by 255 stays outside:
+inside, it would make weights so small that their scales reach the smallest that observers give.
 """
 
 from typing import Any
@@ -33,12 +34,12 @@ def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Prepr
         graph: one input, float32 (1, C, H, W), normalised.
 
     Returns:
-        What is left to do before the graph (`(pixel / 255 - mean) / std`, with a std of 1 / 255), and the input's
+        What is left to do before the graph (`(pixel / 255 - mean) / std`, with a std of 1), and the input's
         fixed scale, with which `code = pixel - 128`.
     """
     (images,) = (node for node in graph.graph.nodes if node.op == "placeholder")
-    factor = 1 / (255 * torch.tensor(preprocessing.std, dtype=torch.float64))
-    shift = -torch.tensor(preprocessing.mean, dtype=torch.float64) / torch.tensor(preprocessing.std).double()
+    factor = 1 / torch.tensor(preprocessing.std, dtype=torch.float64)
+    shift = -torch.tensor(preprocessing.mean, dtype=torch.float64) * factor
     users = list(images.users)
     first = users[0] if len(users) == 1 and _is_plain_convolution(users[0]) else None
     middle = 0
@@ -47,7 +48,7 @@ def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Prepr
             middle = round(255 * preprocessing.mean[0])
         else:
             first = None
-    shift = shift + middle * factor
+    shift = shift + middle / 255 * factor
     if first is not None:
         _fold(graph, first, factor, shift)
     else:
@@ -55,9 +56,9 @@ def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Prepr
     cleaned(graph)
     channels = preprocessing.channels
     left = Preprocessing(
-        preprocessing.height, preprocessing.width, mean=(middle / 255,) * channels, std=(1 / 255,) * channels
+        preprocessing.height, preprocessing.width, mean=(middle / 255,) * channels, std=(1.0,) * channels
     )
-    return left, Scale(1.0, middle - 128)
+    return left, Scale(1 / 255, middle - 128)
 
 
 def _is_plain_convolution(node: Node) -> bool:

@@ -6,6 +6,8 @@ On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric acti
   addition or concatenation that follows is int8 as well;
 - fixes the scale where an operator's range is known: sigmoid, hard sigmoid and softmax give 0…1, tanh gives -1…1. A
   measured range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
+- lets scales of weights become 16 times smaller: XNNPACKQuantizer's smallest, 2^-12, leaves three of the 127 levels to
+  a channel whose weights are all below 0.0007;
 - fixes the scale of the input where raw pixels come in (`pixels.py`), so that a pixel is its own code;
 - leaves whole layers in float that are named as too sensitive (`sensitivity.py`).
 
@@ -14,6 +16,7 @@ What an engine has no fast int8 kernel for stays between one dequantise and one 
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +24,10 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
     XNNPACKQuantizer,
     get_symmetric_quantization_config,
 )
-from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import propagate_annotation
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import (
+    QuantizationConfig,
+    propagate_annotation,
+)
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
@@ -35,6 +41,8 @@ aten = torch.ops.aten
 KEY = "quantization_annotation"
 
 
+# Smaller ones gain nothing, and a bias in units of it and of the input's scale must stay within 32 bits.
+SMALLEST_WEIGHT_SCALE = 2**-16
 # Ranges that the operator itself sets. 1/256 and 1/128 are what TensorFlow Lite's int8 specification asks for.
 FIXED: Mapping[Any, Scale] = {
     aten.sigmoid.default: Scale(1 / 256, -128),
@@ -62,7 +70,7 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
     ) -> None:
         super().__init__()
-        self.set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
+        self.set_global(_configuration(qat))
         kept = frozenset(kept_float)
         self.set_filter_function(lambda node: node.name not in kept)
         self._inputs = dict(inputs or {})
@@ -83,6 +91,13 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
             _fix(placeholders[position], _specification(scale))
         propagate_annotation(model)
         return model
+
+
+def _configuration(qat: bool) -> QuantizationConfig:
+    standard: QuantizationConfig = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
+    made = standard.weight.observer_or_fake_quant_ctr.p
+    observer = made.func.with_args(**{**made.keywords, "eps": SMALLEST_WEIGHT_SCALE})
+    return replace(standard, weight=replace(standard.weight, observer_or_fake_quant_ctr=observer))
 
 
 def _specification(scale: Scale) -> FixedQParamsQuantizationSpec:

@@ -122,8 +122,22 @@ def find_environment(folder: Path | None, log: Path) -> Path:
                 f"{folder}/bin/pip install '{REQUIREMENT}'"
             )
         return python
+    try:
+        return cached_environment("tensorflow-2.21", [REQUIREMENT], log)
+    except ConversionError as error:
+        raise ConversionError(
+            f"{error}; make one yourself with `pip install '{REQUIREMENT}'` and name it with --environment"
+        ) from error
+
+
+def cached_environment(name: str, requirements: Sequence[str], log: Path) -> Path:
+    """The Python of an environment under the user's cache, which is made if it is not there.
+
+    Raises:
+        ConversionError: a package cannot be installed.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "edgestill" / "tensorflow-2.21"
+    folder = cache / "edgestill" / name
     python, ready = folder / "bin" / "python", folder / ".ready"
     if ready.exists():
         return python
@@ -133,16 +147,16 @@ def find_environment(folder: Path | None, log: Path) -> Path:
     if uv:
         commands = [
             [*uv, "venv", "--python", sys.executable, folder],
-            [*uv, "pip", "install", "--python", python, REQUIREMENT],
+            [*uv, "pip", "install", "--python", python, *requirements],
         ]
     else:
-        commands = [[sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", REQUIREMENT]]
+        commands = [[sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", *requirements]]
     for command in commands:
         if _run(command, log) != 0:
             lines = log.read_text(errors="replace").strip().splitlines()
             raise ConversionError(
-                f"an environment with tensorflow could not be made in {folder}: {lines[-1] if lines else ''}; make one "
-                f"yourself with `pip install '{REQUIREMENT}'` and name it with --environment"
+                f"an environment with {name.partition('-')[0]} could not be made in {folder}: "
+                f"{lines[-1] if lines else ''}"
             )
     ready.touch()
     return python

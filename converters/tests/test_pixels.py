@@ -32,13 +32,13 @@ def images(preprocessing, count=8):
 def test_the_graph_takes_pixels(preprocessing, padding, zero_point, convolutions):
     model, pixels = net(preprocessing.channels, padding), images(preprocessing)
     graph = make_graph(model, pixels, preprocessing)
-    assert graph.inputs == {0: Scale(1.0, zero_point)}
+    assert graph.inputs == {0: Scale(1 / 255, zero_point)}
     targets = [node.target for node in graph.module.graph.nodes]
     # A convolution more only where no other way keeps the border as it was.
     assert targets.count(torch.ops.aten.conv2d.default) == convolutions
     # Whatever the pixel, its code is the pixel less 128.
     every = np.arange(256, dtype=np.uint8)
-    codes = quantise(graph.preprocessing.table(), 1.0, zero_point)
+    codes = quantise(graph.preprocessing.table(), 1 / 255, zero_point)
     assert (codes == every.astype(int) - 128).all()
     for (given,), (raw,) in zip(tensors(pixels, preprocessing), tensors(pixels, graph.preprocessing), strict=True):
         # Within the rounding of a float sum, but for the part of a pixel that the mean was moved by.

@@ -53,6 +53,16 @@ def targets(graph):
         (lambda m, x: m.conv(x).mean((2, 3)), "mean_to_pooling", aten.mean.dim),
         (lambda m, x: m.conv(x).mean((-1, -2), keepdim=True), "mean_to_pooling", aten.mean.dim),
         (lambda m, x: F.silu(m.conv(x)), "silu_to_product", aten.silu.default),
+        (
+            lambda m, x: F.scaled_dot_product_attention(x, x.sin(), x.cos()),
+            "attention_to_products",
+            aten.scaled_dot_product_attention.default,
+        ),
+        (
+            lambda m, x: F.scaled_dot_product_attention(x, x.sin(), x.cos(), scale=0.7),
+            "attention_to_products",
+            aten.scaled_dot_product_attention.default,
+        ),
         (lambda m, x: F.avg_pool2d(x, 2), "average_pooling_to_convolution", aten.avg_pool2d.default),
         (lambda m, x: F.avg_pool2d(x, 3, 1, 1), "average_pooling_to_convolution", aten.avg_pool2d.default),
         (lambda m, x: F.relu(m.norm(x)), "batch_norm_to_convolution", aten.batch_norm.default),
@@ -77,6 +87,7 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
         lambda m, x: m.after(m.conv(x)),  # folded by the quantizer
         lambda m, x: m.conv(x).transpose(2, 3).contiguous().view(1, 6, -1),  # the copy makes the view possible
         lambda m, x: m.conv(x).half().float(),
+        lambda m, x: F.scaled_dot_product_attention(x, x.sin(), x.cos(), is_causal=True),
         lambda m, x: shuffle(m.conv(x), 3),  # the order would leave the net
         lambda m, x: shuffle(m.conv(x), 2).relu().mean(1),
         lambda m, x: F.conv2d(shuffle(m.conv(x), 3), m.conv.weight, groups=2),  # each group has channels of its own

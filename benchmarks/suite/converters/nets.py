@@ -99,6 +99,9 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
             module.running_mean.uniform_(-0.2, 0.2, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
     for name, parameter in model.named_parameters():
-        if name.endswith(("gamma", "layer_scale", "layer_scale_1.scale", "ls1.gamma")) and parameter.dim() <= 4:
+        if (
+            name.endswith(("gamma", "gamma_xca", "layer_scale", "layer_scale_1.scale", "ls1.gamma"))
+            and parameter.dim() <= 4
+        ):
             parameter.data.uniform_(0.5, 1.5, generator=generator)
     return model.eval()

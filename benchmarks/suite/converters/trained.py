@@ -7,9 +7,11 @@ Test splits are read here, once, by files that are finished; calibration and bud
 
 import argparse
 import json
-import time
+import subprocess
 from functools import partial
+from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,17 +21,27 @@ from edgestill import load_data
 from edgestill.conversion import describe_model
 from edgestill.data import Data
 from edgestill.models import create_model, load_checkpoint
-from edgestill.quantisation import Budget, quantise
+from edgestill.quantisation import Budget
+from edgestill.quantisation import quantise as quantise_model
 from edgestill.training import predict
 from edgestill_benchmarks import accuracy, agreement, measure, measure_latency, open_models
+from edgestill_converters import convert
 from edgestill_converters.quiet import logged_to
-from edgestill_runtime import Bundle
+from edgestill_converters.tensorflow import cached_environment
+from edgestill_runtime import Bundle, ModelFile, Preprocessing, TensorSpec
 from edgestill_runtime.engines import load_engine
+from edgestill_runtime.preprocess import quantise
 
 from .train_nets import NETS
 
 CALIBRATION = 256
 RIVALS_ON = "cifar10-resnet8"
+ONNX2TF = "1.28.8"
+# What it imports and does not ask for.
+ONNX2TF_NEEDS = (
+    "onnx", "onnxscript", "onnxsim", "onnxruntime", "onnx_graphsurgeon", "sng4onnx", "tensorflow==2.21.*", "tf_keras",
+    "psutil", "ai-edge-litert",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -50,17 +62,22 @@ def main() -> None:
         data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
         model = create_model(model_name, len(data.classes), data.preprocessing.channels).eval()
         load_checkpoint(checkpoint, model)
-        bundle = quantise(
+        bundle = quantise_model(
             model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
             Budget("ptq", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
         )  # fmt: skip
         row = {"name": name, "model": model_name, **judge(model, bundle, data)}
         found["nets"].append(row)
         print({key: value for key, value in row.items() if key != "p50_ms"}, flush=True)
-        if name == RIVALS_ON:
-            found["rivals"] = rivals(model, bundle, data, arguments.nets / "rivals.log")
-            print(*found["rivals"], sep="\n", flush=True)
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(found, indent=1) + "\n")
+    if not found["rivals"]:
+        source, model_name, _ = NETS[RIVALS_ON]
+        data = loaded.get(source) or load_data(source, calibration=512)
+        model = create_model(model_name, len(data.classes), data.preprocessing.channels).eval()
+        load_checkpoint(arguments.nets / f"{RIVALS_ON}.safetensors", model)
+        found["rivals"] = compare_ways(model, data, arguments.nets)
+        print(*found["rivals"], sep="\n", flush=True)
         arguments.output.write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -84,46 +101,57 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     }
 
 
-def rivals(model: Any, bundle: Bundle, data: Data, log: Path) -> list[dict[str, Any]]:
-    """Other ways to int8 files from the same net and the same calibration images; one measurement for all, in turns."""
-    calibration = torch.from_numpy(data.preprocessing.tensor(data.calibration(CALIBRATION).images))
-    samples = torch.split(calibration, 1)
-    ways = {"executorch recipe": executorch_recipe, "litert-torch + ai-edge-quantizer": ai_edge_quantizer}
-    files = {
-        "edgestill .pte": ("executorch", bundle.read("model.pte"), 0.0),
-        "edgestill .tflite": ("litert", bundle.read("model.tflite"), 0.0),
+def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
+    """Ways to int8 files from one net and the same calibration images; one measurement for all, in turns.
+
+    The other tools leave the normalisation to the caller; ours are there with it and without.
+    """
+    images = data.calibration(CALIBRATION)
+    samples = torch.split(torch.from_numpy(data.preprocessing.tensor(images.images)), 1)
+    log, rows = folder / "rivals.log", []
+    files: dict[str, tuple[str, bytes]] = {}
+    takes: dict[str, tuple[ModelFile, Preprocessing | None]] = {}
+    for fold, word in ((True, "takes pixels"), (False, "takes what the net takes")):
+        description = describe_model(model, RIVALS_ON, images)
+        output = folder / f"rivals-{fold}.edge"
+        bundle = convert(
+            model, images.images, description, output, fold_pixels=fold, overwrite=True, log=folder / "rivals-own.log"
+        )
+        for name in ("model.pte", "model.tflite"):
+            entry, label = bundle.manifest.models[name], f"edgestill {name[5:]}, {word}"
+            files[label], takes[label] = (entry.engine, bundle.read(name)), (entry, bundle.manifest.preprocessing)
+    ways = {
+        "executorch recipe": executorch_recipe,
+        "litert-torch + ai-edge-quantizer": ai_edge_quantizer,
+        f"onnx2tf {ONNX2TF}": onnx2tf,
     }
-    failed = []
-    for word, way in ways.items():
-        begun = time.perf_counter()
+    for label, way in ways.items():
         try:
             with logged_to(log):
-                engine, content = way(model, samples)
-            files[word] = (engine, content, time.perf_counter() - begun)
+                files[label] = way(model, samples, log)
         except Exception as error:  # a rival's failure is a row of the table
-            failed.append({"name": word, "failed": f"{type(error).__name__}: {error}"[:300]})
-    engines = {word: load_engine(engine, content, 1) for word, (engine, content, _) in files.items()}
-    manifest = bundle.manifest
-    rows, calls = [], {}
-    for word, engine in engines.items():
-        entry = {"edgestill .pte": "model.pte", "edgestill .tflite": "model.tflite"}.get(word)
-        spec = manifest.models[entry].inputs[0] if entry else engine.inputs[0]
-        preprocessing = manifest.preprocessing if entry else data.preprocessing
-        assert preprocessing is not None
-        tensors = preprocessing.tensor(data.test.images, spec.layout or "NCHW")
-        if spec.dtype == "int8":
-            from edgestill_runtime.preprocess import quantise
-
+            rows.append({"name": label, "failed": f"{type(error).__name__}: {error}"[:300]})
+    engines = {label: load_engine(engine, content, 1) for label, (engine, content) in files.items()}
+    calls, measured = {}, []
+    for label, engine in engines.items():
+        entry, preprocessing = takes.get(label, (None, None))
+        spec = entry.inputs[0] if entry else engine.inputs[0]
+        tensors = (preprocessing or data.preprocessing).tensor(data.test.images, spec.layout or _layout(spec))
+        if spec.scale is not None and spec.zero_point is not None:
             tensors = quantise(tensors, spec.scale, spec.zero_point)
         logits = np.concatenate([engine.run([tensors[row : row + 1]])[0] for row in range(len(tensors))])
-        calls[word] = partial(engine.run, [tensors[:1].copy()])
+        calls[label] = partial(engine.run, [tensors[:1].copy()])
         share = float((logits.argmax(1) == data.test.labels).mean())
-        rows.append({"name": word, "engine": engine.name, "accuracy": share, "bytes": len(files[word][1])})
+        measured.append({"name": label, "engine": engine.name, "accuracy": share, "bytes": len(files[label][1])})
     times = measure_latency(calls, 500, 2.0)
-    return [{**row, "p50_ms": times[row["name"]].p50, "min_ms": times[row["name"]].min} for row in rows] + failed
+    return [{**row, "p50_ms": times[row["name"]].p50, "min_ms": times[row["name"]].min} for row in measured] + rows
 
 
-def executorch_recipe(model: Any, samples: Any) -> tuple[str, bytes]:
+def _layout(spec: TensorSpec) -> Any:
+    return "NHWC" if spec.shape[-1] in (1, 3) else "NCHW"
+
+
+def executorch_recipe(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
     """ExecuTorch's own recipe for this: static int8, weights per channel."""
     from executorch.backends.xnnpack.recipes import XNNPackRecipeType
     from executorch.export import ExportRecipe, export
@@ -133,22 +161,34 @@ def executorch_recipe(model: Any, samples: Any) -> tuple[str, bytes]:
     return "executorch", bytes(session.get_pte_buffer())
 
 
-def ai_edge_quantizer(model: Any, samples: Any) -> tuple[str, bytes]:
+def ai_edge_quantizer(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
     """litert-torch to float, channels last, then Google's quantizer: static int8."""
     import litert_torch
     from ai_edge_quantizer import quantizer, recipe
 
     channels_last = litert_torch.to_channel_last_io(model, args=[0]).eval()
     example = samples[0].permute(0, 2, 3, 1).contiguous()
-    path = Path("/tmp") / "edgestill-rival.tflite"
-    litert_torch.convert(channels_last, (example,)).export(str(path))
-    work = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
-    name = next(iter(load_engine("litert", path.read_bytes(), 1).inputs)).name.removeprefix("serving_default_")
-    name = name.partition(":")[0]
-    shown = {"serving_default": [{name: one.permute(0, 2, 3, 1).contiguous().numpy()} for one in samples]}
-    result = work.quantize(work.calibrate(shown))
-    path.unlink()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "float.tflite"
+        litert_torch.convert(channels_last, (example,)).export(str(path))
+        work = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
+        name = next(iter(load_engine("litert", path.read_bytes(), 1).inputs)).name.removeprefix("serving_default_")
+        name = name.partition(":")[0]
+        shown = {"serving_default": [{name: one.permute(0, 2, 3, 1).contiguous().numpy()} for one in samples]}
+        result = work.quantize(work.calibrate(shown))
     return "litert", bytes(result.quantized_model)
+
+
+def onnx2tf(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
+    """torch → ONNX → TensorFlow → int8 by TensorFlow's converter, in an environment of its own."""
+    requirements = [f"onnx2tf=={ONNX2TF}", f"torch=={metadata.version('torch')}", *ONNX2TF_NEEDS]
+    python = cached_environment(f"onnx2tf-{ONNX2TF}", requirements, log)
+    with TemporaryDirectory() as folder, open(log, "ab") as said:
+        torch.export.save(torch.export.export(model, (samples[0],)), Path(folder) / "model.pt2")
+        np.save(Path(folder) / "calibration.npy", torch.cat(samples).permute(0, 2, 3, 1).numpy())
+        worker = Path(__file__).with_name("onnx2tf_worker.py")
+        subprocess.run([python, "-I", worker], cwd=folder, stdout=said, stderr=said, check=True)
+        return "litert", (Path(folder) / "out" / "model_full_integer_quant.tflite").read_bytes()
 
 
 if __name__ == "__main__":

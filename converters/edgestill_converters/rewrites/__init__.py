@@ -15,14 +15,20 @@ from .channels import channel_shuffle_to_order, split_to_slices
 from .cleaning import drop_no_ops, fold_constants
 from .editing import cleaned
 from .one_dimension import one_dimension_as_two
-from .operators import average_pooling_to_convolution, hard_sigmoid_to_clamp, mean_to_pooling, silu_to_product
+from .operators import (
+    attention_to_products,
+    average_pooling_to_convolution,
+    hard_sigmoid_to_clamp,
+    mean_to_pooling,
+    silu_to_product,
+)
 
 __all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
     fold_constants, drop_no_ops, split_to_slices, channel_shuffle_to_order, one_dimension_as_two, mean_to_pooling,
-    silu_to_product, average_pooling_to_convolution, batch_norm_to_convolution,
+    silu_to_product, attention_to_products, average_pooling_to_convolution, batch_norm_to_convolution,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp,)
 

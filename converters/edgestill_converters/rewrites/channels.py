@@ -36,10 +36,11 @@ def split_to_slices(graph: GraphModule) -> int:
         return node.target in _SPLITS and bool(shape_of(node.args[0])) and plain
 
     def change(node: Node) -> None:
-        axis = int(node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0))  # type: ignore[call-overload]
+        given: Any = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+        axis = int(given)
         sizes = [int(one.shape[axis]) for one in node.meta["val"]]
         for user in list(node.users):
-            part = int(user.args[1])  # type: ignore[call-overload]
+            part: Any = user.args[1]
             begin = sum(sizes[:part])
             with node.graph.inserting_before(user):
                 cut = new_node(user, aten.slice.Tensor, (node.args[0], axis, begin, begin + sizes[part]))
@@ -82,7 +83,8 @@ class _Shuffle:
 def _shuffle(node: Node) -> _Shuffle | None:
     """(N, C, H, W) viewed as (N, groups, C / groups, H, W), its axes 1 and 2 exchanged, viewed as (N, C, H, W)."""
     if node.target is aten.channel_shuffle.default:
-        return _Shuffle(node.args[0], int(node.args[1]), ())  # type: ignore[arg-type, call-overload]
+        whole: Any = node.args
+        return _Shuffle(whole[0], int(whole[1]), ())
     if node.target not in _VIEWS:
         return None
     chain = _chain(node, 5)
@@ -164,9 +166,10 @@ class _Orders:
         return False
 
     def _slice(self, node: Node) -> None:
-        source, begin = node.args[0], int(node.args[2])  # type: ignore[call-overload]
+        given: Any = node.args
+        order = self._order(given[0])
+        begin = int(given[2] or 0) % len(order)
         end = begin + shape_of(node)[1]
-        order = self._order(source)
         places = [place for place, channel in enumerate(order) if begin <= channel < end]
         self.of[node] = [order[place] - begin for place in places]
         cuts = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1] + 1), len(places)]

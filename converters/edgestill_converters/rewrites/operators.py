@@ -45,6 +45,32 @@ def silu_to_product(graph: GraphModule) -> int:
     return replace(graph, lambda node: node.target in (aten.silu.default, aten.silu_.default), change)
 
 
+def attention_to_products(graph: GraphModule) -> int:
+    """Scaled dot-product attention without a mask → two matrix products with a softmax between them.
+
+    ExecuTorch takes it apart with a guard against rows that are masked altogether: seven operators for each, which
+    XNNPACK does not take. Without a mask there are none.
+    """
+
+    def matches(node: Node) -> bool:
+        plain = node.target is aten.scaled_dot_product_attention.default and not any(node.args[3:])
+        return plain and not any(value for name, value in node.kwargs.items() if name != "scale")
+
+    def change(node: Node) -> None:
+        queries, keys, values = node.args[:3]
+        scale = node.kwargs.get("scale")
+        scale = shape_of(queries)[-1] ** -0.5 if scale is None else scale
+        with node.graph.inserting_before(node):
+            scaled = new_node(node, aten.mul.Tensor, (queries, scale))
+            turned = new_node(node, aten.transpose.int, (keys, -2, -1))
+            scores = new_node(node, aten.matmul.default, (scaled, turned))
+            shares = new_node(node, aten.softmax.int, (scores, -1))
+            result = new_node(node, aten.matmul.default, (shares, values))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
 def average_pooling_to_convolution(graph: GraphModule) -> int:
     """`avg_pool2d(x, k)` → a depthwise convolution whose weights are all 1 / k².
 
