@@ -33,7 +33,7 @@ from edgestill_runtime.files import refuse_existing
 from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
 from .graph import Graph, Samples, export, make_graph, tensors
-from .parity import check_against_model, check_rewrites
+from .parity import ALLOWED_QUANTISED, check_against_model, check_rewrites
 from .quiet import logged_to
 from .rewrites import after_quantisation
 from .scale import Scale
@@ -80,6 +80,7 @@ def convert(
     trained: GraphModule | None = None,
     fold_pixels: bool = True,
     yardsticks: Bundle | None = None,
+    allowed_deviation: float = ALLOWED_QUANTISED,
     limit_seconds: float = LIMIT_SECONDS,
     overwrite: bool = False,
     log: Path | None = None,
@@ -97,6 +98,8 @@ def convert(
             calibration.
         fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
         yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
+        allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
+            who judge its accuracy themselves.
         limit_seconds: for each exporter and file.
         log: where the exporters' own output goes; None: kept only when something fails.
         on_step: called with the name of each of `steps(…)` as it begins; exporters work side by side.
@@ -126,10 +129,9 @@ def convert(
             arrays = [samples] if graph.preprocessing else samples
             few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in arrays]
             golden = Golden(tuple(few), _run(manifest, contents, few))
-            check_rewrites(
-                _outputs(model, description.preprocessing, few), _outputs(graph.module, graph.preprocessing, few)
-            )
-            check_against_model(_outputs(graph.module, graph.preprocessing, few), golden.outputs, manifest)
+            reference = _outputs(graph.module, graph.preprocessing, few)
+            check_rewrites(_outputs(model, description.preprocessing, few), reference)
+            check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
             traceback.print_exc()
             raise _with_log(error, path, log) from error

@@ -11,7 +11,8 @@ from edgestill_runtime import Manifest
 from .errors import ConversionError
 
 # Root mean square of the deviation, as a share of the root mean square of the model's own outputs.
-ALLOWED = {"fp32": 1e-3, "int8": 0.5, "mixed": 0.5}
+ALLOWED_FLOAT = 1e-3
+ALLOWED_QUANTISED = 0.5
 ALLOWED_REWRITES = 0.02
 
 
@@ -40,31 +41,35 @@ def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]])
 
 
 def check_against_model(
-    reference: Sequence[NDArray[Any]], outputs: Mapping[str, Sequence[NDArray[Any]]], manifest: Manifest
+    reference: Sequence[NDArray[Any]],
+    outputs: Mapping[str, Sequence[NDArray[Any]]],
+    manifest: Manifest,
+    allowed_quantised: float = ALLOWED_QUANTISED,
 ) -> None:
     """Refuse a file that is not the model.
 
     Args:
         reference: what the model gives, one array for each output.
         outputs: for each file of the manifest, what it gave for the same samples.
+        allowed_quantised: how far a quantised file may deviate, as a share of the model's values.
 
     Raises:
         ConversionError: a float file deviates at all, or an int8 file so far that quantisation has destroyed it.
     """
     for name, answers in outputs.items():
-        precision = manifest.models[name].precision
+        floating = manifest.models[name].precision == "fp32"
+        allowed = ALLOWED_FLOAT if floating else allowed_quantised
         for number, (found, expected) in enumerate(zip(answers, reference, strict=True)):
             if found.shape != expected.shape:
                 raise ConversionError(f"{name} gives shape {found.shape}, the model {expected.shape}")
             error = relative_error(found, expected)
-            if error > ALLOWED[precision]:
+            if error > allowed:
                 which = f" in output {number}" if len(reference) > 1 else ""
                 advice = (
                     "this is an exporter's bug"
-                    if precision == "fp32"
+                    if floating
                     else "calibrate with samples like those it will meet, or keep sensitive layers in float"
                 )
                 raise ConversionError(
-                    f"{name} deviates from the model{which} by {error:.2g} of its values "
-                    f"(allowed: {ALLOWED[precision]}); {advice}"
+                    f"{name} deviates from the model{which} by {error:.2g} of its values (allowed: {allowed}); {advice}"
                 )

@@ -2,18 +2,24 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from edgestill.data import load_data
 from edgestill.models import create_model, multiply_accumulates, parameters
 from edgestill_converters import CalibrationError, ConversionError, Description, convert, relative_error, steps
+from edgestill_converters.executorch import export_pte
+from edgestill_converters.graph import export, make_graph
 from edgestill_converters.inspection import inspect_bytes
-from edgestill_runtime import EngineError, InputError, Preprocessing, StorageError, load, replay_golden
+from edgestill_converters.parity import check_against_model
+from edgestill_runtime import EngineError, InputError, Preprocessing, StorageError, load, open_bundle, replay_golden
+from edgestill_runtime.engines import load_engine
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +221,7 @@ def test_several_inputs_and_outputs(tmp_path):
 
 
 class Mapped(nn.Module):
-    """Images in; a map and scores out; a residual addition over its first layer."""
+    """Images in; a map and scores out; a residual addition over its first layer, a padded pooling."""
 
     def __init__(self):
         super().__init__()
@@ -226,7 +232,7 @@ class Mapped(nn.Module):
     def forward(self, images):
         features = torch.relu(self.first(images))
         features = torch.relu(features + self.second(features))
-        return self.map(features), self.head(features.mean((2, 3)))
+        return self.map(features), self.head(F.max_pool2d(features, 3, 2, 1).mean((2, 3)))
 
 
 def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
@@ -250,8 +256,48 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
     # The layer that was kept is in float in both: neither exporter quantises its weights on its own.
     for name, word in (("model.pte", "Conv2d"), ("model.tflite", "CONV_2D")):
         inside = inspect_bytes(bundle.read(name), bundle.manifest.models[name].engine, name)
+        assert inside.pieces == 1 and not inside.outside
         precisions = [one.precision for one in inside.operators if one.name == word]
         assert precisions.count("float32") == 1 and precisions.count("int8") == 2
+
+
+class Attention(nn.Module):
+    """Queries, keys and values from one linear layer, four heads, as transformers have it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.together, self.last = nn.Linear(32, 96), nn.Linear(32, 32)
+
+    def forward(self, values):
+        queries, keys, values = self.together(values).view(1, 12, 3, 4, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.last(F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).reshape(1, 12, 32))
+
+
+def test_attention_is_one_delegated_piece():
+    model, values = Attention().eval(), torch.randn(1, 12, 32)
+    graph = make_graph(model, [values.numpy()], None)
+    content, _, _ = export_pte(export(graph.module, graph.examples))
+    inside = inspect_bytes(content, "executorch", "x.pte")
+    assert inside.pieces == 1 and not inside.outside
+    with closing(load_engine("executorch", content, 1)) as engine, torch.inference_mode():
+        assert relative_error(engine.run([values.numpy()])[0], model(values).numpy()) < 1e-5
+
+
+def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):
+    bundle = open_bundle(bundle_path)
+    answers = bundle.golden().outputs
+    reference = answers["model.fp32.pte"]
+    check_against_model(reference, answers, bundle.manifest)
+    spoilt = {**answers, "model.tflite": (-answers["model.tflite"][0],)}
+    with pytest.raises(
+        ConversionError, match=r"model.tflite deviates .* by 2 of its values \(allowed: 0.5\); calibrate"
+    ):
+        check_against_model(reference, spoilt, bundle.manifest)
+    check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+    spoilt = {**answers, "model.fp32.tflite": (1.01 * reference[0],)}
+    with pytest.raises(ConversionError, match="model.fp32.tflite deviates .*this is an exporter's bug"):
+        check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
 
 
 def test_tokens_and_one_target(tmp_path):

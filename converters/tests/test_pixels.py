@@ -73,5 +73,7 @@ def test_folded_and_unfolded_answer_alike_in_int8():
     quantum = answers[False].unique().diff().min()
     with torch.inference_mode():
         reference = torch.cat([model(*sample) for sample in tensors(pixels[:8], COLOUR)])
-    for found in answers.values():
-        assert (found - reference).abs().mean() < 1.5 * quantum
+    errors = {fold: (found - reference).abs().mean() for fold, found in answers.items()}
+    assert errors[False] < 1.5 * quantum
+    # With an input that is exact, it is nearer to the model, not further.
+    assert errors[True] < 1.1 * errors[False]

@@ -67,6 +67,19 @@ def test_a_layer_that_is_kept_in_float_has_its_weights_in_float():
     assert weights[0] is quantised and weights[1] is not quantised and weights[2] is quantised
 
 
+def test_small_weights_have_all_their_levels():
+    model = Gated()
+    with torch.no_grad():
+        model.conv.weight *= 0.02
+    assert model.conv.weight.abs().max() < 127 * 2**-12  # where XNNPACKQuantizer begins to lose levels
+    graph, prepared = converted(model, samples())
+    program = quantize.folded(prepared, graph.examples)
+    codes = [value for value in program.state_dict.values() if value.dtype == torch.int8]
+    assert len(codes) == 3
+    for one in codes:
+        assert (one.abs().flatten(1).amax(1) == 127).all()
+
+
 def test_snapped_weights_and_biases_are_whole_units_and_stay_so():
     graph, prepared = converted(Gated(), samples())
     program = quantize.unfolded(prepared, graph.examples)

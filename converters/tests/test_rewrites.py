@@ -67,6 +67,7 @@ def targets(graph):
         (lambda m, x: F.avg_pool2d(x, 3, 1, 1), "average_pooling_to_convolution", aten.avg_pool2d.default),
         (lambda m, x: F.relu(m.norm(x)), "batch_norm_to_convolution", aten.batch_norm.default),
         (lambda m, x: m.conv(x).chunk(3, 1)[1].relu(), "split_to_slices", aten.chunk.default),
+        (lambda m, x: m.conv(x).unbind(1)[3] + m.conv(x).unbind(1)[0], "split_to_slices", aten.unbind.int),
         (lambda m, x: m.conv(x).split([1, 2, 3], 1)[2], "split_to_slices", aten.split_with_sizes.default),
         (lambda m, x: x + torch.arange(10.0).cumsum(0).sin(), "fold_constants", aten.cumsum.default),
     ],

@@ -8,6 +8,7 @@
 Accuracies are of files, run by their engines on validation data. What was tried ends in the manifest.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -105,13 +106,9 @@ def quantise(
                 seed=seed, progress=progress,
             )  # fmt: skip
             other = search.attempt("qat", work / "qat.edge", trained=trained)
-            best = (
-                other
-                if budget.quantize == "qat" or search.attempts[-1].accuracy > search.attempts[0].accuracy
-                else best
-            )
+            best = other if budget.quantize == "qat" else search.better(best, other)
         if budget.precision == "mixed" and not search.good_enough():
-            best = search.mixed(work, best)
+            best = search.better(best, search.mixed(work, best))
         facts = dict(best.manifest.training) | {"quantisation": search.summary(best)}
         contents = {name: best.read(name) for name in best.files}
         return write_bundle(output, replace(best.manifest, training=facts), contents, overwrite=overwrite)
@@ -185,7 +182,8 @@ class _Search:
     def attempt(self, method: str, output: Path, **changes: Any) -> Bundle:
         """Convert in one way and judge the files."""
         precision = "fp32" if self._budget.precision == "fp32" else "int8"
-        options = {"precision": precision, **self._options, **changes}
+        # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
+        options = {"precision": precision, "allowed_deviation": math.inf, **self._options, **changes}
         names = steps(options.get("targets", TARGETS), options["precision"], options.get("yardsticks") is None)
         with self._progress.task(f"convert, {method}", len(names)) as task:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
@@ -194,6 +192,10 @@ class _Search:
         share = self._accuracy[bundle.path] = _lowest(bundle, self._validation)
         self.attempts.append(Attempt(method, share, tuple(changes.get("kept_float", ()))))
         return bundle
+
+    def better(self, one: Bundle, other: Bundle) -> Bundle:
+        """The one whose files are right more often; the first where they are alike."""
+        return other if self._accuracy[other.path] > self._accuracy[one.path] else one
 
     def good_enough(self) -> bool:
         """Whether the best attempt is within the budget."""
@@ -240,7 +242,7 @@ class _Search:
             "attempts": [asdict(one) for one in self.attempts],
             "within_budget": self._drop(self._accuracy[chosen.path]) <= self._budget.max_drop + 1e-9,
             "kept_float": list(kept),
-            "cost": self._cost,
+            "cost": self._cost if kept else {},
         }
 
     def _drop(self, share: float) -> float:

@@ -24,8 +24,8 @@ NETS = {
     "fashion-mnist-resnet8": ("fashion-mnist", "resnet8", 6),
     "fashion-mnist-dscnn_s": ("fashion-mnist", "dscnn_s", 10),
     "cifar10-dscnn_m": (CIFAR10, "dscnn_m", 10),
-    "cifar10-mobilenetv3": (CIFAR10, f"{HERE}:mobilenetv3", 8),
     "cifar10-mobilenetv2": (CIFAR10, f"{HERE}:mobilenetv2", 8),
+    "cifar10-mobilenetv3": (CIFAR10, f"{HERE}:mobilenetv3", 8),
 }
 
 

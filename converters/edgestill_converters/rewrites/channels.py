@@ -12,7 +12,10 @@ from torch.fx import GraphModule, Node
 from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of
 
 aten = torch.ops.aten
-_SPLITS = (aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default, aten.unsafe_chunk.default)
+_SPLITS = (
+    aten.chunk.default, aten.split.Tensor, aten.split_with_sizes.default, aten.unsafe_chunk.default,
+    aten.unbind.int,
+)  # fmt: skip
 _VIEWS = (aten.view.default, aten.reshape.default)
 # LiteRT's delegate's concatenation takes five tensors at most.
 MOST_JOINED = 4
@@ -26,24 +29,30 @@ _ALIKE = (
 
 
 def split_to_slices(graph: GraphModule) -> int:
-    """`chunk`, `split` → one slice for each part that is used.
+    """`chunk`, `split`, `unbind` → one slice for each part that is used.
 
     ExecuTorch delegates slices, and splits not; the quantizer knows that a slice has the scale of what it is cut from.
     """
 
     def matches(node: Node) -> bool:
         plain = all(user.target is operator.getitem for user in node.users)
-        return node.target in _SPLITS and bool(shape_of(node.args[0])) and plain
+        # A reshape wants numbers, which the batch is not while a net is trained.
+        known = all(isinstance(size, int) for size in shape_of(node.args[0]))
+        return node.target in _SPLITS and bool(shape_of(node.args[0])) and plain and known
 
     def change(node: Node) -> None:
-        given: Any = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+        single = node.target is aten.unbind.int
+        place = 1 if single else 2
+        given: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
         axis = int(given)
-        sizes = [int(one.shape[axis]) for one in node.meta["val"]]
+        sizes = [1 if single else int(one.shape[axis]) for one in node.meta["val"]]
         for user in list(node.users):
             part: Any = user.args[1]
             begin = sum(sizes[:part])
             with node.graph.inserting_before(user):
                 cut = new_node(user, aten.slice.Tensor, (node.args[0], axis, begin, begin + sizes[part]))
+                if single:
+                    cut = new_node(user, aten.reshape.default, (cut, list(shape_of(user))))
             replace_by(user, cut)
         node.graph.erase_node(node)
 
