@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -76,6 +77,8 @@ def export_files(
             child.process.kill()
             child.process.wait()
             os.close(child.pipe)
+            assert child.process.stdin is not None
+            child.process.stdin.close()
     return {name: _read(folder / name) for name in programs}
 
 
@@ -85,7 +88,8 @@ def _start(engine: str, files: dict[str, bool], folder: Path, log: Path, limit_s
     command = [sys.executable, "-m", __name__, engine, str(folder), str(writing)]
     try:
         with open(log, "ab") as said:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=(writing,))
+            # Nothing is ever written to its input: that ends when this process does, and the child with it.
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=(writing,))
     finally:
         os.close(writing)
     return _Child(engine, process, reading, file=next(iter(files)), deadline=time.monotonic() + limit_seconds)
@@ -136,6 +140,7 @@ def _read(path: Path) -> Exported:
 
 def _work(engine: str, folder: Path, pipe: int) -> None:
     """The child: export the files of one engine, one after the other."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Registers the operators of quantised graphs, without which they cannot be read.
     import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
 
@@ -162,6 +167,12 @@ def _work(engine: str, folder: Path, pipe: int) -> None:
         plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
         (folder / f"{name}.json").write_text(json.dumps(plain))
         (folder / name).write_bytes(content)
+
+
+def _end_with_parent() -> None:
+    # Not through `sys.stdin`, whose lock would be held when the interpreter ends.
+    os.read(0, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

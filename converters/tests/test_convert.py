@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -341,8 +342,28 @@ def test_an_exporter_that_crashes_is_an_error_with_its_log(data, tmp_path):
     assert not (tmp_path / "x.edge").exists() and children() == []
 
 
-def children():
-    """(pid, command) of this process's living exporters."""
+def test_exporters_end_with_the_process_that_started_them(tmp_path):
+    script = (
+        "import numpy, pathlib, sys, torch; from edgestill_converters import Description, convert\n"
+        "convert(torch.nn.Conv2d(1, 2, 3), [numpy.ones((2, 1, 8, 8), 'float32')], Description('x', (), None, 0, 0, {}),"
+        "\n sys.argv[1], on_step=lambda step: step == 'quantise' or pathlib.Path(sys.argv[2]).touch())"
+    )
+    begun = tmp_path / "begun"
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "x.edge"), str(begun)]) as parent:
+        while not begun.exists():
+            assert parent.poll() is None
+            time.sleep(0.1)
+        exporters = children(parent.pid)
+        assert exporters
+        parent.kill()
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid, _ in exporters):
+        assert time.monotonic() < until, f"still there: {exporters}"
+        time.sleep(0.1)
+
+
+def children(of=None):
+    """(pid, command) of the living exporters of a process, this one when None."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -350,7 +371,7 @@ def children():
             command = (folder / "cmdline").read_text().replace("\0", " ")
         except (OSError, IndexError):
             continue
-        if parent == os.getpid() and "edgestill_converters.exporting" in command:
+        if parent == (of or os.getpid()) and "edgestill_converters.exporting" in command:
             found.append((int(folder.name), command))
     return found
 

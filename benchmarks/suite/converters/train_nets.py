@@ -23,6 +23,7 @@ NETS = {
     "cifar10-resnet8": (CIFAR10, "resnet8", 10),
     "fashion-mnist-resnet8": ("fashion-mnist", "resnet8", 6),
     "fashion-mnist-dscnn_s": ("fashion-mnist", "dscnn_s", 10),
+    "fashion-mnist-mobilenetv2": ("fashion-mnist", f"{HERE}:mobilenetv2", 5),
     "cifar10-dscnn_m": (CIFAR10, "dscnn_m", 10),
     "cifar10-mobilenetv2": (CIFAR10, f"{HERE}:mobilenetv2", 8),
     "cifar10-mobilenetv3": (CIFAR10, f"{HERE}:mobilenetv3", 8),
