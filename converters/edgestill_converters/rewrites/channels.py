@@ -35,16 +35,15 @@ def split_to_slices(graph: GraphModule) -> int:
     """
 
     def matches(node: Node) -> bool:
-        plain = all(user.target is operator.getitem for user in node.users)
-        # A reshape wants numbers, which the batch is not while a net is trained.
-        known = all(isinstance(size, int) for size in shape_of(node.args[0]))
-        return node.target in _SPLITS and bool(shape_of(node.args[0])) and plain and known
+        shape = shape_of(node.args[0]) if node.target in _SPLITS else ()
+        if not shape or any(user.target is not operator.getitem for user in node.users):
+            return False
+        # Places and shapes must be numbers, which the batch is not while a net is trained.
+        needed = shape if node.target is aten.unbind.int else [shape[_axis(node)]]
+        return all(isinstance(size, int) for size in needed)
 
     def change(node: Node) -> None:
-        single = node.target is aten.unbind.int
-        place = 1 if single else 2
-        given: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
-        axis = int(given)
+        single, axis = node.target is aten.unbind.int, _axis(node)
         sizes = [1 if single else int(one.shape[axis]) for one in node.meta["val"]]
         for user in list(node.users):
             part: Any = user.args[1]
@@ -57,6 +56,13 @@ def split_to_slices(graph: GraphModule) -> int:
         node.graph.erase_node(node)
 
     return replace(graph, matches, change)
+
+
+def _axis(node: Node) -> int:
+    """Of a split."""
+    place = 1 if node.target is aten.unbind.int else 2
+    given: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
+    return int(given)
 
 
 def channel_shuffle_to_order(graph: GraphModule) -> int:
