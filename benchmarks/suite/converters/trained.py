@@ -187,7 +187,9 @@ def onnx2tf(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
         torch.export.save(torch.export.export(model, (samples[0],)), Path(folder) / "model.pt2")
         np.save(Path(folder) / "calibration.npy", torch.cat(samples).permute(0, 2, 3, 1).numpy())
         worker = Path(__file__).with_name("onnx2tf_worker.py")
-        subprocess.run([python, "-I", worker], cwd=folder, stdout=said, stderr=said, check=True)
+        done = subprocess.run([python, "-I", worker], cwd=folder, stdout=said, stderr=said, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"onnx2tf ended with code {done.returncode}")
         return "litert", (Path(folder) / "out" / "model_full_integer_quant.tflite").read_bytes()
 
 
