@@ -108,7 +108,7 @@ def quantise(
             other = search.attempt("qat", work / "qat.edge", trained=trained)
             best = other if budget.quantize == "qat" else search.better(best, other)
         if budget.precision == "mixed" and not search.good_enough():
-            best = search.better(best, search.mixed(work, best))
+            best = search.mixed(work, best)
         facts = dict(best.manifest.training) | {"quantisation": search.summary(best)}
         contents = {name: best.read(name) for name in best.files}
         return write_bundle(output, replace(best.manifest, training=facts), contents, overwrite=overwrite)
