@@ -62,7 +62,7 @@ def matrix_table(rows: list[dict[str, Any]]) -> str:
             name, size, *(f"{ratio:.2f}" for ratio in ratios.values()),
             f"{100 * min(one['delegated_macs'] for one in inside):.0f} %",
             " / ".join(str(one["pieces"]) for one in inside),
-            f"{100 * row['identical']:.2f} %" if "identical" in row else "–",
+            f"{100 * row['identical']:.2f} %",
             f"{100 * row['agreement']:.1f} %", f"{min(row['cosine'].values()):.4f}",
             " / ".join(f"{one['bytes'] / 1e3:,.0f}" for one in inside), f"{row['seconds'] / 60:.1f}",
             cause(row, ratios),
@@ -109,8 +109,8 @@ def nets_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _how(row: dict[str, Any]) -> str:
-    """`int8`, or how many of the layers are in float, and what pure int8 had on validation data."""
-    kept = row.get("quantisation", {}).get("kept_float", [])
+    """`int8`, or how many of the layers are in float."""
+    kept = row["quantisation"]["kept_float"]
     return f"mixed, {len(kept)} layers in float" if kept else "int8"
 
 
