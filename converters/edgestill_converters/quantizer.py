@@ -35,6 +35,7 @@ from torchao.quantization.pt2e.quantizer import (
     QuantizationSpec,
 )
 
+from .rewrites.editing import FLOAT
 from .scale import Scale
 
 aten = torch.ops.aten
@@ -72,7 +73,7 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         super().__init__()
         self.set_global(_configuration(qat))
         kept = frozenset(kept_float)
-        self.set_filter_function(lambda node: node.name not in kept)
+        self.set_filter_function(lambda node: node.name not in kept and FLOAT not in node.meta)
         self._inputs = dict(inputs or {})
 
     def annotate(self, model: GraphModule) -> GraphModule:

@@ -10,6 +10,8 @@ from edgestill_converters.rewrites import after_quantisation, fold_batch_norms, 
 from edgestill_converters.rewrites.editing import cleaned
 
 aten = torch.ops.aten
+ROW = torch.linspace(-1, 2, 10)
+CHANNELS = torch.linspace(0.5, 2, 6).reshape(6, 1, 1)
 IMAGE = torch.linspace(-3, 3, 2 * 3 * 12 * 10).reshape(2, 3, 12, 10)[:1]
 
 
@@ -69,6 +71,22 @@ def targets(graph):
         (lambda m, x: m.conv(x).chunk(3, 1)[1].relu(), "split_to_slices", aten.chunk.default),
         (lambda m, x: m.conv(x).unbind(1)[3] + m.conv(x).unbind(1)[0], "split_to_slices", aten.unbind.int),
         (lambda m, x: m.conv(x).split([1, 2, 3], 1)[2], "split_to_slices", aten.split_with_sizes.default),
+        (lambda m, x: m.conv(x).select(1, -2).relu(), "select_to_slice", aten.select.int),
+        (lambda m, x: F.layer_norm(x, (10,), ROW), "layer_norm_to_products", aten.layer_norm.default),
+        (lambda m, x: F.layer_norm(x, (10,), None, x[0, 0, 0]), "layer_norm_to_products", aten.layer_norm.default),
+        (lambda m, x: F.layer_norm(x[0], (10,), eps=0.1), "layer_norm_to_products", aten.layer_norm.default),
+        (lambda m, x: F.normalize(m.conv(x), dim=-1), "vector_norm_to_products", aten.linalg_vector_norm.default),
+        (lambda m, x: F.normalize(m.conv(x), dim=-1), "vector_norm_to_products", aten.expand.default),
+        (lambda m, x: m.conv(x).flatten(2).mean(1), "mean_of_tokens_to_pooling", aten.mean.dim),
+        (lambda m, x: m.conv(x).flatten(2).mean(-2, keepdim=True), "mean_of_tokens_to_pooling", aten.mean.dim),
+        (lambda m, x: m.conv(x) * m.after.weight[:, None, None], "layer_scale_to_weights", aten.mul.Tensor),
+        (
+            lambda m, x: m.after.weight[None, :, None, None] * m.after(m.conv(x)),
+            "layer_scale_to_weights",
+            aten.mul.Tensor,
+        ),
+        (lambda m, x: F.linear(x, ROW.outer(ROW), ROW) * ROW.cos(), "layer_scale_to_weights", aten.mul.Tensor),
+        (lambda m, x: x.unsqueeze(1).relu().squeeze(), "squeezes_to_reshapes", aten.squeeze.default),
         (lambda m, x: x + torch.arange(10.0).cumsum(0).sin(), "fold_constants", aten.cumsum.default),
     ],
 )
@@ -82,6 +100,13 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
     "function",
     [
         lambda m, x: m.conv(x).mean(1),  # over channels
+        lambda m, x: F.layer_norm(x, (12, 10)),  # over two axes
+        lambda m, x: F.normalize(m.conv(x), dim=1),  # not over the last axis
+        lambda m, x: F.normalize(m.conv(x), p=3, dim=-1),
+        lambda m, x: m.conv(x) * ROW,  # a factor for each column
+        lambda m, x: m.conv(x) * m.conv(x).sin(),
+        lambda m, x: F.relu(m.conv(x)) * CHANNELS,
+        lambda m, x: x.permute(0, 2, 3, 1).flatten(1).relu(),  # never back
         lambda m, x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False),  # not one weight everywhere
         lambda m, x: F.avg_pool2d(x, 3, 2, ceil_mode=True),  # the last window is smaller
         lambda m, x: m.conv(x[:, :, 1:, :]),
@@ -97,6 +122,45 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
 )
 def test_what_only_looks_like_a_pattern_is_left_alone(function):
     assert rewritten(function, IMAGE)[1] == {}
+
+
+class Block(nn.Module):
+    """A block of ConvNeXt (Liu et al. 2022, arXiv:2201.03545) as torchvision writes it."""
+
+    def __init__(self, channels=6):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.middle = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm, self.last = nn.LayerNorm(channels), nn.LayerNorm(channels, bias=False)
+        self.wide, self.narrow = nn.Linear(channels, 4 * channels), nn.Linear(4 * channels, channels, bias=False)
+        self.scale = nn.Parameter(torch.rand(channels))
+        for norm in (self.norm, self.last):
+            nn.init.uniform_(norm.weight, 0.5, 2)
+        nn.init.uniform_(self.norm.bias, -1, 1)
+
+    def forward(self, images):
+        images = self.stem(images)
+        found = self.norm(self.middle(images).permute(0, 2, 3, 1))
+        found = self.narrow(F.gelu(self.wide(found)) + 1) * self.scale
+        images = images + found.permute(0, 3, 1, 2)
+        return self.last(images.permute(0, 2, 3, 1) + images.permute(0, 2, 3, 1).sigmoid()).permute(0, 3, 1, 2)
+
+
+def test_channels_last_parts_become_channels_first():
+    model = Block().eval()
+    graph, counts = tidy(export(model, (IMAGE,)).module(check_guards=False))
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE), rtol=1e-5, atol=1e-5)
+    assert counts["channels_last_to_first"] == 11 and counts["layer_scale_to_weights"] == 1
+    assert not {aten.permute.default, aten.linear.default, aten.layer_norm.default} & set(targets(graph))
+
+
+def test_parts_that_are_shared_or_leave_channels_last_stay_right():
+    model = Run(lambda m, x: F.gelu(m.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2) + m.conv(x)).eval()
+    graph, _ = tidy(export(model, (IMAGE,)).module(check_guards=False))
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE))
+    model = Run(lambda m, x: F.gelu(m.conv(x).permute(0, 2, 3, 1)).reshape(1, -1, 6)).eval()
+    graph, _ = tidy(export(model, (IMAGE,)).module(check_guards=False))
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE))
 
 
 def shuffle(images, groups):
@@ -177,8 +241,17 @@ def test_waveforms_become_images_of_height_one():
     torch.testing.assert_close(graph(waves), model(waves))
     assert counts["one_dimension_as_two"] == 4  # two convolutions, a pooling, a mean
     # One way in, and none back: pooling to 1 × 1 is flat already.
-    assert targets(graph).count(aten.unsqueeze.default) == 1
-    assert aten.squeeze.dim not in targets(graph) and aten.conv1d.default not in targets(graph)
+    assert targets(graph).count(aten.reshape.default) == 1
+    assert not {aten.squeeze.dim, aten.unsqueeze.default, aten.conv1d.default} & set(targets(graph))
+
+
+def test_pooling_is_a_mean_only_after_quantisation():
+    model = Run(lambda m, x: F.adaptive_avg_pool2d(m.conv(x), 1)).eval()
+    graph, counts = tidy(export(model, (IMAGE,)).module(check_guards=False))
+    assert counts == {}
+    after_quantisation(graph)
+    assert targets(graph)[-1] is aten.mean.dim
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE))
 
 
 def test_hard_sigmoid_is_split_only_after_quantisation():

@@ -1,6 +1,7 @@
 """What was found in a model file, as plain data, and its sums."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,6 @@ CONVERSIONS = (
     "quantized_decomposed::quantize",
     "quantized_decomposed::dequantize",
 )
-TRANSPOSES = ("TRANSPOSE", "StaticTranspose", "aten::permute_copy", "aten::transpose_copy")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Operator:
         shape: of its first output. macs: multiply-accumulates. weights: bytes of its constants.
         takes, gives: numbers of the tensors that flow in and out. piece: of the delegate, counted from 0; None outside.
         why: what is known of why it is outside the delegate.
+        reorders: whether it is a transpose that changes the order of values, not only of axes of length 1.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Operator:
     gives: tuple[int, ...]
     piece: int | None
     why: str = ""
+    reorders: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,9 @@ class Inspection:
 
     @cached_property
     def transposes(self) -> int:
-        """Operators inside that only change the order of axes; one that meets an input or output is not counted."""
+        """Operators inside that only reorder values; one that meets an input or output is not counted."""
         ends = {one.number for one in (*self.inputs, *self.outputs)}
-        return sum(
-            one.name in TRANSPOSES and _moves(one) and not ends & {*one.takes, *one.gives} for one in self.operators
-        )
+        return sum(one.reorders and not ends & {*one.takes, *one.gives} for one in self.operators)
 
     @cached_property
     def float_macs(self) -> float:
@@ -127,5 +127,11 @@ def precision_of(taken: list[str], given: list[str], weights: list[str]) -> str:
     return first if first == last else f"{first} → {last}"
 
 
-def _moves(one: Operator) -> bool:
-    return sum(size > 1 for size in one.shape) > 1
+def reorders(order: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether a transpose changes the order of values in memory.
+
+    Args:
+        order: for each axis of what it gives, the axis of what it takes. shape: of what it gives.
+    """
+    long = [axis for axis, size in zip(order, shape, strict=True) if size > 1]
+    return long != sorted(long)

@@ -13,7 +13,7 @@ from typing import Any
 from executorch.exir._serialize._flatbuffer import _get_flatc_path
 from executorch.exir._serialize._program import deserialize_pte_binary
 
-from .facts import Inspection, Operator, Tensor, precision_of
+from .facts import Inspection, Operator, Tensor, precision_of, reorders
 
 # executorch/exir/scalar_type.py
 SCALARS = (
@@ -29,6 +29,7 @@ XNN_DTYPES = {
     "xnn_datatype_qcint32": "int32", "xnn_datatype_qcint4": "int4", "xnn_datatype_qdint8": "int8, dynamic",
     "xnn_datatype_qbint4": "int4", "xnn_datatype_int32": "int32", "xnn_datatype_pfp32": "float32",
 }  # fmt: skip
+TRANSPOSES = ("aten::permute_copy", "aten::transpose_copy")
 OPERANDS = (
     "input_id",
     "input1_id",
@@ -93,6 +94,8 @@ def _kernel(plan: Any, call: Any) -> Operator:
         gives=tuple(given),
         piece=None,
         why=f"ExecuTorch's XNNPACK partitioner takes no {name.removeprefix('aten::')} like this one",
+        # Of these the order is not looked up; only where one axis is longer than 1 nothing can change.
+        reorders=name in TRANSPOSES and sum(size > 1 for size in _shape(plan, given[0])) > 1,
     )
 
 
@@ -145,6 +148,7 @@ def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], piec
             takes=flowing[0],
             gives=flowing[1],
             piece=piece,
+            reorders=name == "StaticTranspose" and reorders(facts["perm"], shape),
         )
 
 

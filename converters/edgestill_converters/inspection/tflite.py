@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from .facts import Inspection, Operator, Tensor, precision_of
+from .facts import Inspection, Operator, Tensor, precision_of, reorders
 
 DTYPES = {
     number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")
@@ -61,7 +61,16 @@ def _operator(model: Any, graph: Any, one: Any, constant: set[int], piece: int |
         gives=tuple(given),
         piece=piece,
         why="" if piece is not None else _why(name, dtypes[0] + dtypes[1]),
+        reorders=name == "TRANSPOSE" and _reorders(model, graph, taken[1], given[0]),
     )
+
+
+def _reorders(model: Any, graph: Any, order: int, given: int) -> bool:
+    content = model.buffers[graph.tensors[order].buffer].data
+    # An order that is worked out as the file runs is not known here.
+    if content is None:
+        return True
+    return reorders(np.asarray(content, np.uint8).view(np.int32).tolist(), _shape(graph.tensors[given]))
 
 
 def _macs(name: str, graph: Any, taken: list[int], given: list[int]) -> int:

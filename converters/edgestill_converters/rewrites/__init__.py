@@ -10,27 +10,34 @@ from collections.abc import Callable
 
 from torch.fx import GraphModule
 
-from .batch_norm import batch_norm_to_convolution, fold_batch_norms
-from .channels import channel_shuffle_to_order, split_to_slices
+from .batch_norm import batch_norm_to_convolution, fold_batch_norms, layer_scale_to_weights
+from .channels import channel_shuffle_to_order, select_to_slice, split_to_slices
 from .cleaning import drop_no_ops, fold_constants
 from .editing import cleaned
+from .layout import channels_last_to_first
+from .norms import layer_norm_to_products, vector_norm_to_products
 from .one_dimension import one_dimension_as_two
 from .operators import (
     attention_to_products,
     average_pooling_to_convolution,
     hard_sigmoid_to_clamp,
+    mean_of_tokens_to_pooling,
     mean_to_pooling,
+    pooling_to_mean,
     silu_to_product,
+    squeezes_to_reshapes,
 )
 
 __all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
-    fold_constants, drop_no_ops, split_to_slices, channel_shuffle_to_order, one_dimension_as_two, mean_to_pooling,
-    silu_to_product, attention_to_products, average_pooling_to_convolution, batch_norm_to_convolution,
+    fold_constants, drop_no_ops, channels_last_to_first, layer_scale_to_weights, layer_norm_to_products,
+    vector_norm_to_products, split_to_slices, select_to_slice, channel_shuffle_to_order, one_dimension_as_two,
+    mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
+    average_pooling_to_convolution, batch_norm_to_convolution, squeezes_to_reshapes,
 )  # fmt: skip
-AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp,)
+AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 
 
 def tidy(graph: GraphModule) -> tuple[GraphModule, dict[str, int]]:

@@ -1,16 +1,18 @@
-"""Batch norms: into the convolution before them, or a convolution of their own."""
+"""Batch norms and layer scales: into the layer before them, or a convolution of their own."""
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of
+from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of, value_of
 
 aten = torch.ops.aten
 CONVOLUTIONS = (
     aten.conv1d.default, aten.conv2d.default, aten.conv2d.padding, aten.conv1d.padding, aten.convolution.default,
     aten.conv_transpose1d.default, aten.conv_transpose2d.input,
 )  # fmt: skip
+
+_LAYERS = (aten.conv2d.default, aten.conv2d.padding, aten.linear.default, aten.batch_norm.default)
 
 
 def fold_batch_norms(graph: GraphModule) -> int:
@@ -40,6 +42,48 @@ def fold_batch_norms(graph: GraphModule) -> int:
         replace_by(node, convolution)
 
     return replace(graph, matches, change)
+
+
+def layer_scale_to_weights(graph: GraphModule) -> int:
+    """`layer(x) * scale`, one number for each channel (ConvNeXt, CaiT) → into the layer's weights and bias.
+
+    As a product it is one more rounding to int8, and ExecuTorch turns the order of its constant's axes at every call.
+    """
+
+    def matches(node: Node) -> bool:
+        layer, scale = _layer_and_scale(node)
+        if layer is None or len(layer.users) != 1 or shape_of(layer) != shape_of(node):
+            return False
+        axis = -1 if layer.target is aten.linear.default else 1
+        wide = [1] * len(shape_of(node))
+        wide[axis] = shape_of(node)[axis]
+        given = list(shape_of(scale))
+        constants = [one.op == "get_attr" for one in layer.args[1:3] if isinstance(one, Node)]
+        return wide[axis] != 1 and given == wide[len(wide) - len(given) :] and all(constants)
+
+    def change(node: Node) -> None:
+        layer, scale = _layer_and_scale(node)
+        assert layer is not None
+        factor = value_of(graph, scale).reshape(-1)
+        arguments = list(layer.args)
+        # Weight and bias: of convolutions, linear layers and batch norms alike.
+        for position in (1, 2):
+            value = tensor_of(graph, arguments[position]) if position < len(arguments) else None
+            if value is not None:
+                scaled = value * factor.reshape(-1, *[1] * (value.dim() - 1))
+                arguments[position] = constant(graph, layer, f"scaled_{position}", scaled)
+        layer.args = tuple(arguments)
+        replace_by(node, layer)
+
+    return replace(graph, matches, change)
+
+
+def _layer_and_scale(node: Node) -> tuple[Node | None, Node | None]:
+    """The two factors of a product, if they are a layer and a constant."""
+    constants = [one for one in node.all_input_nodes if one.op == "get_attr"]
+    layers = [one for one in node.all_input_nodes if one.target in _LAYERS]
+    product = node.target in (aten.mul.Tensor, aten.mul_.Tensor) and len(constants) == len(layers) == 1
+    return (layers[0], constants[0]) if product else (None, None)
 
 
 def batch_norm_to_convolution(graph: GraphModule) -> int:

@@ -28,6 +28,24 @@ _ALIKE = (
 )  # fmt: skip
 
 
+def select_to_slice(graph: GraphModule) -> int:
+    """`x[:, i]` → a slice of one, reshaped: ExecuTorch delegates both, and `select` not."""
+
+    def matches(node: Node) -> bool:
+        return node.target is aten.select.int and all(isinstance(size, int) for size in shape_of(node.args[0]))
+
+    def change(node: Node) -> None:
+        given: Any = node.args
+        source, shape = given[0], shape_of(given[0])
+        axis, place = given[1] % len(shape), given[2] % shape[given[1]]
+        with node.graph.inserting_before(node):
+            cut = new_node(node, aten.slice.Tensor, (source, axis, place, place + 1))
+            cut = new_node(node, aten.reshape.default, (cut, list(shape_of(node))))
+        replace_by(node, cut)
+
+    return replace(graph, matches, change)
+
+
 def split_to_slices(graph: GraphModule) -> int:
     """`chunk`, `split`, `unbind` → one slice for each part that is used.
 

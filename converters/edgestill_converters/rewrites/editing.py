@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+# In the `meta` of nodes that stay in float, whatever the quantizer would like.
+FLOAT = "edgestill_float"
+
 
 def replace(graph: GraphModule, matches: Callable[[Node], bool], change: Callable[[Node], None]) -> int:
     """Apply `change` to every operator that `matches`; how many there were."""

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, pair_of, replace, replace_by, shape_of
+from .editing import FLOAT, constant, new_node, pair_of, replace, replace_by, shape_of
 
 aten = torch.ops.aten
+_SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default)
 
 
 def mean_to_pooling(graph: GraphModule) -> int:
@@ -28,6 +29,60 @@ def mean_to_pooling(graph: GraphModule) -> int:
             result = new_node(node, aten.adaptive_avg_pool2d.default, (node.args[0], [1, 1]))
             if not keeps:
                 result = new_node(node, aten.flatten.using_ints, (result, 1))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
+    """`x.mean(1)` of tokens (N, L, C) → pooling of an image (N, C, 1, L): the mean that both engines have in int8."""
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 3 or len(node.args) < 2:
+            return False
+        axes: Any = node.args[1]
+        return [axis % 3 for axis in axes] == [1] and "dtype" not in node.kwargs
+
+    def change(node: Node) -> None:
+        with node.graph.inserting_before(node):
+            image = new_node(node, aten.unsqueeze.default, (node.args[0], 1))
+            image = new_node(node, aten.permute.default, (image, [0, 3, 1, 2]))
+            pooled = new_node(node, aten.adaptive_avg_pool2d.default, (image, [1, 1]))
+            result = new_node(node, aten.flatten.using_ints, (pooled, 1))
+            if len(node.args) > 2 and node.args[2]:
+                result = new_node(node, aten.unsqueeze.default, (result, 1))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def pooling_to_mean(graph: GraphModule) -> int:
+    """`adaptive_avg_pool2d(x, 1)` → `x.mean((2, 3), True)`, after quantisation.
+
+    ExecuTorch decomposes the pooling of what was permuted into a mean and a copy that XNNPACK does not take.
+    """
+
+    def matches(node: Node) -> bool:
+        return node.target is aten.adaptive_avg_pool2d.default and node.args[1] in ([1, 1], [1], 1)
+
+    def change(node: Node) -> None:
+        with node.graph.inserting_before(node):
+            result = new_node(node, aten.mean.dim, (node.args[0], [2, 3], True))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def squeezes_to_reshapes(graph: GraphModule) -> int:
+    """`squeeze`, `unsqueeze` → `reshape`: ExecuTorch delegates it, and the quantizer knows that it keeps scales."""
+
+    def matches(node: Node) -> bool:
+        static = shape_of(node) and all(isinstance(size, int) for size in shape_of(node))
+        return node.target in _SQUEEZES and bool(static)
+
+    def change(node: Node) -> None:
+        with node.graph.inserting_before(node):
+            result = new_node(node, aten.reshape.default, (node.args[0], list(shape_of(node))))
         replace_by(node, result)
 
     return replace(graph, matches, change)
@@ -62,6 +117,8 @@ def attention_to_products(graph: GraphModule) -> int:
         scale = shape_of(queries)[-1] ** -0.5 if scale is None else scale
         with node.graph.inserting_before(node):
             scaled = new_node(node, aten.mul.Tensor, (queries, scale))
+            # Between products in float there is nothing to gain from a factor in int8.
+            scaled.meta[FLOAT] = True
             turned = new_node(node, aten.transpose.int, (keys, -2, -1))
             scores = new_node(node, aten.matmul.default, (scaled, turned))
             shares = new_node(node, aten.softmax.int, (scores, -1))
