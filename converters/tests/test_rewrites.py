@@ -100,6 +100,10 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
     "function",
     [
         lambda m, x: m.conv(x).mean(1),  # over channels
+        lambda m, x: m.conv(x) + F.conv2d(x.sin(), m.conv.weight, padding=1),  # of two tensors
+        lambda m, x: m.conv(x)[:, :, :10, :8] + F.conv2d(x, m.conv.weight),  # one pads, one does not
+        lambda m, x: m.conv(x).relu() + m.conv(x),
+        lambda m, x: x + m.conv(x)[:, :3],  # a plain residual
         lambda m, x: F.layer_norm(x, (12, 10)),  # over two axes
         lambda m, x: F.normalize(m.conv(x), dim=1),  # not over the last axis
         lambda m, x: F.normalize(m.conv(x), p=3, dim=-1),
@@ -161,6 +165,43 @@ def test_parts_that_are_shared_or_leave_channels_last_stay_right():
     model = Run(lambda m, x: F.gelu(m.conv(x).permute(0, 2, 3, 1)).reshape(1, -1, 6)).eval()
     graph, _ = tidy(export(model, (IMAGE,)).module(check_guards=False))
     torch.testing.assert_close(graph(IMAGE), model(IMAGE))
+
+
+class Branches(nn.Module):
+    """A block of RepVGG or MobileOne as it is trained, in front of one as FastViT mixes tokens."""
+
+    def __init__(self, groups, stride):
+        super().__init__()
+        torch.manual_seed(0)
+        self.large = nn.Conv2d(8, 8, 3, stride, 1, groups=groups, bias=False)
+        self.wide = nn.Conv2d(8, 8, (3, 5), stride, (1, 2), groups=8)
+        self.small = nn.Conv2d(8, 8, 1, stride, groups=groups)
+        self.mixer = nn.Conv2d(8, 8, 5, 1, 2, groups=8)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(5))
+        for norm in self.norms:
+            norm.running_mean.uniform_(-1, 1)
+            norm.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(norm.weight, 0.5, 2)
+            nn.init.uniform_(norm.bias, -1, 1)
+        self.scale = nn.Parameter(torch.rand(8, 1, 1))
+
+    def forward(self, images):
+        found = self.norms[0](self.large(images)) + 0
+        found += self.norms[1](self.wide(images))
+        found += self.norms[2](self.small(images))
+        if found.shape == images.shape:
+            found += self.norms[3](images)
+        found = F.relu(found)
+        return found + self.scale * (self.mixer(found) - self.norms[4](found))
+
+
+@pytest.mark.parametrize(("groups", "stride"), [(1, 1), (2, 1), (8, 1), (1, 2), (8, 2)])
+def test_parallel_convolutions_become_one(groups, stride):
+    model, images = Branches(groups, stride).eval(), torch.randn(1, 8, 12, 10)
+    graph, counts = tidy(export(model, (images,)).module(check_guards=False))
+    torch.testing.assert_close(graph(images), model(images), rtol=1e-4, atol=1e-4)
+    assert counts["parallel_convolutions_to_one"] == 2
+    assert targets(graph) == [aten.conv2d.default, aten.relu.default, aten.conv2d.default]
 
 
 def shuffle(images, groups):

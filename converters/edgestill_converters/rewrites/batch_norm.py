@@ -29,7 +29,7 @@ def fold_batch_norms(graph: GraphModule) -> int:
     def change(node: Node) -> None:
         convolution = node.args[0]
         assert isinstance(convolution, Node)
-        factor, shift = _affine(graph, node)
+        factor, shift = affine(graph, node)
         weight = tensor_of(graph, convolution.args[1])
         bias = tensor_of(graph, convolution.args[2]) if len(convolution.args) > 2 else None
         assert weight is not None
@@ -99,7 +99,7 @@ def batch_norm_to_convolution(graph: GraphModule) -> int:
         return not (isinstance(source, Node) and source.target in CONVOLUTIONS and len(source.users) == 1)
 
     def change(node: Node) -> None:
-        factor, shift = _affine(graph, node)
+        factor, shift = affine(graph, node)
         weight = constant(graph, node, "weight", factor.float().reshape(-1, 1, 1, 1))
         bias = constant(graph, node, "bias", shift.float())
         with node.graph.inserting_before(node):
@@ -110,7 +110,7 @@ def batch_norm_to_convolution(graph: GraphModule) -> int:
     return replace(graph, matches, change)
 
 
-def _affine(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor]:
+def affine(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor]:
     """(factor, shift), float64 (C,), of a batch norm at inference."""
     gamma, beta, mean, variance = (tensor_of(graph, one) for one in node.args[1:5])
     assert mean is not None and variance is not None

@@ -43,7 +43,7 @@ def fold_constants(graph: GraphModule) -> int:
 
 def drop_no_ops(graph: GraphModule) -> int:
     """Remove what changes nothing: aliases, slices of everything, copies to the type that it has, dropout at inference,
-    a concatenation of one.
+    a concatenation of one, adding the number 0.
 
     ExecuTorch turns each into a copy that XNNPACK does not take, which cuts its graph in two (GhostNet: 33 pieces).
     """
@@ -56,6 +56,8 @@ def _is_no_op(node: Node) -> bool:
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
         return False
     target, source = node.target, node.args[0]
+    if target in (aten.add.Tensor, aten.add_.Tensor) and node.args[1] == 0:
+        return True
     if target in _ALWAYS_EMPTY or (target is aten.dropout.default and not node.args[2]):
         return True
     if target in _COPIES:
