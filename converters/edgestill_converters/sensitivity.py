@@ -15,6 +15,7 @@ from torch.fx import GraphModule, Node
 
 from . import quantize
 from .graph import Graph, Samples, Tensors, tensors
+from .rewrites.editing import FLOAT
 
 aten = torch.ops.aten
 LAYERS = (
@@ -49,7 +50,7 @@ def rank_layers(
     shown = list(tensors(samples, graph.preprocessing))
     quantize.calibrate(prepared, shown)
     switches = _switches(prepared)
-    nodes = [node for node in prepared.graph.nodes if node.target in LAYERS]
+    nodes = [node for node in prepared.graph.nodes if node.target in LAYERS and FLOAT not in node.meta]
     reference = _run(prepared, shown)
     scale = sum(float(one.double().square().sum()) for one in reference) or 1.0
     found = []

@@ -1,6 +1,7 @@
 """What the quantizer marks, what snapping does, which layers are found sensitive."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -55,7 +56,7 @@ def test_known_ranges_are_fixed_and_activations_quantised():
     multiplied = [node for node in program.graph.nodes if node.target is aten.mul.Tensor]
     assert (1 / 256, -128) in [after(node).args[1:3] for node in multiplied]
     # Pooling of the hard-swish is int8: it reads and writes codes.
-    pooling = next(node for node in program.graph.nodes if node.target is aten.adaptive_avg_pool2d.default)
+    pooling = next(node for node in program.graph.nodes if node.target is aten.mean.dim)
     assert pooling.args[0].target is DEQUANTISE and after(pooling).target is QUANTISE
 
 
@@ -105,6 +106,35 @@ def test_the_layer_that_suffers_most_is_found():
     assert layers[0].module == "2"
     assert layers[0].error > 5 * layers[1].error
     assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+class Normed(nn.Module):
+    """A convolution, a layer norm over channels and a linear layer as ConvNeXt has them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm, self.last = nn.Conv2d(3, 8, 3), nn.LayerNorm(8), nn.Linear(8, 6)
+
+    def forward(self, images):
+        return self.last(self.norm(self.conv(images).permute(0, 2, 3, 1))).permute(0, 3, 1, 2).mean((2, 3))
+
+
+@pytest.mark.parametrize("any_batch", [False, True])
+def test_a_layer_norm_stays_in_float_between_int8_layers(any_batch):
+    graph = make_graph(Normed(), samples(), None, any_batch=any_batch)
+    if any_batch:
+        prepared = quantize.FakeQuantised(graph.module).graph
+    else:
+        prepared = quantize.prepare(graph.module)
+        assert len(rank_layers(graph, samples(8))) == 2
+    inside = [node for node in prepared.graph.nodes if node.target in (aten.sub.Tensor, aten.rsqrt.default)]
+    assert len(inside) == 2
+    for node in inside:
+        assert all(user.op == "call_function" for user in node.users)
+    layers = [node for node in prepared.graph.nodes if node.target is aten.conv2d.default]
+    # Three of the five are in the norm: its two means, its scale.
+    assert [node.args[1].op for node in layers] == ["call_module", "get_attr", "get_attr", "get_attr", "call_module"]
 
 
 def test_a_fake_quantised_net_trains_and_becomes_both_programs():

@@ -195,7 +195,7 @@ def _look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float]
             floating = dict.fromkeys(one.name for one in seen.operators if one.precision == "float32")
             findings.append(_warning(
                 f"{name}: {islands} islands in float ({', '.join(floating)}) between dequantise and quantise: use ReLU "
-                "or ReLU6 and plain pooling in the model where latency matters"
+                "or ReLU6, plain pooling and batch norms in the model where latency matters"
             ))  # fmt: skip
     return shares, findings
 
