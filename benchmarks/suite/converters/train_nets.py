@@ -25,7 +25,7 @@ NETS = {
     "fashion-mnist-dscnn_s": ("fashion-mnist", "dscnn_s", 10),
     "fashion-mnist-mobilenetv2": ("fashion-mnist", f"{HERE}:mobilenetv2", 5),
     "cifar10-dscnn_m": (CIFAR10, "dscnn_m", 10),
-    "cifar10-mobilenetv2": (CIFAR10, f"{HERE}:mobilenetv2", 8),
+    "cifar10-mobilenetv2": (CIFAR10, f"{HERE}:mobilenetv2", 24),
     "cifar10-mobilenetv3": (CIFAR10, f"{HERE}:mobilenetv3", 8),
 }
 
