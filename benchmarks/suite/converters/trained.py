@@ -64,7 +64,7 @@ def main() -> None:
         load_checkpoint(checkpoint, model)
         bundle = quantise_model(
             model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
-            Budget("ptq", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
+            Budget("auto", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
         )  # fmt: skip
         row = {"name": name, "model": model_name, **judge(model, bundle, data)}
         found["nets"].append(row)
