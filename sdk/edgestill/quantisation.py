@@ -177,6 +177,7 @@ class _Search:
         self.float_accuracy = accuracy_of(model, data.validation, data, "cpu")
         self.attempts: list[Attempt] = []
         self._accuracy: dict[Path, float] = {}
+        self._method: dict[Path, str] = {}
         self._cost: dict[str, Any] = {}
 
     def attempt(self, method: str, output: Path, **changes: Any) -> Bundle:
@@ -190,6 +191,7 @@ class _Search:
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
         share = self._accuracy[bundle.path] = _lowest(bundle, self._validation)
+        self._method[bundle.path] = method
         self.attempts.append(Attempt(method, share, tuple(changes.get("kept_float", ()))))
         return bundle
 
@@ -240,6 +242,7 @@ class _Search:
             "max_drop": self._budget.max_drop,
             "validation": len(self._validation),
             "attempts": [asdict(one) for one in self.attempts],
+            "chosen": self._method[chosen.path],
             "within_budget": self._drop(self._accuracy[chosen.path]) <= self._budget.max_drop + 1e-9,
             "kept_float": list(kept),
             "cost": self._cost if kept else {},

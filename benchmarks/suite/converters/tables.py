@@ -109,9 +109,11 @@ def nets_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _how(row: dict[str, Any]) -> str:
-    """`int8`, or how many of the layers are in float."""
-    kept = row["quantisation"]["kept_float"]
-    return f"mixed, {len(kept)} layers in float" if kept else "int8"
+    """`int8`, that it was trained for it, or how many of the layers are in float."""
+    found = row["quantisation"]
+    if found["kept_float"]:
+        return f"mixed, {len(found['kept_float'])} layers in float"
+    return "int8, trained for it" if found.get("chosen") == "qat" else "int8"
 
 
 def rivals_table(rows: list[dict[str, Any]]) -> str:
