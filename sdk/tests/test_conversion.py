@@ -68,6 +68,7 @@ def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data
     told = bundle.manifest.training["quantisation"]
     methods = [one["method"] for one in told["attempts"]]
     assert methods[:2] == ["ptq", "qat"] and methods[-1] == "mixed, 3 in float" and not told["within_budget"]
+    assert told["chosen"] == methods[-1]
     # The graph's names of the three layers, the worst first, and where they are in the model.
     assert set(told["kept_float"]) == {"conv2d", "conv2d_1", "linear"}
     assert {layer["module"] for layer in told["cost"]["layers"]} == {"first", "second", "head"}
