@@ -68,6 +68,7 @@ def make_graph(
             f"conversion failed: torch.export cannot make a graph of the model: {type(error).__name__}: {first}"
         ) from error
     module, counts = tidy(exported)
+    in_order(module)
     if preprocessing is None or not fold:
         return Graph(module, examples, preprocessing, {}, counts)
     left, scale = fold_pixels(module, preprocessing)
@@ -87,6 +88,15 @@ def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> Expo
     axis = torch.export.Dim("batch", min=2, max=1 << 16)
     dynamic = tuple({0: axis} for _ in fresh) if any_batch else None
     return torch.export.export(model, fresh, dynamic_shapes=dynamic)
+
+
+def in_order(module: nn.Module) -> None:
+    """Lay weights out in the order of their axes, in place.
+
+    A model that was trained channels last has them in another order, which ExecuTorch refuses.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.contiguous()
 
 
 def tensors(samples: Samples, preprocessing: Preprocessing | None) -> Iterator[Tensors]:

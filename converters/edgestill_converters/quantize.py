@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval, disable_observer, enable_observer
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 
-from .graph import Tensors, export
+from .graph import Tensors, export, in_order
 from .grid import snap
 from .quantizer import EdgestillQuantizer
 from .rewrites import after_quantisation, fold_batch_norms
@@ -74,16 +74,20 @@ def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:
 
 def folded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
     """The quantised graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
-    graph = convert_pt2e(copy.deepcopy(prepared))
-    snap(graph)
+    graph = _converted(prepared)
     return export(after_quantisation(graph), examples)
 
 
 def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
     """The quantised graph with float weights and quantise/dequantise pairs, as litert-torch wants it."""
-    graph = convert_pt2e(copy.deepcopy(prepared), fold_quantize=False)
-    snap(graph)
+    graph = _converted(prepared, fold_quantize=False)
     after_quantisation(graph)
     # Exporting asks an exported graph to go into evaluation, which it refuses until it is told to bear it.
     allow_exported_model_train_eval(graph)
     return export(graph, examples)
+
+
+def _converted(prepared: GraphModule, **options: bool) -> GraphModule:
+    copied = copy.deepcopy(prepared)
+    in_order(copied)
+    return snap(convert_pt2e(copied, **options))

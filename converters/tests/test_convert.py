@@ -24,7 +24,7 @@ from edgestill_converters import (
     steps,
 )
 from edgestill_converters.executorch import export_pte
-from edgestill_converters.graph import make_graph, tensors
+from edgestill_converters.graph import export, make_graph, tensors
 from edgestill_converters.inspection import inspect_bytes
 from edgestill_converters.litert import export_tflite
 from edgestill_converters.parity import check_against_model
@@ -318,6 +318,21 @@ def test_a_transformer_is_one_piece_and_both_files_agree():
     difference = np.abs(codes["executorch"] - codes["litert"])
     assert difference.max() <= 1 and (difference > 0).mean() < 0.01
     assert np.ptp(codes["litert"]) > 100
+
+
+def test_a_model_that_lies_channels_last_in_memory_converts():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    model.to(memory_format=torch.channels_last)
+    images = np.random.default_rng(0).normal(size=(8, 3, 10, 12)).astype(np.float32)
+    graph = make_graph(model, [images], None)
+    prepared = quantize.calibrate(quantize.prepare(graph.module), tensors([images], None))
+    prepared.to(memory_format=torch.channels_last)  # as training with fake quantisation leaves it
+    programs = [export(graph.module, graph.examples), quantize.folded(prepared, graph.examples)]
+    for program in programs:
+        content, _, _ = export_pte(program)
+        assert inspect_bytes(content, "executorch", "x.pte").delegated_macs == 1
+    assert not model[0].weight.is_contiguous()  # the caller's own is left alone
 
 
 def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):

@@ -86,6 +86,7 @@ def targets(graph):
             aten.mul.Tensor,
         ),
         (lambda m, x: F.linear(x, ROW.outer(ROW), ROW) * ROW.cos(), "layer_scale_to_weights", aten.mul.Tensor),
+        (lambda m, x: m.conv(x) / 3, "division_to_product", aten.div.Tensor),
         (lambda m, x: x.unsqueeze(1).relu().squeeze(), "squeezes_to_reshapes", aten.squeeze.default),
         (lambda m, x: x + torch.arange(10.0).cumsum(0).sin(), "fold_constants", aten.cumsum.default),
     ],
@@ -103,6 +104,8 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
         lambda m, x: m.conv(x) + F.conv2d(x.sin(), m.conv.weight, padding=1),  # of two tensors
         lambda m, x: m.conv(x)[:, :, :10, :8] + F.conv2d(x, m.conv.weight),  # one pads, one does not
         lambda m, x: m.conv(x).relu() + m.conv(x),
+        lambda m, x: m.conv(x) / x.sin().mean(),
+        lambda m, x: torch.div(m.conv(x), 3, rounding_mode="floor"),
         lambda m, x: x + m.conv(x)[:, :3],  # a plain residual
         lambda m, x: F.layer_norm(x, (12, 10)),  # over two axes
         lambda m, x: F.normalize(m.conv(x), dim=1),  # not over the last axis

@@ -20,6 +20,7 @@ from .one_dimension import one_dimension_as_two
 from .operators import (
     attention_to_products,
     average_pooling_to_convolution,
+    division_to_product,
     hard_sigmoid_to_clamp,
     mean_of_tokens_to_pooling,
     mean_to_pooling,
@@ -36,7 +37,7 @@ BEFORE: tuple[Rewrite, ...] = (
     fold_constants, drop_no_ops, channels_last_to_first, parallel_convolutions_to_one, layer_scale_to_weights,
     layer_norm_to_products, vector_norm_to_products, split_to_slices, select_to_slice, channel_shuffle_to_order,
     one_dimension_as_two, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
-    average_pooling_to_convolution, batch_norm_to_convolution, squeezes_to_reshapes,
+    average_pooling_to_convolution, batch_norm_to_convolution, division_to_product, squeezes_to_reshapes,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 

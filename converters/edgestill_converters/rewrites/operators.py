@@ -57,7 +57,7 @@ def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
 
 
 def pooling_to_mean(graph: GraphModule) -> int:
-    """`adaptive_avg_pool2d(x, 1)` → `x.mean((2, 3), True)`, after quantisation.
+    """`adaptive_avg_pool2d(x, 1)` → `x.mean((-2, -1), True)`, after quantisation.
 
     ExecuTorch decomposes the pooling of what was permuted into a mean and a copy that XNNPACK does not take.
     """
@@ -67,7 +67,27 @@ def pooling_to_mean(graph: GraphModule) -> int:
 
     def change(node: Node) -> None:
         with node.graph.inserting_before(node):
-            result = new_node(node, aten.mean.dim, (node.args[0], [2, 3], True))
+            result = new_node(node, aten.mean.dim, (node.args[0], [-2, -1], True))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def division_to_product(graph: GraphModule) -> int:
+    """`x / number` → `x * (1 / number)`, in float as well.
+
+    ExecuTorch makes a tensor of the divisor, and a copy of it that XNNPACK does not take.
+    """
+
+    def matches(node: Node) -> bool:
+        divides = node.target is aten.div.Tensor and not node.kwargs
+        return divides and isinstance(node.args[1], (int, float)) and node.args[1] != 0
+
+    def change(node: Node) -> None:
+        divisor: Any = node.args[1]
+        with node.graph.inserting_before(node):
+            result = new_node(node, aten.mul.Tensor, (node.args[0], 1 / divisor))
+            result.meta[FLOAT] = True
         replace_by(node, result)
 
     return replace(graph, matches, change)
