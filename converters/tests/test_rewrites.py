@@ -73,7 +73,7 @@ def targets(graph):
         (lambda m, x: m.conv(x).split([1, 2, 3], 1)[2], "split_to_slices", aten.split_with_sizes.default),
         (lambda m, x: m.conv(x).select(1, -2).relu(), "select_to_slice", aten.select.int),
         (lambda m, x: F.layer_norm(x, (10,), ROW), "layer_norm_to_products", aten.layer_norm.default),
-        (lambda m, x: F.layer_norm(x, (10,), None, x[0, 0, 0]), "layer_norm_to_products", aten.layer_norm.default),
+        (lambda m, x: F.layer_norm(x, (10,), None, ROW), "layer_norm_to_products", aten.layer_norm.default),
         (lambda m, x: F.layer_norm(x[0], (10,), eps=0.1), "layer_norm_to_products", aten.layer_norm.default),
         (lambda m, x: F.normalize(m.conv(x), dim=-1), "vector_norm_to_products", aten.linalg_vector_norm.default),
         (lambda m, x: F.normalize(m.conv(x), dim=-1), "vector_norm_to_products", aten.expand.default),
@@ -104,6 +104,9 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
         lambda m, x: m.conv(x) + F.conv2d(x.sin(), m.conv.weight, padding=1),  # of two tensors
         lambda m, x: m.conv(x)[:, :, :10, :8] + F.conv2d(x, m.conv.weight),  # one pads, one does not
         lambda m, x: m.conv(x).relu() + m.conv(x),
+        lambda m, x: F.batch_norm(m.conv(x), m.after.running_mean, m.after.running_var) * CHANNELS,  # no weight
+        lambda m, x: F.layer_norm(x, (10,), x.mean((0, 1, 2)).sin()),  # its scale is no constant
+        lambda m, x: (x > 0).int() + 0.0,  # another type
         lambda m, x: m.conv(x) / x.sin().mean(),
         lambda m, x: torch.div(m.conv(x), 3, rounding_mode="floor"),
         lambda m, x: x + m.conv(x)[:, :3],  # a plain residual
@@ -148,7 +151,7 @@ class Block(nn.Module):
     def forward(self, images):
         images = self.stem(images)
         found = self.norm(self.middle(images).permute(0, 2, 3, 1))
-        found = self.narrow(F.gelu(self.wide(found)) + 1) * self.scale
+        found = self.scale * self.narrow(F.gelu(self.wide(found)) + 1)
         images = images + found.permute(0, 3, 1, 2)
         return self.last(images.permute(0, 2, 3, 1) + images.permute(0, 2, 3, 1).sigmoid()).permute(0, 3, 1, 2)
 
@@ -159,6 +162,15 @@ def test_channels_last_parts_become_channels_first():
     torch.testing.assert_close(graph(IMAGE), model(IMAGE), rtol=1e-5, atol=1e-5)
     assert counts["channels_last_to_first"] == 11 and counts["layer_scale_to_weights"] == 1
     assert not {aten.permute.default, aten.linear.default, aten.layer_norm.default} & set(targets(graph))
+
+
+def test_a_norm_over_channels_may_have_a_shift_alone():
+    model = Run(
+        lambda m, x: F.layer_norm(m.conv(x).permute(0, 2, 3, 1), (6,), None, CHANNELS[:, 0, 0]).permute(0, 3, 1, 2)
+    )
+    graph, counts = tidy(export(model.eval(), (IMAGE,)).module(check_guards=False))
+    torch.testing.assert_close(graph(IMAGE), model(IMAGE), rtol=1e-5, atol=1e-5)
+    assert counts["channels_last_to_first"] == 2
 
 
 def test_parts_that_are_shared_or_leave_channels_last_stay_right():

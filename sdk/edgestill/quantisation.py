@@ -175,9 +175,7 @@ class _Search:
         self._budget, self._progress, self._options = budget, progress, options
         self._validation = data.validation
         self.float_accuracy = accuracy_of(model, data.validation, data, "cpu")
-        self.attempts: list[Attempt] = []
-        self._accuracy: dict[Path, float] = {}
-        self._method: dict[Path, str] = {}
+        self._attempts: dict[Path, Attempt] = {}
         self._cost: dict[str, Any] = {}
 
     def attempt(self, method: str, output: Path, **changes: Any) -> Bundle:
@@ -190,18 +188,17 @@ class _Search:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
-        share = self._accuracy[bundle.path] = _lowest(bundle, self._validation)
-        self._method[bundle.path] = method
-        self.attempts.append(Attempt(method, share, tuple(changes.get("kept_float", ()))))
+        kept = tuple(changes.get("kept_float", ()))
+        self._attempts[bundle.path] = Attempt(method, _lowest(bundle, self._validation), kept)
         return bundle
 
     def better(self, one: Bundle, other: Bundle) -> Bundle:
         """The one whose files are right more often; the first where they are alike."""
-        return other if self._accuracy[other.path] > self._accuracy[one.path] else one
+        return other if self._attempts[other.path].accuracy > self._attempts[one.path].accuracy else one
 
     def good_enough(self) -> bool:
         """Whether the best attempt is within the budget."""
-        return self._drop(max(one.accuracy for one in self.attempts)) <= self._budget.max_drop + 1e-9
+        return self._within(max(one.accuracy for one in self._attempts.values()))
 
     def mixed(self, work: Path, int8: Bundle) -> Bundle:
         """The fewest of the most sensitive layers in float that bring the accuracy back; all of them at worst."""
@@ -222,7 +219,7 @@ class _Search:
         def enough(count: int) -> bool:
             names = tuple(layer.node for layer in layers[:count])
             made[count] = self.attempt(f"mixed, {count} in float", work / f"{count}.edge", kept_float=names, **quick)
-            return self._drop(self.attempts[-1].accuracy) <= self._budget.max_drop + 1e-9
+            return self._within(self._attempts[made[count].path].accuracy)
 
         count = _fewest(len(layers), enough)
         chosen = layers[:count]
@@ -241,15 +238,15 @@ class _Search:
             "float_accuracy": self.float_accuracy,
             "max_drop": self._budget.max_drop,
             "validation": len(self._validation),
-            "attempts": [asdict(one) for one in self.attempts],
-            "chosen": self._method[chosen.path],
-            "within_budget": self._drop(self._accuracy[chosen.path]) <= self._budget.max_drop + 1e-9,
+            "attempts": [asdict(one) for one in self._attempts.values()],
+            "chosen": self._attempts[chosen.path].method,
+            "within_budget": self._within(self._attempts[chosen.path].accuracy),
             "kept_float": list(kept),
             "cost": self._cost if kept else {},
         }
 
-    def _drop(self, share: float) -> float:
-        return self.float_accuracy - share
+    def _within(self, share: float) -> bool:
+        return self.float_accuracy - share <= self._budget.max_drop + 1e-9
 
 
 def _lowest(bundle: Bundle, split: Split) -> float:

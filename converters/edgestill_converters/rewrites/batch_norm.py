@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of, value_of
+from .editing import constant, is_per_channel, new_node, replace, replace_by, shape_of, tensor_of, value_of
 
 aten = torch.ops.aten
 CONVOLUTIONS = (
@@ -55,11 +55,10 @@ def layer_scale_to_weights(graph: GraphModule) -> int:
         if layer is None or len(layer.users) != 1 or shape_of(layer) != shape_of(node):
             return False
         axis = -1 if layer.target is aten.linear.default else 1
-        wide = [1] * len(shape_of(node))
-        wide[axis] = shape_of(node)[axis]
-        given = list(shape_of(scale))
         constants = [one.op == "get_attr" for one in layer.args[1:3] if isinstance(one, Node)]
-        return wide[axis] != 1 and given == wide[len(wide) - len(given) :] and all(constants)
+        # Without a weight (a batch norm may have none) there is nothing to put the scale into.
+        weighted = layer.args[1] is not None and all(constants)
+        return weighted and is_per_channel(shape_of(scale), shape_of(node), axis)
 
     def change(node: Node) -> None:
         layer, scale = _layer_and_scale(node)
@@ -82,7 +81,7 @@ def _layer_and_scale(node: Node) -> tuple[Node | None, Node | None]:
     """The two factors of a product, if they are a layer and a constant."""
     constants = [one for one in node.all_input_nodes if one.op == "get_attr"]
     layers = [one for one in node.all_input_nodes if one.target in _LAYERS]
-    product = node.target in (aten.mul.Tensor, aten.mul_.Tensor) and len(constants) == len(layers) == 1
+    product = node.target is aten.mul.Tensor and len(constants) == len(layers) == 1
     return (layers[0], constants[0]) if product else (None, None)
 
 

@@ -56,8 +56,6 @@ def _is_no_op(node: Node) -> bool:
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):
         return False
     target, source = node.target, node.args[0]
-    if target in (aten.add.Tensor, aten.add_.Tensor) and node.args[1] == 0:
-        return True
     if target in _ALWAYS_EMPTY or (target is aten.dropout.default and not node.args[2]):
         return True
     if target in _COPIES:
@@ -71,7 +69,7 @@ def _is_no_op(node: Node) -> bool:
     before, after = source.meta.get("val"), node.meta.get("val")
     if not isinstance(before, Tensor) or not isinstance(after, Tensor):
         return False
-    if target in _CASTS:
+    if target in _CASTS or (target in (aten.add.Tensor, aten.add_.Tensor) and node.args[1] == 0):
         return before.dtype == after.dtype and before.device == after.device
     return target in _SHAPES and before.shape == after.shape and (target is not aten.slice.Tensor or _whole(node))
 

@@ -68,6 +68,13 @@ def shape_of(node: Any) -> Sequence[int]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
+def is_per_channel(given: Sequence[int], shape: Sequence[int], axis: int) -> bool:
+    """Whether a factor of shape `given` is one number for each place along one axis of `shape`, broadcast."""
+    wide = [1] * len(shape)
+    wide[axis] = shape[axis]
+    return wide[axis] != 1 and list(given) == wide[len(wide) - len(given) :]
+
+
 def pair_of(value: Any) -> list[int]:
     """`3` or `[3]` or `[3, 3]` → `[3, 3]`."""
     numbers = [value] if isinstance(value, int) else list(value)

@@ -26,11 +26,12 @@ def layer_norm_to_products(graph: GraphModule) -> int:
 
 
 def is_layer_norm(node: Node) -> bool:
-    """Whether it is one over the last axis alone."""
+    """Whether it is one over the last axis alone, with constants for scale and shift."""
     if node.target is not aten.layer_norm.default:
         return False
     axes: Any = node.args[1]
-    return len(axes) == 1 and isinstance(axes[0], int)
+    constants = all(one is None or (isinstance(one, Node) and one.op == "get_attr") for one in node.args[2:4])
+    return len(axes) == 1 and isinstance(axes[0], int) and constants
 
 
 def in_float(like: Node, operator: Any, *arguments: Any) -> Node:
@@ -56,9 +57,10 @@ def normalised(graph: GraphModule, node: Node, source: Any, channels_first: bool
     centred = made(aten.sub.Tensor, source, made(target, source, share))
     variance = made(target, made(aten.mul.Tensor, centred, centred), share)
     result = made(aten.mul.Tensor, centred, made(aten.rsqrt.default, made(aten.add.Tensor, variance, epsilon)))
-    if channels_first and weight is not None:
+    if channels_first and (weight is not None or bias is not None):
         # As a depthwise convolution: ExecuTorch turns the order of a constant's axes at every call.
-        kernel = constant(graph, node, "kernel", value_of(graph, weight).reshape(-1, 1, 1, 1))
+        factor = torch.ones(width) if weight is None else value_of(graph, weight)
+        kernel = constant(graph, node, "kernel", factor.reshape(-1, 1, 1, 1))
         return made(aten.conv2d.default, result, kernel, bias, [1, 1], [0, 0], [1, 1], width)
     if weight is not None:
         result = made(aten.mul.Tensor, result, weight)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from .batch_norm import affine
-from .editing import constant, new_node, replace_by, shape_of, tensor_of, value_of
+from .editing import constant, is_per_channel, new_node, replace_by, shape_of, tensor_of, value_of
 
 aten = torch.ops.aten
 _SUMS = {aten.add.Tensor: 1, aten.sub.Tensor: -1}
@@ -81,7 +81,7 @@ def _form(graph: GraphModule, node: Any, top: bool = False) -> _Form | None:
     if node.target is aten.mul.Tensor:
         for layer, scale in (node.args[:2], node.args[1::-1]):
             constant_scale = isinstance(scale, Node) and scale.op == "get_attr"
-            if constant_scale and _per_channel(shape_of(scale), shape_of(node)):
+            if constant_scale and is_per_channel(shape_of(scale), shape_of(node), 1):
                 scaled = _form(graph, layer)
                 return None if scaled is None else scaled.scaled(value_of(graph, scale).double().reshape(-1))
     if node.target in _SUMS and all(isinstance(one, Node) and shape_of(one) == shape_of(node) for one in node.args[:2]):
@@ -142,8 +142,3 @@ def _grouped(form: _Form, groups: int) -> Tensor | None:
 def _padded(kernel: Tensor, sizes: Sequence[int]) -> Tensor:
     high, wide = ((size - have) // 2 for size, have in zip(sizes, kernel.shape[2:], strict=True))
     return functional.pad(kernel, (wide, wide, high, high))
-
-
-def _per_channel(given: Sequence[int], shape: Sequence[int]) -> bool:
-    wide = [1, shape[1], 1, 1]
-    return shape[1] > 1 and list(given) == wide[4 - len(given) :]
