@@ -1,16 +1,31 @@
-"""`distill`: teacher and data in, a trained student out."""
+"""`distill`: teacher and data in, a trained student out.
 
+    a teacher           its answers are cached (`cache.py`), or given live where an objective compares layers
+    several teachers    combined: `average`, `confidence` or `choice`
+    `"self"`            the moving average of the student's own weights
+    None                the labels alone
+
+`distill_generations` (born again) and `distill_together` (mutual learning) begin without a teacher.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
+from typing import Literal
 
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from .cache import cache_logits
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
-from .objectives import DIST, CrossEntropy, Objective
+from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
+from .processes import processes
 from .progress import SILENT, Progress
-from .teachers import cache_logits, check_classes
+from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
 from .training import Schedule, train
 
 DEFAULT_SCHEDULE = Schedule(views=8)
@@ -18,14 +33,19 @@ DEFAULT_SCHEDULE = Schedule(views=8)
 
 @dataclass(frozen=True)
 class Distilled:
-    """A trained student (on the CPU, in eval mode) and its log: one entry an epoch."""
+    """A trained student (on the CPU, in eval mode) and its log: one entry an epoch.
+
+    Args:
+        peers: the students that were trained beside it, if any.
+    """
 
     student: nn.Module
     history: list[dict[str, float]]
+    peers: tuple[nn.Module, ...] = ()
 
 
 def distill(
-    teacher: nn.Module | None,
+    teacher: nn.Module | Sequence[nn.Module] | Literal["self"] | None,
     student: nn.Module,
     data: Data,
     *,
@@ -33,6 +53,8 @@ def distill(
     epochs: int | None = None,
     schedule: Schedule = DEFAULT_SCHEDULE,
     augmentation: Augmentation = NO_AUGMENTATION,
+    combine: Combination = "average",
+    live: bool = False,
     seed: int = 0,
     folder: Path | None = None,
     cache: Path | None = None,
@@ -42,45 +64,144 @@ def distill(
     """Train `student` to answer like `teacher`; with `teacher=None`, the same training from the labels alone.
 
     Args:
-        teacher, student: (N, C, H, W) → logits (N, classes), with the classes of `data`.
+        teacher, student: (N, C, H, W) → logits (N, classes), with the classes of `data`. Of several teachers the first
+            is the one whose layers an objective on features compares with.
         objective: see `edgestill.objectives`; DIST with a teacher, cross entropy without, when None.
         epochs: short for a `schedule` with that many.
-        schedule: its `views` is the number of augmented views that the teacher answers in advance.
+        schedule: its `views` is the number of augmented views that the teacher answers in advance. `views=0` is for a
+            live teacher: a new view every epoch.
+        combine: how several teachers become one; see `edgestill.teachers.Team`.
+        live: run the teacher beside the student instead of caching its answers. Objectives on layers always do.
         folder: keeps the training's state and log; a killed training goes on there.
         cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
 
     Raises:
-        ModelError: teacher or student have other classes than the data.
+        ModelError: teacher or student have other classes than the data, or not the layers that the objective names.
+        TrainingError: the loss is no longer a number.
     """
     if epochs is not None:
         schedule = replace(schedule, epochs=epochs, views=min(schedule.views, epochs))
-    if teacher is not None and schedule.views < 1:
-        raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
-    check_classes(student, data, "student")
     objective = objective or (CrossEntropy() if teacher is None else DIST())
-    with TemporaryDirectory() as temporary:
-        logits = []
-        if teacher is not None:
-            check_classes(teacher, data, "teacher")
-            logits = cache_logits(
-                teacher,
+    if teacher is None and objective.needs_teacher:
+        raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
+    check_classes(student, data, "student")
+    data = data.labelled() if teacher is None else data
+    teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher or ()) if teacher != "self" else []
+    for one in teachers:
+        check_classes(one, data, "teacher")
+    with _kept(cache) as folder_of_cache:
+        layers = [theirs for _, theirs in objective.layers]
+        answering: Teacher | None = EmaTeacher(layers) if teacher == "self" else None
+        if teachers and (live or layers):
+            members: list[Teacher] = [LiveTeacher(one, () if number else layers) for number, one in enumerate(teachers)]
+            answering = members[0] if len(members) == 1 else Team(members, combine)
+        elif teachers:
+            if schedule.views < 1:
+                raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
+            members = []
+            for number, one in enumerate(teachers):
+                place = folder_of_cache if len(teachers) == 1 else folder_of_cache / f"teacher-{number}"
+                members.append(
+                    CachedTeacher(
+                        cache_logits(
+                            one, data, schedule.views, place, augmentation=augmentation, seed=seed, progress=progress
+                        )
+                    )
+                )
+            answering = members[0] if len(members) == 1 else Team(members, combine)
+        trained = train(
+            student, data, objective, schedule, teacher=answering, augmentation=augmentation, seed=seed, folder=folder,
+            label=label, progress=progress,
+        )  # fmt: skip
+    return Distilled(trained.model, trained.history)
+
+
+def distill_generations(
+    create: Callable[[int], nn.Module],
+    data: Data,
+    generations: int = 2,
+    *,
+    objective: Objective | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    augmentation: Augmentation = NO_AUGMENTATION,
+    seed: int = 0,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Distilled]:
+    """Furlanello et al. 2018, "Born-Again Neural Networks" (arXiv:1805.04770): each generation teaches the next.
+
+    Args:
+        create: the student of a generation, counted from 0; the first learns from the labels alone.
+        generations: how many are taught by an earlier one, ≥ 1.
+        objective: of the taught ones; labels and teacher in equal parts at temperature 1 when None.
+        folder, cache: get a folder for each generation.
+
+    Returns:
+        All of them, the untaught first.
+    """
+    if generations < 1:
+        raise ValueError(f"generations must be at least 1, not {generations}")
+    done: list[Distilled] = []
+    for number in range(generations + 1):
+        done.append(
+            distill(
+                done[-1].student if done else None,
+                create(number),
                 data,
-                schedule.views,
-                cache or Path(temporary),
+                objective=(objective or HintonKD(temperature=1.0, alpha=0.5)) if done else None,
+                schedule=schedule,
                 augmentation=augmentation,
                 seed=seed,
+                folder=folder and folder / f"generation-{number}",
+                cache=cache and cache / f"generation-{number}",
+                label=f"generation {number}",
                 progress=progress,
             )
-        trained = train(
-            student,
-            data,
-            objective,
-            schedule,
-            augmentation=augmentation,
-            teacher_logits=logits,
-            seed=seed,
-            folder=folder,
-            label=label,
-            progress=progress,
         )
-    return Distilled(trained.model, trained.history)
+    return done
+
+
+def distill_together(
+    students: Sequence[nn.Module],
+    data: Data,
+    *,
+    objective: Objective | None = None,
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    augmentation: Augmentation = NO_AUGMENTATION,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress = SILENT,
+) -> Distilled:
+    """Train two or more students that teach each other; see `edgestill.objectives.MutualLearning`.
+
+    Returns:
+        The first, with the others as `peers`.
+    """
+    if len(students) < 2:
+        raise ValueError(f"mutual learning takes two or more students, not {len(students)}")
+    for student in students:
+        check_classes(student, data, "student")
+    first, *others = students
+    trained = train(
+        first, data.labelled(), objective or MutualLearning(), schedule, peers=others, augmentation=augmentation,
+        seed=seed, folder=folder, label=f"{len(students)} students together", progress=progress,
+    )  # fmt: skip
+    return Distilled(trained.model, trained.history, trained.peers)
+
+
+@contextmanager
+def _kept(cache: Path | None) -> Iterator[Path]:
+    """The folder for a teacher's outputs; without one, a temporary folder that all processes share."""
+    if cache is not None:
+        yield cache
+        return
+    state = processes()
+    names = [mkdtemp(prefix="edgestill-") if state.is_main_process else ""]
+    broadcast_object_list(names)
+    try:
+        yield Path(names[0])
+        state.wait_for_everyone()
+    finally:
+        if state.is_main_process:
+            shutil.rmtree(names[0], ignore_errors=True)

@@ -24,6 +24,7 @@ from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
 from edgestill_runtime.files import atomic_file, sha256_of_file, write_bytes
 
 from . import __version__
+from .cache import cache_logits
 from .conversion import describe_model
 from .data import Augmentation, Data, load_data
 from .distillation import distill
@@ -36,7 +37,7 @@ from .quantisation import Budget, quantise
 from .recipe import Recipe
 from .results import assemble, write_results
 from .stages import Stage, Stages
-from .teachers import cache_logits, check_classes, load_teacher
+from .teachers import check_classes, load_teacher
 from .training import default_device, predict, train
 
 STAGES = (

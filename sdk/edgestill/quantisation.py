@@ -24,11 +24,12 @@ from edgestill_converters import Description, convert, steps
 from edgestill_converters.convert import TARGETS
 from edgestill_runtime import Bundle, write_bundle
 
+from .cache import cache_logits
 from .data import Augmentation, Data, Split
 from .data.augmentation import NO_AUGMENTATION
 from .objectives import HintonKD, Objective
 from .progress import SILENT, Progress
-from .teachers import cache_logits
+from .teachers import CachedTeacher
 from .training import QatSchedule, Schedule, train
 
 Method = Literal["ptq", "qat", "auto"]
@@ -152,7 +153,7 @@ def train_quantised(
             objective or HintonKD(temperature=2.0, alpha=0.9),
             schedule,
             augmentation=augmentation,
-            teacher_logits=logits,
+            teacher=CachedTeacher(logits),
             seed=seed,
             folder=folder,
             label="train in int8",

@@ -1,8 +1,8 @@
-"""The one training loop: for a teacher, a student alone, and a distilled student.
+"""The one training loop: for a teacher, a student alone, a distilled student, and students that teach each other.
 
-Everything that varies is an argument: the model, the views of the data, the objective, the schedule, and what the
-teacher said. Randomness comes from (seed, epoch) alone, and the state is written after every epoch, so a training
-that was killed goes on as if nothing had happened.
+Everything that varies is an argument: the models, the views of the data, the objective, the schedule, and the teacher.
+Randomness comes from (seed, epoch) alone, and the state is written after every epoch, so a training that was killed
+goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `accelerate launch` or `torchrun`.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -28,10 +28,14 @@ from edgestill_runtime.files import write_bytes
 from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
-from .errors import TrainingError
+from .errors import ModelError, TrainingError
 from .objectives import Objective, Outputs
+from .objectives.layers import check_layers, run
+from .processes import processes
 from .progress import SILENT, Progress
+from .teachers import Batch, EmaTeacher, Teacher, combine
 
+STATE = "state.safetensors"
 SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
 Precision = Literal["auto", "no", "fp16", "bf16"]
 
@@ -48,6 +52,7 @@ class Schedule:
         ema: decay per step of the exponential moving average of the weights that becomes the result; 0: none.
         views: number of distinct augmented views; epoch e shows view e mod `views`. 0: a new view every epoch.
         precision: of the forward pass; `auto` takes bfloat16 where it pays.
+        compile: compile the students with `torch.compile`, which costs up to a minute at the start.
     """
 
     epochs: int = 30
@@ -58,6 +63,7 @@ class Schedule:
     ema: float = 0.0
     views: int = 0
     precision: Precision = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
@@ -95,10 +101,15 @@ DEFAULT_SCHEDULE = Schedule()
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model (on the CPU, in eval mode) and its log: one entry an epoch."""
+    """A trained model (on the CPU, in eval mode) and its log: one entry an epoch.
+
+    Args:
+        peers: the other models, where several were trained together.
+    """
 
     model: nn.Module
     history: list[dict[str, float]]
+    peers: tuple[nn.Module, ...] = ()
 
 
 def train(
@@ -107,8 +118,9 @@ def train(
     objective: Objective,
     schedule: Schedule = DEFAULT_SCHEDULE,
     *,
+    teacher: Teacher | None = None,
+    peers: Sequence[nn.Module] = (),
     augmentation: Augmentation = NO_AUGMENTATION,
-    teacher_logits: Sequence[np.ndarray] = (),
     seed: int = 0,
     folder: Path | None = None,
     label: str = "train",
@@ -117,69 +129,175 @@ def train(
     """Train `model` on the train split of `data`.
 
     Args:
-        teacher_logits: for each view float16 or float32 (N, classes), row i for train sample i.
+        teacher: answers each batch; None: the labels alone.
+        peers: models that are trained beside `model`; each one's teacher is the mean of the others.
         folder: where `state.safetensors` (to go on after a stop) and `metrics.jsonl` are kept; None: nowhere.
         label: what the progress bar says.
 
     Returns:
-        The averaged model if `schedule.ema` is set, else the model of the last step.
+        The averaged models if `schedule.ema` is set, else those of the last step.
+
+    Raises:
+        TrainingError: the loss is no longer a number; names the step and the last good checkpoint.
+        ModelError: a layer that the objective names does not exist, or no teacher shows it.
     """
-    accelerator = _accelerator(schedule.precision, model)
-    device = accelerator.device
+    accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
+    device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(seed)
     views = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
-    plain = model.to(device).to(memory_format=torch.channels_last)
-    optimizer = AdamW(plain.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    average = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)  # type: ignore[no-untyped-call]
-    run = _Run(plain, optimizer, average, folder, _fingerprint(schedule, augmentation, objective, data, seed, plain))
-    wrapped, optimizer = accelerator.prepare(plain, optimizer)
+    students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
+    average = _average(students, schedule.ema)
+    if isinstance(teacher, EmaTeacher) and average is not None:
+        teacher.attach(_members(average)[0])
+    lesson = Lesson(students, objective.to(device))
     batch_size = min(schedule.batch_size, len(views))
+    if batch_size < 2 * world:
+        raise ValueError(f"a batch of {batch_size} is too small for {world} processes: each needs 2 samples at least")
+    with accelerator.autocast():
+        lesson.bind(_answered(teacher, views, torch.arange(2)))
+    optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    reached = _Run(
+        lesson, optimizer, average, folder, _fingerprint(schedule, augmentation, objective, data, seed, students)
+    )
+    if schedule.compile and not objective.layers:  # what layers give is read by hooks, which compiled code passes over
+        for student in students:
+            student.compile()
+    wrapped, optimizer = accelerator.prepare(lesson, optimizer)
     steps = len(views) // batch_size
     with progress.task(label, schedule.epochs * steps * batch_size) as task:
-        task.advance(len(run.history) * steps * batch_size)
-        for epoch in range(len(run.history), schedule.epochs):
+        task.advance(len(reached.history) * steps * batch_size)
+        for epoch in range(len(reached.history), schedule.epochs):
             started, losses = time.perf_counter(), []
             wrapped.train()
-            view = schedule.view(epoch)
-            answers = torch.from_numpy(np.array(teacher_logits[view])) if len(teacher_logits) else None
             order = torch.from_numpy(np.random.default_rng([seed, 2, epoch]).permutation(len(views)))
-            for step in range(steps):
+            # Each process takes every n-th sample of each batch: together they see all of it once.
+            indices = [
+                order[step * batch_size : (step + 1) * batch_size][accelerator.process_index :: world]
+                for step in range(steps)
+            ]
+            for step, (images, targets) in enumerate(views.batches(view := schedule.view(epoch), indices)):
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(epoch + (step + 1) / steps)
-                whole = order[step * batch_size : (step + 1) * batch_size]
-                index = whole[accelerator.process_index :: accelerator.num_processes]
-                images, targets = views.batch(view, index)
-                teacher = None if answers is None else Outputs(answers[index].to(device).float())
                 with accelerator.autocast():
-                    logits = wrapped(images)
-                loss = objective(Outputs(logits.float()), teacher, targets)
+                    said = None if teacher is None else teacher.answer(Batch(images, targets, view, indices[step]))
+                loss = wrapped(images, said, targets)
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(loss)
                 optimizer.step()
-                if schedule.ema:
-                    average.update_parameters(plain)
+                if average is not None:
+                    average.update_parameters(students)
                 losses.append(loss.detach())
-                if step % 10 == 9:
-                    task.advance(10 * batch_size)
-            task.advance(steps % 10 * batch_size)
+                if step % 10 == 9 or step == steps - 1:
+                    _check(losses, step, epoch, label, folder if reached.history else None)
+                    task.advance((step % 10 + 1) * batch_size)
             seconds = time.perf_counter() - started
-            if not math.isfinite(mean_loss := float(torch.stack(losses).mean())):
-                raise TrainingError(f"{label}: the loss is {mean_loss} in epoch {epoch + 1}; lower learning_rate")
-            checked = accuracy(average.module if schedule.ema else plain, data.validation, data, device)
+            results = _members(average) if average is not None else list(students)
+            checked = [_shared_accuracy(accelerator, one, data.validation, data) for one in results]
             entry = {
                 "epoch": epoch + 1,
-                "loss": mean_loss,
+                "loss": float(accelerator.reduce(torch.stack(losses).mean(), "mean")),
                 "learning_rate": schedule.rate(epoch + 1),
-                "validation_accuracy": checked,
+                "validation_accuracy": checked[0],
+                **{f"peer_{number}_validation_accuracy": share for number, share in enumerate(checked[1:], start=1)},
                 "images_per_second": steps * batch_size / seconds,
                 "seconds": seconds,
             }
-            run.keep(entry, write=accelerator.is_main_process)
+            reached.keep(entry, write=accelerator.is_main_process)
             task.advance(0, **{name: entry[name] for name in SHOWN})
-    # For mixed precision Accelerate puts a `forward` of its own on the module; the result goes out without it.
-    vars(plain).pop("forward", None)
-    result = average.module if schedule.ema else plain
-    return Trained(result.cpu().to(memory_format=torch.contiguous_format).eval(), run.history)
+    accelerator.wait_for_everyone()
+    results = _members(average) if average is not None else list(students)
+    first, *others = (_plain(one) for one in results)
+    return Trained(first, reached.history, tuple(others))
+
+
+class Lesson(nn.Module):
+    """Students and what they learn by, as one module: projectors train with them, and are averaged over processes too.
+
+    Args:
+        students: one, or several that learn from each other.
+    """
+
+    def __init__(self, students: nn.ModuleList, objective: Objective) -> None:
+        super().__init__()
+        self.students = students
+        self.objective = objective
+        self._layers = tuple(ours for ours, _ in objective.layers)
+        for student in students:
+            check_layers(student, self._layers, "student")
+
+    def forward(self, images: Tensor, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        """Loss of a batch; with peers, the sum of the students'."""
+        said = [run(student, images, self._layers) for student in self.students]
+        teachers = [teacher] if len(said) == 1 else [_peers(said, number, targets) for number in range(len(said))]
+        with torch.autocast(images.device.type, enabled=False):
+            losses = [self.objective(own, other, targets) for own, other in zip(said, teachers, strict=True)]
+        return torch.stack(losses).sum()
+
+    def bind(self, answered: tuple[Tensor, Outputs | None]) -> None:
+        """Show the objective the shapes of both sides.
+
+        Args:
+            answered: images, and what the teacher says of them.
+        """
+        images, teacher = answered
+        if self.objective.layers and (teacher is None or not teacher.features):
+            raise ModelError(
+                f"{type(self.objective).__name__} compares layers, so it needs a teacher that runs beside the student; "
+                "cached outputs and peers show none"
+            )
+        first = self.students[0]
+        training = first.training
+        with torch.no_grad():
+            self.objective.bind(run(first.eval(), images, self._layers), teacher)
+        first.train(training)
+        self.objective.to(images.device)
+
+
+def _average(students: nn.ModuleList, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+    return AveragedModel(students, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
+def _members(average: AveragedModel) -> list[nn.Module]:
+    """The averaged students."""
+    return list(average.module.children())
+
+
+def _peers(said: Sequence[Outputs], own: int, targets: Tensor) -> Outputs:
+    others = torch.stack([one.logits.detach() for number, one in enumerate(said) if number != own])
+    return Outputs(combine(others, targets, "average"))
+
+
+def _answered(teacher: Teacher | None, views: Views, index: Tensor) -> tuple[Tensor, Outputs | None]:
+    images, targets = views.batch(0, index)
+    return images, None if teacher is None else teacher.answer(Batch(images, targets, 0, index))
+
+
+def _check(losses: Sequence[Tensor], step: int, epoch: int, label: str, folder: Path | None) -> None:
+    recent = torch.stack(list(losses[-10:])).cpu()
+    if bool(recent.isfinite().all()):
+        return
+    odd = int((~recent.isfinite()).nonzero()[0])
+    number = step + 1 - len(recent) + odd + 1
+    kept = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
+    raise TrainingError(
+        f"{label}: the loss is {float(recent[odd])} at step {number} of epoch {epoch + 1}; "
+        f"{kept}; lower learning_rate, or the weight of an objective"
+    )
+
+
+def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
+    """Accuracy of a split that is dealt out over the processes."""
+    mine = split.take(np.arange(accelerator.process_index, len(split), accelerator.num_processes))
+    right = accuracy(model, mine, data, accelerator.device) * len(mine) if len(mine) else 0.0
+    total = accelerator.reduce(torch.tensor(right, device=accelerator.device, dtype=torch.float64), "sum")
+    return float(total) / len(split)
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    model._compiled_call_impl = None  # the result goes out as it came, without compiled code
+    return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
 def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
@@ -188,10 +306,9 @@ def predict(model: nn.Module, split: Split, data: Data, device: torch.device | s
     views = Views(split, len(data.classes), data.preprocessing, device=device)
     model = model.to(device).eval()
     with torch.inference_mode():
-        batches = [
-            model(views.batch(0, index)[0]).float().cpu() for index in torch.split(torch.arange(len(split)), 256)
-        ]
-    return torch.cat(batches).numpy()
+        whole = torch.split(torch.arange(len(split)), 256)
+        answers = [model(images).float().cpu() for images, _ in views.batches(0, whole)]
+    return torch.cat(answers).numpy()
 
 
 def accuracy(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> float:
@@ -208,13 +325,13 @@ class _Run:
     """What a training has reached, in memory and on disk."""
 
     def __init__(
-        self, model: nn.Module, optimizer: AdamW, average: AveragedModel, folder: Path | None, fingerprint: str
+        self, lesson: Lesson, optimizer: AdamW, average: AveragedModel | None, folder: Path | None, fingerprint: str
     ) -> None:
-        self._model, self._optimizer, self._average = model, optimizer, average
+        self._lesson, self._optimizer, self._average = lesson, optimizer, average
         self._folder, self._fingerprint = folder, fingerprint
         self.history: list[dict[str, float]] = []
-        if folder is not None and (folder / "state.safetensors").is_file():
-            self._resume(folder / "state.safetensors")
+        if folder is not None and (folder / STATE).is_file():
+            self._resume(folder / STATE)
 
     def keep(self, entry: dict[str, float], write: bool) -> None:
         """Note a finished epoch; the state and the log are replaced atomically."""
@@ -222,13 +339,14 @@ class _Run:
         if self._folder is None or not write:
             return
         described = {"fingerprint": self._fingerprint, "history": json.dumps(self.history)}
-        write_bytes(self._folder / "state.safetensors", safetensors.torch.save(self._tensors(), described))
+        write_bytes(self._folder / STATE, safetensors.torch.save(self._tensors(), described))
         lines = "".join(json.dumps(past) + "\n" for past in self.history)
         write_bytes(self._folder / "metrics.jsonl", lines.encode())
 
     def _tensors(self) -> dict[str, Tensor]:
-        state = {f"model.{name}": value for name, value in self._model.state_dict().items()}
-        state |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
+        state = {f"lesson.{name}": value for name, value in self._lesson.state_dict().items()}
+        if self._average is not None:
+            state |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
         for number, moments in self._optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
         return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
@@ -239,8 +357,9 @@ class _Run:
         if described["fingerprint"] != self._fingerprint:
             return  # another schedule, objective, model or data set: that training is not this one
         state = safetensors.torch.load_file(path)
-        self._model.load_state_dict(_under(state, "model."))
-        self._average.load_state_dict(_under(state, "average."))
+        self._lesson.load_state_dict(_under(state, "lesson."))
+        if self._average is not None:
+            self._average.load_state_dict(_under(state, "average."))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(state, "optimizer.").items():
             number, _, key = name.partition(".")
@@ -255,23 +374,26 @@ def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fingerprint(
-    schedule: Schedule, augmentation: Augmentation, objective: Objective, data: Data, seed: int, model: nn.Module
+    schedule: Schedule, augmentation: Augmentation, objective: Objective, data: Data, seed: int, students: nn.Module
 ) -> str:
     facts: dict[str, Any] = {
         "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
-        "objective": [type(objective).__name__, repr(vars(objective))],
+        "objective": objective.describe(),
         "data": data.describe(),
         "seed": seed,
-        "model": [[name, list(value.shape)] for name, value in model.state_dict().items()],
+        "students": [[name, list(value.shape)] for name, value in students.state_dict().items()],
     }
-    return json.dumps(facts, sort_keys=True)
+    return json.dumps(facts, sort_keys=True, default=str)
 
 
-def _accelerator(precision: Precision, model: nn.Module) -> Accelerator:
+def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:
     # Accelerate keeps the precision of the first Accelerator for the whole process; a teacher's and a student's differ.
+    cpu = processes().device.type == "cpu"
     AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision=_choose(precision, model))
+    # Objectives on features may leave a student's last layer out, which DDP has to be told.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
+    return Accelerator(cpu=cpu, mixed_precision=_choose(precision, model), kwargs_handlers=[unused])
 
 
 def _choose(precision: Precision, model: nn.Module) -> str:

@@ -5,7 +5,21 @@ import pytest
 import torch
 
 from edgestill.errors import RecipeError
-from edgestill.objectives import DIST, CrossEntropy, HintonKD, Objective, Outputs, WeightedSum, create_objective
+from edgestill.objectives import (
+    DIST,
+    DKD,
+    RKD,
+    CrossEntropy,
+    HintonKD,
+    LogitMSE,
+    MutualLearning,
+    Objective,
+    Outputs,
+    SimilarityPreserving,
+    StandardisedKD,
+    WeightedSum,
+    create_objective,
+)
 
 GENERATOR = np.random.default_rng(0)
 STUDENT, TEACHER = GENERATOR.normal(size=(2, 6, 5)) * 3
@@ -63,24 +77,143 @@ def test_dist_is_one_minus_correlation_along_rows_and_columns():
     assert value(DIST(beta=0.5, gamma=2.0, temperature=2.0)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("objective", [HintonKD(4.0, 1.0), DIST(hard=0.0)])
+def test_standardised_kd_compares_z_scores():
+    def z(logits):
+        return (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True)
+
+    ours, theirs = softmax(z(STUDENT) / 2), softmax(z(TEACHER) / 2)
+    divergence = (theirs * np.log(theirs / ours)).sum(1).mean()
+    assert value(StandardisedKD(2.0)) == pytest.approx(0.1 * cross_entropy() + 9 * 4 * divergence)
+    # A line with a positive slope through each sample's logits changes nothing: that is what the z-score is for.
+    moved = value(StandardisedKD(2.0, hard=0.0), teacher=7 * TEACHER - 3)
+    assert moved == pytest.approx(value(StandardisedKD(2.0, hard=0.0)))
+
+
+def test_dkd_is_the_label_against_the_rest_and_the_rest_among_itself():
+    temperature, alpha, beta = 4.0, 0.7, 3.0
+    ours, theirs = softmax(STUDENT / temperature), softmax(TEACHER / temperature)
+    target = others = 0.0
+    for row, label in enumerate(LABELS):
+        p, q = theirs[row, label], ours[row, label]
+        target += p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+        p, q = (np.delete(one[row], label) / (1 - one[row, label]) for one in (theirs, ours))
+        others += (p * np.log(p / q)).sum()
+    expected = cross_entropy() + temperature**2 * (alpha * target + beta * others) / 6
+    assert value(DKD(temperature, alpha, beta)) == pytest.approx(expected)
+
+
+def test_dkd_with_the_teachers_own_weights_is_plain_kd():
+    # KL = TCKD + (1 - p_t(label)) · NCKD for each sample (the paper's equation 7); checked for one sample.
+    one = [array[:1] for array in (STUDENT, TEACHER, TARGETS)]
+    sure = softmax(one[1] / 2)[0, LABELS[0]]
+    decoupled = value(DKD(2.0, alpha=1.0, beta=float(1 - sure), hard=0.0), *one)
+    assert decoupled == pytest.approx(value(HintonKD(2.0, 1.0), *one))
+
+
+def test_dkd_without_a_label_takes_the_teachers_first_choice():
+    nothing = np.zeros_like(TARGETS)
+    chosen = np.eye(5)[TEACHER.argmax(1)]
+    assert value(DKD(hard=0.0), targets=nothing) == pytest.approx(value(DKD(hard=0.0), targets=chosen))
+
+
+def test_logit_mse_is_the_mean_square():
+    expected = 0.5 * cross_entropy() + 2 * ((STUDENT - TEACHER) ** 2).mean()
+    assert value(LogitMSE(hard=0.5, soft=2.0)) == pytest.approx(expected)
+
+
+def test_mutual_learning_is_labels_and_the_divergence_from_the_peers():
+    ours, theirs = softmax(STUDENT), softmax(TEACHER)
+    divergence = (theirs * np.log(theirs / ours)).sum(1).mean()
+    assert value(MutualLearning(0.5)) == pytest.approx(cross_entropy() + 0.5 * divergence)
+
+
+def huber(difference):
+    size = np.abs(difference)
+    return np.where(size < 1, size**2 / 2, size - 0.5)
+
+
+def test_rkd_compares_distances_in_units_of_their_mean():
+    def distances(rows):
+        found = np.array([np.linalg.norm(a - b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j])
+        return found / found.mean()
+
+    expected = huber(distances(STUDENT) - distances(TEACHER)).mean()
+    assert value(RKD(distance=1.0, angle=0.0)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rkd_compares_the_angles_of_all_triples():
+    def cosine(i, j, k, rows):
+        a, b = rows[i] - rows[j], rows[k] - rows[j]
+        length = np.linalg.norm(a) * np.linalg.norm(b)
+        return a @ b / length if length else 0.0
+
+    triples = [(i, j, k) for i in range(6) for j in range(6) for k in range(6)]
+    expected = np.mean([huber(cosine(*one, STUDENT) - cosine(*one, TEACHER)) for one in triples])
+    assert value(RKD(distance=0.0, angle=1.0)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rkd_does_not_see_size_place_or_direction():
+    turn = np.linalg.qr(GENERATOR.normal(size=(5, 5)))[0]
+    assert value(RKD(), student=3 * STUDENT @ turn + 2, teacher=STUDENT) == pytest.approx(0, abs=1e-9)
+
+
+def test_similarity_preserving_compares_which_samples_look_alike():
+    def similarities(rows):
+        products = rows @ rows.T
+        return products / np.linalg.norm(products, axis=1, keepdims=True)
+
+    expected = ((similarities(STUDENT) - similarities(TEACHER)) ** 2).sum() / 6**2
+    assert value(SimilarityPreserving()) == pytest.approx(expected)
+
+
+WITHOUT_LABELS = [
+    HintonKD(4.0, 1.0),
+    StandardisedKD(hard=0.0),
+    DKD(hard=0.0),
+    DIST(hard=0.0),
+    LogitMSE(hard=0.0),
+    RKD(),
+    SimilarityPreserving(),
+]
+ALL = [CrossEntropy(0.1), HintonKD(3.0, 0.5), StandardisedKD(), DKD(), DIST(temperature=2.0), LogitMSE()]
+ALL += [MutualLearning(), RKD(), SimilarityPreserving()]
+
+
+@pytest.mark.parametrize("objective", WITHOUT_LABELS, ids=lambda one: type(one).__name__)
 def test_a_student_that_equals_its_teacher_has_nothing_to_learn(objective):
     assert value(objective, student=TEACHER) == pytest.approx(0, abs=1e-9)
     assert value(objective) > 0.01
 
 
-@pytest.mark.parametrize("objective", [CrossEntropy(), HintonKD(), DIST()])
+@pytest.mark.parametrize("objective", ALL, ids=lambda one: type(one).__name__)
 def test_the_order_of_classes_and_samples_does_not_matter(objective):
     classes, samples = GENERATOR.permutation(5), GENERATOR.permutation(6)
     shuffled = (array[samples][:, classes] for array in (STUDENT, TEACHER, TARGETS))
     assert value(objective, *shuffled) == pytest.approx(value(objective))
 
 
-@pytest.mark.parametrize("objective", [CrossEntropy(0.1), HintonKD(3.0, 0.5), DIST(temperature=2.0)])
+@pytest.mark.parametrize("objective", ALL, ids=lambda one: type(one).__name__)
 def test_gradients(objective):
     student = torch.tensor(STUDENT, requires_grad=True)
     teacher, targets = Outputs(torch.tensor(TEACHER)), torch.tensor(TARGETS)
     assert torch.autograd.gradcheck(lambda logits: objective(Outputs(logits), teacher, targets), student)
+
+
+@pytest.mark.parametrize("objective", [HintonKD(), StandardisedKD(), DKD(), DIST()], ids=lambda one: type(one).__name__)
+def test_extreme_logits_stay_finite(objective):
+    sure = 1e4 * np.eye(5)[LABELS]
+    for student, teacher in ((sure, TEACHER), (STUDENT, sure), (sure, -sure), (np.zeros((6, 5)), np.zeros((6, 5)))):
+        logits = torch.tensor(student, dtype=torch.float32, requires_grad=True)
+        loss = objective(Outputs(logits), Outputs(torch.tensor(teacher).float()), torch.tensor(TARGETS).float())
+        loss.backward()
+        assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("objective", [CrossEntropy(0.1), HintonKD(alpha=0.0)], ids=lambda one: type(one).__name__)
+def test_samples_without_a_label_add_nothing(objective):
+    half = TARGETS * (np.arange(6) < 3)[:, None]
+    first = value(objective, STUDENT[:3], TEACHER[:3], TARGETS[:3])
+    assert value(objective, targets=half) == pytest.approx(first / 2)
 
 
 def test_a_weighted_sum():
@@ -111,6 +244,12 @@ def test_objectives_of_a_recipe():
         ({"kind": "hinton-kd", "temperature": 0}, "temperature > 0"),
         ({"kind": "dist", "beta": -1}, "≥ 0"),
         ([], "empty"),
+        ({"kind": "dkd", "beta": -1}, "≥ 0"),
+        ({"kind": "dist", "weight": "much"}, "weight is a number"),
+        ({"kind": "fitnets"}, "layers"),
+        ({"kind": "fitnets", "layers": []}, "needs `layers`"),
+        ({"kind": "fitnets", "layers": [["a", "b", "c"]]}, "a pair [student's, teacher's]"),
+        ({"kind": "attention-transfer", "layers": ["a"], "power": 0.5}, "power ≥ 1"),
     ],
 )
 def test_objectives_that_make_no_sense(table, said):

@@ -11,7 +11,8 @@ The test split is given by the source and only read at the very end of a run; tr
 cut from the source's train split with a seed, class by class.
 """
 
-from .augmentation import Augmentation, Views
-from .sources import Data, ImageSource, Split, load_data, open_source
+from .augmentation import Augmentation
+from .sources import Data, Images, ImageSource, Split, load_data, open_source
+from .views import Views
 
-__all__ = ["Augmentation", "Data", "ImageSource", "Split", "Views", "load_data", "open_source"]
+__all__ = ["Augmentation", "Data", "ImageSource", "Images", "Split", "Views", "load_data", "open_source"]

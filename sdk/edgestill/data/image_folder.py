@@ -4,7 +4,8 @@
     PATH/train/cat/…  PATH/train/dog/…  PATH/test/cat/…  …    the test split is the user's own (`val` serves as well)
 
 Images of any size, RGB or grey, are resized to `image_size` × `image_size`: the shorter side first, then the centre.
-When every image is grey, one channel is kept.
+When every image is grey, one channel is kept. More than fit into `MEMORY` stay on disk, in colour, and are read when
+they are asked for.
 """
 
 import hashlib
@@ -21,10 +22,11 @@ from .sources import ImageSource, Split
 EXTENSIONS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_SHARE = 0.2
 DEFAULT_SIZE = 64
+MEMORY = 4 << 30  # bytes of pixels
 
 
 def load(folder: Path, image_size: int | None = None, progress: Progress = SILENT) -> ImageSource:
-    """Read all images of `folder` into memory.
+    """Read all images of `folder`, or leave them there to be read later where they are too many.
 
     Raises:
         DataError: no such folder, no images, one class, classes that differ between train and test, a broken image.
@@ -44,6 +46,9 @@ def load(folder: Path, image_size: int | None = None, progress: Progress = SILEN
         ranked = sorted(files, key=lambda item: hashlib.sha256(_name(folder, item[0])).digest())
         cut = max(1, round(TEST_SHARE * len(ranked)))
         test_files, train_files = sorted(ranked[:cut]), sorted(ranked[cut:])
+    if size * size * 3 * (len(train_files) + len(test_files)) > MEMORY:
+        train, test = (_leave(files, size) for files in (train_files, test_files))
+        return ImageSource(f"image-folder:{folder.name}", classes, train, test)
     train, test = _read(train_files, size, progress), _read(test_files, size, progress)
     if all(_is_grey(split.images) for split in (train, test)):
         train, test = (Split(split.images[..., :1].copy(), split.labels) for split in (train, test))
@@ -64,6 +69,39 @@ def _list(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
     return tuple(names), files
 
 
+def list_images(folder: Path) -> list[Path]:
+    """All images under a folder, in any subfolders, sorted.
+
+    Raises:
+        DataError: no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"image folder {folder} does not exist")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise DataError(f"{folder} has no images ({', '.join(sorted(EXTENSIONS))})")
+    return files
+
+
+class FolderImages:
+    """Images that stay on disk: uint8 (N, size, size, 3), decoded when they are asked for."""
+
+    def __init__(self, files: Sequence[Path], size: int) -> None:
+        self._files, self._size = list(files), size
+        self.shape = (len(files), size, size, 3)
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([_decode(self._files[row], self._size) for row in rows])
+
+    def identity(self) -> bytes:
+        """Last two parts of each file's name and its size: decoding all of them would take as long as an epoch."""
+        return "\0".join(f"{'/'.join(file.parts[-2:])} {file.stat().st_size}" for file in self._files).encode()
+
+
 def _name(folder: Path, path: Path) -> bytes:
     return path.relative_to(folder).as_posix().encode()
 
@@ -80,7 +118,15 @@ def read_images(files: Sequence[Path], size: int, progress: Progress = SILENT) -
 
 def _read(files: Sequence[tuple[Path, int]], size: int, progress: Progress) -> Split:
     images = read_images([path for path, _ in files], size, progress)
-    return Split(images, np.array([label for _, label in files], dtype=np.int64))
+    return Split(images, _labels(files))
+
+
+def _leave(files: Sequence[tuple[Path, int]], size: int) -> Split:
+    return Split(FolderImages([path for path, _ in files], size), _labels(files))
+
+
+def _labels(files: Sequence[tuple[Path, int]]) -> NDArray[np.int64]:
+    return np.array([label for _, label in files], dtype=np.int64)
 
 
 def _decode(path: Path, size: int) -> NDArray[np.uint8]:

@@ -59,9 +59,7 @@ def read_samples(path: Path, image_size: int | None = None, progress: Progress =
         DataError: nothing there, nothing in it, or arrays that do not belong together.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_folder.EXTENSIONS)
-        if not files:
-            raise DataError(f"{path} has no images ({', '.join(sorted(image_folder.EXTENSIONS))})")
+        files = image_folder.list_images(path)
         images = image_folder.read_images(files, image_size or image_folder.DEFAULT_SIZE, progress)
         return Samples(images, (), None, (), {"name": f"folder:{path.name}", "samples": len(images)})
     try:

@@ -3,9 +3,9 @@
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,86 @@ from edgestill_runtime.preprocess import Preprocessing
 from ..errors import DataError, nearest
 from ..progress import SILENT, Progress
 
+_BLOCK = 4096  # images that are read from disk at once
+
+
+class Images(Protocol):
+    """uint8 (N, H, W, C): an array, or something that reads rows when they are asked for, such as a `np.memmap`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+        """The images at `rows`, int64 (B,)."""
+
+
+def in_memory(images: Images) -> TypeGuard[NDArray[np.uint8]]:
+    """Whether images are an array in memory rather than read from disk."""
+    return isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """Images that can be told from others without being read."""
+
+    def identity(self) -> bytes:
+        """What is hashed instead of the pixels."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of images that stay where they are."""
+
+    images: Images
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+        return self.images.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+        return np.asarray(self.images[self.rows[rows]])
+
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1."""
+    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1, or -1 where there is none."""
 
-    images: NDArray[np.uint8]
+    images: Any  # `Images`; an array nearly always, and everything that asks for one gets one
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: NDArray[np.int64]) -> "Split":
-        """The samples at `index`, in that order."""
-        return Split(self.images[index], self.labels[index])
+        """The samples at `index`, in that order; images on disk stay there."""
+        if in_memory(self.images):
+            return Split(self.images[index], self.labels[index])
+        base, rows = (
+            (self.images.images, self.images.rows[index]) if isinstance(self.images, Rows) else (self.images, index)
+        )
+        return Split(Rows(base, rows), self.labels[index])
+
+    def load(self) -> "Split":
+        """The same with all images in memory."""
+        return self if in_memory(self.images) else Split(self.images[np.arange(len(self))], self.labels)
 
 
 @dataclass(frozen=True)
@@ -60,7 +126,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Data:
-    """A source, cut. `calibration_split` is never trained on; `test` is read once, at the end."""
+    """A source, cut. `calibration_split` is never trained on; `test` is read once, at the end.
+
+    The train split may hold samples without a label (-1): a teacher's answers are all that is learnt from those.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -85,8 +154,22 @@ class Data:
         part = self.calibration_split.take(np.arange(samples))
         return Calibration(part.images, part.labels, self.classes, self.preprocessing, self.describe())
 
+    def labelled(self) -> "Data":
+        """The same without the samples that have no label; the others are repeated until there are as many again.
+
+        So a student that learns from labels alone takes as many steps in an epoch as one that learns from everything,
+        and each repetition is augmented in its own way.
+        """
+        with_label = np.flatnonzero(self.train.labels >= 0)
+        if len(with_label) == len(self.train):
+            return self
+        if len(with_label) == 0:
+            raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
+        return replace(self, train=self.train.take(np.resize(with_label, len(self.train))))
+
     def describe(self) -> dict[str, Any]:
         """Name, digest and sizes, as plain data for manifests and results."""
+        unlabelled = int((self.train.labels < 0).sum())
         return {
             "name": self.name,
             "digest": self.digest,
@@ -94,6 +177,7 @@ class Data:
             "calibration": len(self.calibration_split),
             "validation": len(self.validation),
             "test": len(self.test),
+            **({"unlabelled": unlabelled} if unlabelled else {}),
         }
 
 
@@ -106,6 +190,8 @@ def load_data(
     image_size: int | None = None,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
+    labelled: int | None = None,
+    unlabelled: Path | None = None,
     progress: Progress = SILENT,
 ) -> Data:
     """Open a source and cut it.
@@ -117,6 +203,8 @@ def load_data(
         seed: of the cut; the same seed gives the same cut on every machine.
         image_size: side in pixels to which a folder's images are resized; sources of one size take none.
         mean, std: normalisation per channel; the source's own when empty.
+        labelled: how many train images keep their label, the classes in proportion; None: all.
+        unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
 
     Raises:
         DataError: the source is unknown, damaged, or too small for the cut.
@@ -124,7 +212,14 @@ def load_data(
     opened = open_source(source, image_size=image_size, progress=progress)
     _check(opened)
     train, held_out, checked = _cut(opened, validation, calibration, seed)
-    statistics = (opened.mean, opened.std) if opened.mean else _statistics(train.images)
+    statistics = (opened.mean, opened.std) if opened.mean else _statistics(train)
+    if labelled is not None:
+        train = _forget_labels(train, labelled, len(opened.classes))
+    extra = []
+    if unlabelled is not None:
+        extra = [_read_unlabelled(unlabelled, train.images.shape[1:], progress)]
+        without = np.full(len(extra[0]), -1, np.int64)
+        train = Split(np.concatenate([train.load().images, *extra]), np.concatenate([train.labels, without]))
     chosen_mean, chosen_std = (mean or statistics[0], std or statistics[1])
     height, width, channels = train.images.shape[1:]
     if len(chosen_mean) != channels or len(chosen_std) != channels:
@@ -133,11 +228,11 @@ def load_data(
         name=opened.name,
         classes=opened.classes,
         train=train,
-        calibration_split=held_out,
-        validation=checked,
-        test=opened.test,
+        calibration_split=held_out.load(),
+        validation=checked.load(),
+        test=opened.test.load(),
         preprocessing=Preprocessing(height, width, tuple(chosen_mean), tuple(chosen_std)),
-        digest=digest(opened),
+        digest=digest(opened, *extra),
     )
 
 
@@ -163,14 +258,42 @@ def open_source(source: str, *, image_size: int | None = None, progress: Progres
     )
 
 
-def digest(source: ImageSource) -> str:
-    """`sha256:…` over class names, shapes, pixels and labels of both splits."""
+def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
+    """`sha256:…` over class names, shapes, pixels and labels of both splits, and over further images."""
     hasher = hashlib.sha256("\0".join(source.classes).encode())
     for split in (source.train, source.test):
         hasher.update(str(split.images.shape).encode())
-        hasher.update(np.ascontiguousarray(split.images).data)
+        if isinstance(split.images, Identified):
+            hasher.update(split.images.identity())
+        else:
+            for start in range(0, len(split), _BLOCK):
+                hasher.update(np.ascontiguousarray(split.images[start : start + _BLOCK]).data)
         hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
+    for images in more:
+        hasher.update(np.ascontiguousarray(images).data)
     return f"sha256:{hasher.hexdigest()}"
+
+
+def _forget_labels(train: Split, count: int, classes: int) -> Split:
+    if not classes <= count <= len(train):
+        raise DataError(
+            f"labelled = {count}: between {classes} (one a class) and {len(train)} train images can keep theirs"
+        )
+    labels = train.labels.copy()
+    labels[count:] = -1  # the cut has dealt the classes out in proportion, so the first `count` hold all of them
+    return Split(train.images, labels)
+
+
+def _read_unlabelled(folder: Path, shape: tuple[int, ...], progress: Progress) -> NDArray[np.uint8]:
+    from .image_folder import list_images, read_images
+
+    height, width, channels = shape
+    if height != width:
+        raise DataError(f"unlabelled images can be read for square images alone, not for {height}×{width}")
+    images = read_images(list_images(folder), height, progress)
+    # As Pillow makes grey of colour (ITU-R 601): L = 0.299 R + 0.587 G + 0.114 B.
+    grey = np.round(images @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None] if channels == 1 else None
+    return images if grey is None else grey
 
 
 def _call(module: str, function: str) -> ImageSource:
@@ -233,8 +356,14 @@ def _cut(source: ImageSource, validation: float, calibration: int, seed: int) ->
     )
 
 
-def _statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel in units of the pixel range, rounded to 4 digits."""
+def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel in units of the pixel range, rounded to 4 digits.
+
+    Of images on disk, some thousand are enough.
+    """
+    images = (
+        split.images if in_memory(split.images) else split.images[np.arange(0, len(split), len(split) // _BLOCK + 1)]
+    )
     counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
     values = np.arange(256) / 255.0
     means = [float((count * values).sum() / count.sum()) for count in counts]

@@ -1,11 +1,12 @@
-"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and two wider ones as teachers that a CPU can train.
+"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and wider and deeper ones, as teachers for a CPU to train.
 
 He et al. 2016 (arXiv:1512.03385); MLPerf Tiny's image classification (Banbury et al. 2021, arXiv:2106.07597).
 
-    model      stem · stages      strides   parameters, MACs at 28×28×1, 10 classes
-    resnet8    16 · 16 32 64      1 2 2     77,754      9.35 M
-    resnet8_m  32 · 48 96 160     2 2 2     552,906     19.8 M
-    resnet8_l  32 · 64 128 256    2 2 2     1,209,834   37.4 M
+    model       stem · stages      strides   blocks a stage   parameters, MACs at 28×28×1, 10 classes
+    resnet8     16 · 16 32 64      1 2 2     1                77,754      9.35 M
+    resnet8_m   32 · 48 96 160     2 2 2     1                552,906     19.8 M
+    resnet8_l   32 · 64 128 256    2 2 2     1                1,209,834   37.4 M
+    resnet14x2  32 · 32 64 128     1 2 2     2                696,042     80.5 M
 """
 
 from collections.abc import Sequence
@@ -32,15 +33,24 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images float32 (N, C, H, W) → logits float32 (N, classes); one residual block a stage."""
+    """Images float32 (N, C, H, W) → logits float32 (N, classes); `stages` holds the blocks of all stages in a row."""
 
     def __init__(
-        self, num_classes: int, in_channels: int, stem: int, widths: Sequence[int], strides: Sequence[int]
+        self,
+        num_classes: int,
+        in_channels: int,
+        stem: int,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        blocks: int = 1,
     ) -> None:
         super().__init__()
         self.stem = ConvBN(in_channels, stem, kernel=3)
-        inputs = (stem, *widths)
-        self.stages = nn.Sequential(*(ResidualBlock(*shape) for shape in zip(inputs, widths, strides, strict=False)))
+        stages: list[nn.Module] = []
+        for inputs, outputs, stride in zip((stem, *widths), widths, strides, strict=False):
+            stages += [ResidualBlock(inputs, outputs, stride)]
+            stages += [ResidualBlock(outputs, outputs, 1) for _ in range(blocks - 1)]
+        self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -62,3 +72,8 @@ def resnet8_m(num_classes: int = 10, in_channels: int = 1) -> ResNet:
 def resnet8_l(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     """A larger teacher: about 1.2 million parameters."""
     return ResNet(num_classes, in_channels, stem=32, widths=(64, 128, 256), strides=(2, 2, 2))
+
+
+def resnet14x2(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """A good teacher for small images: ResNet-14 at twice the width, 700,000 parameters, full resolution at first."""
+    return ResNet(num_classes, in_channels, stem=32, widths=(32, 64, 128), strides=(1, 2, 2), blocks=2)

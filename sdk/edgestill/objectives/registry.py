@@ -6,12 +6,23 @@ from typing import Any
 
 from ..errors import RecipeError, nearest
 from .base import Objective, WeightedSum
-from .response import DIST, CrossEntropy, HintonKD
+from .feature import AttentionTransfer, FitNets, ReviewKD
+from .relation import RKD, SimilarityPreserving
+from .response import DIST, DKD, CrossEntropy, HintonKD, LogitMSE, MutualLearning, StandardisedKD
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "cross-entropy": CrossEntropy,
     "hinton-kd": HintonKD,
+    "standardised-kd": StandardisedKD,
+    "dkd": DKD,
     "dist": DIST,
+    "logit-mse": LogitMSE,
+    "mutual-learning": MutualLearning,
+    "fitnets": FitNets,
+    "attention-transfer": AttentionTransfer,
+    "review-kd": ReviewKD,
+    "rkd": RKD,
+    "similarity-preserving": SimilarityPreserving,
 }
 
 
@@ -23,10 +34,17 @@ def create_objective(tables: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
     """
     if isinstance(tables, Mapping):
         tables = [tables]
-    terms = [(float(table.get("weight", 1.0)), _create(table)) for table in tables]
+    terms = [(_weight(table), _create(table)) for table in tables]
     if not terms:
         raise RecipeError("objective is empty; name at least one, such as {kind = 'hinton-kd'}")
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
+
+
+def _weight(table: Mapping[str, Any]) -> float:
+    weight = table.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
+        raise RecipeError(f"objective {table.get('kind')!r}: weight is a number ≥ 0, not {weight!r}")
+    return float(weight)
 
 
 def _create(table: Mapping[str, Any]) -> Objective:

@@ -1,21 +1,30 @@
-"""Objectives on the response, that is on the logits alone."""
+"""Objectives on the response, that is on the logits alone. z_s and z_t are the student's and the teacher's, (N, C)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Objective, Outputs, logits_of
+from .base import Objective, Outputs, teaching
 
 
 class CrossEntropy(Objective):
-    """Labels alone: mean over samples of `-Σ_c target_c · log softmax(z)_c`, with optional label smoothing 0–1."""
+    """Labels alone: mean over samples of `-Σ_c target_c · log softmax(z)_c`; samples without a label count as 0.
+
+    Args:
+        label_smoothing: share of each target that is spread over all classes, 0–1.
+    """
 
     needs_teacher = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"CrossEntropy takes label_smoothing in 0–1, not {label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def __call__(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
-        return F.cross_entropy(student.logits, targets, label_smoothing=self.label_smoothing)
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        share = targets.sum(1, keepdim=True) / targets.shape[1]
+        return F.cross_entropy(student.logits, torch.lerp(targets, share.expand_as(targets), self.label_smoothing))
 
 
 class HintonKD(Objective):
@@ -28,29 +37,81 @@ class HintonKD(Objective):
         alpha: share of the teacher, 0–1.
     """
 
-    needs_teacher = True
-
     def __init__(self, temperature: float = 4.0, alpha: float = 0.9) -> None:
+        super().__init__()
         if temperature <= 0 or not 0 <= alpha <= 1:
             raise ValueError(f"HintonKD takes temperature > 0 and alpha in 0–1, not {temperature} and {alpha}")
         self.temperature = temperature
         self.alpha = alpha
 
-    def __call__(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
-        temperature = self.temperature
-        log_student = F.log_softmax(student.logits / temperature, dim=1)
-        log_teacher = F.log_softmax(logits_of(teacher, self) / temperature, dim=1)
-        divergence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
-        # Gradients of the soft part shrink with 1/T²; the factor keeps the balance of both parts when T changes.
-        soft = temperature**2 * divergence
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        soft = softened_divergence(student.logits, teaching(teacher, self).logits, self.temperature)
         return (1 - self.alpha) * F.cross_entropy(student.logits, targets) + self.alpha * soft
+
+
+class StandardisedKD(Objective):
+    """KD with logit standardisation: Sun et al. 2024, "Logit Standardization in Knowledge Distillation" (2403.01569).
+
+    `hard · CE(z_s, y) + soft · T² · KL(softmax(Z(z_t) / T) ‖ softmax(Z(z_s) / T))` with the z-score of each sample's
+    logits, `Z(z) = (z - mean(z)) / (std(z) + 1e-7)`. A student need not reach the teacher's range of logits, only
+    their order and proportions.
+
+    Args:
+        temperature: T > 0. hard, soft: weights ≥ 0; the paper's are 0.1 and 9.
+    """
+
+    def __init__(self, temperature: float = 2.0, hard: float = 0.1, soft: float = 9.0) -> None:
+        super().__init__()
+        if temperature <= 0 or min(hard, soft) < 0:
+            raise ValueError("StandardisedKD takes temperature > 0 and hard, soft ≥ 0")
+        self.temperature = temperature
+        self.hard = hard
+        self.soft = soft
+
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        ours, theirs = (_standardised(one.logits) for one in (student, teaching(teacher, self)))
+        soft = softened_divergence(ours, theirs, self.temperature)
+        return self.hard * F.cross_entropy(student.logits, targets) + self.soft * soft
+
+
+class DKD(Objective):
+    """Zhao et al. 2022, "Decoupled Knowledge Distillation" (arXiv:2203.08679).
+
+    `hard · CE(z_s, y) + T² · (alpha · TCKD + beta · NCKD)`, KL at temperature T averaged over samples: TCKD compares
+    (p of the label, 1 - p of it), NCKD the distribution over the other classes alone, which plain KD weighs by
+    1 - p_t(label) and so hides wherever the teacher is sure. A sample without a label takes the teacher's first choice.
+
+    Args:
+        temperature: T > 0. alpha, beta, hard: weights ≥ 0; beta is the one to tune (the paper's: 0.5 to 8).
+    """
+
+    def __init__(self, temperature: float = 4.0, alpha: float = 1.0, beta: float = 2.0, hard: float = 1.0) -> None:
+        super().__init__()
+        if temperature <= 0 or min(alpha, beta, hard) < 0:
+            raise ValueError("DKD takes temperature > 0 and alpha, beta, hard ≥ 0")
+        self.temperature = temperature
+        self.alpha = alpha
+        self.beta = beta
+        self.hard = hard
+
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        said = teaching(teacher, self).logits
+        labelled = targets.sum(1, keepdim=True) > 0
+        label = torch.where(labelled, targets, said).argmax(1, keepdim=True)
+        ours, theirs = (F.log_softmax(logits / self.temperature, dim=1) for logits in (student.logits, said))
+        target = _divergence(_in_two(ours, label), _in_two(theirs, label))
+        others = torch.ones_like(said, dtype=torch.bool).scatter(1, label, False)
+        classes = said.shape[1] - 1
+        ours, theirs = (F.log_softmax(one[others].view(-1, classes), dim=1) for one in (ours, theirs))
+        decoupled = self.alpha * target + self.beta * _divergence(ours, theirs)
+        return self.hard * F.cross_entropy(student.logits, targets) + self.temperature**2 * decoupled
 
 
 class DIST(Objective):
     """Huang et al. 2022, "Knowledge Distillation from A Stronger Teacher" (arXiv:2205.10536).
 
-    `CE(z_s, y) + beta · T² · inter + gamma · T² · intra`, on the probabilities p = softmax(z / T) of both models, with
-    the Pearson distance `d(a, b) = 1 - corr(a, b)`: `inter` is its mean over samples, across the classes of each;
+    `hard · CE(z_s, y) + T² · (beta · inter + gamma · intra)`, on the probabilities p = softmax(z / T) of both models,
+    with the Pearson distance `d(a, b) = 1 - corr(a, b)`: `inter` is its mean over samples, across the classes of each;
     `intra` its mean over classes, across the samples of the batch. Only relations are matched, not values, which a
     small student can follow even when the teacher is much stronger.
 
@@ -60,9 +121,8 @@ class DIST(Objective):
         hard: weight of the labels' cross entropy, ≥ 0; the paper's is 1.
     """
 
-    needs_teacher = True
-
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0, hard: float = 1.0) -> None:
+        super().__init__()
         if temperature <= 0 or min(beta, gamma, hard) < 0:
             raise ValueError("DIST takes temperature > 0 and beta, gamma, hard ≥ 0")
         self.beta = beta
@@ -70,14 +130,66 @@ class DIST(Objective):
         self.temperature = temperature
         self.hard = hard
 
-    def __call__(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
         temperature = self.temperature
         ours = F.softmax(student.logits / temperature, dim=1)
-        theirs = F.softmax(logits_of(teacher, self) / temperature, dim=1)
+        theirs = F.softmax(teaching(teacher, self).logits / temperature, dim=1)
         inter = pearson_distance(ours, theirs)
         intra = pearson_distance(ours.T, theirs.T)
         relations = temperature**2 * (self.beta * inter + self.gamma * intra)
         return self.hard * F.cross_entropy(student.logits, targets) + relations
+
+
+class LogitMSE(Objective):
+    """`hard · CE(z_s, y) + soft · mean over samples and classes of (z_s - z_t)²`, the logits as they are.
+
+    Ba & Caruana 2014, "Do Deep Nets Really Need to be Deep?" (arXiv:1312.6184); Kim et al. 2021 (arXiv:2105.08919)
+    compare it with KL.
+
+    Args:
+        hard, soft: weights ≥ 0.
+    """
+
+    def __init__(self, hard: float = 1.0, soft: float = 1.0) -> None:
+        super().__init__()
+        if min(hard, soft) < 0:
+            raise ValueError("LogitMSE takes hard, soft ≥ 0")
+        self.hard = hard
+        self.soft = soft
+
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        apart = F.mse_loss(student.logits, teaching(teacher, self).logits)
+        return self.hard * F.cross_entropy(student.logits, targets) + self.soft * apart
+
+
+class MutualLearning(Objective):
+    """Zhang et al. 2018, "Deep Mutual Learning" (arXiv:1706.00384): each of several students learns from its peers.
+
+    `CE(z_s, y) + peers · KL(softmax(z_t) ‖ softmax(z_s))`, where z_t are the peers, averaged as probabilities: its
+    gradient is that of the paper's mean over peers of one KL each.
+
+    Args:
+        peers: weight of what they say, ≥ 0; the paper's is 1.
+    """
+
+    def __init__(self, peers: float = 1.0) -> None:
+        super().__init__()
+        if peers < 0:
+            raise ValueError(f"MutualLearning takes peers ≥ 0, not {peers}")
+        self.peers = peers
+
+    def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
+        divergence = softened_divergence(student.logits, teaching(teacher, self).logits, 1.0)
+        return F.cross_entropy(student.logits, targets) + self.peers * divergence
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """`T² · KL(softmax(teacher / T) ‖ softmax(student / T))`, averaged over samples.
+
+    Gradients shrink with 1/T²; the factor keeps their balance with other terms when T changes.
+    """
+    ours, theirs = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
+    return temperature**2 * _divergence(ours, theirs)
 
 
 def pearson_distance(first: Tensor, second: Tensor) -> Tensor:
@@ -86,3 +198,20 @@ def pearson_distance(first: Tensor, second: Tensor) -> Tensor:
         first - first.mean(dim=1, keepdim=True), second - second.mean(dim=1, keepdim=True), dim=1
     )
     return 1 - correlation.mean()
+
+
+def _divergence(ours: Tensor, theirs: Tensor) -> Tensor:
+    """KL(theirs ‖ ours) of log probabilities, averaged over rows."""
+    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+
+
+def _standardised(logits: Tensor) -> Tensor:
+    deviation = logits.std(dim=1, keepdim=True, correction=0)
+    return (logits - logits.mean(dim=1, keepdim=True)) / (deviation + 1e-7)
+
+
+def _in_two(log_probabilities: Tensor, label: Tensor) -> Tensor:
+    """Log probabilities (N, 2): of the label, and of all other classes together."""
+    chosen = log_probabilities.gather(1, label)
+    rest = log_probabilities.scatter(1, label, float("-inf")).logsumexp(dim=1, keepdim=True)
+    return torch.cat([chosen, rest], dim=1)

@@ -1,0 +1,132 @@
+"""Cached views: what a teacher says of each augmented view of the train split, computed once and kept on disk.
+
+The views are those that the student will meet (see `data/augmentation.py`), so an epoch never runs the teacher and
+both still see the same pictures. Work is cut into shards of one view and some thousand samples: each is written whole
+or not at all, so a cache that was interrupted goes on; several processes (`torchrun`, `accelerate launch`) take every
+n-th shard each, into a folder that all of them see.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from edgestill_runtime.files import atomic_file, write_bytes
+
+from .data import Augmentation, Data, Views
+from .errors import DataError
+from .processes import processes
+from .progress import SILENT, Progress
+
+SHARD = 8192
+BATCH = 256
+
+
+def cache_logits(
+    teacher: nn.Module,
+    data: Data,
+    views: int,
+    folder: Path,
+    *,
+    augmentation: Augmentation,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> list[np.ndarray]:
+    """Run the teacher over `views` augmented views of the train split, or find them done.
+
+    Returns:
+        For each view, float16 (N, classes), memory-mapped from `folder/view-NNN.npy`; row i is for train sample i.
+
+    Raises:
+        DataError: the folder holds the outputs of another teacher, for other data, or for other views.
+    """
+    state = processes()
+    _claim(folder, teacher, data, augmentation, seed, state)
+    paths = [folder / f"view-{view:03d}.npy" for view in range(views)]
+    shards = [
+        (view, start, path.with_name(f"{path.stem}.rows-{start:09d}.npy"))
+        for view, path in enumerate(paths)
+        if not path.is_file()
+        for start in range(0, len(data.train), SHARD)
+    ]
+    mine = [shard for shard in shards[state.process_index :: state.num_processes] if not shard[2].is_file()]
+    if mine:
+        _answer(teacher, data, mine, augmentation, seed, state.device, progress)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        for view, path in enumerate(paths):
+            _join(path, [part for number, _, part in shards if number == view])
+    state.wait_for_everyone()
+    return [np.load(path, mmap_mode="r") for path in paths]
+
+
+def _claim(
+    folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, seed: int, state: PartialState
+) -> None:
+    facts = {
+        "teacher": _digest(teacher),
+        "data": data.describe(),
+        "pixels": data.preprocessing.to_json(),
+        "augmentation": asdict(augmentation),
+        "seed": seed,
+    }
+    path = folder / "cache.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        odd = [name for name in facts if json.dumps(found.get(name)) != json.dumps(facts[name])]
+        if odd:
+            raise DataError(
+                f"{folder} holds a teacher's outputs for another {' and another '.join(odd)}; remove it, or name "
+                "another folder"
+            )
+    state.wait_for_everyone()
+    if state.is_main_process:
+        write_bytes(path, json.dumps(facts, indent=1).encode())
+
+
+def _digest(model: nn.Module) -> str:
+    hasher = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        hasher.update(name.encode())
+        hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _answer(
+    teacher: nn.Module,
+    data: Data,
+    shards: list[tuple[int, int, Path]],
+    augmentation: Augmentation,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    split = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
+    teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()
+    total = sum(min(SHARD, len(split) - start) for _, start, _ in shards)
+    with progress.task("teacher outputs", total) as task, torch.inference_mode():
+        for view, start, path in shards:
+            rows = torch.arange(start, min(start + SHARD, len(split)))
+            answers = []
+            for images, _ in split.batches(view, torch.split(rows, BATCH)):
+                answers.append(teacher(images).half().cpu())
+                task.advance(len(images))
+            _write(path, torch.cat(answers).numpy())
+
+
+def _join(path: Path, parts: list[Path]) -> None:
+    if not path.is_file():
+        _write(path, np.concatenate([np.load(part) for part in parts]))
+    for part in parts:
+        part.unlink(missing_ok=True)
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    with atomic_file(path) as part, open(part, "wb") as file:
+        np.save(file, values)

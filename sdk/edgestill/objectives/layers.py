@@ -1,0 +1,94 @@
+"""Layers by name: what they give, and how the outputs of two different models are brought to one shape."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from math import isqrt
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ModelError, nearest
+from .base import Outputs
+
+
+def check_layers(model: nn.Module, names: Sequence[str], who: str) -> None:
+    """Refuse names that `named_modules()` does not have.
+
+    Args:
+        who: `student` or `teacher`, for the message.
+
+    Raises:
+        ModelError: names the nearest.
+    """
+    modules = [name for name, _ in model.named_modules() if name]
+    for name in names:
+        if name not in modules:
+            raise ModelError(f"the {who} has no layer {name!r}{nearest(name, modules)}")
+
+
+def run(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Outputs:
+    """One forward pass: logits, and what some layers gave, all in float32. No hook stays on the model.
+
+    Raises:
+        ModelError: a layer took no part, or gave no tensor.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(module: nn.Module, arguments: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                kept[name] = output.float()
+
+        return keep
+
+    with ExitStack() as hooks:
+        for name in dict.fromkeys(layers):
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
+        logits = model(images).float()
+    for name in layers:
+        if name not in kept:
+            raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")
+    return Outputs(logits, kept)
+
+
+def parse_layers(layers: Sequence[str | Sequence[str]], objective: str) -> tuple[tuple[str, str], ...]:
+    """Pairs (student's, teacher's) from a recipe: `["blocks.3", ["blocks.9", "stages.2"]]`; one name means both."""
+    pairs = []
+    for entry in layers:
+        names = (entry, entry) if isinstance(entry, str) else tuple(entry)
+        if len(names) != 2 or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"a layer is a name, or a pair [student's, teacher's], not {entry!r}")
+        pairs.append((names[0], names[1]))
+    if not pairs:
+        raise ValueError(f"{objective} needs `layers`: pairs [student's, teacher's], named as in named_modules()")
+    return tuple(pairs)
+
+
+def as_map(features: Tensor) -> Tensor:
+    """Features as maps (N, C, H, W).
+
+    Tokens (N, T, C) of a transformer are laid out as the largest square that they fill; what stands before it (class
+    token, registers) is left out. A vector (N, C) is a map of one pixel.
+    """
+    if features.ndim == 4:
+        return features
+    if features.ndim == 3:
+        side = isqrt(features.shape[1])
+        patches = features[:, features.shape[1] - side * side :]
+        return patches.transpose(1, 2).reshape(len(features), -1, side, side)
+    if features.ndim == 2:
+        return features[:, :, None, None]
+    raise ModelError(f"features of shape {tuple(features.shape)} are neither maps, tokens nor vectors")
+
+
+def as_vector(features: Tensor) -> Tensor:
+    """Features as one vector a sample, (N, C): maps and tokens are averaged over their positions."""
+    return as_map(features).mean(dim=(2, 3))
+
+
+def same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps, the larger averaged down to the smaller's height and width."""
+    size = (min(first.shape[2], second.shape[2]), min(first.shape[3], second.shape[3]))
+    one, other = (part if part.shape[2:] == size else F.adaptive_avg_pool2d(part, size) for part in (first, second))
+    return one, other

@@ -1,0 +1,94 @@
+"""Images that are not in memory: read by workers, the same pictures as from memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgestill.data import Augmentation, Split, Views, image_folder, load_data
+from edgestill.errors import DataError
+from edgestill.models import create_student
+from edgestill.objectives import CrossEntropy
+from edgestill.training import Schedule, accuracy, train
+
+AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
+
+
+@pytest.fixture(scope="module")
+def data():
+    whole = load_data("fashion-mnist-mini", calibration=64)
+    return replace(whole, train=whole.train.take(np.arange(400)), validation=whole.validation.take(np.arange(200)))
+
+
+@pytest.fixture
+def on_disk(data, tmp_path):
+    """The same train split as a memory map."""
+    np.save(tmp_path / "images.npy", data.train.images)
+    return replace(data, train=Split(np.load(tmp_path / "images.npy", mmap_mode="r"), data.train.labels))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
+    held, read = (Views(one.train, 10, data.preprocessing, AUGMENTATION, 3) for one in (data, on_disk))
+    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(400)), 64)
+    pairs = zip(held.batches(1, indices), read.batches(1, indices, workers=workers), strict=True)
+    for (images, targets), (other_images, other_targets) in pairs:
+        assert torch.equal(images, other_images) and torch.equal(targets, other_targets)
+
+
+def test_training_from_disk_gives_the_weights_of_training_from_memory(data, on_disk):
+    schedule = Schedule(epochs=2, batch_size=64)
+    held, read = (
+        train(create_student("dscnn_xs", 10), one, CrossEntropy(), schedule, augmentation=AUGMENTATION).model
+        for one in (data, on_disk)
+    )
+    for name, value in held.state_dict().items():
+        assert torch.equal(value, read.state_dict()[name]), name
+    assert accuracy(read, on_disk.train, on_disk) == accuracy(held, data.train, data)
+
+
+def test_taking_from_disk_reads_nothing(on_disk):
+    part = on_disk.train.take(np.arange(100, 200)).take(np.array([5, 7]))
+    assert not isinstance(part.images, np.ndarray) and part.images.shape == (2, 28, 28, 1)
+    np.testing.assert_array_equal(part.load().images, on_disk.train.images[[105, 107]])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generator = np.random.default_rng(0)
+    for word in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / word / name).mkdir(parents=True)
+            for number in range(12):
+                pixels = generator.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / word / name / f"{number}.png")
+    return tmp_path
+
+
+def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypatch):
+    held = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    monkeypatch.setattr(image_folder, "MEMORY", 1000)
+    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    assert not isinstance(read.train.images, np.ndarray)
+    np.testing.assert_array_equal(read.train.load().images, held.train.images)
+    assert read.preprocessing == held.preprocessing
+    # Told from other folders by names and sizes, without decoding.
+    again = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    assert again.digest == read.digest
+    Image.new("RGB", (9, 9)).save(folder / "train" / "dog" / "1.png")
+    assert load_data(f"image-folder:{folder}", image_size=16, calibration=4).digest != read.digest
+    # What the engines and the report take is in memory.
+    assert all(isinstance(one.images, np.ndarray) for one in (read.validation, read.calibration_split, read.test))
+    train(create_student("dscnn_xs", 2, 3), read, CrossEntropy(), Schedule(epochs=1, batch_size=8))
+
+
+def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch):
+    monkeypatch.setattr(image_folder, "MEMORY", 1000)
+    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    broken = folder / "train" / "cat" / "3.png"
+    broken.write_bytes(b"no image")
+    views = Views(read.train, 2, read.preprocessing)
+    with pytest.raises(DataError, match=r"cat/3.png cannot be read as an image"):
+        list(views.batches(0, torch.split(torch.arange(len(views)), 8)))
