@@ -35,7 +35,6 @@ def cache_logits(
     folder: Path,
     *,
     augmentation: Augmentation,
-    seed: int = 0,
     progress: Progress = SILENT,
 ) -> list[np.ndarray]:
     """Run the teacher over `views` augmented views of the train split, or find them done.
@@ -47,7 +46,7 @@ def cache_logits(
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
     """
     state = processes()
-    _claim(folder, teacher, data, augmentation, seed, state)
+    _claim(folder, teacher, data, augmentation, state)
     paths = [folder / f"view-{view:03d}.npy" for view in range(views)]
     shards = [
         (view, start, path.with_name(f"{path.stem}.rows-{start:09d}.npy"))
@@ -57,7 +56,7 @@ def cache_logits(
     ]
     mine = [shard for shard in shards[state.process_index :: state.num_processes] if not shard[2].is_file()]
     if mine:
-        _answer(teacher, data, mine, augmentation, seed, state.device, progress)
+        _answer(teacher, data, mine, augmentation, state.device, progress)
     state.wait_for_everyone()
     if state.is_main_process:
         for view, path in enumerate(paths):
@@ -66,15 +65,13 @@ def cache_logits(
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
-def _claim(
-    folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, seed: int, state: PartialState
-) -> None:
+def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, state: PartialState) -> None:
     facts = {
         "teacher": _digest(teacher),
-        "data": data.describe(),
+        "data": {name: value for name, value in data.describe().items() if name != "seed"},
         "pixels": data.preprocessing.to_json(),
         "augmentation": asdict(augmentation),
-        "seed": seed,
+        "seed": data.seed,
     }
     path = folder / "cache.json"
     if path.is_file():
@@ -103,11 +100,10 @@ def _answer(
     data: Data,
     shards: list[tuple[int, int, Path]],
     augmentation: Augmentation,
-    seed: int,
     device: torch.device,
     progress: Progress,
 ) -> None:
-    split = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
+    split = Views(data.train, len(data.classes), data.preprocessing, augmentation, data.seed, device)
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()
     total = sum(min(SHARD, len(split) - start) for _, start, _ in shards)
     with progress.task("teacher outputs", total) as task, torch.inference_mode():

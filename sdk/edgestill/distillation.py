@@ -89,23 +89,17 @@ def distill(
     teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher or ()) if teacher != "self" else []
     for one in teachers:
         check_classes(one, data, "teacher")
-    with _kept(cache) as folder_of_cache:
+    with _kept(cache) as outputs:
         layers = [theirs for _, theirs in objective.layers]
         answering: Teacher | None = EmaTeacher(layers) if teacher == "self" else None
-        if teachers and (live or layers):
-            members: list[Teacher] = [LiveTeacher(one, () if number else layers) for number, one in enumerate(teachers)]
-            answering = members[0] if len(members) == 1 else Team(members, combine)
-        elif teachers:
-            if schedule.views < 1:
-                raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
-            members = []
-            for number, one in enumerate(teachers):
-                place = folder_of_cache if len(teachers) == 1 else folder_of_cache / f"teacher-{number}"
-                members.append(
-                    CachedTeacher(
-                        cache_logits(
-                            one, data, schedule.views, place, augmentation=augmentation, seed=seed, progress=progress
-                        )
+        if teachers:
+            members: list[Teacher]
+            if live or layers:
+                members = [LiveTeacher(one, () if number else layers) for number, one in enumerate(teachers)]
+            else:
+                members = list(
+                    cache_teachers(
+                        teachers, data, schedule.views, outputs, augmentation=augmentation, progress=progress
                     )
                 )
             answering = members[0] if len(members) == 1 else Team(members, combine)
@@ -114,6 +108,25 @@ def distill(
             label=label, progress=progress,
         )  # fmt: skip
     return Distilled(trained.model, trained.history)
+
+
+def cache_teachers(
+    teachers: Sequence[nn.Module],
+    data: Data,
+    views: int,
+    folder: Path,
+    *,
+    augmentation: Augmentation = NO_AUGMENTATION,
+    progress: Progress = SILENT,
+) -> list[CachedTeacher]:
+    """Let each teacher answer in advance; of several, each has a folder of its own. See `edgestill.cache`."""
+    if views < 1:
+        raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
+    folders = [folder / f"teacher-{number}" for number in range(len(teachers))] if len(teachers) > 1 else [folder]
+    return [
+        CachedTeacher(cache_logits(one, data, views, place, augmentation=augmentation, progress=progress))
+        for one, place in zip(teachers, folders, strict=True)
+    ]
 
 
 def distill_generations(

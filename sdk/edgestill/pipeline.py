@@ -7,6 +7,7 @@ disk (`stages.py`). The test split is read by one stage alone, `evaluation`, aft
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -24,10 +25,9 @@ from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
 from edgestill_runtime.files import atomic_file, sha256_of_file, write_bytes
 
 from . import __version__
-from .cache import cache_logits
 from .conversion import describe_model
 from .data import Augmentation, Data, load_data
-from .distillation import distill
+from .distillation import cache_teachers, distill, distill_generations, distill_together
 from .errors import EdgestillError
 from .gate import check_bundle
 from .models import create_model, load_checkpoint, multiply_accumulates, parameters, save_checkpoint
@@ -81,11 +81,18 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
 class Pipeline:
     """The stages of one recipe. Asking for one makes those before it; each is made or found once."""
 
-    def __init__(self, recipe: Recipe, folder: Path, force: bool = False, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        force: bool = False,
+        progress: Progress = SILENT,
+        pool: Path | None = None,
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
         self._progress = progress
-        self._stages = Stages(folder / "stages", progress, force)
+        self._stages = Stages(pool or folder / "stages", progress, force, pooled=pool is not None)
         self._augmentation = Augmentation.parse(recipe.augmentation)
 
     @cached_property
@@ -96,10 +103,12 @@ class Pipeline:
             table.source,
             validation=table.validation,
             calibration=table.calibration,
-            seed=self.recipe.seed,
+            seed=table.seed,
             image_size=table.image_size,
             mean=table.mean,
             std=table.std,
+            labelled=table.labelled,
+            unlabelled=table.unlabelled,
             progress=self._progress,
         )
 
@@ -113,31 +122,34 @@ class Pipeline:
 
     @cached_property
     def teacher_outputs(self) -> Stage:
-        """`view-NNN.npy`: what the teacher says of each augmented view."""
+        """`view-NNN.npy`: what the teacher, or each of several, says of each augmented view."""
         inputs = {
-            "teacher": self.teacher.key,
+            "teachers": self._teacher_keys(),
             "views": self.recipe.training.views,
             "augmentation": asdict(self._augmentation),
-            "seed": self.recipe.seed,
         }
         return self._run("teacher-outputs", inputs, self._teacher_logits)
 
     @cached_property
     def student_alone(self) -> Stage:
         """The student trained from the labels: same start, same views, same schedule."""
-        return self._run("student-alone", self._student_inputs(), lambda folder: self._make_student(folder, False))
+        return self._run("student-alone", self._student_inputs(), self._make_alone)
 
     @cached_property
     def student_distilled(self) -> Stage:
-        """The student trained by the recipe's objective with the teacher's outputs."""
-        inputs = {"teacher": self.teacher_outputs.key, "objective": self.recipe.distillation.objective}
-        inputs |= self._student_inputs()
-        return self._run("student-distilled", inputs, lambda folder: self._make_student(folder, True))
+        """The student trained as `[distillation]` says."""
+        table = self.recipe.distillation
+        inputs = self._student_inputs() | {"distillation": table.model_dump()}
+        if table.method == "teacher":
+            inputs["teacher"] = self.teacher_outputs.key if self.recipe.cached() else self._teacher_keys()
+        return self._run("student-distilled", inputs, self._make_distilled)
 
     @cached_property
     def conversion(self) -> Stage:
         """`student.edge`: the four files, not yet measured; `gate.json`: what they do on validation data; the logs."""
         inputs = {"student": self.student_distilled.key, "conversion": self.recipe.conversion.model_dump()}
+        if self.recipe.conversion.learn_from == "teacher":
+            inputs["teacher"] = self.teacher.key
         return self._run("conversion", inputs, self._make_conversion)
 
     @cached_property
@@ -224,16 +236,18 @@ class Pipeline:
             ).model
         self._save(folder, teacher, table.model)
 
-    def _teacher_logits(self, folder: Path) -> list[NDArray[Any]]:
-        return cache_logits(
-            self._teacher_model(),
-            self.data,
-            self.recipe.training.views,
-            folder,
-            augmentation=self._augmentation,
-            seed=self.recipe.seed,
-            progress=self._progress,
-        )
+    def _teacher_keys(self) -> list[str]:
+        return [self.teacher.key, *(_digest(one.checkpoint) for one in self.recipe.teacher.team)]
+
+    def _teachers(self) -> list[nn.Module]:
+        classes, channels = len(self.data.classes), self.data.preprocessing.channels
+        team = self.recipe.teacher.team
+        others = [load_teacher(one.model, one.checkpoint, classes, channels, self.data) for one in team]
+        return [self._teacher_model(), *others]
+
+    def _teacher_logits(self, folder: Path) -> None:
+        views, augmentation = self.recipe.training.views, self._augmentation
+        cache_teachers(self._teachers(), self.data, views, folder, augmentation=augmentation, progress=self._progress)
 
     def _student_inputs(self) -> dict[str, Any]:
         return {
@@ -243,28 +257,51 @@ class Pipeline:
             "seed": self.recipe.seed,
         }
 
-    def _make_student(self, folder: Path, distilled: bool) -> None:
-        result = distill(
-            self._teacher_model() if distilled else None,
-            self._new(self.recipe.student.model),
-            self.data,
-            objective=self.recipe.objective() if distilled else None,
-            schedule=self.recipe.training,
-            augmentation=self._augmentation,
-            seed=self.recipe.seed,
-            folder=folder,
-            cache=self.teacher_outputs.folder if distilled else None,
-            label="student distilled" if distilled else "student alone",
-            progress=self._progress,
-        )
-        self._save(folder, result.student, self.recipe.student.model)
+    def _make_alone(self, folder: Path) -> None:
+        how = self._how(folder) | {"label": "student alone"}
+        done = distill(None, self._new(self.recipe.student.model), self.data, **how)
+        self._save(folder, done.student, self.recipe.student.model)
+
+    def _make_distilled(self, folder: Path) -> None:
+        table, name = self.recipe.distillation, self.recipe.student.model
+        if table.method == "alone":
+            self._make_alone(folder)
+            return
+        how = self._how(folder) | {"objective": self.recipe.objective()}
+        if table.method == "together":
+            peers = [self._new(peer, number) for number, peer in enumerate(table.peers, start=1)]
+            done = distill_together([self._new(name), *peers], self.data, **how)
+            for number, (peer, model) in enumerate(zip(table.peers, done.peers, strict=True), start=1):
+                self._save(folder, model, peer, f"peer-{number}.safetensors")
+        elif table.method == "generations":
+            cache = folder / "teacher-outputs"
+            done = distill_generations(
+                lambda number: self._new(name, number), self.data, table.generations, cache=cache, **how
+            )[-1]
+            shutil.rmtree(cache)
+            shutil.copy(folder / f"generation-{table.generations}" / "metrics.jsonl", folder)
+        else:
+            teacher: Any = "self" if table.method == "self" else self._teachers()
+            cached = self.teacher_outputs.folder if self.recipe.cached() else None
+            student = self._new(name)
+            done = distill(teacher, student, self.data, combine=table.combine, live=table.live, cache=cached, **how)
+        self._save(folder, done.student, name)
+
+    def _how(self, folder: Path) -> dict[str, Any]:
+        return {
+            "schedule": self.recipe.training,
+            "augmentation": self._augmentation,
+            "seed": self.recipe.seed,
+            "folder": folder,
+            "progress": self._progress,
+        }
 
     def _make_conversion(self, folder: Path) -> None:
         student = self._student(self.student_distilled)
         facts = {
             "teacher": self.recipe.teacher.model,
             "student": self.recipe.student.model,
-            "objective": self.recipe.distillation.objective,
+            "distillation": self.recipe.distillation.model_dump(),
             "training": asdict(self.recipe.training),
             "augmentation": list(self.recipe.augmentation),
             "seed": self.recipe.seed,
@@ -279,6 +316,7 @@ class Pipeline:
             folder / "student.edge",
             budget,
             samples=self.recipe.data.calibration,
+            teacher=self._teacher_model() if table.learn_from == "teacher" else None,
             augmentation=self._augmentation,
             seed=self.recipe.seed,
             overwrite=True,
@@ -332,8 +370,10 @@ class Pipeline:
     def _converted(self) -> Bundle:
         return open_bundle(self.conversion.folder / "student.edge")
 
-    def _new(self, name: str) -> nn.Module:
-        return create_model(name, len(self.data.classes), self.data.preprocessing.channels, self.recipe.seed)
+    def _new(self, name: str, number: int = 0) -> nn.Module:
+        """A model with fresh weights; those of another `number` differ."""
+        seed = self.recipe.seed + 1000 * number
+        return create_model(name, len(self.data.classes), self.data.preprocessing.channels, seed)
 
     def _teacher_model(self) -> nn.Module:
         classes, channels = len(self.data.classes), self.data.preprocessing.channels
@@ -345,7 +385,7 @@ class Pipeline:
         load_checkpoint(stage.folder / "model.safetensors", student)
         return student.eval()
 
-    def _save(self, folder: Path, model: nn.Module, name: str) -> None:
+    def _save(self, folder: Path, model: nn.Module, name: str, file: str = "model.safetensors") -> None:
         described = {
             "model": name,
             "classes": list(self.data.classes),
@@ -353,7 +393,7 @@ class Pipeline:
             "data": self.data.describe(),
             "seed": self.recipe.seed,
         }
-        save_checkpoint(folder / "model.safetensors", model, described)
+        save_checkpoint(folder / file, model, described)
 
 
 def _digest(path: Path) -> str:

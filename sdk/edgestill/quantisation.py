@@ -143,7 +143,7 @@ def train_quantised(
     assert graph.preprocessing is not None
     with TemporaryDirectory() as temporary:
         logits = cache_logits(
-            teacher or model, data, schedule.views, folder or Path(temporary), augmentation=augmentation, seed=seed,
+            teacher or model, data, schedule.views, folder or Path(temporary), augmentation=augmentation,
             progress=progress,
         )  # fmt: skip
         trained = train(

@@ -6,12 +6,12 @@ Every key has a default but `name`; an unknown key is an error that names the fi
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked
 
 from edgestill_runtime import EdgestillError
@@ -50,11 +50,21 @@ class DataTable(_Table):
     """`[data]`: see `edgestill.data.load_data`."""
 
     source: str = "fashion-mnist-mini"
+    seed: int = Field(default=0, ge=0)
     validation: float = Field(default=0.1, gt=0, le=0.5)
     calibration: int = Field(default=256, ge=1)
     image_size: int | None = Field(default=None, ge=8)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    labelled: int | None = Field(default=None, ge=1)
+    unlabelled: Path | None = None
+
+
+class TeamMember(_Table):
+    """One of `[[teacher.team]]`: a teacher beside the first."""
+
+    model: str
+    checkpoint: Path
 
 
 class TeacherTable(_Table):
@@ -64,6 +74,7 @@ class TeacherTable(_Table):
     checkpoint: Path | None = None
     augmentation: tuple[str, ...] = ()
     training: _ScheduleTable = _ScheduleTable()
+    team: tuple[TeamMember, ...] = ()
 
 
 class StudentTable(_Table):
@@ -73,9 +84,30 @@ class StudentTable(_Table):
 
 
 class DistillationTable(_Table):
-    """`[distillation]`: one objective, or a list of them with weights."""
+    """`[distillation]`: who teaches, and what is learnt: one objective, or a list of them with weights.
 
-    objective: dict[str, Any] | list[dict[str, Any]] = Field(default_factory=lambda: {"kind": "dist"})
+    Args:
+        method: `teacher`; `self`, the student's own average; `generations`, each taught by the one before; `together`,
+            students that teach each other; `alone`, the labels.
+        objective: the method's usual one when None.
+        combine: of `[teacher]` and `[[teacher.team]]`. live: run the teacher beside the student, without a cache.
+        generations: how many are taught. peers: models that learn together with the student.
+    """
+
+    method: Literal["teacher", "self", "generations", "together", "alone"] = "teacher"
+    objective: dict[str, Any] | list[dict[str, Any]] | None = None
+    combine: Literal["average", "confidence", "choice"] = "average"
+    live: bool = False
+    generations: int = Field(default=2, ge=1)
+    peers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _together(self) -> "DistillationTable":
+        if (self.method == "together") != bool(self.peers):
+            raise ValueError(
+                'method = "together" and `peers`, the models that learn beside the student, need each other'
+            )
+        return self
 
 
 class ConversionTable(_Table):
@@ -83,6 +115,7 @@ class ConversionTable(_Table):
 
     quantize: Literal["ptq", "qat", "auto"] = "ptq"
     precision: Literal["int8", "mixed"] = "int8"
+    learn_from: Literal["student", "teacher"] = "student"
     max_drop: float = Field(default=0.3, ge=0, le=100)
     min_agreement: float = Field(default=99.5, ge=0, le=100)
     qat: _QatScheduleTable = _QatScheduleTable()
@@ -111,9 +144,16 @@ class Recipe(_Table):
     measure: MeasureTable = MeasureTable()
     quick: bool = Field(default=False, exclude=True)
 
-    def objective(self) -> Objective:
-        """The objective of `[distillation]`."""
-        return create_objective(self.distillation.objective)
+    def objective(self) -> Objective | None:
+        """A new objective as `[distillation]` says; None: the method's usual one."""
+        table = self.distillation.objective
+        return None if table is None else create_objective(table)
+
+    def cached(self) -> bool:
+        """Whether the teacher answers in advance."""
+        objective = self.objective()
+        table = self.distillation
+        return table.method == "teacher" and not table.live and not (objective and objective.layers)
 
     def shortened(self) -> "Recipe":
         """The same run in a minute, for trying out: its numbers mean nothing, and its results say so."""
@@ -130,8 +170,11 @@ class Recipe(_Table):
         )
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe; a teacher's checkpoint is found relative to the recipe's folder.
+def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe; the paths in it are relative to its folder.
+
+    Args:
+        changes: other values for some keys, as `{"training.epochs": 3}`.
 
     Raises:
         RecipeError: not there, no TOML, an unknown key, or a value that makes no sense; names file and line.
@@ -144,7 +187,10 @@ def load_recipe(path: str | Path) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {path} is not UTF-8 text: {error}") from error
     try:
-        recipe = Recipe.model_validate(tomllib.loads(text))
+        tables = tomllib.loads(text)
+        for key, value in (changes or {}).items():
+            _change(tables, key, value)
+        recipe = Recipe.model_validate(tables)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
     except ValidationError as error:
@@ -158,14 +204,53 @@ def load_recipe(path: str | Path) -> Recipe:
             check()
         except EdgestillError as error:
             raise RecipeError(f"{_place(path, text, keys)}: {error}") from error
-    if recipe.training.views < 1:
+    if recipe.cached() and recipe.training.views < 1:
         place = _place(path, text, ("training", "views"))
         raise RecipeError(f"{place}: training.views must be at least 1: the teacher answers that many views in advance")
-    checkpoint = recipe.teacher.checkpoint
-    if checkpoint is not None and not checkpoint.is_absolute():
-        found = recipe.teacher.model_copy(update={"checkpoint": path.parent / checkpoint})
-        recipe = recipe.model_copy(update={"teacher": found})
-    return recipe
+    return _beside(path.parent, recipe)
+
+
+def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables as `changes` of `load_recipe`: `{"training": {"epochs": 3}}` → `{"training.epochs": 3}`."""
+
+    def walk(level: Any, tables: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+        known = _fields(level)
+        for name, value in tables.items():
+            inner = known[name].annotation if name in known else None
+            if isinstance(value, Mapping) and _fields(inner):
+                yield from walk(inner, value, f"{before}{name}.")
+            else:
+                yield f"{before}{name}", value
+
+    return dict(walk(Recipe, tables, ""))
+
+
+def _fields(table: Any) -> dict[str, Any]:
+    """Fields of a table of the recipe; nothing for a value."""
+    return getattr(table, "model_fields", None) or getattr(table, "__pydantic_fields__", None) or {}
+
+
+def _change(tables: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        tables = tables.setdefault(name, {})
+        if not isinstance(tables, dict):
+            raise RecipeError(f"{key}: {name} is a value, not a table")
+    tables[last] = value
+
+
+def _beside(folder: Path, recipe: Recipe) -> Recipe:
+    """The same recipe with paths that begin at its folder."""
+    teacher, data = recipe.teacher, recipe.data
+    team = tuple(one.model_copy(update={"checkpoint": folder / one.checkpoint}) for one in teacher.team)
+    checkpoint = teacher.checkpoint and folder / teacher.checkpoint
+    unlabelled = data.unlabelled and folder / data.unlabelled
+    return recipe.model_copy(
+        update={
+            "teacher": teacher.model_copy(update={"checkpoint": checkpoint, "team": team}),
+            "data": data.model_copy(update={"unlabelled": unlabelled}),
+        }
+    )
 
 
 def _explain(path: Path, text: str, problem: Any) -> str:
@@ -184,9 +269,8 @@ def _keys_of(tables: Sequence[str]) -> list[str]:
     """Valid keys of a table, by walking the models."""
     level: Any = Recipe
     for name in tables:
-        level = level.model_fields[name].annotation
-    fields = level.model_fields if hasattr(level, "model_fields") else level.__pydantic_fields__
-    return [name for name in fields if name != "quick"]
+        level = _fields(level)[name].annotation
+    return [name for name in _fields(level) if name != "quick"]
 
 
 def _place(path: Path, text: str, keys: Sequence[str]) -> str:

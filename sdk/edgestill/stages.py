@@ -8,6 +8,7 @@ A stage owns a folder. Its key is a hash of everything that its result depends o
     another key, or --force             made anew in an empty folder
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -33,10 +34,16 @@ class Stage:
 
 
 class Stages:
-    """The stages of one run, under one folder."""
+    """The stages of one run, under one folder.
 
-    def __init__(self, folder: Path, progress: Progress, force: bool = False) -> None:
+    Args:
+        pooled: several runs share the folder, also at the same time: each stage is kept beside those of other keys, as
+            `NAME-KEY`, so what two runs have in common is made once, by the first that needs it.
+    """
+
+    def __init__(self, folder: Path, progress: Progress, force: bool = False, pooled: bool = False) -> None:
         self._folder = folder
+        self._pooled = pooled
         self._progress = progress
         self._force = force
 
@@ -47,8 +54,16 @@ class Stages:
             inputs: everything that the result depends on, as plain data.
             make: writes the stage's files into the folder that it is given.
         """
-        folder = self._folder / name
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
+        if not self._pooled:
+            return self._find(name, self._folder / name, key, make)
+        folder = self._folder / f"{name}-{key[:16]}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+            return self._find(name, folder, key, make)
+
+    def _find(self, name: str, folder: Path, key: str, make: Callable[[Path], None]) -> Stage:
         mark = _read(folder / MARK)
         same = not self._force and mark.get("key") == key
         if same and "files" in mark and _intact(folder, mark["files"]):

@@ -131,6 +131,7 @@ def train(
     Args:
         teacher: answers each batch; None: the labels alone.
         peers: models that are trained beside `model`; each one's teacher is the mean of the others.
+        seed: of the order of the samples and of an objective's projectors; the views are the data's own.
         folder: where `state.safetensors` (to go on after a stop) and `metrics.jsonl` are kept; None: nowhere.
         label: what the progress bar says.
 
@@ -144,7 +145,7 @@ def train(
     accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
     device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(seed)
-    views = Views(data.train, len(data.classes), data.preprocessing, augmentation, seed, device)
+    views = Views(data.train, len(data.classes), data.preprocessing, augmentation, data.seed, device)
     students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
     average = _average(students, schedule.ema)
     if isinstance(teacher, EmaTeacher) and average is not None:

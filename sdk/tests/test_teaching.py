@@ -307,7 +307,7 @@ def test_a_cache_of_another_teacher_is_refused(data, teacher, tmp_path):
     with pytest.raises(DataError, match="holds a teacher's outputs for another teacher; remove it"):
         cache_logits(create_model("resnet8", 10, seed=5), data, 1, tmp_path, augmentation=AUGMENTATION)
     with pytest.raises(DataError, match="another augmentation and another seed"):
-        cache_logits(teacher, data, 1, tmp_path, augmentation=Augmentation(), seed=3)
+        cache_logits(teacher, replace(data, seed=3), 1, tmp_path, augmentation=Augmentation())
     assert (tmp_path / "view-000.npy").read_bytes() == kept
 
 

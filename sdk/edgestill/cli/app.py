@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import EdgestillError
-from . import bench, convert, distill, doctor, inspect, report, run, sign, verify
+from . import bench, convert, distill, doctor, inspect, report, run, sign, sweep, verify
 from .console import ERRORS
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -24,6 +24,7 @@ app = typer.Typer(
 for command in (
     run.run,
     distill.distill,
+    sweep.sweep,
     convert.convert,
     verify.verify,
     sign.sign,

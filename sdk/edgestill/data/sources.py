@@ -129,6 +129,7 @@ class Data:
     """A source, cut. `calibration_split` is never trained on; `test` is read once, at the end.
 
     The train split may hold samples without a label (-1): a teacher's answers are all that is learnt from those.
+    `seed` is that of the cut, and of the augmented views: whoever trains on this data meets the same pictures.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Data:
     test: Split
     preprocessing: Preprocessing
     digest: str
+    seed: int = 0
 
     def calibration(self, samples: int = 256) -> Calibration:
         """The first `samples` images of the calibration split.
@@ -173,6 +175,7 @@ class Data:
         return {
             "name": self.name,
             "digest": self.digest,
+            "seed": self.seed,
             "train": len(self.train),
             "calibration": len(self.calibration_split),
             "validation": len(self.validation),
@@ -200,7 +203,7 @@ def load_data(
         source: see `edgestill.data`.
         validation: share of the train split, 0–0.5, for choosing hyper-parameters.
         calibration: images of the train split set aside for quantisation.
-        seed: of the cut; the same seed gives the same cut on every machine.
+        seed: of the cut and of the augmented views; the same seed gives the same on every machine.
         image_size: side in pixels to which a folder's images are resized; sources of one size take none.
         mean, std: normalisation per channel; the source's own when empty.
         labelled: how many train images keep their label, the classes in proportion; None: all.
@@ -233,18 +236,21 @@ def load_data(
         test=opened.test.load(),
         preprocessing=Preprocessing(height, width, tuple(chosen_mean), tuple(chosen_std)),
         digest=digest(opened, *extra),
+        seed=seed,
     )
 
 
 def open_source(source: str, *, image_size: int | None = None, progress: Progress = SILENT) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names."""
-    from . import fashion_mnist, image_folder
+    from . import fashion_mnist, image_folder, parquet
 
     fixed: dict[str, Callable[[], ImageSource]] = {
         "fashion-mnist-mini": fashion_mnist.load_mini,
         "fashion-mnist": lambda: fashion_mnist.load(progress),
     }
     kind, colon, rest = source.partition(":")
+    if kind == "parquet" and colon and image_size is None:
+        return parquet.load(Path(rest), progress)
     if kind == "image-folder" and colon:
         return image_folder.load(Path(rest), image_size, progress)
     if image_size is not None:
@@ -253,9 +259,8 @@ def open_source(source: str, *, image_size: int | None = None, progress: Progres
         return fixed[source]()
     if colon:
         return _call(kind, rest)
-    raise DataError(
-        f"unknown data source {source!r}{nearest(source, [*fixed, 'image-folder:PATH', 'module:function'])}"
-    )
+    known = [*fixed, "image-folder:PATH", "parquet:PATH", "module:function"]
+    raise DataError(f"unknown data source {source!r}{nearest(source, known)}")
 
 
 def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
