@@ -32,6 +32,7 @@ from .errors import EdgestillError
 from .gate import check_bundle
 from .models import create_model, load_checkpoint, multiply_accumulates, parameters, save_checkpoint
 from .objectives import CrossEntropy
+from .objectives.layers import check_layers
 from .progress import SILENT, Progress
 from .quantisation import Budget, quantise
 from .recipe import Recipe
@@ -117,7 +118,7 @@ class Pipeline:
         """`model.safetensors`: the given checkpoint, or a teacher trained here."""
         table = self.recipe.teacher
         given = None if table.checkpoint is None else {"checkpoint": _digest(table.checkpoint)}
-        trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": self.recipe.seed}
+        trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": table.seed}
         return self._run("teacher", {"model": table.model, **(given or trained)}, self._make_teacher)
 
     @cached_property
@@ -196,9 +197,16 @@ class Pipeline:
         return bundle
 
     def check(self) -> None:
-        """Refuse models that do not exist or do not fit the data, before anything takes time."""
-        for who, table in (("teacher", self.recipe.teacher), ("student", self.recipe.student)):
-            check_classes(self._new(table.model), self.data, who)
+        """Refuse models and layers that do not exist or do not fit the data, before anything takes time."""
+        objective = self.recipe.objective()
+        pairs = objective.layers if objective else ()
+        for who, table, layers in (
+            ("teacher", self.recipe.teacher, [theirs for _, theirs in pairs]),
+            ("student", self.recipe.student, [ours for ours, _ in pairs]),
+        ):
+            model = self._new(table.model)
+            check_classes(model, self.data, who)
+            check_layers(model, layers, who)
 
     def history(self, stage: Stage) -> list[dict[str, float]]:
         """A training's log, one entry an epoch; empty for a teacher that came as a checkpoint."""
@@ -224,12 +232,12 @@ class Pipeline:
             teacher = load_teacher(table.model, table.checkpoint, classes, channels, self.data)
         else:
             teacher = train(
-                self._new(table.model),
+                create_model(table.model, classes, channels, table.seed),
                 self.data,
                 CrossEntropy(),
                 table.training,
                 augmentation=Augmentation.parse(table.augmentation),
-                seed=self.recipe.seed,
+                seed=table.seed,
                 folder=folder,
                 label="teacher",
                 progress=self._progress,

@@ -71,6 +71,7 @@ class TeacherTable(_Table):
     """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by."""
 
     model: str = "resnet8_l"
+    seed: int = Field(default=0, ge=0)
     checkpoint: Path | None = None
     augmentation: tuple[str, ...] = ()
     training: _ScheduleTable = _ScheduleTable()
@@ -130,7 +131,7 @@ class MeasureTable(_Table):
 
 
 class Recipe(_Table):
-    """A whole run. `training` holds for the student alone and for the distilled one alike."""
+    """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike."""
 
     name: _Name
     seed: int = Field(default=0, ge=0)

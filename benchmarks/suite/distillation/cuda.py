@@ -1,0 +1,108 @@
+"""What pays on a GPU: precision, compilation, cached views; the same script runs small on a CPU and says so.
+
+Images/s of an epoch after a first one that warms up and compiles; the setups run in turns, medians over the rounds.
+The pixels of the large pair are random: only the time is measured.
+
+python -m benchmarks.suite.distillation.cuda docs/results/bench-cuda.json
+"""
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgestill import load_data
+from edgestill.cache import cache_logits
+from edgestill.data import Augmentation, Data, Split
+from edgestill.models import create_model
+from edgestill.objectives import HintonKD
+from edgestill.teachers import CachedTeacher, LiveTeacher
+from edgestill.training import Schedule, train
+from edgestill_benchmarks.machine import describe_machine
+from edgestill_runtime.preprocess import Preprocessing
+
+AUGMENTATION = Augmentation(flip=0.5, shift=2)
+SMALL = ("benchmarks.suite.distillation.speed:resnet18", "resnet8")
+LARGE = ("timm:resnet50", "timm:mobilenetv2_100")
+# Precision, compiled, cached.
+SETUPS = [
+    (precision, compiled, cached)
+    for precision in ("no", "bf16")
+    for compiled in (False, True)
+    for cached in (False, True)
+]
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "the CPU: no CUDA here, so this is a small run"
+    print(f"on {device}, torch {torch.__version__}")
+    found: dict[str, Any] = {"device": device, "torch": torch.__version__, "machine": describe_machine(), "pairs": {}}
+    small = load_data("fashion-mnist-mini")
+    jobs = [("28×28", SMALL, small, 1024 if gpu else 64, 8192 if gpu else 256)]
+    if gpu:
+        jobs.append(("224×224", LARGE, _random(4096), 256, 4096))
+    for name, models, data, batch, images in jobs:
+        part = replace(data, train=data.train.take(np.arange(images)), validation=data.validation.take(np.arange(64)))
+        found["pairs"][name] = measure(*models, part, batch, arguments.rounds if gpu else 1)
+        print(f"\n{name}: {models[0]} → {models[1]}, batch {batch}\n\n{table(found['pairs'][name])}", flush=True)
+    arguments.output.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> dict[str, list[float]]:
+    """Images/s by setup and round."""
+    classes, channels = len(data.classes), data.preprocessing.channels
+    teaching = create_model(teacher, classes, channels).eval().requires_grad_(False)
+    speeds: dict[str, list[float]] = {}
+    with TemporaryDirectory() as folder:
+        views = cache_logits(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
+        for _ in range(rounds):
+            for precision, compiled, cached in SETUPS:
+                name = f"{precision if precision != 'no' else 'fp32'}{', compiled' if compiled else ''}, "
+                schedule = Schedule(epochs=2, batch_size=batch, views=1, precision=precision, compile=compiled)  # type: ignore[arg-type]
+                done = train(
+                    create_model(student, classes, channels),
+                    data,
+                    HintonKD(),
+                    schedule,
+                    teacher=CachedTeacher(views) if cached else LiveTeacher(teaching),
+                    augmentation=AUGMENTATION,
+                )
+                name += "cached views" if cached else "live teacher"
+                speeds.setdefault(name, []).append(done.history[-1]["images_per_second"])
+    return speeds
+
+
+def table(speeds: dict[str, list[float]]) -> str:
+    """Medians, and their ratio to the plainest setup."""
+    plain = statistics.median(speeds["fp32, live teacher"])
+    lines = ["| | images/s | times |", "| --- | ---: | ---: |"]
+    for name, values in speeds.items():
+        median = statistics.median(values)
+        lines.append(f"| {name} | {median:,.0f} | {median / plain:.2f} |")
+    return "\n".join(lines)
+
+
+def _random(count: int) -> Data:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
+    split = Split(pixels, generator.integers(0, 1000, count))
+    names = tuple(str(number) for number in range(1000))
+    table = Preprocessing(224, 224, (0.5,) * 3, (0.25,) * 3)
+    few = split.take(np.arange(64))
+    return Data("random", names, split, few, few, few, table, "random")
+
+
+if __name__ == "__main__":
+    main()

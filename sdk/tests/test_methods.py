@@ -1,0 +1,247 @@
+"""Every method of `[distillation]` through a recipe and the pipeline, and sweeps over them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.torch
+
+import edgestill as es
+from edgestill.errors import EdgestillError, RecipeError
+from edgestill.pipeline import Pipeline
+from edgestill.recipe import flatten, load_recipe
+from edgestill.sweep import Sweep, grid, markdown, parse_over, read_points, run_sweep
+
+SOURCE = """
+import edgestill as es
+from edgestill.data import open_source
+import numpy as np
+
+def tiny():
+    whole = open_source("fashion-mnist-mini")
+    return es.ImageSource("tiny", whole.classes, whole.train.take(np.arange(800)), whole.test.take(np.arange(200)),
+                          whole.mean, whole.std)
+"""
+RECIPE = """
+name = "tiny"
+augmentation = ["flip"]
+[data]
+source = "tiny_source:tiny"
+calibration = 32
+[teacher]
+model = "resnet8"
+[teacher.training]
+epochs = 2
+[student]
+model = "dscnn_xs"
+[training]
+epochs = 2
+batch_size = 64
+views = 2
+[measure]
+threads = [1]
+min_calls = 10
+min_seconds = 0.0
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the recipe, its data, and a pool of stages that the tests share."""
+    folder = tmp_path_factory.mktemp("methods")
+    (folder / "tiny_source.py").write_text(SOURCE)
+    (folder / "tiny.toml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+        yield folder
+
+
+def steps(place, changes):
+    return Pipeline(load_recipe(place / "tiny.toml", changes), place / "run", pool=place / "stages")
+
+
+def checkpoint(stage):
+    return safetensors.torch.load_file(stage.folder / "model.safetensors")
+
+
+HINTS = [{"kind": "cross-entropy"}, {"kind": "fitnets", "layers": [["blocks.3", "stages.1"]]}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distillation.objective": {"kind": "dkd"}},
+        {"distillation.objective": HINTS, "training.views": 0},
+        {"distillation.live": True},
+        {"distillation.method": "self", "training.ema": 0.9, "distillation.objective": {"kind": "hinton-kd"}},
+        {"distillation.method": "generations", "distillation.generations": 1},
+        {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]},
+    ],
+    ids=["cached", "layers", "live", "self", "generations", "together"],
+)
+def test_each_method_makes_a_student_of_its_own(place, changes):
+    pipeline = steps(place, changes)
+    alone, distilled = checkpoint(pipeline.student_alone), checkpoint(pipeline.student_distilled)
+    assert alone.keys() == distilled.keys()
+    assert any(not np.array_equal(alone[name], distilled[name]) for name in alone)
+    history = pipeline.history(pipeline.student_distilled)
+    assert len(history) == 2 and history[-1]["validation_accuracy"] > 0
+    assert steps(place, changes).student_distilled.reused
+
+
+def test_alone_is_the_student_alone(place):
+    pipeline = steps(place, {"distillation.method": "alone"})
+    alone, distilled = checkpoint(pipeline.student_alone), checkpoint(pipeline.student_distilled)
+    assert all(np.array_equal(alone[name], distilled[name]) for name in alone)
+
+
+def test_peers_are_kept_and_can_be_converted(place):
+    pipeline = steps(place, {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]})
+    folder = pipeline.student_distilled.folder
+    peer = es.create_student("dscnn_xs", 10)
+    es.load_checkpoint(folder / "peer-1.safetensors", peer)
+    bundle = es.convert(peer.eval(), calibration=pipeline.data.calibration(32), output=place / "peer.edge")
+    assert {"model.pte", "model.tflite"} <= set(bundle.manifest.models)
+
+
+def test_a_team_teaches_through_a_recipe(place):
+    teacher = steps(place, {}).teacher.folder / "model.safetensors"
+    team = [{"model": "resnet8", "checkpoint": str(teacher)}]
+    pipeline = steps(place, {"teacher.team": team, "distillation.combine": "confidence"})
+    assert pipeline.student_distilled.folder.is_dir()
+    assert {path.name for path in pipeline.teacher_outputs.folder.iterdir()} >= {"teacher-0", "teacher-1"}
+
+
+def test_a_student_can_be_trained_in_int8_against_the_teacher(place):
+    changes = {"conversion.quantize": "qat", "conversion.learn_from": "teacher", "conversion.qat.epochs": 1}
+    pipeline = steps(place, changes | {"conversion.qat.views": 1})
+    assert pipeline.conversion.key != steps(place, changes | {"conversion.learn_from": "student"}).recipe.name
+    bundle = pipeline._converted()
+    assert bundle.manifest.training["quantisation"]["chosen"] == "qat"
+
+
+def test_few_labels_through_a_recipe(place):
+    pipeline = steps(place, {"data.labelled": 50})
+    assert pipeline.data.describe()["unlabelled"] == len(pipeline.data.train) - 50
+    assert pipeline.student_distilled.key != steps(place, {}).student_distilled.key
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"distillation.method": "together"}, "`peers`"),
+        ({"distillation.peers": ["resnet8"]}, "`peers`"),
+        ({"distillation.method": "teach"}, "distillation.method = 'teach'"),
+        ({"training.views": 0}, "training.views must be at least 1"),
+        ({"distilation.method": "self"}, "unknown key 'distilation'; did you mean 'distillation'"),
+        ({"name.first": "x"}, "name is a value, not a table"),
+    ],
+)
+def test_changes_that_make_no_sense(place, changes, said):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(place / "tiny.toml", changes)
+    assert said in str(caught.value)
+
+
+def test_layers_are_checked_before_anything_takes_time(place):
+    wrong = [{"kind": "fitnets", "layers": [["block.3", "stages.1"]]}]
+    with pytest.raises(EdgestillError, match=r"the student has no layer 'block.3'; did you mean 'blocks.3'"):
+        steps(place, {"distillation.objective": wrong}).check()
+
+
+# Sweeps.
+
+
+def test_over_is_toml_and_words_need_no_quotes():
+    assert parse_over("training.epochs=10,20") == ("training.epochs", [10, 20])
+    assert parse_over("student.model = dscnn_s,resnet8") == ("student.model", ["dscnn_s", "resnet8"])
+    key, values = parse_over('distillation.objective={kind="dkd",beta=2.0},{kind="dist"}')
+    assert key == "distillation.objective" and values == [{"kind": "dkd", "beta": 2.0}, {"kind": "dist"}]
+    for wrong in ("training.epochs", "=3", "training.epochs=", 'a={kind="dkd"'):
+        with pytest.raises(RecipeError, match="--over"):
+            parse_over(wrong)
+
+
+def test_a_grid_is_every_combination():
+    points = grid([("training.epochs", [1, 2]), ("distillation.objective", [{"kind": "dkd", "beta": 2.0}])])
+    assert list(points) == ["epochs 1, objective dkd 2.0", "epochs 2, objective dkd 2.0"]
+    assert points["epochs 2, objective dkd 2.0"]["training.epochs"] == 2
+    assert grid([]) == {"recipe": {}}
+
+
+def test_named_points_use_the_recipes_own_keys(tmp_path):
+    path = tmp_path / "points.toml"
+    path.write_text('[kd]\ndistillation.objective = { kind = "hinton-kd", temperature = 2.0 }\ntraining.epochs = 3\n')
+    kept = {"distillation.objective": {"kind": "hinton-kd", "temperature": 2.0}, "training.epochs": 3}
+    assert read_points(path) == {"kd": kept}
+    assert flatten({"conversion": {"qat": {"epochs": 1}}, "seed": 3}) == {"conversion.qat.epochs": 1, "seed": 3}
+    path.write_text("training = 3\n")
+    with pytest.raises(RecipeError, match="each point is a table"):
+        read_points(path)
+
+
+def test_a_sweep_shares_goes_on_and_averages(place):
+    points = {"kd": {"distillation.objective": {"kind": "hinton-kd"}}, "alone": {"distillation.method": "alone"}}
+    sweep = Sweep(place / "tiny.toml", points, range(2), place / "sweep")
+    found = run_sweep(sweep, jobs=2)
+    kd, alone = found["points"]
+    values = [run["validation_distilled"] for run in kd["runs"]]
+    assert kd["measured"]["validation_distilled"]["mean"] == pytest.approx(np.mean(values))
+    assert kd["measured"]["validation_distilled"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert alone["measured"]["validation_gain"] == {"mean": 0.0, "sd": 0.0}
+    assert "| alone |" in markdown(found) and (place / "sweep/sweep.md").read_text() == markdown(found)
+    # One teacher and one cache for all, one student alone for each seed.
+    names = [path.name.rpartition("-")[0] for path in (place / "sweep/stages").iterdir() if path.is_dir()]
+    count = {name: names.count(name) for name in set(names)}
+    assert count == {"teacher": 1, "teacher-outputs": 1, "student-alone": 2, "student-distilled": 4}
+    before = {path: path.stat().st_mtime_ns for path in (place / "sweep/trials").glob("*/result.json")}
+    more = run_sweep(Sweep(place / "tiny.toml", points, range(3), place / "sweep"), jobs=2)
+    assert len(before) == 4 and all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert [run["seed"] for run in more["points"][0]["runs"]] == [0, 1, 2]
+
+
+def test_a_trial_that_fails_is_named_and_the_others_are_kept(place):
+    points = {"good": {}, "bad": {"training.learning_rate": 1e25, "training.warmup_epochs": 0.0}}
+    sweep = Sweep(place / "tiny.toml", points, [0], place / "failing")
+    with pytest.raises(EdgestillError, match=r"1 of 2 trials failed; bad, seed 0: .*the loss is .* at step"):
+        run_sweep(sweep, jobs=1)
+    kept = json.loads((place / "failing/sweep.json").read_text())
+    assert [len(point["runs"]) for point in kept["points"]] == [1, 0]
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on(place):
+    command = [sys.executable, "-m", "edgestill.cli", "sweep", str(place / "tiny.toml"), "--seeds", "2", "--jobs", "1"]
+    command += ["--output", str(place / "killed"), "--over", "training.epochs=6"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not list((place / "killed/trials").glob("*/result.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (first,) = (place / "killed/trials").glob("*/result.json")
+    when = first.stat().st_mtime_ns
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    (point,) = json.loads(done.stdout)["points"]
+    assert len(point["runs"]) == 2 and first.stat().st_mtime_ns == when
+
+
+def test_the_command_line_shows_the_table(place, cli):
+    sweep = ("sweep", place / "tiny.toml", "--seeds", 2, "--output", place / "sweep", "--points", place / "points.toml")
+    (place / "points.toml").write_text(
+        '[kd]\ndistillation.objective = { kind = "hinton-kd" }\n[alone]\ndistillation.method = "alone"\n'
+    )
+    done = cli(*sweep)
+    assert done.returncode == 0, done.stderr
+    assert "tiny.toml · 2 seeds" in done.stdout and "0.00 ± 0.00" in done.stdout
+    wrong = cli(*sweep, "--over", "seed=1")
+    assert wrong.returncode == 2 and "not both" in wrong.stderr
+    missing = cli("sweep", place / "tiny.toml", "--over", "training.epoch=1", "--output", place / "sweep")
+    assert missing.returncode == 1 and "did you mean 'epochs'" in missing.stderr
