@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, Literal
@@ -41,6 +42,7 @@ from .scale import Scale
 GOLDEN_SAMPLES = 16
 EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
 TARGETS = ("executorch", "litert")
+NEEDED = ("torchao", "executorch", "litert_torch")  # packages that a host which only trains has not
 Precision = Literal["int8", "fp32"]
 
 
@@ -113,6 +115,11 @@ def convert(
         refuse_existing(output)
     if unknown := [one for one in targets if one not in TARGETS]:
         raise ConversionError(f"unknown target {unknown[0]!r}; valid: {', '.join(TARGETS)}")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ConversionError(
+            f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
+            "checkpoint on another machine"
+        )
     with TemporaryDirectory() as temporary, logged_to(log) as path:
         folder = Path(temporary)
         try:

@@ -1,5 +1,6 @@
 """The wheel, in clean environments without this checkout: what a device gets is numpy and an engine, never torch."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -145,3 +146,27 @@ def test_the_base_install_says_which_extra_is_missing(wheel, bundle_path, tmp_pa
     assert "EngineError" in loading.stderr and "pip install 'edgestill[litert]'" in loading.stderr
     training = run(folder / "python", "-c", "import edgestill; edgestill.load_data()", cwd=tmp_path)
     assert "MissingExtraError" in training.stderr and "pip install 'edgestill[all]'" in training.stderr
+
+
+@pytest.mark.environments
+def test_a_training_host_needs_no_exporter_and_may_have_an_older_torch(wheel, root, tmp_path):
+    """A GPU host whose torch is not ours to choose: the extra `distill` alone, with torch 2.9."""
+    place = environment(tmp_path / "host", sys.executable, f"{wheel}[distill]", "torch==2.9.1")
+    exporters = ("executorch", "litert_torch", "torchao", "ai_edge_litert")
+    look = f"import importlib.util as u; print([name for name in {exporters} if u.find_spec(name)])"
+    assert run(place / "python", "-c", look, cwd=tmp_path).stdout.strip() == "[]"
+    shutil.copytree(root / "recipes", tmp_path / "recipes")
+    points = tmp_path / "points.toml"
+    points.write_text(
+        "[hints]\n"
+        'distillation.objective = [{ kind = "dkd" }, { kind = "fitnets", layers = [["blocks.3", "stages.1"]] }]\n'
+    )
+    sweep = ("sweep", tmp_path / "recipes/demo.toml", "--quick", "--seeds", 1, "--points", points, "--json")
+    done = run(place / "edgestill", *sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (point,) = json.loads(done.stdout)["points"]
+    assert point["runs"][0]["validation_distilled"] > 0.6
+    # Converting there says what is missing, and how to get it.
+    convert = ("convert", "dscnn_s", "--data", "fashion-mnist-mini", "--output", tmp_path / "x.edge")
+    refused = run(place / "edgestill", *convert, cwd=tmp_path)
+    assert refused.returncode == 1 and "edgestill[" in refused.stderr, refused.stderr

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import EdgestillError
-from . import bench, convert, distill, doctor, inspect, report, run, sign, sweep, verify
+from . import bench, convert, distill, doctor, inspect, report, run, sign, sweep, verify, zoo
 from .console import ERRORS
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -31,6 +31,7 @@ for command in (
     inspect.inspect,
     bench.bench,
     report.report,
+    zoo.zoo,
     doctor.doctor,
 ):
     app.command()(command)

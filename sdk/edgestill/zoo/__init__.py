@@ -1,0 +1,85 @@
+"""The zoo: students that were trained with this project, as bundles that can be used at once.
+
+Each lies here as one zip, int8 files and golden samples only, with its accuracies in the manifest; the recipes that
+made them are in `recipes/`. `edgestill zoo` lists them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgestill_runtime import Bundle, open_bundle
+from edgestill_runtime.bundle import pack_zip
+
+from ..errors import EdgestillError, nearest
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One bundle of the zoo.
+
+    Args:
+        data: name of the data set. student, teacher: models. parameters: of the student.
+        accuracy: of the int8 files on the test split, the lower of the two, 0–1. teacher_accuracy: on the same.
+        bytes: of the zip.
+    """
+
+    name: str
+    data: str
+    student: str
+    teacher: str
+    parameters: int
+    accuracy: float
+    teacher_accuracy: float
+    bytes: int
+    path: Path
+
+
+def entries() -> list[ZooEntry]:
+    """What there is, by name."""
+    return [_describe(path) for path in sorted(FOLDER.glob("*.edge"))]
+
+
+def find(name: str) -> Bundle:
+    """A bundle of the zoo.
+
+    Raises:
+        EdgestillError: there is none of that name; names the nearest.
+    """
+    path = FOLDER / f"{name}.edge"
+    if not path.is_file():
+        names = [one.stem for one in FOLDER.glob("*.edge")]
+        raise EdgestillError(f"the zoo has no {name!r}{nearest(name, names)}")
+    return open_bundle(path)
+
+
+def copy(name: str, output: Path) -> Bundle:
+    """Copy a bundle of the zoo to a file.
+
+    Raises:
+        EdgestillError: no such bundle, or `output` is there already.
+    """
+    found = find(name)
+    if output.exists():
+        raise EdgestillError(f"{output} is there already; name another --output")
+    return pack_zip(found, output)
+
+
+def _describe(path: Path) -> ZooEntry:
+    bundle = open_bundle(path)
+    manifest = bundle.manifest
+    facts: Mapping[str, Any] = manifest.training
+    return ZooEntry(
+        name=path.stem,
+        data=facts["data"]["name"],
+        student=facts["student"],
+        teacher=facts["teacher"],
+        parameters=manifest.parameters,
+        accuracy=min(entry.accuracy for entry in manifest.models.values() if entry.accuracy is not None),
+        teacher_accuracy=manifest.accuracy["teacher"],
+        bytes=path.stat().st_size,
+        path=path,
+    )

@@ -1,0 +1,42 @@
+"""The zoo: every bundle in it is whole, small, and answers as recorded."""
+
+import json
+
+import pytest
+
+from edgestill import zoo
+from edgestill.errors import EdgestillError
+from edgestill_runtime import open_bundle, replay_golden
+
+NAMES = [one.name for one in zoo.entries()]
+
+
+def test_it_is_small_enough_to_ship():
+    assert NAMES and sum(one.bytes for one in zoo.entries()) <= 3_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_answers_as_recorded(name):
+    bundle = zoo.find(name)
+    bundle.verify()
+    assert {entry.precision for entry in bundle.manifest.models.values()} == {"int8"}
+    assert all(entry.accuracy is not None for entry in bundle.manifest.models.values())
+    assert all(replay.passed for replay in replay_golden(bundle))
+
+
+def test_the_list_and_a_copy(cli, tmp_path):
+    done = cli("zoo", "--json")
+    listed = json.loads(done.stdout)
+    assert [one["name"] for one in listed] == NAMES
+    shown = cli("zoo").stdout
+    assert all(name in shown for name in NAMES)
+    target = tmp_path / "copy.edge"
+    assert cli("zoo", NAMES[0], "--output", target).returncode == 0
+    open_bundle(target).verify()
+    again = cli("zoo", NAMES[0], "--output", target)
+    assert again.returncode == 1 and "is there already" in again.stderr
+
+
+def test_a_name_that_is_not_there(cli):
+    with pytest.raises(EdgestillError, match=f"did you mean '{NAMES[0]}'"):
+        zoo.find(NAMES[0][:-1])
