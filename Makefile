@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
 .PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi lint bench bench-runtime \
-	bench-converters wheels lock clean
+	bench-converters bench-distillation bench-cuda wheels lock clean
 
 demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
@@ -55,6 +55,15 @@ bench-converters: $(READY) $(NATIVE)
 	$(BIN)/python -m benchmarks.suite.converters.operators runs/converters/operators.json
 	$(BIN)/python -m benchmarks.suite.converters.matrix runs/converters/matrix
 	$(BIN)/python -m benchmarks.suite.converters.tables runs/converters docs
+
+# Our training loop beside a usual one and torchdistill's; minutes.
+bench-distillation: $(READY)
+	$(BIN)/uv pip install --quiet --no-deps --target build/torchdistill torchdistill==1.1.5
+	$(BIN)/python -m benchmarks.suite.distillation.speed docs/results/distillation-speed.json --torchdistill build/torchdistill
+
+# What precision, compilation and cached views bring on a GPU; without one a small run on the CPU, which says so.
+bench-cuda: $(READY)
+	$(BIN)/python -m benchmarks.suite.distillation.cuda docs/results/bench-cuda.json
 
 # The SDK, and the binding for both architectures (needs Debian's g++-aarch64-linux-gnu).
 wheels: $(READY)

@@ -273,7 +273,8 @@ class Pipeline:
     def _make_distilled(self, folder: Path) -> None:
         table, name = self.recipe.distillation, self.recipe.student.model
         if table.method == "alone":
-            self._make_alone(folder)
+            for file in ("model.safetensors", "metrics.jsonl"):
+                shutil.copy(self.student_alone.folder / file, folder)
             return
         how = self._how(folder) | {"objective": self.recipe.objective()}
         if table.method == "together":

@@ -1,0 +1,56 @@
+"""Train the teachers of the tables in docs/distillation.md; hours on a CPU, and each goes on where it was stopped.
+
+python -m benchmarks.suite.distillation.teachers runs/teachers
+"""
+
+import argparse
+from pathlib import Path
+
+from edgestill import load_data, save_checkpoint, train
+from edgestill.cli.console import TerminalProgress
+from edgestill.data import Augmentation
+from edgestill.models import create_model
+from edgestill.objectives import CrossEntropy
+from edgestill.training import Schedule
+
+MODEL = "resnet14x2"
+# Name → source, epochs, pixels of shift.
+TEACHERS = {"fashion-mnist": ("fashion-mnist", 20, 2), "cifar10-jpeg": ("parquet:cifar10-jpeg", 18, 4)}
+SCHEDULE = {"batch_size": 128, "learning_rate": 4e-3, "weight_decay": 0.05, "ema": 0.998}
+
+
+def main() -> None:
+    """Train every teacher that has no checkpoint yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=TEACHERS)
+    arguments = parser.parse_args()
+    for name, (source, epochs, shift) in TEACHERS.items():
+        target = arguments.folder / f"{name}.safetensors"
+        if target.is_file() or arguments.only not in (None, name):
+            continue
+        data = load_data(source)
+        trained = train(
+            create_model(MODEL, len(data.classes), data.preprocessing.channels),
+            data,
+            CrossEntropy(),
+            Schedule(epochs=epochs, **SCHEDULE),  # type: ignore[arg-type]
+            augmentation=Augmentation(flip=0.5, shift=shift, cutout=8, mixup=0.2),
+            folder=arguments.folder / name,
+            label=name,
+            progress=TerminalProgress(),
+        )
+        facts = {
+            "model": MODEL,
+            "classes": list(data.classes),
+            "preprocessing": data.preprocessing.to_json(),
+            "data": data.describe(),
+            "seed": 0,
+            "validation": trained.history[-1]["validation_accuracy"],
+        }
+        save_checkpoint(target, trained.model, facts)
+        print(name, facts["validation"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
