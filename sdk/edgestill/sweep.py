@@ -252,7 +252,7 @@ def _carry_out(sweep: Sweep, trials: Sequence[Trial], jobs: int | None) -> Itera
         return
     jobs = min(jobs or usable_cores(), len(trials))
     threads = str(max(1, usable_cores() // jobs))
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     with ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(run_trial, sweep.command(trial), trial.folder, environment): trial for trial in trials}
         for future in as_completed(futures):
