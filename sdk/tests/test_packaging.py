@@ -55,8 +55,8 @@ def environment(folder, python, *requirements):
     return folder / "bin"
 
 
-def run(*command, cwd):
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+def run(*command, cwd, **more):
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")} | more
     return subprocess.run(list(map(str, command)), cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -148,10 +148,15 @@ def test_the_base_install_says_which_extra_is_missing(wheel, bundle_path, tmp_pa
     assert "MissingExtraError" in training.stderr and "pip install 'edgestill[all]'" in training.stderr
 
 
+@pytest.fixture(scope="module")
+def training_host(wheel, tmp_path_factory):
+    """A GPU host whose torch is not ours to choose: the extras `distill` and `sweep` alone, with torch 2.9."""
+    return environment(tmp_path_factory.mktemp("host"), sys.executable, f"{wheel}[distill,sweep]", "torch==2.9.1")
+
+
 @pytest.mark.environments
-def test_a_training_host_needs_no_exporter_and_may_have_an_older_torch(wheel, root, tmp_path):
-    """A GPU host whose torch is not ours to choose: the extra `distill` alone, with torch 2.9."""
-    place = environment(tmp_path / "host", sys.executable, f"{wheel}[distill]", "torch==2.9.1")
+def test_a_training_host_needs_no_exporter_and_may_have_an_older_torch(training_host, root, tmp_path):
+    place = training_host
     exporters = ("executorch", "litert_torch", "torchao", "ai_edge_litert")
     look = f"import importlib.util as u; print([name for name in {exporters} if u.find_spec(name)])"
     assert run(place / "python", "-c", look, cwd=tmp_path).stdout.strip() == "[]"
@@ -170,3 +175,21 @@ def test_a_training_host_needs_no_exporter_and_may_have_an_older_torch(wheel, ro
     convert = ("convert", "dscnn_s", "--data", "fashion-mnist-mini", "--output", tmp_path / "x.edge")
     refused = run(place / "edgestill", *convert, cwd=tmp_path)
     assert refused.returncode == 1 and "edgestill[" in refused.stderr, refused.stderr
+
+
+@pytest.mark.environments
+def test_a_sweep_through_ray(training_host, root, tmp_path):
+    """A real Ray cluster of one node; a sweep joins it by its address, as it would one of many hosts."""
+    ray = training_host / "ray"
+    start = run(ray, "start", "--head", "--port=6399", "--num-cpus=2", "--include-dashboard=false", cwd=tmp_path)
+    assert start.returncode == 0, start.stdout + start.stderr
+    try:
+        sweep = ("sweep", root / "recipes/demo.toml", "--quick", "--seeds", 2, "--output", tmp_path / "sweep", "--json")
+        variables = {"RAY_ADDRESS": "127.0.0.1:6399", "OMP_NUM_THREADS": "1"}
+        done = run(training_host / "edgestill", *sweep, cwd=tmp_path, **variables)
+    finally:
+        run(ray, "stop", "--force", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (point,) = json.loads(done.stdout[done.stdout.index("{\n") :])["points"]
+    assert [one["seed"] for one in point["runs"]] == [0, 1]
+    assert list((tmp_path / "sweep/ray").glob("**/result.json")), "Ray Tune kept no record: the trials ran without it"
