@@ -86,7 +86,11 @@ def distill(
         raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")
     data = data.labelled() if teacher is None else data
-    teachers = [teacher] if isinstance(teacher, nn.Module) else list(teacher or ()) if teacher != "self" else []
+    teachers: list[nn.Module] = []
+    if isinstance(teacher, nn.Module):
+        teachers = [teacher]
+    elif teacher is not None and teacher != "self":
+        teachers = list(teacher)
     for one in teachers:
         check_classes(one, data, "teacher")
     with _kept(cache) as outputs:

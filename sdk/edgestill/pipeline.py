@@ -33,6 +33,7 @@ from .gate import check_bundle
 from .models import create_model, load_checkpoint, multiply_accumulates, parameters, save_checkpoint
 from .objectives import CrossEntropy
 from .objectives.layers import check_layers
+from .processes import processes
 from .progress import SILENT, Progress
 from .quantisation import Budget, quantise
 from .recipe import Recipe
@@ -71,6 +72,8 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
     Raises:
         EdgestillError: bad data, models or files; what was finished before stays.
     """
+    if processes().num_processes > 1:
+        raise EdgestillError("several processes train together: use `edgestill distill`, then `edgestill run` in one")
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
     steps.check()
     for stage in STAGES:
@@ -273,8 +276,7 @@ class Pipeline:
     def _make_distilled(self, folder: Path) -> None:
         table, name = self.recipe.distillation, self.recipe.student.model
         if table.method == "alone":
-            for file in ("model.safetensors", "metrics.jsonl"):
-                shutil.copy(self.student_alone.folder / file, folder)
+            self._copy(self.student_alone.folder, folder, "model.safetensors", "metrics.jsonl")
             return
         how = self._how(folder) | {"objective": self.recipe.objective()}
         if table.method == "together":
@@ -287,14 +289,20 @@ class Pipeline:
             done = distill_generations(
                 lambda number: self._new(name, number), self.data, table.generations, cache=cache, **how
             )[-1]
-            shutil.rmtree(cache)
-            shutil.copy(folder / f"generation-{table.generations}" / "metrics.jsonl", folder)
+            self._copy(folder / f"generation-{table.generations}", folder, "metrics.jsonl")
+            if processes().is_main_process:
+                shutil.rmtree(cache)
         else:
             teacher: Any = "self" if table.method == "self" else self._teachers()
             cached = self.teacher_outputs.folder if self.recipe.cached() else None
             student = self._new(name)
             done = distill(teacher, student, self.data, combine=table.combine, live=table.live, cache=cached, **how)
         self._save(folder, done.student, name)
+
+    def _copy(self, source: Path, target: Path, *files: str) -> None:
+        if processes().is_main_process:
+            for file in files:
+                shutil.copy(source / file, target)
 
     def _how(self, folder: Path) -> dict[str, Any]:
         return {
@@ -402,7 +410,8 @@ class Pipeline:
             "data": self.data.describe(),
             "seed": self.recipe.seed,
         }
-        save_checkpoint(folder / file, model, described)
+        if processes().is_main_process:
+            save_checkpoint(folder / file, model, described)
 
 
 def _digest(path: Path) -> str:

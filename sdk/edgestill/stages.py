@@ -12,13 +12,17 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
+
 from edgestill_runtime.files import sha256_of_file, write_bytes
 
+from .processes import processes
 from .progress import Progress
 
 MARK = "stage.json"
@@ -55,31 +59,55 @@ class Stages:
             make: writes the stage's files into the folder that it is given.
         """
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
-        if not self._pooled:
-            return self._find(name, self._folder / name, key, make)
-        folder = self._folder / f"{name}-{key[:16]}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with open(folder.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+        folder = self._folder / (f"{name}-{key[:16]}" if self._pooled else name)
+        with self._alone(folder):
             return self._find(name, folder, key, make)
 
     def _find(self, name: str, folder: Path, key: str, make: Callable[[Path], None]) -> Stage:
+        state = processes()
+        # Of several processes the first looks after the files; all of them make the stage together.
+        found = [self._begin(folder, key) if state.is_main_process else False]
+        broadcast_object_list(found)
+        if found[0]:
+            self._progress.message(f"{name}: reused")
+            return Stage(folder, key, reused=True)
+        make(folder)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            _end(folder, key)
+        state.wait_for_everyone()
+        return Stage(folder, key, reused=False)
+
+    def _begin(self, folder: Path, key: str) -> bool:
+        """Whether the stage is finished; if not, its folder is ready for it to be made."""
         mark = _read(folder / MARK)
         same = not self._force and mark.get("key") == key
         if same and "files" in mark and _intact(folder, mark["files"]):
-            self._progress.message(f"{name}: reused")
-            return Stage(folder, key, reused=True)
+            return True
         if not same:
             shutil.rmtree(folder, ignore_errors=True)
         write_bytes(folder / MARK, json.dumps({"key": key}).encode())
-        make(folder)
-        files = {
-            path.relative_to(folder).as_posix(): sha256_of_file(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != MARK
-        }
-        write_bytes(folder / MARK, json.dumps({"key": key, "files": files}, indent=1).encode())
-        return Stage(folder, key, reused=False)
+        return False
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Keep other runs that share the pool from making the same stage at the same time."""
+        if not self._pooled or not processes().is_main_process:
+            yield
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+            yield
+
+
+def _end(folder: Path, key: str) -> None:
+    files = {
+        path.relative_to(folder).as_posix(): sha256_of_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MARK
+    }
+    write_bytes(folder / MARK, json.dumps({"key": key, "files": files}, indent=1).encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -157,9 +157,9 @@ def train(
     with accelerator.autocast():
         lesson.bind(_answered(teacher, views, torch.arange(2)))
     optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    reached = _Run(
-        lesson, optimizer, average, folder, _fingerprint(schedule, augmentation, objective, data, seed, students)
-    )
+    facts = {"seed": seed, "teacher": teacher and type(teacher).__name__}
+    fingerprint = _fingerprint(schedule, augmentation, objective, data, students, facts)
+    reached = _Run(lesson, optimizer, average, folder, fingerprint)
     if schedule.compile and not objective.layers:  # what layers give is read by hooks, which compiled code passes over
         for student in students:
             student.compile()
@@ -170,6 +170,8 @@ def train(
         for epoch in range(len(reached.history), schedule.epochs):
             started, losses = time.perf_counter(), []
             wrapped.train()
+            # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
+            torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, accelerator.process_index]).integers(1 << 62)))
             order = torch.from_numpy(np.random.default_rng([seed, 2, epoch]).permutation(len(views)))
             # Each process takes every n-th sample of each batch: together they see all of it once.
             indices = [
@@ -375,17 +377,22 @@ def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fingerprint(
-    schedule: Schedule, augmentation: Augmentation, objective: Objective, data: Data, seed: int, students: nn.Module
+    schedule: Schedule,
+    augmentation: Augmentation,
+    objective: Objective,
+    data: Data,
+    students: nn.Module,
+    facts: dict[str, Any],
 ) -> str:
-    facts: dict[str, Any] = {
+    """What makes a training this one and no other."""
+    described = {
         "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
         "objective": objective.describe(),
         "data": data.describe(),
-        "seed": seed,
         "students": [[name, list(value.shape)] for name, value in students.state_dict().items()],
     }
-    return json.dumps(facts, sort_keys=True, default=str)
+    return json.dumps(described | facts, sort_keys=True, default=str)
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:

@@ -10,6 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
+import edgestill as es
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
@@ -128,3 +130,45 @@ def test_both_processes_report_the_same_whole_numbers(runs):
     # 301 validation images, shared out unevenly, are all counted.
     assert all((entry["validation_accuracy"] * 301) == pytest.approx(round(entry["validation_accuracy"] * 301))
                for entry in main["history"])  # fmt: skip
+
+
+RECIPE = """
+name = "small"
+[teacher]
+model = "resnet8"
+checkpoint = "teacher.safetensors"
+[student]
+model = "dscnn_xs"
+[training]
+epochs = 1
+views = 1
+"""
+
+
+def test_the_command_line_under_torchrun(tmp_path):
+    """Stages are made by both processes together and kept by one; a second call finds them."""
+    es.save_checkpoint(tmp_path / "teacher.safetensors", es.create_model("resnet8", 10))
+    (tmp_path / "small.toml").write_text(RECIPE)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+    def run(*words):
+        command = [
+            *launcher,
+            "-m",
+            "edgestill.cli",
+            *words,
+            str(tmp_path / "small.toml"),
+            "--output",
+            str(tmp_path / "run"),
+        ]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    done = run("distill")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("student_distilled: validation accuracy") == 1
+    stages = ("teacher", "teacher-outputs", "student-alone", "student-distilled")
+    assert all("files" in json.loads((tmp_path / "run/stages" / name / "stage.json").read_text()) for name in stages)
+    assert run("distill").stdout.count(": reused") == len(stages)
+    refused = run("run")
+    assert refused.returncode != 0 and "use `edgestill distill`, then `edgestill run` in one" in refused.stderr

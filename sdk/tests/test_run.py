@@ -146,7 +146,18 @@ def test_report_draws_the_page_again(cli, quick_run, tmp_path):
 
 def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
     checkpoint, output = quick_run / "stages/student-distilled/model.safetensors", tmp_path / "own.edge"
-    words = ("convert", "dscnn_s", "--checkpoint", checkpoint, "--output", output, "--calibration", "32")
+    words = (
+        "convert",
+        "dscnn_s",
+        "--checkpoint",
+        checkpoint,
+        "--output",
+        output,
+        "--calibration",
+        "32",
+        "--max-drop",
+        "2",
+    )
     done = cli(*words)
     assert done.returncode == 0, done.stderr
     open_bundle(output).verify()

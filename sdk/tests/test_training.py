@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(data):
 
 
 TRAINING = """
-import numpy as np, sys
+import numpy as np, sys, torch
 from dataclasses import replace
 from pathlib import Path
 from edgestill.cache import cache_logits
@@ -89,7 +89,7 @@ whole = load_data("fashion-mnist-mini", calibration=64)
 data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 schedule = Schedule(epochs=10, batch_size=64, views=2, ema=0.9)
 augmentation = Augmentation.parse(["flip", "shift:1"])
-student = create_student("dscnn_xs", 10)
+student = torch.nn.Sequential(torch.nn.Dropout(0.1), create_student("dscnn_xs", 10))
 done = train(student, data, CrossEntropy(), schedule, augmentation=augmentation, folder=folder)
 save_checkpoint(folder / "model.safetensors", done.model)
 """
@@ -97,7 +97,7 @@ save_checkpoint(folder / "model.safetensors", done.model)
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(tmp_path):
-    """SIGKILL, twice, at whatever point it has reached; then to the end."""
+    """SIGKILL, twice, at whatever point it has reached; then to the end. The student has dropout: it draws lots, too."""
     command = [sys.executable, "-c", TRAINING]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     interrupted = tmp_path / "interrupted"
@@ -144,7 +144,7 @@ def test_predictions_are_the_models_own_in_order(data):
 
 
 def test_the_cache_holds_what_the_teacher_says_of_each_view(data, teacher, tmp_path):
-    cached = cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION, seed=0)
+    cached = cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
     views = es.data.Views(data.train, 10, data.preprocessing, AUGMENTATION, 0)
     for view in range(2):
         assert cached[view].dtype == np.float16 and isinstance(cached[view], np.memmap)

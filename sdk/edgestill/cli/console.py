@@ -27,7 +27,9 @@ def _own_stream(descriptor: int) -> TextIO:
     return stream
 
 
-CONSOLE = Console(file=_own_stream(1))
+# Of several processes (torchrun, accelerate launch) only the first one speaks.
+FIRST = os.environ.get("RANK", "0") == "0"
+CONSOLE = Console(file=_own_stream(1), quiet=not FIRST)
 ERRORS = Console(file=_own_stream(2), stderr=True)
 LOG_SECONDS = 10.0
 

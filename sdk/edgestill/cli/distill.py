@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import TerminalProgress, say
+from .console import FIRST, TerminalProgress, say
 
 
 def distill(
@@ -36,8 +36,9 @@ def distill(
         }
         for name, stage in (("student_alone", steps.student_alone), ("student_distilled", steps.student_distilled))
     }
-    if as_json:
+    if as_json and FIRST:
         print(json.dumps(found, indent=2))
+    if as_json:
         return
     for name, facts in found.items():
         accuracy = 100 * facts["validation_accuracy"]

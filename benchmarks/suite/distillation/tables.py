@@ -1,0 +1,93 @@
+"""Sweeps → the tables of docs/distillation.md, between its two marks.
+
+python -m benchmarks.suite.distillation.tables runs/sweeps benchmarks/results/distillation docs/distillation.md
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->"
+# Folder of the sweep → heading.
+SWEEPS = {
+    "fashion-mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10, the JPEG re-encoded copy",
+    "spoken-digits": "Spoken digits (FSDD)",
+    "few-labels": "Few labels: Fashion-MNIST with 1,000 of them",
+    "cached-or-live": "Cached views against a live teacher: accuracy",
+}
+
+
+def main() -> None:
+    """Copy the sweeps' results and logs, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sweeps", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("page", type=Path)
+    arguments = parser.parse_args()
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for name, heading in SWEEPS.items():
+        if (arguments.sweeps / name / "sweep.json").is_file():
+            keep(arguments.sweeps / name, arguments.results)
+        kept = arguments.results / f"{name}.json"
+        if kept.is_file():
+            parts.append(f"### {heading}\n\n{table(json.loads(kept.read_text()))}")
+    page = arguments.page.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    arguments.page.write_text(f"{before}{BEGIN}\n{chr(10).join(parts)}\n{END}{after}")
+
+
+def keep(sweep: Path, results: Path) -> None:
+    """`NAME.json`, and the trainings' logs in `NAME/`: one line an epoch."""
+    shutil.copy(sweep / "sweep.json", results / f"{sweep.name}.json")
+    folder = results / sweep.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for log in sorted((sweep / "stages").glob("*/metrics.jsonl")):
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        short = [{key: round(value, 5) for key, value in entry.items()} for entry in lines]
+        (folder / f"{log.parent.name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in short))
+
+
+def table(found: dict[str, Any]) -> str:
+    """One sweep: accuracy of the int8 file (the lower of the two), gain over the student alone with the same seed."""
+    points = {point["name"]: point["runs"] for point in found["points"]}
+    alone = {run["seed"]: run for run in points.get("alone", [])}
+    first = next(run for runs in points.values() for run in runs)
+    lines = [
+        f"Teacher {100 * first['test_teacher']:.2f} % on the test split; student {first['parameters']:,} parameters; "
+        f"seeds {', '.join(map(str, found['seeds']))}.",
+        "",
+        "| method | seeds | int8 file, test % | gain, points | retained % | validation % | training, min |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, runs in points.items():
+        if not runs:
+            continue
+        gains = [run["test_int8"] - alone[run["seed"]]["test_int8"] for run in runs if run["seed"] in alone]
+        cells = [
+            name,
+            str(len(runs)),
+            spread([run["test_int8"] for run in runs]),
+            "" if name == "alone" or not gains else spread(gains, sign=True),
+            spread([run["retained"] for run in runs]),
+            spread([run["validation_distilled"] for run in runs]),
+            f"{statistics.mean(run['seconds_distilled'] for run in runs) / 60:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread(values: list[float], sign: bool = False) -> str:
+    """Mean ± standard deviation, in per cent."""
+    mean = f"{100 * statistics.mean(values):{'+' if sign else ''}.2f}"
+    return mean + (f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()
