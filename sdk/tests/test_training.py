@@ -97,7 +97,7 @@ save_checkpoint(folder / "model.safetensors", done.model)
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(tmp_path):
-    """SIGKILL, twice, at whatever point it has reached; then to the end. The student has dropout: it draws lots, too."""
+    """SIGKILL, twice, at whatever point it has reached; then to the end. The student has dropout, which draws lots."""
     command = [sys.executable, "-c", TRAINING]
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
     interrupted = tmp_path / "interrupted"
