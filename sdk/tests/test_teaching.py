@@ -30,13 +30,6 @@ AUGMENTATION = Augmentation.parse(["flip", "shift:1", "mixup:0.2"])
 
 
 @pytest.fixture(scope="module")
-def data():
-    """Real images, few of them: 600 to train on."""
-    whole = load_data("fashion-mnist-mini", calibration=64)
-    return replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
-
-
-@pytest.fixture(scope="module")
 def teacher(data):
     return train(create_model("resnet8", 10), data, CrossEntropy(), replace(SHORT, epochs=3)).model
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import edgestill as es
 from edgestill.cache import cache_logits
-from edgestill.data import Augmentation, load_data
+from edgestill.data import Augmentation
 from edgestill.errors import ModelError, TrainingError
 from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import DIST, CrossEntropy, Objective
@@ -24,13 +24,6 @@ from edgestill.training import Schedule, accuracy, predict, train
 
 SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
-
-
-@pytest.fixture(scope="module")
-def data():
-    """Real images, few of them: 600 to train on."""
-    whole = load_data("fashion-mnist-mini", calibration=64)
-    return replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,10 @@
-"""Nets for the converters' benchmark: trained ones on real data, and the data set that only benchmarks use."""
+"""Nets for the converters' benchmark."""
 
-import io
-import os
-from pathlib import Path
-
-import numpy as np
 import timm
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from edgestill import ImageSource, Split
-from edgestill.errors import DataError
-
-CIFAR10 = "benchmarks.suite.converters.nets:cifar10"
-
-
-def cifar10() -> ImageSource:
-    """CIFAR-10, the JPEG re-encoded copy at `EDGESTILL_DATA/cifar10-jpeg`: 50,000 + 10,000 images, 32×32×3."""
-    folder = Path(os.environ.get("EDGESTILL_DATA", ""), "cifar10-jpeg")
-    if not (folder / "train.parquet").is_file():
-        raise DataError(f"no CIFAR-10 at {folder}; set EDGESTILL_DATA to the folder that cifar10-jpeg is in")
-    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    return ImageSource("cifar10-jpeg", names, _read(folder / "train.parquet"), _read(folder / "test.parquet"))
+CIFAR10 = "parquet:cifar10-jpeg"  # under EDGESTILL_DATA
 
 
 def mobilenetv2(num_classes: int, in_channels: int) -> nn.Module:
@@ -38,18 +20,6 @@ def mobilenetv3(num_classes: int, in_channels: int) -> nn.Module:
 def _small_images(model: nn.Module) -> nn.Module:
     model.conv_stem.stride = (1, 1)
     return model
-
-
-def _read(path: Path) -> Split:
-    import pyarrow.parquet as parquet
-
-    table = parquet.read_table(path)
-    cells = table["image"].to_pylist()
-    images = [
-        np.asarray(Image.open(io.BytesIO(cell["bytes"] if isinstance(cell, dict) else cell)).convert("RGB"))
-        for cell in cells
-    ]
-    return Split(np.stack(images), table["label"].to_numpy().astype(np.int64))
 
 
 class AudioNet(nn.Module):
