@@ -14,8 +14,10 @@ import safetensors.torch
 import edgestill as es
 from edgestill.errors import EdgestillError, RecipeError
 from edgestill.pipeline import Pipeline
+from edgestill.quantisation import quantise
 from edgestill.recipe import flatten, load_recipe
 from edgestill.sweep import Sweep, grid, markdown, parse_over, read_points, run_sweep
+from edgestill_runtime import open_bundle
 
 SOURCE = """
 import edgestill as es
@@ -118,12 +120,21 @@ def test_a_team_teaches_through_a_recipe(place):
     assert {path.name for path in pipeline.teacher_outputs.folder.iterdir()} >= {"teacher-0", "teacher-1"}
 
 
-def test_a_student_can_be_trained_in_int8_against_the_teacher(place):
+def test_a_student_can_be_trained_in_int8_against_the_teacher(place, monkeypatch):
+    asked = []
+
+    def watched(*arguments, teacher=None, **options):
+        asked.append(teacher)
+        return quantise(*arguments, teacher=teacher, **options)
+
+    monkeypatch.setattr("edgestill.pipeline.quantise", watched)
     changes = {"conversion.quantize": "qat", "conversion.learn_from": "teacher", "conversion.qat.epochs": 1}
     pipeline = steps(place, changes | {"conversion.qat.views": 1})
-    assert pipeline.conversion.key != steps(place, changes | {"conversion.learn_from": "student"}).recipe.name
-    bundle = pipeline._converted()
+    bundle = open_bundle(pipeline.conversion.folder / "student.edge")
     assert bundle.manifest.training["quantisation"]["chosen"] == "qat"
+    (teacher,) = asked
+    kept = checkpoint(pipeline.teacher)
+    assert all(np.array_equal(value, kept[name]) for name, value in teacher.state_dict().items())
 
 
 def test_few_labels_through_a_recipe(place):

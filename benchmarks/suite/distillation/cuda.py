@@ -23,19 +23,17 @@ from edgestill.data import Augmentation, Data, Split
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD
 from edgestill.teachers import CachedTeacher, LiveTeacher
-from edgestill.training import Schedule, train
+from edgestill.training import Precision, Schedule, train
 from edgestill_benchmarks.machine import describe_machine
 from edgestill_runtime.preprocess import Preprocessing
 
 AUGMENTATION = Augmentation(flip=0.5, shift=2)
 SMALL = ("benchmarks.suite.distillation.speed:resnet18", "resnet8")
 LARGE = ("timm:resnet50", "timm:mobilenetv2_100")
+PRECISIONS: tuple[Precision, ...] = ("no", "bf16")
 # Precision, compiled, cached.
-SETUPS = [
-    (precision, compiled, cached)
-    for precision in ("no", "bf16")
-    for compiled in (False, True)
-    for cached in (False, True)
+SETUPS: list[tuple[Precision, bool, bool]] = [
+    (precision, compiled, cached) for precision in PRECISIONS for compiled in (False, True) for cached in (False, True)
 ]
 
 
@@ -69,8 +67,9 @@ def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> 
         views = cache_logits(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
         for _ in range(rounds):
             for precision, compiled, cached in SETUPS:
-                name = f"{precision if precision != 'no' else 'fp32'}{', compiled' if compiled else ''}, "
-                schedule = Schedule(epochs=2, batch_size=batch, views=1, precision=precision, compile=compiled)  # type: ignore[arg-type]
+                words = ["fp32" if precision == "no" else precision, *(["compiled"] if compiled else [])]
+                name = ", ".join([*words, "cached views" if cached else "live teacher"])
+                schedule = Schedule(epochs=2, batch_size=batch, views=1, precision=precision, compile=compiled)
                 done = train(
                     create_model(student, classes, channels),
                     data,
@@ -79,7 +78,6 @@ def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> 
                     teacher=CachedTeacher(views) if cached else LiveTeacher(teaching),
                     augmentation=AUGMENTATION,
                 )
-                name += "cached views" if cached else "live teacher"
                 speeds.setdefault(name, []).append(done.history[-1]["images_per_second"])
     return speeds
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -74,7 +75,7 @@ def measure(source: str, teacher: str, student: str, images: int, arguments: arg
     whole = load_data(source)
     data = replace(whole, train=whole.train.take(np.arange(images)), validation=whole.validation.take(np.arange(64)))
     channels = data.preprocessing.channels
-    create = lambda: create_model(student, len(data.classes), channels)  # noqa: E731
+    create = partial(create_model, student, len(data.classes), channels)
     teaching = create_model(teacher, len(data.classes), channels).eval().requires_grad_(False)
     with TemporaryDirectory() as folder:
         started = time.perf_counter()

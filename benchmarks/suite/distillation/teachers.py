@@ -4,6 +4,7 @@ python -m benchmarks.suite.distillation.teachers runs/teachers
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from edgestill import load_data, save_checkpoint, train
@@ -16,7 +17,7 @@ from edgestill.training import Schedule
 MODEL = "resnet14x2"
 # Name → source, epochs, pixels of shift.
 TEACHERS = {"fashion-mnist": ("fashion-mnist", 20, 2), "cifar10-jpeg": ("parquet:cifar10-jpeg", 18, 4)}
-SCHEDULE = {"batch_size": 128, "learning_rate": 4e-3, "weight_decay": 0.05, "ema": 0.998}
+SCHEDULE = Schedule(batch_size=128, learning_rate=4e-3, weight_decay=0.05, ema=0.998)
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
             create_model(MODEL, len(data.classes), data.preprocessing.channels),
             data,
             CrossEntropy(),
-            Schedule(epochs=epochs, **SCHEDULE),  # type: ignore[arg-type]
+            replace(SCHEDULE, epochs=epochs),
             augmentation=Augmentation(flip=0.5, shift=shift, cutout=8, mixup=0.2),
             folder=arguments.folder / name,
             label=name,

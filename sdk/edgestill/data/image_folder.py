@@ -106,12 +106,12 @@ def _name(folder: Path, path: Path) -> bytes:
     return path.relative_to(folder).as_posix().encode()
 
 
-def read_images(files: Sequence[Path], size: int, progress: Progress = SILENT) -> NDArray[np.uint8]:
-    """uint8 (N, size, size, 3): each image resized, the shorter side first, then its centre."""
-    images = np.empty((len(files), size, size, 3), dtype=np.uint8)
+def read_images(files: Sequence[Path], size: int, progress: Progress = SILENT, channels: int = 3) -> NDArray[np.uint8]:
+    """uint8 (N, size, size, channels): each image resized, the shorter side first, then its centre; 1 channel: grey."""
+    images = np.empty((len(files), size, size, channels), dtype=np.uint8)
     with progress.task("read images", len(files)) as task:
         for row, path in enumerate(files):
-            images[row] = _decode(path, size)
+            images[row] = _decode(path, size, channels)
             task.advance()
     return images
 
@@ -129,7 +129,7 @@ def _labels(files: Sequence[tuple[Path, int]]) -> NDArray[np.int64]:
     return np.array([label for _, label in files], dtype=np.int64)
 
 
-def _decode(path: Path, size: int) -> NDArray[np.uint8]:
+def _decode(path: Path, size: int, channels: int = 3) -> NDArray[np.uint8]:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
@@ -137,9 +137,11 @@ def _decode(path: Path, size: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(
-                ImageOps.exif_transpose(image).convert("RGB"), (size, size), Image.Resampling.BILINEAR
+                ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB"),
+                (size, size),
+                Image.Resampling.BILINEAR,
             )
-            return np.asarray(fitted)
+            return np.asarray(fitted).reshape(size, size, channels)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error
 

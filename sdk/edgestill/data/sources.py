@@ -295,10 +295,7 @@ def _read_unlabelled(folder: Path, shape: tuple[int, ...], progress: Progress) -
     height, width, channels = shape
     if height != width:
         raise DataError(f"unlabelled images can be read for square images alone, not for {height}×{width}")
-    images = read_images(list_images(folder), height, progress)
-    # As Pillow makes grey of colour (ITU-R 601): L = 0.299 R + 0.587 G + 0.114 B.
-    grey = np.round(images @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None] if channels == 1 else None
-    return images if grey is None else grey
+    return read_images(list_images(folder), height, progress, channels)
 
 
 def _call(module: str, function: str) -> ImageSource:
