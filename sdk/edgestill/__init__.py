@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from .models import create_model, create_student, load_checkpoint, save_checkpoint
     from .pipeline import Run, run
     from .recipe import Recipe, load_recipe
+    from .schedule import Schedule
     from .teachers import load_teacher
-    from .training import Schedule, train
+    from .training import train
 
 _HOMES = {
     "Augmentation": "data",
@@ -47,7 +48,7 @@ _HOMES = {
     "ImageSource": "data",
     "Recipe": "recipe",
     "Run": "pipeline",
-    "Schedule": "training",
+    "Schedule": "schedule",
     "Split": "data",
     "convert": "conversion",
     "create_model": "models",

@@ -25,8 +25,9 @@ from .data.augmentation import NO_AUGMENTATION
 from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
 from .processes import processes
 from .progress import SILENT, Progress
+from .schedule import Schedule
 from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
-from .training import Schedule, train
+from .training import train
 
 DEFAULT_SCHEDULE = Schedule(views=8)
 

@@ -29,8 +29,9 @@ from .data import Augmentation, Data, Split
 from .data.augmentation import NO_AUGMENTATION
 from .objectives import HintonKD, Objective
 from .progress import SILENT, Progress
+from .schedule import QatSchedule, Schedule
 from .teachers import CachedTeacher
-from .training import QatSchedule, Schedule, train
+from .training import train
 
 Method = Literal["ptq", "qat", "auto"]
 Precision = Literal["int8", "fp32", "mixed"]

@@ -19,7 +19,7 @@ from edgestill_runtime import EdgestillError
 from .data import Augmentation
 from .errors import RecipeError, nearest
 from .objectives import Objective, create_objective
-from .training import QatSchedule, Schedule
+from .schedule import QatSchedule, Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 

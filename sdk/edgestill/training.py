@@ -5,25 +5,18 @@ Randomness comes from (seed, epoch) alone, and the state is written after every 
 goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `accelerate launch` or `torchrun`.
 """
 
-import json
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from edgestill_runtime.files import write_bytes
 
 from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
@@ -33,70 +26,11 @@ from .objectives import Objective, Outputs
 from .objectives.layers import check_layers, run
 from .processes import processes
 from .progress import SILENT, Progress
+from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
 from .teachers import Batch, EmaTeacher, Teacher, combine
+from .training_state import STATE, TrainingState, fingerprint
 
-STATE = "state.safetensors"
 SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
-Precision = Literal["auto", "no", "fp16", "bf16"]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Args:
-        epochs: passes over the train split.
-        batch_size: samples a step, over all processes.
-        learning_rate: peak of AdamW's; it rises linearly for `warmup_epochs` and falls along a cosine to 0.
-        weight_decay: AdamW's, decoupled.
-        ema: decay per step of the exponential moving average of the weights that becomes the result; 0: none.
-        views: number of distinct augmented views; epoch e shows view e mod `views`. 0: a new view every epoch.
-        precision: of the forward pass; `auto` takes bfloat16 where it pays.
-        compile: compile the students with `torch.compile`, which costs up to a minute at the start.
-    """
-
-    epochs: int = 30
-    batch_size: int = 128
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.02
-    warmup_epochs: float = 1.0
-    ema: float = 0.0
-    views: int = 0
-    precision: Precision = "auto"
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(f"epochs ≥ 1 and batch_size ≥ 2 are needed, not {self.epochs} and {self.batch_size}")
-        if self.learning_rate <= 0 or min(self.weight_decay, self.warmup_epochs, self.views) < 0:
-            raise ValueError("learning_rate must be above 0; weight_decay, warmup_epochs and views not below it")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema is a decay between 0 and 1, not {self.ema}")
-
-    def view(self, epoch: int) -> int:
-        """The view that an epoch shows."""
-        return epoch % self.views if self.views else epoch
-
-    def rate(self, epoch: float) -> float:
-        """Learning rate at a point of the training, in epochs."""
-        if epoch < self.warmup_epochs:
-            return self.learning_rate * epoch / self.warmup_epochs
-        rest = (epoch - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1e-9)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
-
-
-@dataclass(frozen=True)
-class QatSchedule(Schedule):
-    """Of the training with fake quantisation: a tenth of a usual one, at a low rate; the weights are good already."""
-
-    epochs: int = 3
-    learning_rate: float = 2e-4
-    weight_decay: float = 0.0
-    warmup_epochs: float = 0.3
-    views: int = 3
-
-
-DEFAULT_SCHEDULE = Schedule()
 
 
 @dataclass(frozen=True)
@@ -158,8 +92,8 @@ def train(
         lesson.bind(_answered(teacher, views, torch.arange(2)))
     optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     facts = {"seed": seed, "teacher": teacher and type(teacher).__name__}
-    fingerprint = _fingerprint(schedule, augmentation, objective, data, students, facts)
-    reached = _Run(lesson, optimizer, average, folder, fingerprint)
+    this = fingerprint(schedule, augmentation, objective, data, students, facts)
+    reached = TrainingState(lesson, optimizer, average, folder, this)
     if schedule.compile and not objective.layers:  # what layers give is read by hooks, which compiled code passes over
         for student in students:
             student.compile()
@@ -322,77 +256,6 @@ def accuracy(model: nn.Module, split: Split, data: Data, device: torch.device | 
 def default_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class _Run:
-    """What a training has reached, in memory and on disk."""
-
-    def __init__(
-        self, lesson: Lesson, optimizer: AdamW, average: AveragedModel | None, folder: Path | None, fingerprint: str
-    ) -> None:
-        self._lesson, self._optimizer, self._average = lesson, optimizer, average
-        self._folder, self._fingerprint = folder, fingerprint
-        self.history: list[dict[str, float]] = []
-        if folder is not None and (folder / STATE).is_file():
-            self._resume(folder / STATE)
-
-    def keep(self, entry: dict[str, float], write: bool) -> None:
-        """Note a finished epoch; the state and the log are replaced atomically."""
-        self.history.append(entry)
-        if self._folder is None or not write:
-            return
-        described = {"fingerprint": self._fingerprint, "history": json.dumps(self.history)}
-        write_bytes(self._folder / STATE, safetensors.torch.save(self._tensors(), described))
-        lines = "".join(json.dumps(past) + "\n" for past in self.history)
-        write_bytes(self._folder / "metrics.jsonl", lines.encode())
-
-    def _tensors(self) -> dict[str, Tensor]:
-        state = {f"lesson.{name}": value for name, value in self._lesson.state_dict().items()}
-        if self._average is not None:
-            state |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
-        for number, moments in self._optimizer.state_dict()["state"].items():
-            state |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
-        return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-
-    def _resume(self, path: Path) -> None:
-        with safetensors.safe_open(path, framework="pt") as file:
-            described = file.metadata()
-        if described["fingerprint"] != self._fingerprint:
-            return  # another schedule, objective, model or data set: that training is not this one
-        state = safetensors.torch.load_file(path)
-        self._lesson.load_state_dict(_under(state, "lesson."))
-        if self._average is not None:
-            self._average.load_state_dict(_under(state, "average."))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(state, "optimizer.").items():
-            number, _, key = name.partition(".")
-            moments.setdefault(int(number), {})[key] = value
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.history = json.loads(described["history"])
-
-
-def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _fingerprint(
-    schedule: Schedule,
-    augmentation: Augmentation,
-    objective: Objective,
-    data: Data,
-    students: nn.Module,
-    facts: dict[str, Any],
-) -> str:
-    """What makes a training this one and no other."""
-    described = {
-        "schedule": asdict(schedule),
-        "augmentation": asdict(augmentation),
-        "objective": objective.describe(),
-        "data": data.describe(),
-        "students": [[name, list(value.shape)] for name, value in students.state_dict().items()],
-    }
-    return json.dumps(described | facts, sort_keys=True, default=str)
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:

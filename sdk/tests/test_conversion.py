@@ -15,7 +15,7 @@ from edgestill.errors import DataError, ModelError
 from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget, _fewest, quantise
-from edgestill.training import QatSchedule
+from edgestill.schedule import QatSchedule
 from edgestill_runtime import load, open_bundle, write_bundle
 
 

@@ -24,7 +24,7 @@ from edgestill import cache, training
 from edgestill.data import Views
 from edgestill.objectives import CrossEntropy, create_objective
 from edgestill.processes import processes
-from edgestill.training import Schedule
+from edgestill.schedule import Schedule
 
 folder = Path(sys.argv[1])
 state = processes()

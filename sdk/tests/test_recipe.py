@@ -4,7 +4,7 @@ import pytest
 
 from edgestill.errors import RecipeError
 from edgestill.recipe import load_recipe
-from edgestill.training import Schedule
+from edgestill.schedule import Schedule
 
 GOOD = """\
 name = "shirts"

@@ -11,7 +11,8 @@ from edgestill.data import Augmentation, Split, Views, image_folder, load_data
 from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
-from edgestill.training import Schedule, accuracy, train
+from edgestill.schedule import Schedule
+from edgestill.training import accuracy, train
 
 AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
 

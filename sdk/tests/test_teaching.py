@@ -22,8 +22,9 @@ from edgestill.distillation import distill, distill_generations, distill_togethe
 from edgestill.errors import DataError, ModelError, TrainingError
 from edgestill.models import create_model, create_student
 from edgestill.objectives import DIST, CrossEntropy, FitNets, HintonKD, MutualLearning, Outputs, create_objective
+from edgestill.schedule import Schedule
 from edgestill.teachers import Batch, EmaTeacher, LiveTeacher, Team, combine
-from edgestill.training import Schedule, predict, train
+from edgestill.training import predict, train
 
 SHORT = Schedule(epochs=2, batch_size=64, views=2)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1", "mixup:0.2"])
@@ -376,7 +377,7 @@ from dataclasses import replace
 from pathlib import Path
 import edgestill as es
 from edgestill.objectives import create_objective
-from edgestill.training import Schedule
+from edgestill.schedule import Schedule
 whole = es.load_data("fashion-mnist-mini", calibration=64)
 data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 teacher = es.create_model("resnet8", 10)

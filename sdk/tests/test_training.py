@@ -19,8 +19,9 @@ from edgestill.data import Augmentation
 from edgestill.errors import ModelError, TrainingError
 from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import DIST, CrossEntropy, Objective
+from edgestill.schedule import Schedule
 from edgestill.teachers import load_teacher
-from edgestill.training import Schedule, accuracy, predict, train
+from edgestill.training import accuracy, predict, train
 
 SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
@@ -76,7 +77,8 @@ from edgestill.cache import cache_logits
 from edgestill.data import Augmentation, load_data
 from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import CrossEntropy
-from edgestill.training import Schedule, train
+from edgestill.schedule import Schedule
+from edgestill.training import train
 folder = Path(sys.argv[1])
 whole = load_data("fashion-mnist-mini", calibration=64)
 data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))

@@ -13,7 +13,8 @@ from edgestill.cli.console import TerminalProgress
 from edgestill.data import Augmentation, Data
 from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
-from edgestill.training import Schedule, accuracy
+from edgestill.schedule import Schedule
+from edgestill.training import accuracy
 
 from .nets import CIFAR10
 

@@ -22,8 +22,9 @@ from edgestill.cache import cache_logits
 from edgestill.data import Augmentation, Data, Split
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD
+from edgestill.schedule import Precision, Schedule
 from edgestill.teachers import CachedTeacher, LiveTeacher
-from edgestill.training import Precision, Schedule, train
+from edgestill.training import train
 from edgestill_benchmarks.machine import describe_machine
 from edgestill_runtime.preprocess import Preprocessing
 

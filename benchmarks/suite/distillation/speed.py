@@ -29,8 +29,9 @@ from edgestill.cache import cache_logits
 from edgestill.data import Augmentation, Data
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD, Outputs
+from edgestill.schedule import Schedule
 from edgestill.teachers import CachedTeacher, LiveTeacher, Teacher
-from edgestill.training import Schedule, default_device, train
+from edgestill.training import default_device, train
 from edgestill_benchmarks.machine import describe_machine
 
 AUGMENTATION = Augmentation(flip=0.5, shift=2)

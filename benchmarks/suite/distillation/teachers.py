@@ -12,7 +12,7 @@ from edgestill.cli.console import TerminalProgress
 from edgestill.data import Augmentation
 from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
-from edgestill.training import Schedule
+from edgestill.schedule import Schedule
 
 MODEL = "resnet14x2"
 # Name → source, epochs, pixels of shift.

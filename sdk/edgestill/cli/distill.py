@@ -20,14 +20,14 @@ def distill(
 
     Prints validation accuracies: the test split stays unread. `edgestill run` with the same recipe goes on from here.
     """
-    from ..pipeline import Pipeline
     from ..progress import SILENT
     from ..recipe import load_recipe
+    from ..training_stages import TrainingStages
 
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
     folder = output or Path("runs") / chosen.name
-    steps = Pipeline(chosen, folder, force, SILENT if as_json else TerminalProgress())
+    steps = TrainingStages(chosen, folder, force, SILENT if as_json else TerminalProgress())
     steps.check()
     found: dict[str, dict[str, Any]] = {
         name: {

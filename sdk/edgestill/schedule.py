@@ -1,0 +1,66 @@
+"""How long and how fast a training goes, as plain data."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "no", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Args:
+        epochs: passes over the train split.
+        batch_size: samples a step, over all processes.
+        learning_rate: peak of AdamW's; it rises linearly for `warmup_epochs` and falls along a cosine to 0.
+        weight_decay: AdamW's, decoupled.
+        ema: decay per step of the exponential moving average of the weights that becomes the result; 0: none.
+        views: number of distinct augmented views; epoch e shows view e mod `views`. 0: a new view every epoch.
+        precision: of the forward pass; `auto` takes bfloat16 where it pays.
+        compile: compile the students with `torch.compile`, which costs up to a minute at the start.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.02
+    warmup_epochs: float = 1.0
+    ema: float = 0.0
+    views: int = 0
+    precision: Precision = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError(f"epochs ≥ 1 and batch_size ≥ 2 are needed, not {self.epochs} and {self.batch_size}")
+        if self.learning_rate <= 0 or min(self.weight_decay, self.warmup_epochs, self.views) < 0:
+            raise ValueError("learning_rate must be above 0; weight_decay, warmup_epochs and views not below it")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema is a decay between 0 and 1, not {self.ema}")
+
+    def view(self, epoch: int) -> int:
+        """The view that an epoch shows."""
+        return epoch % self.views if self.views else epoch
+
+    def rate(self, epoch: float) -> float:
+        """Learning rate at a point of the training, in epochs."""
+        if epoch < self.warmup_epochs:
+            return self.learning_rate * epoch / self.warmup_epochs
+        rest = (epoch - self.warmup_epochs) / max(self.epochs - self.warmup_epochs, 1e-9)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0)))
+
+
+@dataclass(frozen=True)
+class QatSchedule(Schedule):
+    """Of the training with fake quantisation: a tenth of a usual one, at a low rate; the weights are good already."""
+
+    epochs: int = 3
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.0
+    warmup_epochs: float = 0.3
+    views: int = 3
+
+
+DEFAULT_SCHEDULE = Schedule()
