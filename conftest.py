@@ -63,3 +63,30 @@ def bundle_copy(bundle_path, tmp_path):
     import shutil
 
     return Path(shutil.copytree(bundle_path, tmp_path / "copy.edge"))
+
+
+@pytest.fixture(scope="session")
+def arm_wheels(tmp_path_factory):
+    """The folder of what `make wheels` builds for a Raspberry Pi: edgestill itself, and its binding for aarch64."""
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    binding = [sys.executable, ROOT / "runtime/native/build_wheel.py", "aarch64", "--output", folder]
+    for command in (build, binding):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_pi():
+    """A function of board, Debian and requirements that makes an emulated Raspberry Pi, or finds it made."""
+
+    def make(board, suite, *requirements):
+        folder = ROOT / "build" / "pi" / f"{board}-{suite}"
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        command = [ROOT / "runtime/pi/make_rootfs.sh", folder, board, suite, *requirements]
+        made = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
+        return folder
+
+    return make

@@ -130,9 +130,11 @@ class _Zip:
 
 
 def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files as an uncompressed zip, atomically."""
+    """Write files as an uncompressed zip, atomically; the same files always make the same bytes."""
     import zipfile
 
     with atomic_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, content in contents.items():
-            archive.writestr(name, content)
+            entry = zipfile.ZipInfo(name)  # without a time
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content)

@@ -5,6 +5,7 @@ EdgestillError
 ├── DataError          data that cannot be used: which file or folder
 ├── ModelError         an unknown model, a checkpoint that does not fit, classes that differ
 ├── TrainingError      a loss that is no longer a number
+├── DeviceError        a device that is unknown, cannot be reached, or refuses: which one, and what to do
 └── MissingExtraError  a package of an optional extra is not installed: the `pip install` line that brings it
 """
 
@@ -15,6 +16,7 @@ from edgestill_runtime.errors import EdgestillError, StorageError
 
 __all__ = [
     "DataError",
+    "DeviceError",
     "EdgestillError",
     "MissingExtraError",
     "ModelError",
@@ -39,6 +41,10 @@ class ModelError(EdgestillError):
 
 class TrainingError(EdgestillError):
     """The loss is no longer a number."""
+
+
+class DeviceError(EdgestillError):
+    """A device is unknown, cannot be reached, or cannot do what was asked."""
 
 
 class MissingExtraError(EdgestillError):

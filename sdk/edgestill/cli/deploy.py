@@ -1,0 +1,61 @@
+"""`edgestill deploy`: a bundle onto a device."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import TerminalProgress, say
+from .options import DEVICES, the_device
+
+
+def deploy(
+    bundle: Annotated[str, typer.Argument(help="A bundle, folder or zip; with --rollback its name is enough.")],
+    device: Annotated[str, typer.Option(help="A name of devices.toml, or ssh:USER@HOST, adb:SERIAL, local.")],
+    engine: Annotated[list[str] | None, typer.Option(help="litert or executorch; all without it.")] = None,
+    wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Put the version before into use again.")] = False,
+    devices: Annotated[Path | None, DEVICES] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Install runtime, engines and bundle on a device, run the self-test there, and only then put it into use.
+
+    What worked there before works until the last step. Repeating it changes nothing.
+    """
+    from edgestill_runtime import open_bundle
+
+    from ..devices import Host, connect
+    from ..devices import deploy as carry_out
+    from ..devices import rollback as go_back
+    from ..progress import SILENT
+
+    progress = SILENT if as_json else TerminalProgress()
+    chosen = the_device(device, devices)
+    connection = connect(chosen)
+    try:
+        host = Host(connection)
+        if rollback:
+            name = open_bundle(bundle).manifest.name if Path(bundle).exists() else bundle
+            found: dict[str, Any] = go_back(host, name)
+            lines = [f"{device}: {name} {found['current']} is in use again; {found['previous']} is kept"]
+        else:
+            done = carry_out(host, open_bundle(bundle), engine, wheels=wheels or (), offline=offline, progress=progress)
+            found = asdict(done)
+            lines = _told(found)
+    finally:
+        connection.close()
+    print(json.dumps(found, indent=2)) if as_json else say("\n".join(lines))
+
+
+def _told(found: dict[str, Any]) -> list[str]:
+    where = f"{found['device']}: {found['name']} {found['version']}"
+    before = f", {found['previous']} is kept for --rollback" if found["previous"] else ""
+    lines = [f"{where} is in use now{before}" if found["switched"] else f"{where} was in use already"]
+    for row in found["golden"]:
+        state = "no engine there" if row["skipped"] else f"as recorded (largest difference {row['difference']:.2g})"
+        lines.append(f"  {row['file']}: {state}")
+    lines.append(f"try it there: {found['python']} -m edgestill_runtime run {found['path']} IMAGE")
+    return lines

@@ -1,0 +1,27 @@
+"""Devices: this machine, a Raspberry Pi or any Linux over ssh, anything with Python over adb.
+
+config.py       which devices there are: devices.toml
+connection.py   one way to run a command there and to send data: the system's own `ssh` and `adb`
+agent.py        what a device does for itself, sent there as text
+packages.py     what it has to install
+deployment.py   a bundle onto a device, and back to the one before
+"""
+
+from .config import LOCAL, Device, find_device, load_devices
+from .connection import Connection, connect
+from .deployment import Deployment, Host, Installed, deploy, install, rollback
+
+__all__ = [
+    "LOCAL",
+    "Connection",
+    "Deployment",
+    "Device",
+    "Host",
+    "Installed",
+    "connect",
+    "deploy",
+    "find_device",
+    "install",
+    "load_devices",
+    "rollback",
+]

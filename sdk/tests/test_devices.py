@@ -1,0 +1,278 @@
+"""Devices: what devices.toml may say, what is packed for one, and a deployment on this machine, where it is quick."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgestill import devices, zoo
+from edgestill.devices import Device, Host, agent, connect, find_device, load_devices
+from edgestill.devices.connection import Answer
+from edgestill.devices.deployment import find_python
+from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirement
+from edgestill.errors import DeviceError
+from edgestill_runtime import write_bundle
+
+PI = Target("aarch64", (3, 11), (2, 36))
+SPOKEN = "spoken-digits"
+
+
+# devices.toml.
+
+
+def written(folder, text):
+    path = folder / "devices.toml"
+    path.write_text(text)
+    return path
+
+
+def test_devices_are_read_and_this_machine_is_always_there(tmp_path):
+    file = written(
+        tmp_path, '[pi5]\nhost = "pi.local"\nuser = "pi"\nport = 2222\n[phone]\nkind = "adb"\nserial = "R58"\n'
+    )
+    found = load_devices(file)
+    assert list(found) == ["local", "pi5", "phone"]
+    assert found["pi5"] == Device("pi5", "ssh", host="pi.local", user="pi", port=2222)
+    assert found["phone"].serial == "R58"
+
+
+def test_the_file_here_counts_more_than_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert list(load_devices()) == ["local"]
+    (tmp_path / "edgestill").mkdir()
+    written(tmp_path / "edgestill", '[a]\nhost = "one"\n[b]\nhost = "two"\n')
+    written(tmp_path, '[b]\nhost = "three"\n')
+    assert {name: device.host for name, device in load_devices().items()} == {"local": None, "a": "one", "b": "three"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("pi5 = 3", "every device is a table"),
+        ('[pi5]\nkind = "usb"', "kind = 'usb' is none of local, ssh, adb"),
+        ('[pi5]\nhost = "a"\nhots = "b"', "no key 'hots' for kind = 'ssh'; did you mean 'host'?"),
+        ('[pi5]\nuser = "pi"', "needs host"),
+        ('[pi5]\nhost = "a"\nport = "22"', "port = '22' should be a number"),
+        ("[pi5]\nhost = 7", "host = 7 should be text"),
+        ('[phone]\nkind = "adb"\nhost = "a"', "no key 'host' for kind = 'adb'"),
+        ("[pi5", "is not TOML"),
+    ],
+)
+def test_a_wrong_file_says_where_and_what(tmp_path, text, says):
+    with pytest.raises(DeviceError) as caught:
+        load_devices(written(tmp_path, text))
+    assert says in str(caught.value) and "devices.toml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DeviceError, match=r"none\.toml cannot be read: No such file"):
+        load_devices(tmp_path / "none.toml")
+
+
+def test_addresses_need_no_file():
+    assert find_device("ssh:pi@10.0.0.7:2222", {}) == Device(
+        "ssh:pi@10.0.0.7:2222", "ssh", host="10.0.0.7", user="pi", port=2222
+    )
+    assert find_device("ssh:pi.local", {}).user is None
+    assert find_device("adb:R58", {}).serial == "R58"
+
+
+@pytest.mark.parametrize("name", ["pj5", "ssh:", "ssh:pi@", "ssh:pi:port", "usb:1"])
+def test_an_unknown_device_is_answered_with_the_nearest(name):
+    with pytest.raises(DeviceError, match=f"there is no device '{name}'"):
+        find_device(name, {"pi5": Device("pi5", host="pi")})
+    with pytest.raises(DeviceError, match="did you mean 'pi5'"):
+        find_device("pj5", {"pi5": Device("pi5", host="pi")})
+
+
+# What a device has to install.
+
+
+def test_the_packed_runtime_is_small_and_the_same_every_time(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    first, second = pack_runtime(tmp_path / "a"), pack_runtime(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes() and first.stat().st_size < 200_000
+    names = zipfile.ZipFile(first).namelist()
+    assert "edgestill_runtime/model.py" in names and "edgestill_benchmarks/measurement.py" in names
+    assert not any(
+        name.startswith(("edgestill/", "edgestill_converters/", "edgestill_benchmarks/report")) for name in names
+    )
+
+
+def test_only_fitting_wheels_are_brought_along(tmp_path):
+    fit = [
+        "edgestill_executorch-1.5.1-py3-none-manylinux_2_28_aarch64.whl",
+        "numpy-2.5.5-cp311-cp311-manylinux_2_27_aarch64.manylinux_2_28_aarch64.whl",
+        "protobuf-7.36.2-cp310-abi3-manylinux2014_aarch64.whl",
+        "tqdm-4.70.1-py3-none-any.whl",
+    ]
+    other = [
+        "edgestill_executorch-1.5.1-py3-none-manylinux_2_28_x86_64.whl",
+        "numpy-2.5.5-cp313-cp313-manylinux_2_27_aarch64.whl",
+        "newer-1-cp312-abi3-manylinux2014_aarch64.whl",
+        "edgestill-0.1.0-py3-none-any.whl",  # edgestill's own goes packed
+    ]
+    for name in fit + other:
+        (tmp_path / name).touch()
+    assert [path.name for path in fitting([tmp_path], PI)] == fit
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DeviceError, match="holds no wheels; `make wheels`"):
+        fitting([tmp_path / "empty"], PI)
+
+
+@pytest.mark.environments
+def test_a_package_without_a_wheel_for_the_device_is_named(tmp_path):
+    with pytest.raises(DeviceError, match="wheels for riscv128 cannot be fetched: ERROR: .*No matching distribution"):
+        download(requirement(["litert"]), [pack_runtime(tmp_path)], Target("riscv128", (3, 11), (2, 36)), tmp_path)
+
+
+def test_the_agent_needs_the_standard_library_alone():
+    code = "import sys; sys.argv = ['-', 'look', '{\"folder\": \"/tmp/none\"}']; exec(sys.stdin.read())"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], input=Path(agent.__file__).read_text(), capture_output=True, text=True
+    )
+    facts = json.loads(done.stdout)
+    assert facts["bundles"] == {} and facts["free_bytes"] > 0, done.stderr
+
+
+# A deployment, into a folder of this machine and with this environment.
+
+
+@pytest.fixture
+def host(tmp_path):
+    environment = Path(sys.executable).parent.parent
+    device = Device(
+        "here", "local", python=sys.executable, environment=str(environment), folder=str(tmp_path / "there")
+    )
+    connection = connect(device)
+    yield Host(connection)
+    connection.close()
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """The zoo's bundle under the same name, and not the same."""
+    bundle = zoo.find(SPOKEN)
+    manifest = replace(bundle.manifest, accuracy={**bundle.manifest.accuracy, "teacher": 0.5})
+    return write_bundle(tmp_path / "newer.edge", manifest, {name: bundle.read(name) for name in bundle.files})
+
+
+def in_use(host, name=SPOKEN):
+    return (Path(host.device.folder) / "bundles" / name / "current").resolve()
+
+
+def test_repeating_a_deployment_changes_nothing(host):
+    bundle = zoo.find(SPOKEN)
+    first = devices.deploy(host, bundle)
+    assert first.switched and first.previous is None and all(row["passed"] for row in first.golden)
+    before = {path: path.lstat().st_mtime_ns for path in Path(host.device.folder).rglob("*")}
+    second = devices.deploy(host, bundle)
+    assert not second.switched and second.version == first.version
+    after = {path: path.lstat().st_mtime_ns for path in Path(host.device.folder).rglob("*")}
+    assert after == before
+    ran = subprocess.run([first.python, "-m", "edgestill_runtime", "info", first.path], capture_output=True, text=True)
+    assert ran.returncode == 0 and SPOKEN in ran.stdout
+
+
+def test_a_new_version_and_back(host, newer):
+    first = devices.deploy(host, zoo.find(SPOKEN))
+    second = devices.deploy(host, newer)
+    assert second.switched and second.previous == first.version != second.version
+    assert in_use(host).name == second.version
+    back = devices.rollback(host, SPOKEN)
+    assert (back["current"], back["previous"]) == (first.version, second.version)
+    assert in_use(host).name == first.version
+    assert devices.rollback(host, SPOKEN)["current"] == second.version
+    versions = {path.name for path in in_use(host).parent.iterdir()}
+    assert versions == {first.version, second.version}
+
+
+def test_nothing_to_go_back_to(host):
+    with pytest.raises(DeviceError, match="here: nothing was never deployed here"):
+        devices.rollback(host, "nothing")
+    devices.deploy(host, zoo.find(SPOKEN))
+    with pytest.raises(DeviceError, match=f"there is no version of {SPOKEN} before"):
+        devices.rollback(host, SPOKEN)
+
+
+def test_a_failing_self_test_leaves_the_old_version_in_use(host, newer, monkeypatch):
+    first = devices.deploy(host, zoo.find(SPOKEN))
+    real = type(host.connection).run
+
+    def run(self, words, *arguments, **options):
+        answer = real(self, words, *arguments, **options)
+        if "selftest" not in words:
+            return answer
+        found = json.loads(answer.output)
+        found["passed"] = found["golden"][0]["passed"] = False  # as a device with a wrong engine would say
+        return Answer(1, json.dumps(found).encode(), "")
+
+    monkeypatch.setattr(type(host.connection), "run", run)
+    with pytest.raises(DeviceError, match="the self-test failed: .* answers differently there; what was in use before"):
+        devices.deploy(host, newer)
+    assert in_use(host).name == first.version
+
+
+def test_what_does_not_arrive_whole_is_refused(host, monkeypatch):
+    send = Host.send
+
+    def cut(self, files, target, progress):
+        send(self, files, target, progress)
+        for file in files:
+            (Path(target) / file.name).write_bytes(file.read_bytes()[:-1])
+
+    monkeypatch.setattr(Host, "send", cut)
+    with pytest.raises(DeviceError, match="did not arrive as it was sent; do it again"):
+        devices.deploy(host, zoo.find(SPOKEN))
+    monkeypatch.undo()
+    assert devices.deploy(host, zoo.find(SPOKEN)).switched
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    device = Device("here", "local", python=sys.executable, environment=sys.prefix, folder=str(tmp_path / "file" / "x"))
+    with pytest.raises(DeviceError, match="here: .*Not a directory"):
+        devices.deploy(Host(connect(device)), zoo.find(SPOKEN))
+
+
+def test_an_environment_without_the_runtime_says_so(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    device = Device("here", "local", environment=str(tmp_path / "bare"), folder=str(tmp_path / "there"))
+    with pytest.raises(DeviceError, match="the self-test did not run: .*No module named.*edgestill_runtime"):
+        devices.deploy(Host(connect(device)), zoo.find(SPOKEN))
+
+
+def test_no_python_and_an_old_one(tmp_path):
+    connection = connect(Device("here", "local", python=str(tmp_path / "python")))
+    with pytest.raises(DeviceError, match="python is not there .*sudo apt install python3"):
+        find_python(connection)
+    old = tmp_path / "python"
+    old.write_text('#!/bin/sh\ntest "$1" = --version && echo Python 3.9.2\n')
+    old.chmod(0o755)
+    with pytest.raises(DeviceError, match=r"python is Python 3\.9\.2; Edgestill needs Python 3\.11–3\.13 there"):
+        find_python(connection)
+
+
+def test_an_address_where_nobody_listens():
+    with pytest.raises(DeviceError, match="ssh:127.0.0.1:9: .*Connection refused; is ssh switched on there"):
+        connect(find_device("ssh:127.0.0.1:9", {}))
+
+
+def test_the_command_line(cli, tmp_path):
+    bundle = zoo.find(SPOKEN).path
+    facts = {"kind": "local", "environment": sys.prefix, "folder": tmp_path / "there", "python": sys.executable}
+    file = written(tmp_path, "[here]\n" + "".join(f'{key} = "{value}"\n' for key, value in facts.items()))
+    asked = ("deploy", bundle, "--device", "here", "--devices", file)
+    done = cli(*asked)
+    assert done.returncode == 0 and "is in use now" in done.stdout and "as recorded" in done.stdout, done.stderr
+    assert "was in use already" in cli(*asked).stdout
+    assert json.loads(cli(*asked, "--json").stdout)["switched"] is False
+    refused = cli("deploy", SPOKEN, "--device", "here", "--devices", file, "--rollback")
+    assert refused.returncode == 1 and "there is no version" in refused.stderr
+    unknown = cli("deploy", bundle, "--device", "her", "--devices", file)
+    assert unknown.returncode == 1 and "did you mean 'here'?" in unknown.stderr
