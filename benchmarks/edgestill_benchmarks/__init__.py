@@ -2,31 +2,48 @@
 
     python -m edgestill_benchmarks measure fashion.edge --threads 4      # on a device: numpy and an engine, no more
 
-`latency.py`, `memory.py`, `accuracy.py` and `machine.py` are one measurement each; `measurement.py` puts them together
-for a bundle; `results.py` checks the `results.json` of a run; `report/` makes the page from it (on the host).
+`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `accuracy.py` and `machine.py` are one measurement each;
+`measurement.py` takes them for a bundle in this process, `survey.py` puts all of them together, each from a process of
+its own; `doubts.py` says what makes them doubtful. `results.py` checks the `results.json` of a run; `report/` makes the
+page from it (on the host).
 """
 
 from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
-from .latency import Latency, measure_latency
+from .latency import INTERLEAVED, MLPERF, Latency, Rule, measure_latency
 from .machine import describe_machine, usable_cores
-from .measurement import FileMeasurement, Measurement, MemoryMeasurement, measure, measure_memory, open_models
-from .memory import peak_bytes
+from .measurement import (
+    FileMeasurement,
+    Measurement,
+    StartMeasurement,
+    answer_samples,
+    measure,
+    measure_start,
+    open_models,
+)
+from .memory import peak_bytes, resident_bytes
+from .survey import survey_bundle
 
 __all__ = [
+    "INTERLEAVED",
+    "MLPERF",
     "FileMeasurement",
     "Latency",
     "Measurement",
-    "MemoryMeasurement",
+    "Rule",
+    "StartMeasurement",
     "accuracy",
     "accuracy_per_class",
     "agreement",
+    "answer_samples",
     "confusion_matrix",
     "describe_machine",
     "measure",
     "measure_latency",
-    "measure_memory",
+    "measure_start",
     "open_models",
     "peak_bytes",
+    "resident_bytes",
     "standard_error",
+    "survey_bundle",
     "usable_cores",
 ]

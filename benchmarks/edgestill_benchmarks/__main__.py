@@ -1,52 +1,109 @@
-"""On a device: `python -m edgestill_benchmarks measure BUNDLE` and `… memory BUNDLE --file NAME`; prints JSON."""
+"""On a device: `python -m edgestill_benchmarks measure BUNDLE` measures all there is to measure, and prints JSON.
+
+`latency`, `start` and `answers` are its parts; each is run in a process of its own.
+"""
 
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from edgestill_runtime import EdgestillError, open_bundle
+from edgestill_runtime import Bundle, EdgestillError, open_bundle
 from edgestill_runtime.files import write_bytes
 
+from .latency import INTERLEAVED, MLPERF, Rule
 from .machine import usable_cores
-from .measurement import measure, measure_memory
+from .measurement import answer_samples, measure, measure_start
+from .survey import PROGRESS, survey_bundle
+
+RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 
 
 def main() -> int:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m edgestill_benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    latency = commands.add_parser("measure", help="latency of every file of a bundle, interleaved")
-    latency.add_argument("--threads", type=_threads, default=1, help="of one call: a number, or `all` (default: 1)")
-    latency.add_argument("--min-calls", type=int, default=1000, help="calls per file, at least (default: 1000)")
-    latency.add_argument("--min-seconds", type=float, default=5.0, help="seconds per file, at least (default: 5)")
-    memory = commands.add_parser("memory", help="peak memory of a process that runs one file")
-    memory.add_argument("--file", required=True, help="a model file of the bundle, such as model.pte")
-    for command in (latency, memory):
-        command.add_argument("bundle", type=Path)
-        command.add_argument("--output", type=Path, help="write the JSON here instead of printing it")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     try:
         bundle = open_bundle(arguments.bundle)
-        bundle.verify()
-        if arguments.command == "measure":
-            result = measure(bundle, arguments.threads, arguments.min_calls, arguments.min_seconds).to_json()
-        else:
-            result = asdict(measure_memory(bundle, arguments.file))
-    except EdgestillError as error:
+        if arguments.command in ("measure", "latency"):
+            bundle.verify()  # `start` is timed, and reads nothing that it has not checked
+        result = arguments.function(bundle, arguments)
+    except (EdgestillError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    text = json.dumps(result, indent=2) + "\n"
-    if arguments.output:
-        write_bytes(arguments.output, text.encode())
+    output = getattr(arguments, "output", None)
+    if output:
+        write_bytes(output, (json.dumps(result, indent=2) + "\n").encode())
     else:
-        print(text, end="")
+        print(json.dumps(result, indent=2 if arguments.command == "measure" else None))
     return 0
 
 
+def _measure(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    threads = [_threads(text) for text in arguments.threads or ["1"]]
+    say = _say if arguments.progress else lambda doing, share: None
+    return survey_bundle(bundle, threads, _rule(arguments), arguments.samples, arguments.answers, say)
+
+
+def _latency(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    return measure(bundle, _threads(arguments.threads), _rule(arguments), _progress(arguments)).to_json()
+
+
+def _start(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    return asdict(measure_start(bundle, arguments.file))
+
+
+def _answers(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    return answer_samples(bundle, arguments.samples, arguments.answers, _progress(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edgestill_benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("measure", help="latency, cold start, memory, and accuracy if samples are given")
+    latency = commands.add_parser("latency", help="latency of every file of a bundle")
+    start = commands.add_parser("start", help="first answer and memory of a process that runs one file")
+    answers = commands.add_parser("answers", help="logits and accuracy of every file on samples")
+    for command, function in ((whole, _measure), (latency, _latency), (start, _start), (answers, _answers)):
+        command.set_defaults(function=function)
+        command.add_argument("bundle", type=Path)
+        command.add_argument("--progress", action="store_true", help="print lines that say how far it is")
+    for command in (whole, latency):
+        command.add_argument("--rule", choices=sorted(RULES), default=INTERLEAVED.name, help="default: interleaved")
+        command.add_argument("--min-calls", type=int, help="calls per file, at least (default: the rule's)")
+        command.add_argument("--min-seconds", type=float, help="seconds per file, at least (default: the rule's)")
+    whole.add_argument("--threads", action="append", help="of one call: a number, or `all`; repeat it (default: 1)")
+    whole.add_argument("--samples", type=Path, help="an npz of test images and labels")
+    whole.add_argument("--answers", type=Path, help="where the logits go, an npz")
+    whole.add_argument("--output", type=Path, help="write the JSON here instead of printing it")
+    latency.add_argument("--threads", default="1", help="of one call: a number, or `all` (default: 1)")
+    start.add_argument("--file", required=True, help="a model file of the bundle, such as model.pte")
+    answers.add_argument("samples", type=Path, help="an npz of test images and labels")
+    answers.add_argument("--answers", type=Path, required=True, help="where the logits go, an npz")
+    return parser
+
+
+def _rule(arguments: argparse.Namespace) -> Rule:
+    given = {name: getattr(arguments, name) for name in ("min_calls", "min_seconds")}
+    return replace(RULES[arguments.rule], **{name: value for name, value in given.items() if value is not None})
+
+
 def _threads(text: str) -> int:
-    return usable_cores() if text == "all" else int(text)
+    if text == "all":
+        return usable_cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise EdgestillError(f"--threads {text} is neither a number from 1 nor `all`")
+    return int(text)
+
+
+def _progress(arguments: argparse.Namespace) -> Callable[[float], None]:
+    return (lambda share: print(f"{PROGRESS}{share:.3f}", flush=True)) if arguments.progress else lambda share: None
+
+
+def _say(doing: str, share: float) -> None:
+    print(f"{PROGRESS}{share:.3f} {doing}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 Machines are noisy, so files are measured together: a short turn each, round after round, until every one has enough
 calls. What disturbs the machine for a while then disturbs all of them, and their ratios stay.
+
+`MLPERF` is the rule of MLPerf's single-stream scenario instead: at least 1,024 calls and 60 seconds, one file after the
+other, and p90 is the number that counts (MLCommons, MLPerf Inference Rules, "Scenarios").
 """
 
 import time
@@ -11,14 +14,42 @@ from typing import Any
 
 import numpy as np
 
+from .energy import Meter
+
 TURN_SECONDS = 0.1
 WARM_UP_SECONDS = 0.5
 WARM_UP_CALLS = 20
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How much is measured.
+
+    Args:
+        name: of the rule. headline: the percentile that counts.
+        min_calls, min_seconds: each function is timed until it has both, whichever takes longer.
+        turn_seconds: how long one is timed before the next has its turn.
+    """
+
+    name: str = "interleaved"
+    headline: str = "p50"
+    min_calls: int = 1000
+    min_seconds: float = 5.0
+    turn_seconds: float = TURN_SECONDS
+
+
+INTERLEAVED = Rule()
+MLPERF = Rule("mlperf", "p90", 1024, 60.0, turn_seconds=60.0)
+
+
+@dataclass(frozen=True)
 class Latency:
-    """Times of single calls, milliseconds: percentiles, mean and minimum of the warm ones, and the first call apart."""
+    """Times of single calls, milliseconds: percentiles, mean and minimum of the warm ones, and the first call apart.
+
+    Args:
+        drift: p50 of the second half of the calls / that of the first, less 1: how far the machine changed meanwhile.
+        energy_mj: millijoules a call, of all that the meter sees; None without a meter.
+    """
 
     p50: float
     p90: float
@@ -27,6 +58,8 @@ class Latency:
     min: float
     first: float
     calls: int
+    drift: float
+    energy_mj: float | None = None
 
 
 @dataclass
@@ -35,43 +68,48 @@ class _Turns:
     first: float = 0.0
     times: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    joules: float = 0.0
+
+    def enough(self, rule: Rule) -> float:
+        """Share of what the rule asks for that is done, 0–1."""
+        return min(1.0, len(self.times) / rule.min_calls, self.seconds / max(rule.min_seconds, 1e-9))
 
 
 def measure_latency(
     calls: Mapping[str, Callable[[], Any]],
-    min_calls: int = 1000,
-    min_seconds: float = 5.0,
+    rule: Rule = INTERLEAVED,
+    meter: Meter | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Latency]:
-    """Time some functions, interleaved.
+    """Time some functions.
 
     Args:
         calls: name → a function that makes one call.
-        min_calls, min_seconds: each function is timed until it has both, whichever takes longer.
-        on_progress: called after every round with the share that is done, 0–1.
+        meter: of energy; read before and after each turn.
+        on_progress: called after every turn with the share that is done, 0–1.
     """
     turns = {name: _Turns(call) for name, call in calls.items()}
     for turn in turns.values():
         turn.first = _timed(turn.call)
         started, warm = time.perf_counter(), 0
-        while warm < WARM_UP_CALLS or time.perf_counter() - started < min(WARM_UP_SECONDS, min_seconds):
+        while warm < WARM_UP_CALLS or time.perf_counter() - started < min(WARM_UP_SECONDS, rule.min_seconds):
             turn.call()
             warm += 1
-    done = 0.0
-    while done < 1:
+    while any(turn.enough(rule) < 1 for turn in turns.values()):
         for turn in turns.values():
-            _take(turn)
-        done = min(min(len(turn.times) / min_calls, turn.seconds / min_seconds) for turn in turns.values())
-        on_progress(min(done, 1.0))
-    return {name: _summarise(turn) for name, turn in turns.items()}
+            _take(turn, rule, meter)
+            on_progress(sum(turn.enough(rule) for turn in turns.values()) / len(turns))
+    return {name: _summarise(turn, meter is not None) for name, turn in turns.items()}
 
 
-def _take(turn: _Turns) -> None:
+def _take(turn: _Turns, rule: Rule, meter: Meter | None) -> None:
     turn.call()  # not counted: it finds the caches full of another file
+    joules = meter.joules() if meter else 0.0
     started = time.perf_counter()
-    while time.perf_counter() - started < TURN_SECONDS:
+    while time.perf_counter() - started < rule.turn_seconds:
         turn.times.append(_timed(turn.call))
     turn.seconds += time.perf_counter() - started
+    turn.joules += (meter.joules() if meter else 0.0) - joules
 
 
 def _timed(call: Callable[[], Any]) -> float:
@@ -80,8 +118,10 @@ def _timed(call: Callable[[], Any]) -> float:
     return (time.perf_counter_ns() - started) / 1e6
 
 
-def _summarise(turn: _Turns) -> Latency:
+def _summarise(turn: _Turns, metered: bool) -> Latency:
     times = np.array(turn.times)
-    p50, p90, p99 = (round(float(value), 5) for value in np.percentile(times, [50, 90, 99]))
-    mean, least, first = (round(float(value), 5) for value in (times.mean(), times.min(), turn.first))
-    return Latency(p50, p90, p99, mean, least, first, len(times))
+    halves = [float(np.median(half)) for half in np.array_split(times, 2) if len(half)]
+    values = [*np.percentile(times, [50, 90, 99]), times.mean(), times.min(), turn.first]
+    p50, p90, p99, mean, least, first = (round(float(value), 5) for value in values)
+    energy = round(1000 * turn.joules / len(times), 6) if metered else None
+    return Latency(p50, p90, p99, mean, least, first, len(times), round(halves[-1] / halves[0] - 1, 4), energy)

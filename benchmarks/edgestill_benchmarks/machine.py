@@ -7,6 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+# What int8 kernels can use → its name in /proc/cpuinfo.
+FEATURES = {
+    "dotprod": "asimddp", "i8mm": "i8mm", "fp16": "asimdhp", "bf16": "bf16", "sve": "sve",
+    "avx2": "avx2", "avx512": "avx512f", "avx-vnni": "avx_vnni", "avx512-vnni": "avx512_vnni", "amx-int8": "amx_int8",
+}  # fmt: skip
 PACKAGES = (
     "edgestill", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "edgestill-executorch",
     "executorch-numpy-runtime", "executorch", "torch",
@@ -14,15 +19,16 @@ PACKAGES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU model, cores, frequency governor (None where there is none), memory, OS, Python, versions of the packages.
+    """Board or CPU, what it can do, cores, governor (None where there is none), memory, OS, Python, packages' versions.
 
     Read from `/proc` and `/sys` on Linux; what another system does not tell is None.
     """
     return {
         "cpu": _cpu_model(),
+        "features": _features(),
         "architecture": platform.machine(),
         "cores": usable_cores(),
-        "governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "governor": _governor(),
         "memory_bytes": _memory_bytes(),
         "os": _os_name(),
         "kernel": platform.release(),
@@ -57,7 +63,7 @@ def _cpu_times() -> tuple[int, int] | None:
 
 
 def _cpu_model() -> str:
-    board = _read(Path("/proc/device-tree/model"))  # "Raspberry Pi 5 Model B Rev 1.0"
+    board = _read(Path("/sys/firmware/devicetree/base/model"))  # "Raspberry Pi 5 Model B Rev 1.0"
     if board:
         return board.rstrip("\0")
     for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
@@ -65,6 +71,20 @@ def _cpu_model() -> str:
         if key.strip() in ("model name", "Model"):
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+def _features() -> list[str]:
+    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return [name for name, flag in FEATURES.items() if flag in value.split()]
+    return []
+
+
+def _governor() -> str | None:
+    """Of every core; several names where they differ."""
+    paths = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    return " ".join(sorted({name for path in paths if (name := _read(path))})) or None
 
 
 def _memory_bytes() -> int | None:

@@ -1,18 +1,23 @@
-"""A bundle on this machine → a measurement: plain data that can be written as JSON and sent home from a device."""
+"""A bundle in this process → latency, memory and answers of its files, as plain data."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_runtime import Bundle, Model, installed_engines
+from edgestill_runtime import Bundle, InputError, Model, installed_engines
+from edgestill_runtime.files import atomic_file
 
-from .latency import Latency, measure_latency
+from .accuracy import accuracy
+from .doubts import doubts_about_latency
+from .energy import find_meter
+from .latency import INTERLEAVED, Latency, Rule, measure_latency
 from .machine import busy_share, describe_machine
-from .memory import peak_bytes
-
-NOISY_SHARE = 0.1
+from .memory import peak_bytes, resident_bytes
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,16 @@ class FileMeasurement:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All files of a bundle at one number of threads, and the machine; `warnings` say what to do about the doubtful."""
+    """All files of a bundle at one number of threads, and the machine; `warnings` say what to do about the doubtful.
+
+    Args:
+        energy: what the energy was read from; None without a meter.
+    """
 
     files: tuple[FileMeasurement, ...]
     machine: dict[str, Any]
     warnings: tuple[str, ...]
+    energy: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -44,25 +54,38 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class MemoryMeasurement:
-    """Peak resident bytes of a process that did nothing but run one file: before the engine was loaded, and after."""
+class StartMeasurement:
+    """A process that does nothing but run one file.
+
+    Args:
+        answered_at: `time.monotonic` at its first answer; the same clock in every process of a machine.
+        before_bytes: resident memory before the engine was loaded. resident_bytes, peak_bytes: after some calls.
+    """
 
     file: str
+    answered_at: float
     before_bytes: int | None
+    resident_bytes: int | None
     peak_bytes: int | None
 
 
-def measure(bundle: Bundle, threads: int = 1, min_calls: int = 1000, min_seconds: float = 5.0) -> Measurement:
-    """Latency of every file of a bundle whose engine is installed, interleaved. See `measure_latency`.
+def measure(
+    bundle: Bundle,
+    threads: int = 1,
+    rule: Rule = INTERLEAVED,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Measurement:
+    """Latency of every file of a bundle whose engine is installed. See `measure_latency`.
 
     Use a process of its own for each number of threads: ExecuTorch has one pool a process.
     """
     busy = busy_share()
+    meter = find_meter()
     models = open_models(bundle, threads)
     sample = [array[:1] for array in bundle.golden().inputs]
     try:
         calls = {name: _call(model, sample) for name, model in models.items()}
-        latencies = measure_latency(calls, min_calls, min_seconds)
+        latencies = measure_latency(calls, rule, meter, on_progress)
         files = tuple(
             FileMeasurement(name, model.engine, threads, model.threads == threads, latencies[name])
             for name, model in models.items()
@@ -70,17 +93,47 @@ def measure(bundle: Bundle, threads: int = 1, min_calls: int = 1000, min_seconds
     finally:
         for model in models.values():
             model.close()
-    return Measurement(files, describe_machine(), _warnings(files, busy))
+    machine = describe_machine()
+    doubts = doubts_about_latency([asdict(one) for one in files], machine, busy)
+    return Measurement(files, machine, doubts, None if meter is None else meter.source)
 
 
-def measure_memory(bundle: Bundle, file: str, calls: int = 20) -> MemoryMeasurement:
-    """Peak memory of this process around one file. Use a fresh process."""
-    before = peak_bytes()
+def measure_start(bundle: Bundle, file: str, calls: int = 20) -> StartMeasurement:
+    """First answer and memory of this process around one file. Use a fresh process."""
+    before = resident_bytes()
     with _open(bundle, file, 1) as model:
         call = _call(model, [array[:1] for array in bundle.golden().inputs])
+        call()
+        answered = time.monotonic()
         for _ in range(calls):
             call()
-    return MemoryMeasurement(file, before, peak_bytes())
+        return StartMeasurement(file, answered, before, resident_bytes(), peak_bytes())
+
+
+def answer_samples(
+    bundle: Bundle, samples: Path, output: Path, on_progress: Callable[[float], None] = lambda share: None
+) -> dict[str, float]:
+    """Let every file whose engine is installed answer samples; file → accuracy, 0–1.
+
+    Args:
+        samples: an npz with `images`, uint8 (N, H, W, C), and `labels`, int64 (N,).
+        output: where an npz with the logits, float32 (N, classes), of each file is written.
+    """
+    try:
+        with np.load(samples, allow_pickle=False) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{samples} holds no samples (images and labels in an npz): {error}") from error
+    logits = {}
+    models = open_models(bundle)
+    for number, (name, model) in enumerate(models.items()):
+        with model:
+            logits[name] = model.logits(images)
+        on_progress((number + 1) / len(models))
+    arrays_: dict[str, Any] = dict(logits)
+    with atomic_file(output) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays_)
+    return {name: accuracy(answers, labels) for name, answers in logits.items()}
 
 
 def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
@@ -97,22 +150,3 @@ def _open(bundle: Bundle, file: str, threads: int) -> Model:
 def _call(model: Model, sample: Sequence[NDArray[Any]]) -> Callable[[], Any]:
     tensors = model.tensors_of(sample)
     return lambda: model.invoke(*tensors)
-
-
-def _warnings(files: tuple[FileMeasurement, ...], busy: float | None) -> tuple[str, ...]:
-    found = []
-    if busy is not None and busy > NOISY_SHARE:
-        found.append(
-            f"other programs used {100 * busy:.0f} % of the processor just before the measurement: "
-            "end them and measure again"
-        )
-    for one in files:
-        spread = one.latency_ms.p90 / one.latency_ms.p50
-        if spread > 2:
-            found.append(
-                f"{one.file}, {one.threads} threads: p90 is {spread:.1f} × p50, so the machine was disturbed: "
-                "compare ratios of p50, or measure again when it is quiet"
-            )
-        if not one.threads_set:
-            found.append(f"{one.file}: {one.engine} chooses its number of threads itself; {one.threads} was not set")
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""Peak memory of this process, as the kernel counted it."""
+"""Memory of this process, as the kernel counted it."""
 
 from pathlib import Path
 
@@ -8,11 +8,20 @@ def peak_bytes() -> int | None:
 
     `VmHWM` of `/proc/self/status`: unlike `getrusage`, it does not carry over what the parent used before `exec`.
     """
+    return _status("VmHWM")
+
+
+def resident_bytes() -> int | None:
+    """Resident set of this process now; None where the system does not tell."""
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return None

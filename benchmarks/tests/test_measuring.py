@@ -2,11 +2,14 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgestill_benchmarks import (
+    MLPERF,
+    Rule,
     accuracy,
     accuracy_per_class,
     agreement,
@@ -54,7 +57,7 @@ def test_every_function_gets_its_calls_and_its_first_is_apart():
         time.sleep(0 if seen else 0.05)
         seen.append(1)
 
-    result = measure_latency({"a": slow_at_first, "b": lambda: None}, min_calls=50, min_seconds=0.05)
+    result = measure_latency({"a": slow_at_first, "b": lambda: None}, Rule(min_calls=50, min_seconds=0.05))
     assert result.keys() == {"a", "b"}
     for latency in result.values():
         assert latency.calls >= 50
@@ -66,7 +69,7 @@ def test_every_function_gets_its_calls_and_its_first_is_apart():
 def test_files_take_turns():
     order = []
     calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
-    measure_latency(calls, min_calls=1, min_seconds=0.25)
+    measure_latency(calls, Rule(min_calls=1, min_seconds=0.25))
     turns = [name for position, name in enumerate(order) if position == 0 or order[position - 1] != name]
     assert turns[:2] == ["a", "b"] and len(turns) >= 6
 
@@ -99,7 +102,7 @@ def test_peak_memory_grows_with_what_is_used():
 
 
 def test_a_bundle_is_measured_file_by_file(bundle_path):
-    measurement = measure(open_bundle(bundle_path), threads=1, min_calls=20, min_seconds=0.05).to_json()
+    measurement = measure(open_bundle(bundle_path), 1, Rule(min_calls=20, min_seconds=0.05)).to_json()
     assert {one["file"] for one in measurement["files"]} == {
         "model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite",
     }  # fmt: skip
@@ -111,14 +114,47 @@ def device(*words, **more):
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
-def test_a_device_measures_and_prints_json(bundle_path, tmp_path):
-    done = device("measure", bundle_path, "--threads", "all", "--min-calls", 10, "--min-seconds", 0.02)
+def test_a_device_measures_everything_and_prints_json(bundle_path, tmp_path):
+    images = open_bundle(bundle_path).golden().inputs[0]
+    labels = np.zeros(len(images), np.int64)
+    np.savez(tmp_path / "samples.npz", images=images, labels=labels)
+    limits = ("--min-calls", 10, "--min-seconds", 0.02)
+    samples = ("--samples", tmp_path / "samples.npz", "--answers", tmp_path / "answers.npz")
+    done = device("measure", bundle_path, "--threads", "1", "--threads", "all", *limits, *samples, "--progress")
     assert done.returncode == 0, done.stderr
-    assert {one["threads"] for one in json.loads(done.stdout)["files"]} == {usable_cores()}
-    output = tmp_path / "memory.json"
-    assert device("memory", bundle_path, "--file", "model.tflite", "--output", output).returncode == 0
-    memory = json.loads(output.read_text())
-    assert 0 < memory["before_bytes"] < memory["peak_bytes"]
+    assert "progress 1.000 accuracy" in done.stdout
+    found = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert found["bundle"]["digest"] == open_bundle(bundle_path).digest()
+    answers = np.load(tmp_path / "answers.npz")
+    assert len(found["files"]) == 4
+    for file in found["files"]:
+        assert [row["threads"] for row in file["threads"]] == sorted({1, usable_cores()})
+        assert 0 < file["memory"]["before_bytes"] < file["memory"]["resident_bytes"] <= file["memory"]["peak_bytes"]
+        # Starting Python alone takes longer than any call of such a model.
+        assert file["cold_start_ms"]["p50"] > max(row["latency_ms"]["p50"] for row in file["threads"])
+        assert file["accuracy"] == accuracy(answers[file["file"]], labels)
+    assert found["rule"]["min_calls"] == 10 and found["sensors"].keys() == {"before", "after"}
+
+
+def test_the_rule_of_mlperf(bundle_path):
+    assert (MLPERF.headline, MLPERF.min_calls, MLPERF.min_seconds) == ("p90", 1024, 60.0)
+    order = []
+    calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    measure_latency(calls, replace(MLPERF, min_seconds=0.2, turn_seconds=0.2))
+    kept = order[order.index("b") :]  # after the warm-up of the first
+    turns = [name for place, name in enumerate(kept) if place == 0 or kept[place - 1] != name]
+    assert turns == ["b", "a", "b"], "one after the other, not in turns"
+
+
+def test_a_machine_that_changes_is_told_by_the_halves():
+    calls = []
+
+    def slower():
+        calls.append(1)
+        time.sleep(0.001 if len(calls) < 150 else 0.003)
+
+    rule = Rule(min_calls=300, min_seconds=0.0)
+    assert measure_latency({"x": slower}, rule)["x"].drift > 0.5
 
 
 def test_a_damaged_bundle_is_not_measured(bundle_copy):
@@ -129,9 +165,16 @@ def test_a_damaged_bundle_is_not_measured(bundle_copy):
 
 
 @pytest.mark.parametrize(
-    "words", [("measure", "--threads", "two"), ("memory", "--file", "nothing.pte"), ("memory", "--file", "golden.npz")]
+    "words", [("measure", "--threads", "two"), ("start", "--file", "nothing.pte"), ("start", "--file", "golden.npz")]
 )
 def test_wrong_arguments_are_errors_without_a_traceback(bundle_path, words):
     done = device(words[0], bundle_path, *words[1:])
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+def test_samples_that_are_none(bundle_path, tmp_path):
+    (tmp_path / "samples.npz").write_bytes(b"no archive")
+    done = device("answers", bundle_path, tmp_path / "samples.npz", "--answers", tmp_path / "answers.npz")
+    assert done.returncode == 1 and "holds no samples" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "answers.npz").exists()

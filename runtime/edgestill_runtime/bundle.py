@@ -100,6 +100,10 @@ class Bundle:
         except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise BundleFormatError(f"{self.path}: {GOLDEN} cannot be read: {error}; make the bundle again") from error
 
+    def digest(self) -> str:
+        """`sha256:…` of the manifest, which holds the hash of every other file: one name for all of the content."""
+        return f"sha256:{sha256(self._store.read(MANIFEST, MAX_BYTES))}"
+
     def verify(self) -> None:
         """Compare every file with the manifest.
 

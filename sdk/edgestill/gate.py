@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_benchmarks import accuracy, agreement, measure, open_models
+from edgestill_benchmarks import Rule, accuracy, agreement, measure, open_models
 from edgestill_runtime import Bundle, ModelFile
 
 from .data import Split
@@ -202,7 +202,7 @@ def _look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float]
 
 def _latency_ratios(bundle: Bundle) -> dict[str, float]:
     times: dict[tuple[str, bool], float] = {}
-    for one in measure(bundle, threads=1, min_calls=50, min_seconds=0.3).files:
+    for one in measure(bundle, 1, Rule(min_calls=50, min_seconds=0.3)).files:
         entry = bundle.manifest.models[one.file]
         times[entry.engine, entry.precision == "fp32"] = one.latency_ms.p50
     engines = dict.fromkeys(engine for engine, _ in times)

@@ -1,14 +1,12 @@
 """`run`: the main job, from a recipe to two int8 files, their accuracy and their latency.
 
-    teacher → teacher outputs → student alone, student distilled → conversion → evaluation → bundle → latency → results
+    teacher → teacher outputs → student alone, distilled → conversion → evaluation → bundle → measurement → results
 
 Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
 disk (`stages.py`). The test split is read by one stage alone, `evaluation`, after everything has been chosen.
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_benchmarks import accuracy, agreement, open_models, usable_cores
+from edgestill_benchmarks import Rule, accuracy, agreement, open_models, survey_bundle, usable_cores
 from edgestill_converters.quiet import logged_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
 from edgestill_runtime.files import atomic_file, write_bytes
@@ -42,7 +40,7 @@ STAGES = (
     "student_distilled",
     "conversion",
     "evaluation",
-    "latency",
+    "measurement",
 )
 
 
@@ -93,10 +91,10 @@ class Pipeline(TrainingStages):
         return self._run("evaluation", inputs, self._make_evaluation)
 
     @cached_property
-    def latency(self) -> Stage:
-        """`threads-N.json` for each number of threads and `memory.json`, each measured in a process of its own."""
+    def measurement(self) -> Stage:
+        """`measurement.json`: every file at each number of threads, cold start, memory; see `survey_bundle`."""
         inputs = {"conversion": self.conversion.key, "measure": self.recipe.measure.model_dump()}
-        return self._run("latency", inputs, self._make_latency)
+        return self._run("measurement", inputs, self._make_measurement)
 
     @cached_property
     def test_logits(self) -> dict[str, NDArray[np.float32]]:
@@ -195,35 +193,15 @@ class Pipeline(TrainingStages):
         with atomic_file(folder / "logits.npz") as part, open(part, "wb") as file:
             np.savez(file, **arrays)
 
-    def _make_latency(self, folder: Path) -> None:
-        table, bundle = self.recipe.measure, self._converted()
-        wanted = sorted({usable_cores() if number == "all" else number for number in table.threads})
-        limits = ("--min-calls", table.min_calls, "--min-seconds", table.min_seconds)
-        jobs: list[tuple[str, tuple[Any, ...]]] = [
-            (f"threads-{number}", ("measure", bundle.path, "--threads", number, *limits)) for number in wanted
-        ]
-        jobs += [(f"memory-{name}", ("memory", bundle.path, "--file", name)) for name in bundle.manifest.models]
-        with self._progress.task("measure", len(jobs)) as task:
-            for name, arguments in jobs:
-                _measure_in_child(folder / f"{name}.json", arguments, folder / "measurement.log")
-                task.advance(1)
+    def _make_measurement(self, folder: Path) -> None:
+        table = self.recipe.measure
+        threads = [usable_cores() if number == "all" else number for number in table.threads]
+        rule = Rule(min_calls=table.min_calls, min_seconds=table.min_seconds)
+        with self._progress.task("measure", 0) as task:
+            measured = survey_bundle(
+                self._converted(), threads, rule, on_progress=lambda doing, share: task.advance(1, doing=doing)
+            )
+        write_bytes(folder / "measurement.json", (json.dumps(measured, indent=2) + "\n").encode())
 
     def _converted(self) -> Bundle:
         return open_bundle(self.conversion.folder / "student.edge")
-
-
-def _measure_in_child(output: Path, arguments: tuple[Any, ...], log: Path) -> None:
-    """One measurement in a fresh process, as a device would make it: numpy, the engine, and nothing else."""
-    command = [
-        sys.executable,
-        "-m",
-        "edgestill_benchmarks",
-        *(str(word) for word in arguments),
-        "--output",
-        str(output),
-    ]
-    with open(log, "ab") as file:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
-    if done.returncode != 0:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        raise EdgestillError(f"measuring failed ({lines[-1] if lines else 'no output'}); see {log}")

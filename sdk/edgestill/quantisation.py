@@ -19,7 +19,7 @@ import numpy as np
 from torch import nn
 from torch.fx import GraphModule
 
-from edgestill_benchmarks import accuracy, measure, open_models
+from edgestill_benchmarks import Rule, accuracy, measure, open_models
 from edgestill_converters import Description, convert, steps
 from edgestill_converters.convert import TARGETS
 from edgestill_runtime import Bundle, write_bundle
@@ -279,7 +279,7 @@ def _cost(int8: Bundle, mixed: Bundle) -> dict[str, Any]:
     """What the float layers cost against pure int8: bytes, and milliseconds at one thread on this machine."""
     cost: dict[str, Any] = {}
     times = [
-        {one.file: one.latency_ms.p50 for one in measure(bundle, 1, min_calls=50, min_seconds=0.3).files}
+        {one.file: one.latency_ms.p50 for one in measure(bundle, 1, Rule(min_calls=50, min_seconds=0.3)).files}
         for bundle in (int8, mixed)
     ]
     for name, entry in mixed.manifest.models.items():

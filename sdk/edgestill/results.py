@@ -25,7 +25,7 @@ def assemble(steps: "Pipeline") -> Results:
     """Gather what the stages have measured; makes the stages that are missing."""
     logits, labels, bundle = steps.test_logits, steps.data.test.labels, steps.bundle
     teacher, alone, distilled = (_trained(steps, name) for name in ("teacher", "student_alone", "student_distilled"))
-    measured = _latencies(steps)
+    measured = json.loads((steps.measurement.folder / "measurement.json").read_text())
     files = []
     for name, entry in bundle.manifest.models.items():
         file = steps.folder / bundle.path.name / name
@@ -39,10 +39,9 @@ def assemble(steps: "Pipeline") -> Results:
                 "accuracy": accuracy(logits[name], labels),
                 "retained": accuracy(logits[name], labels) / teacher["accuracy"],
                 "inside": _look_inside(steps, name),
-                **measured[name],
+                **_of_file(measured, name),
             }
         )
-    machine = _machine(steps)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": steps.recipe.name,
@@ -81,8 +80,8 @@ def assemble(steps: "Pipeline") -> Results:
             "quantisation": bundle.manifest.training["quantisation"],
             "gate": json.loads((steps.conversion.folder / "gate.json").read_text()),
         },
-        "machine": machine["machine"],
-        "warnings": machine["warnings"],
+        "machine": measured["machine"] | {"cuda": _cuda()},
+        "warnings": measured["warnings"],
         "versions": dict(bundle.manifest.versions),
         "samples": _keep_samples(steps),
     }
@@ -118,25 +117,15 @@ def _look_inside(steps: "Pipeline", name: str) -> dict[str, Any]:
     return {**{fact: getattr(seen, fact) for fact in facts}, "picture": picture}
 
 
-def _latencies(steps: "Pipeline") -> dict[str, dict[str, Any]]:
-    folder = steps.latency.folder
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob("threads-*.json"), key=lambda path: int(path.stem.partition("-")[2])):
-        for one in json.loads(path.read_text())["files"]:
-            entry = found.setdefault(
-                one["file"], {"runtime": one["engine"], "latency_ms": one["latency_ms"], "threads": []}
-            )
-            entry["threads"].append({name: one[name] for name in ("threads", "threads_set", "latency_ms")})
-    for path in folder.glob("memory-*.json"):
-        one = json.loads(path.read_text())
-        found[one["file"]]["memory"] = {name: one[name] for name in ("before_bytes", "peak_bytes")}
-    return found
-
-
-def _machine(steps: "Pipeline") -> dict[str, Any]:
-    measured = [json.loads(path.read_text()) for path in sorted(steps.latency.folder.glob("threads-*.json"))]
-    warnings = dict.fromkeys(text for one in measured for text in one["warnings"])
-    return {"machine": measured[0]["machine"] | {"cuda": _cuda()}, "warnings": list(warnings)}
+def _of_file(measured: dict[str, Any], name: str) -> dict[str, Any]:
+    """What was measured of one file, its smallest number of threads first."""
+    found = next(one for one in measured["files"] if one["file"] == name)
+    first = found["threads"][0]
+    return {
+        "runtime": first["engine"],
+        "latency_ms": first["latency_ms"],
+        **{key: found[key] for key in ("threads", "cold_start_ms", "memory")},
+    }
 
 
 def _cuda() -> str | None:

@@ -7,12 +7,14 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgestill import devices, zoo
 from edgestill.devices import Device, Host, agent, connect, find_device, load_devices
 from edgestill.devices.connection import Answer
 from edgestill.devices.deployment import find_python
+from edgestill.devices.measuring import compare
 from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirement
 from edgestill.errors import DeviceError
 from edgestill_runtime import write_bundle
@@ -22,6 +24,12 @@ SPOKEN = "spoken-digits"
 
 
 # devices.toml.
+
+
+def here(folder):
+    """This machine and this environment as a device of their own, for devices.toml."""
+    facts = {"kind": "local", "environment": sys.prefix, "folder": folder / "there", "python": sys.executable}
+    return "[here]\n" + "".join(f'{key} = "{value}"\n' for key, value in facts.items())
 
 
 def written(folder, text):
@@ -265,8 +273,7 @@ def test_an_address_where_nobody_listens():
 
 def test_the_command_line(cli, tmp_path):
     bundle = zoo.find(SPOKEN).path
-    facts = {"kind": "local", "environment": sys.prefix, "folder": tmp_path / "there", "python": sys.executable}
-    file = written(tmp_path, "[here]\n" + "".join(f'{key} = "{value}"\n' for key, value in facts.items()))
+    file = written(tmp_path, here(tmp_path))
     asked = ("deploy", bundle, "--device", "here", "--devices", file)
     done = cli(*asked)
     assert done.returncode == 0 and "is in use now" in done.stdout and "as recorded" in done.stdout, done.stderr
@@ -276,3 +283,54 @@ def test_the_command_line(cli, tmp_path):
     assert refused.returncode == 1 and "there is no version" in refused.stderr
     unknown = cli("deploy", bundle, "--device", "her", "--devices", file)
     assert unknown.returncode == 1 and "did you mean 'here'?" in unknown.stderr
+
+
+# Measuring.
+
+
+def test_devices_are_measured_at_the_same_time_and_one_that_fails_is_not_the_others(cli, quick_run, tmp_path):
+    off = '[off]\nhost = "127.0.0.1"\nport = 9\n'
+    file = written(tmp_path, here(tmp_path) + off)
+    three = ("--device", "local", "--device", "here", "--device", "off")
+    asked = ("bench", quick_run / "demo-quick.edge", *three, "--devices", file, "--quick", "--samples", 100)
+    done = cli(*asked, "--output", tmp_path / "found", "--json")
+    assert done.returncode == 1 and "error: off: " in done.stderr and "Connection refused" in done.stderr
+    found = json.loads(done.stdout)
+    assert list(found) == ["local", "here"]
+    for name, one in found.items():
+        assert json.loads((tmp_path / "found" / f"{name}.json").read_text()) == one
+        assert one["device"] == name and one["samples"]["count"] == 100 and one["samples"]["of"] == 2000
+        assert one["answers"].keys() == {file["file"] for file in one["files"]}
+        for file, same in one["answers"].items():
+            assert same["agreement"] == 1 and same["differ"] == [], file
+    shown = cli(*asked[:4], "--quick", "--samples", 0, "--output", tmp_path / "none")
+    assert shown.returncode == 0 and "p50 ms" in shown.stdout and "as here" in shown.stdout, shown.stderr
+
+
+def test_differing_samples_are_listed():
+    own = np.array([[1, 0], [0, 1], [3, 2]], np.float32)
+    other = np.array([[1, 0], [1, 0.5], [3, 2.5]], np.float32)
+    samples = devices.Samples(np.zeros((3, 1, 1, 1), np.uint8), np.zeros(3, np.int64), 10, {"model.pte": own})
+    found = compare({"model.pte": other, "unknown": own}, samples)
+    assert found == {"model.pte": {"agreement": pytest.approx(2 / 3), "difference": 1.0, "differ": [[1, 1, 0]]}}
+
+
+def test_the_list_of_devices(cli, tmp_path):
+    file = written(tmp_path, '[off]\nhost = "127.0.0.1"\nport = 9\n')
+    done = cli("devices", "--devices", file, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and "Connection refused" in found["off"]["error"]
+    assert found["local"]["machine"]["packages"]["numpy"] == np.__version__
+    shown = cli("devices", "local", "--devices", file)
+    assert shown.returncode == 0 and "LiteRT" in shown.stdout and "cores" in shown.stdout
+
+
+def test_the_parts_of_a_measurement_that_cannot_be_asked_for(cli, quick_run, tmp_path):
+    bundle = quick_run / "demo-quick.edge"
+    for words, says in (
+        (("--threads", "0"), "'0' is neither a number nor `all`"),
+        (("--rule", "best"), "'best' is none of interleaved, mlperf"),
+        (("--data", "fashion"), "fashion"),
+    ):
+        done = cli("bench", bundle, *words)
+        assert done.returncode in (1, 2) and says in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -118,6 +118,25 @@ def test_repeating_it_changes_nothing_and_rollback_goes_back(
     assert current(config, bundle) == deployed.version
 
 
+def test_measured_there_and_equal_to_this_machine_sample_by_sample(
+    deployed, cli, config, bundle_path, arm_wheels, tmp_path
+):
+    """Two hundred real test images; emulated milliseconds mean nothing, and nothing is asked of them."""
+    file = tmp_path / "devices.toml"
+    file.write_text(f'[pi]\nhost = "pi"\nconfig = "{config}"\n')
+    asked = ("--device", "pi", "--devices", file, "--wheels", arm_wheels, "--offline", "--threads", 1, "--samples", 200)
+    done = cli("bench", bundle_path, *asked, "--quick", "--output", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["pi"]
+    assert found["machine"]["cpu"].startswith("Raspberry Pi 5") and "dotprod" in found["machine"]["features"]
+    assert len(found["files"]) == 4 and found["samples"]["count"] == 200
+    for file in found["files"]:
+        same = found["answers"][file["file"]]
+        assert same["agreement"] == 1 and same["differ"] == []
+        assert file["precision"] == "fp32" or same["difference"] == 0, "int8 differs from this machine"
+        assert file["accuracy"] > 0.6 and file["memory"]["peak_bytes"] > 0
+
+
 @pytest.fixture(params=[3_000, 12_000, 150_000])
 def breaking(request, config, pi, port, tmp_path):
     """The same device, through a connection that breaks after some bytes."""

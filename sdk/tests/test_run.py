@@ -15,7 +15,7 @@ import pytest
 from edgestill_runtime import load, open_bundle
 
 STAGES = (
-    "teacher", "teacher-outputs", "student-alone", "student-distilled", "conversion", "evaluation", "latency",
+    "teacher", "teacher-outputs", "student-alone", "student-distilled", "conversion", "evaluation", "measurement",
 )  # fmt: skip
 
 

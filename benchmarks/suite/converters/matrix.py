@@ -199,9 +199,9 @@ def look_inside(bundle: Any) -> dict[str, Any]:
 
 def measure_bundle(bundle: Any, min_seconds: float = 2.0) -> dict[str, Any]:
     """p50 and minimum of every file at one thread, in turns; in a process that does nothing else."""
-    from edgestill_benchmarks import measure
+    from edgestill_benchmarks import Rule, measure
 
-    measured = measure(bundle, threads=1, min_calls=20, min_seconds=min_seconds)
+    measured = measure(bundle, 1, Rule(min_calls=20, min_seconds=min_seconds))
     return {one.file: {"p50": one.latency_ms.p50, "min": one.latency_ms.min} for one in measured.files}
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgestill_benchmarks import measure, open_models
+from edgestill_benchmarks import Rule, measure, open_models
 from edgestill_converters import Description, convert, relative_error
 from edgestill_converters.inspection import inspect_bytes
 
@@ -77,7 +77,8 @@ def one_operator(name: str, operator: nn.Module) -> dict[str, Any]:
         for file, opened in open_models(bundle).items():
             with opened:
                 given[file] = opened.infer(values[16:])
-        times = {one.file: one.latency_ms.min for one in measure(bundle, 1, min_calls=200, min_seconds=1.0).files}
+        rule = Rule(min_calls=200, min_seconds=1.0)
+        times = {one.file: one.latency_ms.min for one in measure(bundle, 1, rule).files}
         seen = inspect_bytes(bundle.read("model.tflite"), "litert", "model.tflite")
         other = inspect_bytes(bundle.read("model.pte"), "executorch", "model.pte")
     with torch.inference_mode():

@@ -24,7 +24,7 @@ from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget
 from edgestill.quantisation import quantise as quantise_model
 from edgestill.training import predict
-from edgestill_benchmarks import accuracy, agreement, measure, measure_latency, open_models
+from edgestill_benchmarks import Rule, accuracy, agreement, measure, measure_latency, open_models
 from edgestill_converters import convert
 from edgestill_converters.quiet import logged_to
 from edgestill_converters.tensorflow import cached_environment
@@ -88,7 +88,7 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
         with opened:
             logits[name] = opened.logits(data.test.images)
     pte, tflite = logits["model.pte"], logits["model.tflite"]
-    measured = measure(bundle, 1, min_calls=200, min_seconds=1.0)
+    measured = measure(bundle, 1, Rule(min_calls=200, min_seconds=1.0))
     return {
         "test": len(data.test),
         "quantisation": bundle.manifest.training["quantisation"],
@@ -143,7 +143,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
         calls[label] = partial(engine.run, [tensors[:1].copy()])
         share = float((logits.argmax(1) == data.test.labels).mean())
         measured.append({"name": label, "engine": engine.name, "accuracy": share, "bytes": len(files[label][1])})
-    times = measure_latency(calls, 500, 2.0)
+    times = measure_latency(calls, Rule(min_calls=500, min_seconds=2.0))
     return [{**row, "p50_ms": times[row["name"]].p50, "min_ms": times[row["name"]].min} for row in measured] + rows
 
 

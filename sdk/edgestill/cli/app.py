@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ..errors import EdgestillError
-from . import bench, convert, deploy, distill, doctor, inspect, report, run, sign, sweep, verify, zoo
+from . import bench, convert, deploy, devices, distill, doctor, inspect, report, run, sign, sweep, verify, zoo
 from .console import ERRORS
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -27,6 +27,7 @@ for command in (
     sweep.sweep,
     convert.convert,
     verify.verify,
+    devices.devices,
     deploy.deploy,
     sign.sign,
     inspect.inspect,

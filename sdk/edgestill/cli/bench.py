@@ -1,51 +1,122 @@
-"""`edgestill bench`: a bundle's latency on this machine."""
+"""`edgestill bench`: a bundle measured here, or on any devices at once."""
 
 import json
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
+from edgestill_benchmarks import INTERLEAVED, MLPERF, Rule
+from edgestill_runtime import open_bundle
+from edgestill_runtime.files import write_bytes
+
 from ..errors import EdgestillError
-from .console import CONSOLE, say
+from .console import CONSOLE, ERRORS, TerminalProgress, say
+from .options import DEVICES, the_device
+
+HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB", "accuracy", "as here")
+RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 
 
 def bench(
     bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")],
+    device: Annotated[list[str] | None, typer.Option(help="As of `deploy`; repeat it for several.")] = None,
     threads: Annotated[list[str] | None, typer.Option(help="A number or `all`; repeat for several.")] = None,
+    rule: Annotated[str, typer.Option(help="interleaved, or mlperf: 1,024 calls and 60 s at least.")] = "interleaved",
+    samples: Annotated[int | None, typer.Option(min=0, help="How many test images to send; all without it.")] = None,
+    data: Annotated[str | None, typer.Option(help="Source of the test images; that of the run without it.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="litert or executorch; all without it.")] = None,
+    wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False,
+    devices: Annotated[Path | None, DEVICES] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for DEVICE.json; RUN/devices without it.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A second per file instead of five.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
-    """Measure every file of a bundle, interleaved: p50, p90, p99, mean, minimum and the first call."""
-    limits = ("--min-calls", "200", "--min-seconds", "1") if quick else ()
-    measurements = []
-    for number in threads or ["1", "all"]:
-        if number != "all" and not number.isdecimal():
+    """Measure every file of a bundle on devices, all of them at once.
+
+    Latency at each number of threads, cold start, memory, energy where it is counted, and, with the test images of the
+    bundle's run, accuracy and agreement with this machine sample by sample. In a run's folder the report shows them.
+    """
+    from ..devices import Wanted, measure_on
+    from ..progress import SILENT
+    from ..samples import find_samples
+
+    for number in threads or ():
+        if number != "all" and not (number.isdecimal() and int(number)):
             raise typer.BadParameter(f"{number!r} is neither a number nor `all`", param_hint="--threads")
-        # A process for each number of threads: ExecuTorch has one pool a process.
-        command = [sys.executable, "-m", "edgestill_benchmarks", "measure", str(bundle), "--threads", number, *limits]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise EdgestillError(f"measuring {bundle} failed: {said.removeprefix('error: ')}")
-        measurements.append(json.loads(done.stdout))
+    opened = open_bundle(bundle)
+    opened.verify()
+    chosen = [the_device(name, devices) for name in device or ["local"]]
+    wanted = Wanted(
+        threads or ("1", "all"), _rule(rule, quick), find_samples(opened, data, samples), engine, wheels or (), offline
+    )
+    found = measure_on(chosen, opened, wanted, SILENT if as_json else TerminalProgress())
+    folder = output or _folder_of_run(bundle)
+    measured = {name: one for name, one in found.items() if not isinstance(one, EdgestillError)}
+    if folder is not None:
+        for name, one in measured.items():
+            write_bytes(folder / f"{name.replace('/', '_')}.json", (json.dumps(one, indent=2) + "\n").encode())
     if as_json:
-        print(json.dumps(measurements, indent=2))
-        return
-    machine = measurements[0]["machine"]
-    table = Table(title=f"{bundle} · {machine['cpu']}, {machine['cores']} cores", title_justify="left")
-    table.add_column("file", no_wrap=True)
-    for heading in ("threads", "p50 ms", "p90 ms", "p99 ms", "mean ms", "min ms", "first ms", "calls"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for measurement in measurements:
-        for one in measurement["files"]:
-            times = one["latency_ms"]
-            numbers = (f"{times[name]:.3f}" for name in ("p50", "p90", "p99", "mean", "min", "first"))
-            count = str(one["threads"]) if one["threads_set"] else "its own"
-            table.add_row(one["file"], count, *numbers, str(times["calls"]))
-    CONSOLE.print(table)
-    for warning in dict.fromkeys(text for measurement in measurements for text in measurement["warnings"]):
-        say(f"warning: {warning}", style="yellow")
+        print(json.dumps(measured, indent=2))
+    else:
+        _print(bundle, measured)
+        if folder is not None:
+            say(f"kept in {folder}")
+    errors = [one for one in found.values() if isinstance(one, EdgestillError)]
+    for error in errors:
+        ERRORS.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _rule(name: str, quick: bool) -> Rule:
+    if name not in RULES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(RULES)}", param_hint="--rule")
+    return replace(RULES[name], min_calls=200, min_seconds=1.0) if quick else RULES[name]
+
+
+def _folder_of_run(bundle: Path) -> Path | None:
+    run = bundle.absolute().parent
+    return run / "devices" if (run / "results.json").is_file() else None
+
+
+def _print(bundle: Path, measured: dict[str, dict[str, Any]]) -> None:
+    for name, one in measured.items():
+        machine = one["machine"]
+        table = Table(
+            title=f"{bundle} on {name}: {machine['cpu']}, {machine['cores']} cores",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=0,
+        )
+        table.add_column("file", no_wrap=True)
+        for heading in HEADINGS:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for file in one["files"]:
+            for place, row in enumerate(file["threads"]):
+                times = row["latency_ms"]
+                count = str(row["threads"]) if row["threads_set"] else "own"
+                numbers = [f"{times[key]:.3f}" for key in ("p50", "p90", "p99")]
+                once = _once(one, file) if place == 0 else []
+                table.add_row(file["file"] if place == 0 else "", count, *numbers, *once)
+        CONSOLE.print(table)
+        if one["samples"]:
+            part = f"{one['samples']['count']:,} of {one['samples']['of']:,} test images"
+            say(f"accuracy on {part} · as here: share of them with the same class as on this machine")
+        for warning in one["warnings"]:
+            say(f"warning: {warning}", style="yellow")
+
+
+def _once(one: dict[str, Any], file: dict[str, Any]) -> list[str]:
+    """What is the same for every number of threads."""
+    peak, same = file["memory"]["peak_bytes"], one.get("answers", {}).get(file["file"])
+    return [
+        f"{file['cold_start_ms']['p50']:.0f}",
+        "" if peak is None else f"{peak / 1e6:.0f}",
+        "" if file["accuracy"] is None else f"{100 * file['accuracy']:.2f} %",
+        "" if same is None else f"{100 * same['agreement']:.2f} %",
+    ]

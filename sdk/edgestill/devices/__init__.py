@@ -5,11 +5,15 @@ connection.py   one way to run a command there and to send data: the system's ow
 agent.py        what a device does for itself, sent there as text
 packages.py     what it has to install
 deployment.py   a bundle onto a device, and back to the one before
+measuring.py    a bundle measured on devices, all at once
+probing.py      what a device is, and whether it answers
 """
 
 from .config import LOCAL, Device, find_device, load_devices
 from .connection import Connection, connect
 from .deployment import Deployment, Host, Installed, deploy, install, rollback
+from .measuring import Samples, Wanted, measure_on
+from .probing import probe
 
 __all__ = [
     "LOCAL",
@@ -18,10 +22,14 @@ __all__ = [
     "Device",
     "Host",
     "Installed",
+    "Samples",
+    "Wanted",
     "connect",
     "deploy",
     "find_device",
     "install",
     "load_devices",
+    "measure_on",
+    "probe",
     "rollback",
 ]

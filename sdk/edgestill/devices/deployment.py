@@ -114,6 +114,13 @@ class Host:
             said = answer.last_words()
             raise DeviceError(f"{self.device.name}: the files could not be written: {said}{_remedy(answer.errors)}")
 
+    def fetch(self, source: str) -> bytes:
+        """Content of a file there."""
+        answer = self.connection.run(["cat", source])
+        if answer.code != 0:
+            raise DeviceError(f"{self.device.name}: {answer.last_words()}")
+        return answer.output
+
 
 def find_python(connection: Connection) -> str:
     """A Python on the device that the runtime works with.

@@ -1,0 +1,102 @@
+"""Energy from counters, where there are any: of the whole package or board, idle parts included."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+from .sensors import ROOT
+
+_POWER_SECONDS = 0.05
+
+
+class Meter(Protocol):
+    """A counter of energy."""
+
+    source: str
+
+    def joules(self) -> float:
+        """Energy since some moment in the past, J."""
+
+
+def find_meter(root: Path = ROOT) -> Meter | None:
+    """The best counter of this machine, or None: RAPL, an energy counter of hwmon, a power sensor (INA2xx) of hwmon."""
+    # Packages alone (intel-rapl:0): what is below them (intel-rapl:0:0) is counted in them.
+    packages = [path for path in sorted(root.glob("sys/class/powercap/intel-rapl:?")) if _reads(path / "energy_uj")]
+    if packages:
+        return _Rapl(packages)
+    for kind, meter in (("energy", _Counters), ("power", _Power)):
+        inputs = [path for path in sorted(root.glob(f"sys/class/hwmon/hwmon*/{kind}*_input")) if _reads(path)]
+        if inputs:
+            return meter(inputs)
+    return None
+
+
+class _Rapl:
+    """Intel's and AMD's running average power limit; the counters start again at their range."""
+
+    def __init__(self, packages: list[Path]) -> None:
+        self.source = "RAPL, package"
+        self._packages = packages
+        self._ranges = [int((path / "max_energy_range_uj").read_text()) for path in packages]
+        self._last = self._read()
+        self._total = 0
+
+    def joules(self) -> float:
+        now = self._read()
+        self._total += sum(
+            (new - old) % (span + 1) for new, old, span in zip(now, self._last, self._ranges, strict=True)
+        )
+        self._last = now
+        return self._total / 1e6
+
+    def _read(self) -> list[int]:
+        return [int((path / "energy_uj").read_text()) for path in self._packages]
+
+
+class _Counters:
+    def __init__(self, inputs: list[Path]) -> None:
+        self.source = f"hwmon, {_chip(inputs[0])}"
+        self._inputs = inputs
+
+    def joules(self) -> float:
+        return sum(int(path.read_text()) for path in self._inputs) / 1e6
+
+
+class _Power:
+    """A power sensor, read twenty times a second by a thread of its own and summed up."""
+
+    def __init__(self, inputs: list[Path]) -> None:
+        self.source = f"hwmon, {_chip(inputs[0])}, integrated"
+        self._inputs = inputs
+        self._total = 0.0
+        self._last = time.perf_counter()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def joules(self) -> float:
+        with self._lock:
+            now = time.perf_counter()
+            self._total += sum(int(path.read_text()) for path in self._inputs) / 1e6 * (now - self._last)
+            self._last = now
+            return self._total
+
+    def _follow(self) -> None:
+        while True:
+            time.sleep(_POWER_SECONDS)
+            self.joules()
+
+
+def _chip(path: Path) -> str:
+    try:
+        return (path.parent / "name").read_text().strip()
+    except OSError:
+        return path.parent.name
+
+
+def _reads(path: Path) -> bool:
+    try:
+        path.read_text()
+    except OSError:
+        return False  # not there, or for root alone
+    return True

@@ -1,0 +1,118 @@
+"""What a board tells of itself, read from a `/sys` of the test's own: files as Linux documents them."""
+
+import time
+
+import pytest
+
+from edgestill_benchmarks import describe_machine
+from edgestill_benchmarks.doubts import doubts_about_latency, doubts_about_the_board
+from edgestill_benchmarks.energy import find_meter
+from edgestill_benchmarks.sensors import Sensors, read_sensors
+
+
+def tell(root, **files):
+    """`sys` below `root`: path with __ for / → content."""
+    for name, content in files.items():
+        path = root / "sys" / name.replace("__", "/").replace("_DASH_", "-").replace("_COLON_", ":")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+
+
+def test_temperature_and_clock(tmp_path):
+    assert read_sensors(tmp_path).temperature_c is None
+    tell(
+        tmp_path,
+        class__thermal__thermal_zone0__temp=48_312,
+        class__thermal__thermal_zone1__temp=61_000,
+        class__thermal__thermal_zone2__temp="",
+        devices__system__cpu__cpu0__cpufreq__scaling_cur_freq=1_500_000,
+        devices__system__cpu__cpu1__cpufreq__scaling_cur_freq=2_400_000,
+        devices__system__cpu__cpu0__cpufreq__cpuinfo_max_freq=2_400_000,
+    )
+    found = read_sensors(tmp_path)
+    assert (found.temperature_c, found.clock_mhz, found.top_clock_mhz) == (61.0, 1950.0, 2400.0)
+
+
+def test_the_firmware_of_a_raspberry_pi_is_asked(tmp_path, monkeypatch):
+    command = tmp_path / "vcgencmd"
+    command.write_text("#!/bin/sh\ntest $1 = get_throttled && echo throttled=0x50005\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    found = read_sensors(tmp_path)
+    assert found.throttled == ("under-voltage", "throttled") == found.throttled_since_start
+    command.write_text("#!/bin/sh\necho throttled=0x0\n")
+    assert read_sensors(tmp_path).throttled == ()
+
+
+def test_rapl_counts_on_over_its_range(tmp_path):
+    assert find_meter(tmp_path) is None
+    rapl = {"class__powercap__intel_DASH_rapl_COLON_0__max_energy_range_uj": 999_999}
+    counter = "class__powercap__intel_DASH_rapl_COLON_0__energy_uj"
+    tell(tmp_path, **rapl, **{counter: 900_000})
+    tell(tmp_path, class__powercap__intel_DASH_rapl_COLON_0_COLON_0__energy_uj=5)
+    meter = find_meter(tmp_path)
+    assert meter.source == "RAPL, package" and meter.joules() == 0
+    tell(tmp_path, **{counter: 950_000})
+    assert meter.joules() == pytest.approx(0.05)
+    tell(tmp_path, **{counter: 50_000})  # 50,000 to the end of the range, and 50,000 more
+    assert meter.joules() == pytest.approx(0.15)
+
+
+def test_a_power_sensor_is_summed_up(tmp_path):
+    tell(tmp_path, class__hwmon__hwmon3__power1_input=2_000_000, class__hwmon__hwmon3__name="ina226")
+    meter = find_meter(tmp_path)
+    assert meter.source == "hwmon, ina226, integrated"
+    started, before = time.perf_counter(), meter.joules()
+    time.sleep(0.3)
+    joules, seconds = meter.joules() - before, time.perf_counter() - started
+    assert joules == pytest.approx(2 * seconds, rel=0.2)
+
+
+def test_the_machine_names_what_int8_kernels_use():
+    assert set(describe_machine()["features"]) <= {
+        "dotprod", "i8mm", "fp16", "bf16", "sve", "avx2", "avx512", "avx-vnni", "avx512-vnni", "amx-int8",
+    }  # fmt: skip
+
+
+QUIET = {"governor": "performance"}
+
+
+def row(**changes):
+    times = {"p50": 1.0, "p90": 1.1, "drift": 0.01} | {k: v for k, v in changes.items() if k in ("p90", "drift")}
+    return {"file": "model.pte", "engine": "executorch", "threads": 2, "threads_set": changes.get("set", True),
+            "latency_ms": times}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "machine", "busy", "says"),
+    [
+        ([row()], QUIET, 0.5, "other programs used 50 % of the processor"),
+        ([row()], {"governor": "ondemand powersave"}, 0.0, "governor is ondemand powersave.*echo performance"),
+        ([row(p90=2.5)], QUIET, None, "model.pte, 2 threads: p90 is 2.5 × p50"),
+        ([row(drift=-0.2)], QUIET, 0.0, "p50 changed by -20 % from the first half"),
+        ([row(set=False)], QUIET, 0.0, "executorch chooses its number of threads itself"),
+    ],
+)
+def test_each_doubt_says_what_to_do(files, machine, busy, says):
+    import re
+
+    (doubt,) = doubts_about_latency(files, machine, busy)
+    assert re.search(says, doubt)
+
+
+def test_nothing_to_doubt():
+    assert doubts_about_latency([row()], QUIET, 0.0) == ()
+    still = Sensors(50.0, 2400.0, 2400.0, (), ("throttled",))
+    assert doubts_about_the_board(still, still) == (), "what was before this measurement is not its own"
+    unknown = Sensors(None, None, None, None, None)
+    assert doubts_about_the_board(unknown, unknown) == ()
+
+
+def test_a_board_that_is_held_back():
+    before = Sensors(60.0, 2400.0, 2400.0, (), ())
+    (now,) = doubts_about_the_board(before, Sensors(85.0, 2300.0, 2400.0, ("throttled",), ("throttled",)))
+    assert "held back (throttled): cool it" in now
+    (past,) = doubts_about_the_board(before, Sensors(70.0, 2400.0, 2400.0, (), ("under-voltage",)))
+    assert "held back meanwhile (under-voltage)" in past
+    (slower,) = doubts_about_the_board(before, Sensors(84.0, 1500.0, 2400.0, (), ()))
+    assert "fell from 2400 to 1500 MHz at 84 °C" in slower

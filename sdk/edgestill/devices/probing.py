@@ -1,0 +1,56 @@
+"""What a device is, and whether it answers: it describes itself by `edgestill_benchmarks.machine`, sent as text."""
+
+import json
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from ..errors import EdgestillError
+from .config import Device
+from .connection import connect
+from .deployment import Host
+
+_PRINT = "\n\nimport json\nprint(json.dumps(describe_machine()))\n"
+
+
+def probe(devices: Iterable[Device]) -> dict[str, dict[str, Any]]:
+    """Ask devices what they are, all at once.
+
+    Returns:
+        Name → `kind`, and either `error`: why it does not answer, or `machine`: see `describe_machine`, `agent`: see
+        `agent.look`, and `engines`: package → version in the newest environment there, or in this one.
+    """
+    wanted = list(devices)
+    with ThreadPoolExecutor(max(len(wanted), 1)) as pool:
+        return dict(zip([device.name for device in wanted], pool.map(_probe, wanted), strict=True))
+
+
+def _probe(device: Device) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": device.kind}
+    try:
+        connection = connect(device)
+    except EdgestillError as error:
+        return found | {"error": str(error)}
+    try:
+        host = Host(connection, sys.executable if device.kind == "local" and device.python is None else None)
+        facts = host.look()
+        # The environment that runs bundles there knows which engines there are; without one, its Python does.
+        pythons = [f"{facts['folder']}/environments/{key}/bin/python" for key in facts["environments"]]
+        python = f"{device.environment}/bin/python" if device.environment else [facts["python"], *pythons][-1]
+        answer = connection.run([python, "-"], [_machine_source()])
+        if answer.code != 0:
+            return found | {"error": f"{device.name}: {answer.last_words()}"}
+        return found | {"agent": facts, "machine": json.loads(answer.output)}
+    except EdgestillError as error:
+        return found | {"error": str(error)}
+    finally:
+        connection.close()
+
+
+def _machine_source() -> bytes:
+    spec = util.find_spec("edgestill_benchmarks.machine")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).read_bytes() + _PRINT.encode()
