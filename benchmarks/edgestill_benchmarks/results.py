@@ -1,4 +1,4 @@
-"""`results.json`: reading it, and checking it against `results.schema.json` (JSON Schema 2020-12)."""
+"""`results.json`: reading it; checking it, and a device's measurement, against their schemas (JSON Schema 2020-12)."""
 
 import json
 from importlib import resources
@@ -17,24 +17,30 @@ class ResultsError(EdgestillError):
     """Results that are missing, unreadable, of another version, or not what the schema says."""
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of `results.json`."""
-    text = resources.files(__package__).joinpath("results.schema.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content
-
-
 def check_results(results: Results) -> None:
-    """Raise ResultsError, naming the place, unless `results` is as the schema says."""
-    import jsonschema
+    """Raise ResultsError, naming the place, unless `results` is as `results.schema.json` says."""
+    check(results, "results.schema.json", "results")
 
-    version = results.get("schema_version")
+
+def check(content: dict[str, Any], schema: str, what: str) -> None:
+    """Raise ResultsError, naming the place in `what`, unless some content is as a schema of this package says."""
+    import jsonschema
+    from referencing import Registry, Resource
+
+    version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
-        raise ResultsError(f"results have schema version {version!r}, this edgestill reads {SCHEMA_VERSION}")
-    validator = jsonschema.Draft202012Validator(schema())
-    problem = jsonschema.exceptions.best_match(validator.iter_errors(results))
+        raise ResultsError(f"{what}: schema version {version!r}, this edgestill reads {SCHEMA_VERSION}; make it again")
+    shared = Resource.from_contents(_read("results.schema.json"))
+    registry: Registry[Any] = Registry().with_resource("results.schema.json", shared)
+    validator = jsonschema.Draft202012Validator(_read(schema), registry=registry)
+    problem = jsonschema.exceptions.best_match(validator.iter_errors(content))
     if problem is not None:
-        raise ResultsError(f"results: {problem.json_path}: {problem.message}")
+        raise ResultsError(f"{what}: {problem.json_path}: {problem.message}")
+
+
+def _read(schema: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(resources.files(__package__).joinpath(schema).read_text(encoding="utf-8"))
+    return content
 
 
 def int8_against_fp32(results: Results) -> dict[str, float]:

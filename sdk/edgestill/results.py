@@ -11,7 +11,6 @@ import numpy as np
 from edgestill_benchmarks import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
 from edgestill_benchmarks.results import SCHEMA_VERSION, Results, check_results
 from edgestill_runtime.files import atomic_file, write_bytes
-from edgestill_runtime.model import softmax
 
 from .errors import MissingExtraError
 
@@ -80,6 +79,7 @@ def assemble(steps: "Pipeline") -> Results:
             "quantisation": bundle.manifest.training["quantisation"],
             "gate": json.loads((steps.conversion.folder / "gate.json").read_text()),
         },
+        "bundle": bundle.digest(),
         "machine": measured["machine"] | {"cuda": _cuda()},
         "warnings": measured["warnings"],
         "versions": dict(bundle.manifest.versions),
@@ -135,7 +135,7 @@ def _cuda() -> str | None:
 
 
 def _keep_samples(steps: "Pipeline") -> str:
-    """Write `samples.npz`: some test images with what teacher and int8 student think, mistakes first."""
+    """Write `samples.npz`: some test images with the logits of teacher and students, mistakes first."""
     test, logits = steps.data.test, steps.test_logits
     student = logits["model.tflite"]
     wrong = np.flatnonzero(student.argmax(1) != test.labels)
@@ -153,7 +153,8 @@ def _keep_samples(steps: "Pipeline") -> str:
             file,
             images=test.images[chosen],
             labels=test.labels[chosen],
-            teacher=softmax(logits["teacher"][chosen]),
-            student=softmax(student[chosen]),
+            teacher=logits["teacher"][chosen],
+            student=logits["student_distilled"][chosen],
+            int8=student[chosen],
         )
     return "samples.npz"

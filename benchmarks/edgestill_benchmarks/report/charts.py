@@ -1,24 +1,33 @@
 """The charts of the report, as Vega-Lite specifications."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import altair as alt
 
+from ..metrics import Row
 from ..results import Results
 
 NAMES = {"teacher": "teacher", "student_alone": "student alone", "student_distilled": "student distilled"}
 COLOURS = {"teacher": "#6b7280", "student alone": "#d97706", "student distilled": "#0f766e"}
+DEVICES = ["#0f766e", "#b45309", "#1d4ed8", "#be185d", "#6d28d9", "#4d7c0f"]
 FONT = "system-ui, sans-serif"
 NARROW = 90  # smaller charts leave the labels no room
 
 
-def all_charts(results: Results) -> dict[str, dict[str, Any]]:
-    """Name of the place on the page → specification."""
+def all_charts(results: Results, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Name of the place on the page → specification.
+
+    Args:
+        rows: of the run and all its devices; see `metrics`.
+    """
     charts = {
         "validation": training_curve(results, "validation_accuracy", "validation accuracy"),
         "loss": training_curve(results, "loss", "training loss"),
-        "accuracy-latency": accuracy_against_latency(results),
+        "accuracy-latency": accuracy_against_latency(results, rows),
+        "latency": latency(rows),
+        "memory": memory(rows),
+        "size": size(rows),
         "confusion": confusion(results),
         "per-class": change_per_class(results),
     }
@@ -48,42 +57,34 @@ def training_curve(results: Results, field: str, title: str) -> alt.Chart:
     )
 
 
-def accuracy_against_latency(results: Results) -> alt.LayerChart:
-    """Every file: p50 of one image on the smallest number of threads, against test accuracy; the teacher as a line."""
-    rows = [
-        {
-            "file": file["path"].rpartition("/")[2],
-            "engine": {"executorch": "ExecuTorch", "litert": "LiteRT"}[file["engine"]],
-            "precision": file["precision"],
-            "latency": file["latency_ms"]["p50"],
-            "accuracy": file["accuracy"],
-            "kilobytes": file["bytes"] / 1000,
-        }
-        for file in results["files"]
-    ]
+def accuracy_against_latency(results: Results, rows: Sequence[Row]) -> alt.LayerChart:
+    """Every file on every device, at its smallest number of threads: p50 against accuracy; the teacher as a line.
+
+    Devices that are emulated, or that saw a part of the test split only, are left out: they would not compare.
+    A line joins a device's Pareto front: the files that no other beats in both.
+    """
+    whole = results["data"]["test"]
+    first = _fewest_threads(row for row in rows if row["samples"] == whole and not row["emulated"])
+    devices = list(dict.fromkeys(row["device"] for row in first))
+    front = [row for device in devices for row in pareto([one for one in first if one["device"] == device])]
+    colour = alt.Color("device:N", title=None, scale=_colours(devices), legend=alt.Legend(orient="top"))
+    x = alt.X("p50_ms:Q", title="p50 of one image, milliseconds", scale=alt.Scale(type="log", nice=False, padding=20))
+    y = alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=20), axis=_percent(True))
+    line = alt.Chart(_table(front)).mark_line(opacity=0.5).encode(x=x, y=y, color=colour)
     points = (
-        alt.Chart(_table(rows))
+        alt.Chart(_table(first))
         .mark_point(size=140, filled=True, opacity=0.85)
         .encode(
-            x=alt.X("latency:Q", title="p50 of one image, milliseconds", scale=alt.Scale(zero=True, nice=True)),
-            y=alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=20), axis=_percent(True)),
-            color=alt.Color(
-                "engine:N",
-                title=None,
-                scale=alt.Scale(domain=["ExecuTorch", "LiteRT"], range=["#b91c1c", "#1d4ed8"]),
-                legend=alt.Legend(orient="top"),
-            ),
-            shape=alt.Shape(
-                "precision:N",
-                title=None,
-                scale=alt.Scale(domain=["int8", "fp32"], range=["circle", "square"]),
-                legend=alt.Legend(orient="top"),
-            ),
+            x=x,
+            y=y,
+            color=colour,
+            shape=alt.Shape("file:N", title=None, legend=alt.Legend(orient="bottom", columns=2)),
             tooltip=[
+                "device:N",
                 "file:N",
-                alt.Tooltip("latency:Q", title="p50, ms", format=".4f"),
+                alt.Tooltip("p50_ms:Q", title="p50, ms", format=".4f"),
                 alt.Tooltip("accuracy:Q", format=".2%"),
-                alt.Tooltip("kilobytes:Q", title="kB", format=".1f"),
+                alt.Tooltip("bytes:Q", format=","),
             ],
         )
     )
@@ -94,7 +95,75 @@ def accuracy_against_latency(results: Results) -> alt.LayerChart:
         .mark_text(align="left", dx=4, dy=-6, color=COLOURS["teacher"])
         .encode(y="accuracy:Q", x=alt.value(0), text="label:N")
     )
-    return alt.layer(points, rule, text).properties(height=260)
+    return alt.layer(line, points, rule, text).properties(height=260)
+
+
+def pareto(rows: Sequence[Row]) -> list[Row]:
+    """The rows that no other beats in both accuracy and p50, from fast to slow."""
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row["p50_ms"], -row["accuracy"])):
+        if not front or row["accuracy"] > front[-1]["accuracy"]:
+            front.append(row)
+    return front
+
+
+def latency(rows: Sequence[Row]) -> alt.LayerChart:
+    """Every device and number of threads: p50 of each file as a point, and a line from there to its p99."""
+    told = [
+        row | {"where": f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"}
+        for row in rows
+        if not row["emulated"]
+    ]
+    base = alt.Chart(_table(told)).encode(
+        y=alt.Y("where:N", title=None, sort=None),
+        yOffset=alt.YOffset("file:N"),
+        color=alt.Color("file:N", title=None, legend=alt.Legend(orient="top", columns=2)),
+        tooltip=[
+            "where:N",
+            "file:N",
+            *(alt.Tooltip(f"{name}_ms:Q", title=f"{name}, ms", format=".4f") for name in ("p50", "p90", "p99")),
+        ],
+    )
+    x = alt.X("p50_ms:Q", title="milliseconds, p50 to p99", scale=alt.Scale(type="log", nice=True))
+    lines = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=x, x2="p99_ms:Q")
+    places = len({row["where"] for row in told})
+    return alt.layer(lines, base.mark_point(filled=True, size=70).encode(x=x)).properties(height=70 * places)
+
+
+def memory(rows: Sequence[Row]) -> alt.Chart:
+    """Peak memory of a process that runs one file, on each device."""
+    first = _fewest_threads(row for row in rows if row["peak_bytes"] is not None and not row["emulated"])
+    told = [{"device": row["device"], "file": row["file"], "megabytes": row["peak_bytes"] / 1e6} for row in first]
+    return (
+        alt.Chart(_table(told))
+        .mark_bar()
+        .encode(
+            x=alt.X("megabytes:Q", title="peak memory of a process, megabytes"),
+            y=alt.Y("device:N", title=None, sort=None),
+            yOffset=alt.YOffset("file:N"),
+            color=alt.Color("file:N", title=None, legend=alt.Legend(orient="top", columns=2)),
+            tooltip=["device:N", "file:N", alt.Tooltip("megabytes:Q", format=".1f")],
+        )
+        .properties(height=60 * len({row["device"] for row in told}))
+    )
+
+
+def size(rows: Sequence[Row]) -> alt.Chart:
+    """Bytes of each file."""
+    told = [
+        {"file": name, "kilobytes": count / 1e3} for name, count in {row["file"]: row["bytes"] for row in rows}.items()
+    ]
+    return (
+        alt.Chart(_table(told))
+        .mark_bar()
+        .encode(
+            x=alt.X("kilobytes:Q", title="size of the file, kilobytes"),
+            y=alt.Y("file:N", title=None, sort=None),
+            color=alt.Color("file:N", legend=None),
+            tooltip=["file:N", alt.Tooltip("kilobytes:Q", format=".1f")],
+        )
+        .properties(height=24 * len(told))
+    )
 
 
 def confusion(results: Results) -> alt.LayerChart:
@@ -110,17 +179,15 @@ def confusion(results: Results) -> alt.LayerChart:
         y=alt.Y("true:N", sort=classes, title="true"),
         tooltip=["true:N", "chosen:N", "images:Q", alt.Tooltip("share:Q", format=".1%")],
     )
-    cells = base.mark_rect().encode(
-        color=alt.Color(
-            "share:Q", scale=alt.Scale(range=["#ffffff", "#0f766e"], domain=[0, 1], interpolate="rgb"), legend=None
-        )
+    cells = base.mark_rect(color="#0f766e").encode(
+        opacity=alt.Opacity("share:Q", scale=alt.Scale(range=[0, 1], domain=[0, 1]), legend=None)
     )
     if len(classes) > 25:
         return alt.layer(cells).properties(height=420)
     numbers = (
         base.transform_filter("datum.images > 0")
         .mark_text(fontSize=10)
-        .encode(text="images:Q", color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#374151")))
+        .encode(text="images:Q", color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#6b7280")))
     )
     return alt.layer(cells, numbers).properties(height=max(NARROW, 34 * len(classes)))
 
@@ -156,6 +223,20 @@ def _table(rows: Sequence[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=list(rows))
 
 
+def _fewest_threads(rows: Iterable[Row]) -> list[Row]:
+    """Each file of each device once: at its smallest number of threads."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        key = row["device"], row["file"]
+        if key not in found or row["threads"] < found[key]["threads"]:
+            found[key] = row
+    return list(found.values())
+
+
+def _colours(devices: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(devices), range=[DEVICES[place % len(DEVICES)] for place in range(len(devices))])
+
+
 def _scale(names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[COLOURS[name] for name in names])
 
@@ -169,7 +250,5 @@ def _styled(chart: Any) -> Any:
         chart.properties(width="container", background="transparent")
         .configure(font=FONT, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure_view(stroke=None)
-        .configure_axis(
-            gridColor="#e5e7eb", domainColor="#9ca3af", tickColor="#9ca3af", labelLimit=110, titlePadding=12
-        )
+        .configure_axis(labelLimit=130, titlePadding=12)  # colours are the page's: page.js
     )

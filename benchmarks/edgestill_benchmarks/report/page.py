@@ -3,8 +3,9 @@
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,25 @@ from PIL import Image
 
 from edgestill_runtime.files import write_bytes
 
+from ..metrics import as_csv, metrics, read_devices
 from ..results import Results, ResultsError, gain_is_noise, int8_against_fp32, read_results
 from .charts import all_charts
 
-TOP = 3
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A class and its probability, 0–1."""
-
-    label: str
-    score: float
-    right: bool
+WHO = {"teacher": "teacher", "student": "student, fp32", "int8": "student, int8"}  # array of samples.npz → on the page
+HEADINGS = {
+    "device": "device", "file": "file", "threads": "threads", "p50_ms": "p50 ms", "p90_ms": "p90 ms",
+    "p99_ms": "p99 ms", "cold_start_ms": "cold start ms", "peak_bytes": "peak memory", "accuracy": "accuracy",
+    "agreement": "as on host", "samples": "test images", "energy_mj": "mJ a call",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A test image as a data URL, its class, and what teacher and int8 student think of it, best first."""
+    """A test image as a data URL, its class, and whether the int8 student's first guess is that class."""
 
     image: str
     label: str
-    teacher: list[Guess]
-    student: list[Guess]
-
-    @property
-    def right(self) -> bool:
-        """Whether the student's first guess is the label."""
-        return self.student[0].right
+    right: bool
 
 
 def write_report(folder: Path) -> Path:
@@ -55,7 +47,7 @@ def write_report(folder: Path) -> Path:
     """
     results = read_results(folder)
     with np.load(folder / results["samples"], allow_pickle=False) as arrays:
-        samples = read_samples({name: arrays[name] for name in arrays.files}, results["data"]["classes"])
+        samples = {name: arrays[name] for name in arrays.files}
     quantised = [file for file in results["files"] if file["precision"] != "fp32"]
     try:
         graphs = {
@@ -65,22 +57,39 @@ def write_report(folder: Path) -> Path:
     except OSError as error:
         raise ResultsError(f"a picture of a graph is missing: {error}; make it with `edgestill run`") from error
     target = folder / "report.html"
-    write_bytes(target, render(results, samples, graphs).encode())
+    write_bytes(target, render(results, samples, graphs, read_devices(folder, results)).encode())
     return target
 
 
-def render(results: Results, samples: list[Sample], graphs: Mapping[str, str]) -> str:
+def render(
+    results: Results,
+    samples: Mapping[str, NDArray[Any]],
+    graphs: Mapping[str, str],
+    devices: Sequence[dict[str, Any]] = (),
+) -> str:
     """The whole page as text; nothing in it is fetched from anywhere.
 
     Args:
+        samples: the arrays of `samples.npz`: images, labels, and logits (N, classes) of teacher and students.
         graphs: file name → picture of its graph, SVG.
+        devices: what `edgestill bench` measured.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"percent": _percent, "points": _points, "count": _count, "size": _size, "ms": _ms}
-    # "</" would end the script element that the text stands in.
-    charts = json.dumps(all_charts(results)).replace("</", "<\\/")
+    shown = {"percent": _percent, "points": _points, "count": _count, "size": _size, "ms": _ms, "cell": _cell}
+    environment.filters |= shown
+    rows = metrics(results, devices)
+    classes = results["data"]["classes"]
+    data = {
+        "charts": all_charts(results, rows),
+        "csv": as_csv(rows),
+        "samples": {
+            "classes": classes,
+            "labels": samples["labels"].tolist(),
+            "logits": {who: samples[name].round(4).tolist() for name, who in WHO.items()},
+        },
+    }
     library = vl_convert.javascript_bundle(
         "window.draw = (place, specification) => vegaEmbed(place, specification, {actions: false, renderer: 'svg'});"
     ).replace("</script", "<\\/script")
@@ -88,26 +97,43 @@ def render(results: Results, samples: list[Sample], graphs: Mapping[str, str]) -
         results=results,
         noise=gain_is_noise(results),
         ratios=int8_against_fp32(results),
-        samples=samples,
+        samples=_shown(samples, classes),
         graphs={name: Markup(picture) for name, picture in graphs.items()},
-        charts=Markup(charts),
+        devices=devices,
+        rows=rows,
+        headings=HEADINGS,
+        boards={row["device"]: row["board"] for row in rows},
+        doubts=list(dict.fromkeys(f"{one['device']}: {doubt}" for one in devices for doubt in one["warnings"])),
+        # "</" would end the script element that the text stands in.
+        data=Markup(json.dumps(data).replace("</", "<\\/")),
         library=Markup(library),
+        style=Markup(_file("page.css")),
+        script=Markup(_file("page.js")),
     )
 
 
-def read_samples(arrays: dict[str, NDArray[Any]], classes: list[str]) -> list[Sample]:
-    """Samples from the arrays of `samples.npz`: images, labels, teacher and student probabilities (N, classes)."""
+def _shown(arrays: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> list[Sample]:
+    chosen = arrays["int8"].argmax(1)
     return [
-        Sample(_data_url(image), classes[label], _guesses(teacher, label, classes), _guesses(student, label, classes))
-        for image, label, teacher, student in zip(
-            arrays["images"], arrays["labels"], arrays["teacher"], arrays["student"], strict=True
-        )
+        Sample(_data_url(image), classes[label], bool(guess == label))
+        for image, label, guess in zip(arrays["images"], arrays["labels"], chosen, strict=True)
     ]
 
 
-def _guesses(scores: NDArray[np.float32], label: int, classes: list[str]) -> list[Guess]:
-    best = np.argsort(-scores, kind="stable")[:TOP]
-    return [Guess(classes[index], float(scores[index]), bool(index == label)) for index in best]
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _cell(value: Any, column: str) -> str:
+    if value is None:
+        return ""
+    if column in ("accuracy", "retained", "agreement"):
+        return _percent(value)
+    if column.endswith("_bytes"):
+        return _size(value)
+    if column.endswith("_ms"):
+        return _ms(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _data_url(pixels: NDArray[np.uint8]) -> str:

@@ -8,7 +8,22 @@ import sys
 import typer
 
 from ..errors import EdgestillError
-from . import bench, convert, deploy, devices, distill, doctor, inspect, report, run, sign, sweep, verify, zoo
+from . import (
+    bench,
+    convert,
+    deploy,
+    devices,
+    distill,
+    doctor,
+    export_metrics,
+    inspect,
+    report,
+    run,
+    sign,
+    sweep,
+    verify,
+    zoo,
+)
 from .console import ERRORS
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
@@ -33,6 +48,7 @@ for command in (
     inspect.inspect,
     bench.bench,
     report.report,
+    export_metrics.export_metrics,
     zoo.zoo,
     doctor.doctor,
 ):

@@ -57,7 +57,7 @@ def bench(
     found = measure_on(chosen, opened, wanted, SILENT if as_json else TerminalProgress())
     folder = output or _folder_of_run(bundle)
     measured = {name: one for name, one in found.items() if not isinstance(one, EdgestillError)}
-    if folder is not None:
+    if folder is not None:  # where `edgestill report` looks for it
         for name, one in measured.items():
             write_bytes(folder / f"{name.replace('/', '_')}.json", (json.dumps(one, indent=2) + "\n").encode())
     if as_json:

@@ -9,6 +9,7 @@
     python = "/usr/bin/python3.11"      # the interpreter; the first fitting one that is found without it
     environment = "/home/pi/venv"       # an environment to use as it is, instead of making one
     folder = "/home/pi/edgestill"       # where things go; ~/.local/share/edgestill without it
+    emulated = false                    # true: its answers count, times and memory do not
 
     [phone]
     kind = "adb"
@@ -29,7 +30,8 @@ from ..errors import DeviceError, nearest
 Kind = Literal["local", "ssh", "adb"]
 _NEEDS: dict[str, tuple[str, ...]] = {"local": (), "ssh": ("host",), "adb": ()}
 _OWN = {"ssh": {"host", "user", "port", "key", "config"}, "adb": {"serial"}, "local": set[str]()}
-_SHARED = {"kind", "python", "environment", "folder"}
+_SHARED = {"kind", "python", "environment", "folder", "emulated"}
+_TYPES = {"port": (int, "a number"), "emulated": (bool, "true or false")}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Device:
     python: str | None = None
     environment: str | None = None
     folder: str | None = None
+    emulated: bool = False
 
 
 LOCAL = Device("local", "local")
@@ -120,9 +123,9 @@ def _device(file: Path, name: str, table: Any) -> Device:
     for key, value in table.items():
         if key not in allowed:
             raise DeviceError(f"{where} has no key {key!r} for kind = {kind!r}{nearest(key, allowed)}")
-        wanted = int if key == "port" else str
+        wanted, called = _TYPES.get(key, (str, "text"))
         if type(value) is not wanted:
-            raise DeviceError(f"{where} {key} = {value!r} should be {'a number' if wanted is int else 'text'}")
+            raise DeviceError(f"{where} {key} = {value!r} should be {called}")
     for key in _NEEDS[kind]:
         if not table.get(key):
             raise DeviceError(f"{where} needs {key} = …")

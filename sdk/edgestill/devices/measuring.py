@@ -64,8 +64,8 @@ def measure_on(
     """Measure a bundle on several devices at the same time.
 
     Returns:
-        Name of the device → its measurement (see `survey_bundle`) with `device`, and with `answers` where samples were
-        sent: or the error that kept it from being measured. One device's trouble is not another's.
+        Name of the device → its measurement (see `survey_bundle`) with `device`, `emulated`, and `answers` where
+        samples were sent; or the error that kept it from being measured. One device's trouble is not another's.
     """
 
     def one(device: Device) -> dict[str, Any] | EdgestillError:
@@ -142,7 +142,9 @@ def _run(host: Host, python: str, bundle: str, scratch: str, wanted: Wanted, pro
     if answer.code != 0:
         raise DeviceError(f"{host.device.name}: {answer.last_words().removeprefix('error: ')}")
     found: dict[str, Any] = json.loads(host.fetch(f"{scratch}/found.json"))
-    found["device"] = host.device.name
+    found |= {"device": host.device.name, "emulated": host.device.emulated}
+    if host.device.emulated:
+        found["warnings"].append("emulated: the answers are the board's; times and memory are not, and mean nothing")
     if wanted.samples is not None:
         with TemporaryDirectory() as here:
             file = Path(here) / "answers.npz"
