@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi lint bench bench-runtime \
+.PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi pi lint bench bench-runtime \
 	bench-converters bench-distillation bench-cuda wheels lock clean
 
 demo: $(READY) $(NATIVE)
@@ -36,7 +36,18 @@ test-damaged: $(READY) $(NATIVE)
 test-tensorflow: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m tensorflow $(PYTEST_FLAGS)
 
-# ARM code under emulation. Debian packages: g++-aarch64-linux-gnu qemu-user-static mmdebstrap; mmdebstrap wants root.
+# Raspberry Pi 4 and 5 as emulated user lands, with Debian 12 and 13, in build/pi: `runtime/pi/` says how to use them.
+# Debian packages: g++-aarch64-linux-gnu gcc mmdebstrap openssh-server qemu-user qemu-user-static; mmdebstrap wants root.
+pi: $(READY) $(NATIVE)
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/pi/wheels .
+	$(BIN)/python runtime/native/build_wheel.py aarch64 --output build/pi/wheels
+	for board in pi4 pi5; do for suite in bookworm trixie; do \
+		PATH="$(abspath $(BIN)):$$PATH" runtime/pi/make_rootfs.sh $(abspath build/pi)/$$board-$$suite $$board $$suite \
+			"$$(ls -d $(abspath build/pi/wheels)/edgestill-*.whl)[litert,executorch]" \
+			$$(ls -d $(abspath build/pi/wheels)/edgestill_executorch-*.whl) || exit 1; \
+	done; done
+
+# ARM code on them: the runtime's tests, deployments over SSH, instructions per inference. The same Debian packages.
 test-pi: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m pi $(PYTEST_FLAGS)
 

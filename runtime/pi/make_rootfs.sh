@@ -2,10 +2,12 @@
 # The user land of a Raspberry Pi, and a command that runs its Python on this machine:
 #
 #   make_rootfs.sh FOLDER pi4|pi5 bookworm|trixie [REQUIREMENT …]     → FOLDER/python SCRIPT …
+#                                                                      FOLDER/count FILE SCRIPT …
 #
 # bookworm is Debian 12 with Python 3.11, trixie is Debian 13 with Python 3.13. The requirements go into FOLDER/site,
 # which that command sees and a login over ssh (sshd.sh) does not. Needs qemu-user-static and mmdebstrap (Debian
-# packages), uv first on the PATH, and root for mmdebstrap. Emulated, so results are those of ARM code and times mean
+# packages), uv first on the PATH, and root for mmdebstrap; `count`, which counts instructions (instructions.c), needs
+# qemu-user and gcc too. Emulated, so results are those of ARM code and times mean
 # nothing. Never `-cpu max`: that qemu computes int8 wrongly.
 set -euo pipefail
 folder=$1 board=$2 suite=$3
@@ -22,7 +24,7 @@ case $board in # the features are those of the CPU that is emulated: XNNPACK bel
 esac
 case $suite in
   bookworm) version=3.11 glibc=36 ssl=libssl3 ;;
-  trixie) version=3.13 glibc=41 ssl=libssl3t64 ;;
+  trixie) version=3.13 glibc=40 ssl=libssl3t64 ;;
   *) echo "unknown suite $suite: bookworm or trixie" >&2; exit 2 ;;
 esac
 
@@ -83,3 +85,14 @@ export QEMU_CPU=$cpu PYTHONPATH="$site\${PYTHONPATH:+:\$PYTHONPATH}" PYTHONDONTW
 exec qemu-aarch64-static -L "$root" "$root/usr/bin/python$version" "\$@"
 END
 chmod +x "$folder/python"
+if command -v qemu-aarch64 >/dev/null && command -v gcc >/dev/null; then
+  gcc -O2 -Wall -shared -fPIC -fvisibility=hidden -o "$folder/instructions.so" "$(dirname "$0")/instructions.c"
+  cat > "$folder/count" <<END
+#!/bin/sh
+out=\$1
+shift
+export QEMU_CPU=$cpu PYTHONPATH="$site" PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+exec qemu-aarch64 -plugin "$folder/instructions.so,out=\$out" -L "$root" "$root/usr/bin/python$version" "\$@"
+END
+  chmod +x "$folder/count"
+fi
