@@ -3,8 +3,8 @@
 import json
 
 import pytest
-
 from benchmarks.suite.devices.instructions import BOARDS, count
+
 from edgestill import zoo
 
 pytestmark = pytest.mark.pi

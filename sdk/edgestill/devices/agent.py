@@ -74,7 +74,8 @@ def install(asked: Facts) -> Facts:
             shutil.rmtree(target, ignore_errors=True)
             try:
                 say("virtual environment")
-                follow([sys.executable, "-m", "venv", str(target)], "a virtual environment cannot be made")
+                shared = ["--system-site-packages"] if asked["system_packages"] else []
+                follow([sys.executable, "-m", "venv", *shared, str(target)], "a virtual environment cannot be made")
                 say("packages")
                 pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
                 pip += ["--only-binary", ":all:", "--find-links", asked["wheels"]]

@@ -9,6 +9,7 @@
     python = "/usr/bin/python3.11"      # the interpreter; the first fitting one that is found without it
     environment = "/home/pi/venv"       # an environment to use as it is, instead of making one
     folder = "/home/pi/edgestill"       # where things go; ~/.local/share/edgestill without it
+    system_packages = false             # true: the environment sees the system's packages, such as picamera2
     emulated = false                    # true: its answers count, times and memory do not
 
     [phone]
@@ -30,8 +31,9 @@ from ..errors import DeviceError, nearest
 Kind = Literal["local", "ssh", "adb"]
 _NEEDS: dict[str, tuple[str, ...]] = {"local": (), "ssh": ("host",), "adb": ()}
 _OWN = {"ssh": {"host", "user", "port", "key", "config"}, "adb": {"serial"}, "local": set[str]()}
-_SHARED = {"kind", "python", "environment", "folder", "emulated"}
-_TYPES = {"port": (int, "a number"), "emulated": (bool, "true or false")}
+_SHARED = {"kind", "python", "environment", "folder", "system_packages", "emulated"}
+_SWITCH = (bool, "true or false")
+_TYPES = {"port": (int, "a number"), "emulated": _SWITCH, "system_packages": _SWITCH}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Device:
     python: str | None = None
     environment: str | None = None
     folder: str | None = None
+    system_packages: bool = False
     emulated: bool = False
 
 

@@ -250,7 +250,12 @@ def _environment(
     wanted = requirement(engines)
     runtime = pack_runtime(scratch)
     brought = [runtime, *fitting(folders, target)]
-    described = [wanted, facts["version"], *(f"{path.name} {sha256_of_file(path)}" for path in brought)]
+    described = [
+        wanted,
+        facts["version"],
+        host.device.system_packages,
+        *(f"{path.name} {sha256_of_file(path)}" for path in brought),
+    ]
     key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
     folder = facts["folder"]
     if key in facts["environments"]:
@@ -272,8 +277,9 @@ def _environment(
                 task.advance(1, doing=doing[:60])
 
         answer = host.ask(
-            "install", follow, folder=folder, key=key, wheels=sent, index=not offline, requirements=[wanted]
-        )
+            "install", follow, folder=folder, key=key, wheels=sent, index=not offline, requirements=[wanted],
+            system_packages=host.device.system_packages,
+        )  # fmt: skip
     return answer["python"], answer["made"]
 
 

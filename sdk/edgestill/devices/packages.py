@@ -13,7 +13,6 @@ from pathlib import Path
 from ..errors import DeviceError
 
 PACKAGES = ("edgestill_runtime", "edgestill_benchmarks")  # what numpy and an engine are enough for
-EXTRA = {"litert": "litert", "executorch": "executorch"}  # engine → extra of edgestill
 PYTHONS = ((3, 11), (3, 13))
 
 
@@ -31,8 +30,8 @@ class Target:
 
 
 def requirement(engines: Iterable[str]) -> str:
-    """What pip is asked for: this very version of edgestill, with the extras of the engines."""
-    return f"edgestill[{','.join(sorted(EXTRA[engine] for engine in engines))}]=={metadata.version('edgestill')}"
+    """What pip is asked for: this very version of edgestill, with the extras of the engines, and Pillow for images."""
+    return f"edgestill[{','.join(sorted({'image', *engines}))}]=={metadata.version('edgestill')}"
 
 
 def pack_runtime(folder: Path) -> Path:
@@ -59,9 +58,9 @@ def pack_runtime(folder: Path) -> Path:
     record = "".join(f"{file},sha256={_record_hash(content)},{len(content)}\n" for file, content in contents.items())
     contents[f"{place}/RECORD"] = (record + f"{place}/RECORD,,\n").encode()
     target = folder / f"{name}-py3-none-any.whl"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as wheel:
+    with zipfile.ZipFile(target, "w") as wheel:
         for file, content in contents.items():
-            wheel.writestr(zipfile.ZipInfo(file), content)
+            wheel.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_DEFLATED)  # without a time
     return target
 
 
