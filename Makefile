@@ -37,7 +37,7 @@ test-tensorflow: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m tensorflow $(PYTEST_FLAGS)
 
 # Raspberry Pi 4 and 5 as emulated user lands, with Debian 12 and 13, in build/pi: `runtime/pi/` says how to use them.
-# Debian packages: g++-aarch64-linux-gnu gcc mmdebstrap openssh-server qemu-user qemu-user-static; mmdebstrap wants root.
+# Debian packages: adb g++-aarch64-linux-gnu gcc mmdebstrap openssh-server qemu-user qemu-user-static; both want root.
 pi: $(READY) $(NATIVE)
 	$(BIN)/python -m build --wheel --no-isolation --outdir build/pi/wheels .
 	$(BIN)/python runtime/native/build_wheel.py aarch64 --output build/pi/wheels

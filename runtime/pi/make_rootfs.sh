@@ -23,8 +23,8 @@ case $board in # the features are those of the CPU that is emulated: XNNPACK bel
   *) echo "unknown board $board: pi4 or pi5" >&2; exit 2 ;;
 esac
 case $suite in
-  bookworm) version=3.11 glibc=36 ssl=libssl3 ;;
-  trixie) version=3.13 glibc=40 ssl=libssl3t64 ;;
+  bookworm) version=3.11 glibc=36 more=libssl3 ;;
+  trixie) version=3.13 glibc=40 more=libssl3t64,adbd ;;
   *) echo "unknown suite $suite: bookworm or trixie" >&2; exit 2 ;;
 esac
 
@@ -38,7 +38,7 @@ if [ "$(cat "$root/.complete" 2>/dev/null)" != $suite ]; then
   mirror=$(find_mirror)
   [ -n "$mirror" ] || { apt-get update -qq; mirror=$(find_mirror); }
   tools=base-files,bash,ca-certificates,coreutils,dash,findutils,grep,gzip,procps,sed,tar
-  libraries=libc6,libc-bin,libstdc++6,libgcc-s1,zlib1g,$ssl,libffi8,libbz2-1.0,liblzma5,libsqlite3-0,libexpat1,libuuid1
+  libraries=libc6,libc-bin,libstdc++6,libgcc-s1,zlib1g,$more,libffi8,libbz2-1.0,liblzma5,libsqlite3-0,libexpat1,libuuid1
   mmdebstrap --quiet --arch=arm64 --variant=extract \
     --include=$tools,$libraries,python3-minimal,python$version-minimal,libpython$version-stdlib,python$version-venv,python3-pip-whl \
     $suite "$root" "$mirror"

@@ -64,6 +64,24 @@ def pi(config):
     return Device("pi", host="pi", config=str(config))
 
 
+@pytest.fixture(scope="module")
+def adb(root, make_pi):
+    """The same board over adb: Debian's own adbd, the ARM one, in the emulated user land."""
+    folder = make_pi("pi5", "trixie")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with open(folder / "adbd.log", "w") as log:
+        command = [root / "runtime/pi/adbd.sh", folder, str(port)]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert server.stdout.readline() == "READY\n", (folder / "adbd.log").read_text()
+    subprocess.run(["adb", "connect", f"127.0.0.1:{port}"], check=True, capture_output=True)
+    yield Device("board", "adb", serial=f"127.0.0.1:{port}", folder="/root/edgestill")
+    subprocess.run(["adb", "disconnect", f"127.0.0.1:{port}"], check=False, capture_output=True)
+    server.send_signal(signal.SIGTERM)
+    server.wait()
+
+
 def ssh(config, command):
     done = subprocess.run(["ssh", "-F", config, "pi", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -211,3 +229,37 @@ def test_a_host_key_that_is_not_known(config, pi, tmp_path):
     other.write_text(config.read_text().replace(known, os.devnull) + "  StrictHostKeyChecking yes\n")
     with pytest.raises(DeviceError, match="Host key verification failed.*compare the key's fingerprint"):
         connect(replace(pi, config=str(other)))
+
+
+def test_over_adb_through_the_same_interface(adb, bundle, bundle_path, arm_wheels, cli, tmp_path):
+    host = Host(connect(adb))
+    done = devices.deploy(host, bundle, ["litert"], wheels=[arm_wheels], offline=True)
+    assert done.switched and {row["file"] for row in done.golden if row["passed"]} >= {
+        "model.tflite",
+        "model.fp32.tflite",
+    }
+    assert not devices.deploy(host, bundle, ["litert"], wheels=[arm_wheels], offline=True).switched
+    file = tmp_path / "devices.toml"
+    file.write_text(f'[board]\nkind = "adb"\nserial = "{adb.serial}"\nfolder = "{adb.folder}"\nemulated = true\n')
+    asked = (
+        "bench",
+        bundle_path,
+        "--device",
+        "board",
+        "--devices",
+        file,
+        "--wheels",
+        arm_wheels,
+        "--offline",
+        "--quick",
+    )
+    measured = cli(*asked, "--engine", "litert", "--threads", 1, "--samples", 50, "--output", tmp_path, "--json")
+    assert measured.returncode == 0, measured.stderr
+    found = json.loads(measured.stdout)["board"]
+    assert found["answers"]["model.tflite"]["difference"] == 0 and found["emulated"]
+    assert any("emulated" in doubt for doubt in found["warnings"])
+
+
+def test_adb_without_the_device(adb):
+    with pytest.raises(DeviceError, match="gone: .*not found.*`adb devices` lists what is connected"):
+        connect(Device("gone", "adb", serial="127.0.0.1:1"))

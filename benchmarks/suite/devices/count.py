@@ -1,4 +1,4 @@
-"""On an emulated board: mark where the calls of each file of a bundle begin and end, for `instructions.c` to count between.
+"""On an emulated board: mark where the calls of each file of a bundle begin and end; `instructions.c` counts between.
 
 Prints, as JSON, the files in the order of the marks, and the number of calls of each.
 """
