@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edgestill import devices
 from edgestill.devices import Device, Host, connect, deployment
 from edgestill.errors import DeviceError
-from edgestill_runtime import open_bundle, write_bundle
+from edgestill_runtime import load, open_bundle, write_bundle
 
 pytestmark = pytest.mark.pi
 
@@ -118,6 +119,15 @@ def test_a_deployment_runs_both_engines_and_int8_to_the_last_bit(deployed):
     assert rows["model.pte"]["difference"] == rows["model.tflite"]["difference"] == 0
 
 
+def test_the_example_classifies_there(deployed, config, root, bundle, tmp_path):
+    Image.fromarray(bundle.golden().inputs[0][0][..., 0]).save(tmp_path / "photo.png")
+    for file in (root / "examples/raspberry_pi/classify.py", tmp_path / "photo.png"):
+        subprocess.run(["scp", "-q", "-F", config, file, "pi:"], check=True)
+    said = ssh(config, f"{deployed.python} classify.py {deployed.path} photo.png")
+    with load(bundle) as model:
+        assert said.startswith(f"photo.png: {model.predict(bundle.golden().inputs[0][0])[0].label} ")
+
+
 def test_repeating_it_changes_nothing_and_rollback_goes_back(
     deployed, cli, config, bundle, newer, arm_wheels, tmp_path
 ):
@@ -178,11 +188,11 @@ def test_a_broken_connection_leaves_the_old_version(breaking, deployed, config, 
 
 
 def test_an_installation_that_is_killed_is_made_again(config, cli, bundle, arm_wheels, tmp_path):
-    """Killed while packages are being installed, with a folder of its own so that there is something to install."""
+    """Killed while packages come from the index, with a folder of its own so that there is something to install."""
     file = tmp_path / "devices.toml"
     file.write_text(f'[pi]\nhost = "pi"\nconfig = "{config}"\nfolder = "/home/pi/second"\n')
     command = [sys.executable, "-m", "edgestill.cli", "deploy", bundle.path, "--device", "pi", "--devices", file]
-    command += ["--wheels", arm_wheels, "--engine", "litert", "--offline"]
+    command += ["--wheels", arm_wheels, "--engine", "litert"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not ssh(config, "ls -d second/environments/*/lib/python3*/site-packages/pip 2>/dev/null; true"):

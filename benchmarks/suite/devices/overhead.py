@@ -2,7 +2,7 @@
 
     python -m benchmarks.suite.devices.overhead docs/results/measuring.json runs/demo/demo.edge …
 
-Both in one process and in turns, a tenth of a second each, the medians of each turn compared. Then the whole measurement
+Both in one process and in turns, a tenth of a second each, the medians of each turn compared. Then the measurement
 twice, one after the other: how far p50 moves, and whether the measurement says so.
 """
 
