@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->"
-# Folder of the sweep → heading.
+RECIPES = "benchmarks/suite/distillation/recipes"
+# Folder of the sweep → heading, recipe, points.
 SWEEPS = {
-    "fashion-mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10, the JPEG re-encoded copy",
-    "spoken-digits": "Spoken digits (FSDD)",
-    "few-labels": "Few labels: Fashion-MNIST with 1,000 of them",
-    "cached-or-live": "Cached views against a live teacher: accuracy",
+    "fashion-mnist": ("Fashion-MNIST", f"{RECIPES}/fashion-mnist.toml", "response"),
+    "cifar10": ("CIFAR-10, the JPEG re-encoded copy", f"{RECIPES}/cifar10.toml", "response"),
+    "spoken-digits": ("Spoken digits (FSDD)", "recipes/spoken-digits.toml", "all-methods"),
+    "few-labels": ("Few labels: Fashion-MNIST with 1,000 of them", f"{RECIPES}/few-labels.toml", "with-few-labels"),
+    "cached-or-live": ("Cached views against a live teacher: accuracy", "recipes/demo.toml", "cached-or-live"),
 }
 
 
@@ -30,12 +31,15 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     parts = []
-    for name, heading in SWEEPS.items():
+    for log in sorted((arguments.sweeps.parent / "teachers").glob("*/metrics.jsonl")):
+        shorten(log, arguments.results / "teachers" / f"{log.parent.name}.jsonl")
+    for name, (heading, recipe, points) in SWEEPS.items():
         if (arguments.sweeps / name / "sweep.json").is_file():
             keep(arguments.sweeps / name, arguments.results)
         kept = arguments.results / f"{name}.json"
         if kept.is_file():
-            parts.append(f"### {heading}\n\n{table(json.loads(kept.read_text()))}")
+            command = f"`edgestill sweep {recipe} --points {RECIPES}/{points}.toml --seeds 3 --evaluate`"
+            parts.append(f"### {heading}\n\n{command}\n\n{table(json.loads(kept.read_text()))}")
     page = arguments.page.read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -47,11 +51,16 @@ def keep(sweep: Path, results: Path) -> None:
     shutil.copy(sweep / "sweep.json", results / f"{sweep.name}.json")
     folder = results / sweep.name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     for log in sorted((sweep / "stages").glob("*/metrics.jsonl")):
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        short = [{key: round(value, 5) for key, value in entry.items()} for entry in lines]
-        (folder / f"{log.parent.name}.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in short))
+        shorten(log, folder / f"{log.parent.name}.jsonl")
+
+
+def shorten(log: Path, target: Path) -> None:
+    """A training's log with as many digits as mean something."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    short = [{key: round(value, 5) for key, value in entry.items()} for entry in lines]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("".join(json.dumps(entry) + "\n" for entry in short))
 
 
 def table(found: dict[str, Any]) -> str:
