@@ -200,6 +200,17 @@ def test_a_new_version_and_back(host, newer):
     assert versions == {first.version, second.version}
 
 
+def test_what_was_only_measured_does_not_stay(host, newer):
+    first = devices.deploy(host, zoo.find(SPOKEN))
+    measured = devices.install(host, newer)
+    assert in_use(host).name == first.version, "installing alone puts nothing into use"
+    again = replace(newer.manifest, accuracy={})
+    contents = {name: newer.read(name) for name in newer.files}
+    devices.install(host, write_bundle(newer.path.with_name("again.edge"), again, contents))
+    versions = {path.name for path in in_use(host).parent.iterdir()}
+    assert len(versions) == 2 and first.version in versions and measured.version not in versions
+
+
 def test_nothing_to_go_back_to(host):
     with pytest.raises(DeviceError, match="here: nothing was never deployed here"):
         devices.rollback(host, "nothing")

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,15 @@ _LABELS = {"validation_accuracy": "val. accuracy", "images_per_second": "images/
 
 
 class TerminalProgress:
-    """`edgestill.progress.Progress` on a terminal: a bar a task, with its facts and the time left."""
+    """`edgestill.progress.Progress` on a terminal: a bar a task, with its facts and the time left.
+
+    Tasks may be open at the same time, in several threads: they share one display, which lasts while any of them does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._display: Progress | None = None
+        self._open = 0
 
     @contextmanager
     def task(self, description: str, total: float) -> Iterator["_Bar | _Lines"]:
@@ -53,21 +62,38 @@ class TerminalProgress:
             yield lines
             lines.end()
             return
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
-        )
-        with Progress(*columns, console=CONSOLE, redirect_stdout=False, redirect_stderr=False) as progress:
-            yield _Bar(progress, progress.add_task(f"{description:18}", total=total or None, facts=""))
+        with self._lock:
+            self._open += 1
+            if self._display is None:
+                self._display = _display()
+                self._display.start()
+            display = self._display
+            name = display.add_task(f"{description:18}", total=total or None, facts="")
+        try:
+            yield _Bar(display, name)
+        finally:
+            with self._lock:
+                self._open -= 1
+                if self._open == 0:
+                    display.stop()
+                    self._display = None
 
     def message(self, text: str) -> None:
         """One line that stays."""
         say(text, style="dim")
+
+
+def _display() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    return Progress(*columns, console=CONSOLE, redirect_stdout=False, redirect_stderr=False)
 
 
 class _Bar:

@@ -102,12 +102,13 @@ def keep(asked: Facts) -> Facts:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.sync()  # a device may lose its power at any time: the name comes after the content
         sent.rename(target)
+        forget(Path(asked["folder"]), target)
     shutil.rmtree(sent, ignore_errors=True)
     return {"target": str(target)}
 
 
 def activate(asked: Facts) -> Facts:
-    """Switch `current` to a version, then forget what neither link names."""
+    """Switch `current` to a version."""
     folder = Path(asked["folder"])
     home = folder / "bundles" / asked["name"]
     current = linked(home / "current")
@@ -115,12 +116,9 @@ def activate(asked: Facts) -> Facts:
         if current:
             link(home / "previous", current)
         link(home / "current", asked["version"])
-    previous = linked(home / "previous")
-    for version in inside(home / "versions"):
-        if version.name not in (asked["version"], previous):
-            shutil.rmtree(version, ignore_errors=True)
-    forget_environments(folder)
-    return {"current": asked["version"], "previous": previous, "switched": current != asked["version"]}
+    forget(folder, home / "versions" / asked["version"])
+    switched = current != asked["version"]
+    return {"current": asked["version"], "previous": linked(home / "previous"), "switched": switched}
 
 
 def rollback(asked: Facts) -> Facts:
@@ -143,8 +141,12 @@ def describe(home: Path) -> Facts:
     return {"current": linked(home / "current"), "previous": linked(home / "previous"), "versions": versions}
 
 
-def forget_environments(folder: Path) -> None:
-    """Remove environments that no version uses."""
+def forget(folder: Path, wanted: Path) -> None:
+    """Remove versions of a bundle that no link names, but for the wanted one, and environments that no version uses."""
+    home = wanted.parent.parent
+    for version in inside(wanted.parent):
+        if version.name not in (wanted.name, linked(home / "current"), linked(home / "previous")):
+            shutil.rmtree(version, ignore_errors=True)
     used = {link.resolve() for link in folder.glob("bundles/*/versions/*/environment")}
     for environment in inside(folder / "environments"):
         if environment.resolve() not in used:
