@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
 import edgestill as es
-from edgestill import cache, training
+from edgestill import cache, training_state
 from edgestill.data import Views
 from edgestill.objectives import CrossEntropy, create_objective
 from edgestill.processes import processes
@@ -32,7 +32,7 @@ whole = es.load_data("fashion-mnist-mini", calibration=64)
 data = replace(whole, train=whole.train.take(np.arange(640)), validation=whole.validation.take(np.arange(301)))
 
 seen, written = [], []
-batches, save, answer = Views.batches, training.write_bytes, cache._answer
+batches, save, answer = Views.batches, training_state.write_bytes, cache._answer
 
 def watched(self, view, indices, workers=None):
     if len(self) == 640 and len(indices) == 10 and len(indices[0]) < 256:
@@ -47,7 +47,7 @@ def saved(path, content):
     written.append(Path(path).name)
     save(path, content)
 
-Views.batches, cache._answer, training.write_bytes = watched, shards, saved
+Views.batches, cache._answer, training_state.write_bytes = watched, shards, saved
 cache.SHARD = 128
 
 class Plain(torch.nn.Module):
