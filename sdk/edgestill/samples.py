@@ -6,11 +6,8 @@ from numpy.typing import NDArray
 from edgestill_benchmarks.results import read_results
 from edgestill_runtime import Bundle
 
-from .data import load_data
 from .devices import Samples
 from .errors import DataError
-from .pipeline import Pipeline
-from .recipe import Recipe
 
 
 def find_samples(bundle: Bundle, source: str | None = None, count: int | None = None) -> Samples | None:
@@ -29,12 +26,17 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
     run = bundle.path.absolute().parent
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
+    # Only now what needs torch: a measurement without images starts at once.
+    from .data import load_data
+    from .recipe import Recipe
+    from .training_stages import TrainingStages
+
     reference: dict[str, NDArray[np.float32]] = {}
     if source is not None:
         test = load_data(source).test
     else:
         results = read_results(run)
-        data = Pipeline(Recipe.model_validate(results["recipe"]), run).data
+        data = TrainingStages(Recipe.model_validate(results["recipe"]), run).data
         if data.digest != results["data"]["digest"]:
             raise DataError(
                 f"{data.name} is no longer the data that {run} was made with; say --samples 0 to measure without images"
