@@ -2,7 +2,7 @@
 
     python -m edgestill_benchmarks measure fashion.edge --threads 4      # on a device: numpy and an engine, no more
 
-`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `accuracy.py` and `machine.py` are one measurement each;
+`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `accuracy.py`, `operators.py` and `machine.py` are one each;
 `measurement.py` takes them for a bundle in this process, `survey.py` puts all of them together, each from a process of
 its own; `doubts.py` says what makes them doubtful. `results.py` checks the `results.json` of a run; `report/` makes the
 page from it (on the host).
@@ -21,6 +21,7 @@ from .measurement import (
     open_models,
 )
 from .memory import peak_bytes, resident_bytes
+from .operators import Operator, Profile, profile_bundle
 from .survey import survey_bundle
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "FileMeasurement",
     "Latency",
     "Measurement",
+    "Operator",
+    "Profile",
     "Rule",
     "StartMeasurement",
     "accuracy",
@@ -42,6 +45,7 @@ __all__ = [
     "measure_start",
     "open_models",
     "peak_bytes",
+    "profile_bundle",
     "resident_bytes",
     "standard_error",
     "survey_bundle",

@@ -1,6 +1,6 @@
 """On a device: `python -m edgestill_benchmarks measure BUNDLE` measures all there is to measure, and prints JSON.
 
-`latency`, `start` and `answers` are its parts; each is run in a process of its own.
+`latency`, `start`, `operators` and `answers` are its parts; each is run in a process of its own.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from edgestill_runtime.files import write_bytes
 from .latency import INTERLEAVED, MLPERF, Rule
 from .machine import usable_cores
 from .measurement import answer_samples, measure, measure_start
+from .operators import profile_bundle
 from .survey import PROGRESS, survey_bundle
 
 RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
@@ -27,7 +28,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         bundle = open_bundle(arguments.bundle)
-        if arguments.command in ("measure", "latency"):
+        if arguments.command in ("measure", "latency", "operators"):
             bundle.verify()  # `start` is timed, and reads nothing that it has not checked
         result = arguments.function(bundle, arguments)
     except (EdgestillError, OSError) as error:
@@ -55,6 +56,10 @@ def _start(bundle: Bundle, arguments: argparse.Namespace) -> Any:
     return asdict(measure_start(bundle, arguments.file))
 
 
+def _operators(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    return {name: asdict(profile) for name, profile in profile_bundle(bundle).items()}
+
+
 def _answers(bundle: Bundle, arguments: argparse.Namespace) -> Any:
     return answer_samples(bundle, arguments.samples, arguments.answers, _progress(arguments))
 
@@ -62,11 +67,13 @@ def _answers(bundle: Bundle, arguments: argparse.Namespace) -> Any:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgestill_benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    whole = commands.add_parser("measure", help="latency, cold start, memory, and accuracy if samples are given")
+    whole = commands.add_parser("measure", help="all of the below; accuracy if samples are given")
     latency = commands.add_parser("latency", help="latency of every file of a bundle")
     start = commands.add_parser("start", help="first answer and memory of a process that runs one file")
+    operators = commands.add_parser("operators", help="times of every file's operators, as its engine counts them")
     answers = commands.add_parser("answers", help="logits and accuracy of every file on samples")
-    for command, function in ((whole, _measure), (latency, _latency), (start, _start), (answers, _answers)):
+    parts = ((whole, _measure), (latency, _latency), (start, _start), (operators, _operators), (answers, _answers))
+    for command, function in parts:
         command.set_defaults(function=function)
         command.add_argument("bundle", type=Path)
         command.add_argument("--progress", action="store_true", help="print lines that say how far it is")

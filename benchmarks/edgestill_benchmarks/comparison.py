@@ -30,6 +30,16 @@ class Change:
     noise: float
     verdict: str
 
+    def shown(self) -> list[str]:
+        """`before`, `after`, `change` and `noise` as people read them."""
+        values = self.before, self.after
+        if self.what == "accuracy":
+            shown = [f"{100 * value:.2f} %" for value in values]
+            return [*shown, f"{100 * self.change:+.2f}", f"±{100 * self.noise:.2f}"]
+        times = self.what == "p50"
+        shown = [f"{value:.3f} ms" if times else f"{value / 1000:,.1f} kB" for value in values]
+        return [*shown, f"{100 * self.change:+.1f} %", f"±{100 * self.noise:.1f} %"]
+
 
 def compare_runs(
     before: Results, after: Results, devices: tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]] = ((), ())

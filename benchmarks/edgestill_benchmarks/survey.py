@@ -21,6 +21,7 @@ from edgestill_runtime.files import sha256_of_file
 from .doubts import doubts_about_the_board
 from .latency import INTERLEAVED, Rule
 from .machine import describe_machine
+from .operators import no_profiles
 from .sensors import read_sensors
 
 SCHEMA_VERSION = 1
@@ -75,7 +76,9 @@ def survey_bundle(
                 **_cold(path, name),
             }
         )
-    on_progress("cold start and memory", 1.0)
+    on_progress("operators", 0.0)
+    profiles = _profiles(bundle)
+    on_progress("operators", 1.0)
     shares = {}
     if samples is not None:
         if answers is None:
@@ -90,7 +93,7 @@ def survey_bundle(
         "bundle": {"name": bundle.manifest.name, "digest": bundle.digest()},
         "machine": describe_machine(),
         "rule": asdict(rule),
-        "files": [one | {"accuracy": shares.get(one["file"])} for one in files],
+        "files": [one | {"profile": profiles[one["file"]], "accuracy": shares.get(one["file"])} for one in files],
         "samples": None if samples is None else {"digest": f"sha256:{sha256_of_file(samples)}"},
         "energy_from": latencies[0]["energy"],
         "sensors": {"before": asdict(before), "after": asdict(after)},
@@ -112,6 +115,15 @@ def _cold(path: str, name: str) -> dict[str, Any]:
         times.append(1000 * (found["answered_at"] - started))
     memory = {key: found[key] for key in ("before_bytes", "resident_bytes", "peak_bytes")}
     return {"cold_start_ms": {"p50": round(statistics.median(times), 2), "runs": len(times)}, "memory": memory}
+
+
+def _profiles(bundle: Bundle) -> dict[str, Any]:
+    """Of every file. What goes wrong in an engine's profiler is told, and takes nothing else along."""
+    try:
+        found: dict[str, Any] = _child(("operators", str(bundle.path)))
+    except MeasuringError as error:
+        return {name: asdict(profile) for name, profile in no_profiles(bundle, str(error)).items()}
+    return found
 
 
 def _child(words: Sequence[str], on_progress: Callable[[float], None] | None = None) -> Any:

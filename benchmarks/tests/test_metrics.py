@@ -122,12 +122,22 @@ def test_the_command_line(cli, run, results, tmp_path):
     (tmp_path / "later/results.json").write_text(json.dumps(changed(results)))
     compared = cli("report", run, tmp_path / "later")
     assert compared.returncode == 0 and "worse" in compared.stdout and "+100.0 %" in compared.stdout, compared.stderr
+    page = (tmp_path / "later/comparison.html").read_text()
+    assert "+100.0 %" in page and "host · model.pte · 1 thread" in page
     assert len(json.loads(cli("report", run, tmp_path / "later", "--json").stdout)) > 10
+    several = cli("report", run, tmp_path / "later", run, "--output", tmp_path / "all.html")
+    assert several.returncode == 0 and "What changed" not in (tmp_path / "all.html").read_text(), several.stderr
+    many = cli("report", run, run, run, "--json")
+    assert many.returncode == 1 and "between two runs, not 3" in many.stderr
+    alone = cli("report", run, "--json")
+    assert alone.returncode == 1 and "several runs" in alone.stderr
     other = changed(results)
     other["data"]["digest"] = "sha256:" + "2" * 64
     (tmp_path / "later/results.json").write_text(json.dumps(other))
+    (tmp_path / "later/comparison.html").unlink()
     refused = cli("report", run, tmp_path / "later")
     assert refused.returncode == 1 and "their accuracies cannot be compared" in refused.stderr
+    assert not (tmp_path / "later/comparison.html").exists()
     exported = cli("export-metrics", run)
     assert exported.stdout.splitlines()[0] == ",".join(COLUMNS) and "board" in exported.stdout
     written = cli("export-metrics", run, "--format", "markdown", "--output", tmp_path / "card.md")

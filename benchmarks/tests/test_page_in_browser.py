@@ -3,12 +3,14 @@
 import csv
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from edgestill_benchmarks.report import write_report
+from edgestill_benchmarks.comparison import compare_runs
+from edgestill_benchmarks.report import write_comparison, write_report
 from edgestill_benchmarks.results import read_results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -49,21 +51,27 @@ def folder(quick_run, tmp_path_factory):
     return target
 
 
+@contextmanager
+def opened(browser, path):
+    """A page that must not complain, and must not ask the network for anything."""
+    context = browser.new_context(accept_downloads=True)
+    page = context.new_page()
+    trouble, asked = [], []
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#memory svg")
+    yield page
+    assert trouble == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    context.close()
+
+
 @pytest.fixture
 def page(browser, folder):
-    context = browser.new_context(accept_downloads=True)
-    opened = context.new_page()
-    opened.trouble, opened.asked = [], []
-    opened.on("console", lambda message: opened.trouble.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: opened.trouble.append(str(error)))
-    opened.on("request", lambda request: opened.asked.append(request.url))
-    opened.goto((folder / "report.html").as_uri())
-    opened.wait_for_selector("#size svg")
-    yield opened
-    assert opened.trouble == []
-    outside = [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))]
-    assert outside == [], "the page asked the network for something"
-    context.close()
+    with opened(browser, folder / "report.html") as page:
+        yield page
 
 
 def test_every_chart_is_drawn(page):
@@ -159,6 +167,38 @@ def test_the_table_is_saved_as_csv(page, folder, tmp_path):
     assert {row["device"] for row in rows} == {"host", "slow"}
     slow = [row for row in rows if row["device"] == "slow"]
     assert all(float(row["accuracy"]) == 0.8125 and row["samples"] == "100" for row in slow)
+
+
+def test_the_slowest_operators_are_listed(page, folder):
+    profile = next(file["profile"] for file in read_results(folder)["files"] if file["path"].endswith("/model.tflite"))
+    slowest = max(profile["operators"], key=lambda one: one["us"])
+    part = page.locator("section:has(#operators) details", has_text="model.tflite on host: 11 operators")
+    part.locator("summary").click()
+    rows = part.locator("tr:has(td)")
+    assert rows.count() == 10
+    first = rows.first.locator("td").all_inner_texts()
+    assert first[0] == slowest["name"] and first[1] == f"{profile['operators'].index(slowest) + 1} of 11"
+    assert first[2] == f"{slowest['us']:.1f} µs" and first[3] == f"{100 * slowest['us'] / profile['call_us']:.1f} %"
+    assert page.locator("section:has(#operators) details").count() == 8, "four files, here and on the second device"
+
+
+def test_two_runs_on_one_page(browser, folder, tmp_path):
+    later = shutil.copytree(folder, tmp_path / "later")
+    results = json.loads((later / "results.json").read_text())
+    results["teacher"]["accuracy"] = 0.5
+    (later / "results.json").write_text(json.dumps(results))
+    changes = compare_runs(read_results(folder), read_results(later))
+    target = write_comparison([folder, later], tmp_path / "both.html", changes)
+    with opened(browser, target) as page:
+        worse = page.locator("table.changes tr.worse").all_inner_texts()
+        assert len(worse) == 1 and worse[0].startswith("accuracy\tteacher\t") and "50.00 %" in worse[0]
+        devices = column_of(page, "device")
+        # Both runs have one name, so their folders tell them apart.
+        assert set(devices) == {f"{name}, {where}" for name in ("run", "later") for where in ("host", "slow")}
+        page.get_by_role("button", name="p50 ms").click()
+        values = [float(value) for value in column_of(page, "p50_ms")]
+        assert values == sorted(values) and len(values) >= 32
+        assert "teacher of later" in page.locator("#accuracy-latency").text_content()
 
 
 def test_samples_that_differ_and_doubts_are_told(page, folder):

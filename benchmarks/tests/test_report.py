@@ -97,4 +97,4 @@ def test_class_names_cannot_break_out_of_the_page(quick_run, results, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(hostile))
     page = write_report(tmp_path).read_text()
     assert "<img src=x" not in page.replace("<\\/script><img src=x", "")
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4

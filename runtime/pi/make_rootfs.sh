@@ -13,8 +13,11 @@ set -euo pipefail
 folder=$1 board=$2 suite=$3
 shift 3
 root=$folder/root site=$folder/site
+cannot() { echo "NO EMULATED RASPBERRY PI HERE, so nothing was tested on ARM: $1" >&2; exit 1; }
+[ $EUID = 0 ] || cannot "it is unpacked and entered by root; run this as root"
+command -v apt-get >/dev/null || cannot "it is made of Debian's packages by Debian's tools, and this is no Debian"
 for tool in qemu-aarch64-static mmdebstrap uv; do
-  command -v $tool >/dev/null || { echo "$tool is missing: apt-get install qemu-user-static mmdebstrap, and activate the environment" >&2; exit 1; }
+  command -v $tool >/dev/null || cannot "$tool is missing: apt-get install qemu-user-static mmdebstrap, and activate the environment"
 done
 case $board in # the features are those of the CPU that is emulated: XNNPACK believes them, and a lie ends in SIGILL
   pi4) cpu=cortex-a72 part=0xd08 model="Raspberry Pi 4 Model B Rev 1.4" hertz=1800000 features="fp asimd evtstrm crc32 cpuid" ;;

@@ -87,3 +87,11 @@ def test_an_isolated_engine_runs_there(pi, bundle_path):
     )
     done = pi("-c", code, bundle_path)
     assert done.returncode == 0 and "isolated" in done.stdout, done.stderr
+
+
+def test_where_no_pi_can_be_made_it_is_said_and_does_not_count(root, tmp_path):
+    script = (root / "runtime/pi/make_rootfs.sh").read_text()
+    command = ["/bin/bash", "-s", tmp_path / "pi", "pi5", "trixie"]
+    for change, why in (({"user": 65534}, "run this as root"), ({"env": {"PATH": "/nowhere"}}, "this is no Debian")):
+        done = subprocess.run(command, input=script, cwd="/", capture_output=True, text=True, check=False, **change)
+        assert done.returncode == 1 and "NO EMULATED RASPBERRY PI HERE" in done.stderr and why in done.stderr

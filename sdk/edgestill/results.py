@@ -124,7 +124,7 @@ def _of_file(measured: dict[str, Any], name: str) -> dict[str, Any]:
     return {
         "runtime": first["engine"],
         "latency_ms": first["latency_ms"],
-        **{key: found[key] for key in ("threads", "cold_start_ms", "memory")},
+        **{key: found[key] for key in ("threads", "cold_start_ms", "memory", "profile")},
     }
 
 

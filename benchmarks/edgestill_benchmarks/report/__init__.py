@@ -1,5 +1,6 @@
-"""The page: `results.json` and `samples.npz` of a run's folder → one `report.html` that works offline (host only)."""
+"""The pages: `results.json` and `samples.npz` of runs' folders → HTML that works offline (host only)."""
 
 from .page import write_report
+from .several import write_comparison
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

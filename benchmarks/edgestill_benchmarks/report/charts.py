@@ -1,6 +1,6 @@
 """The charts of the report, as Vega-Lite specifications."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -24,12 +24,24 @@ def all_charts(results: Results, rows: Sequence[Row]) -> dict[str, dict[str, Any
     charts = {
         "validation": training_curve(results, "validation_accuracy", "validation accuracy"),
         "loss": training_curve(results, "loss", "training loss"),
-        "accuracy-latency": accuracy_against_latency(results, rows),
-        "latency": latency(rows),
-        "memory": memory(rows),
         "size": size(rows),
         "confusion": confusion(results),
         "per-class": change_per_class(results),
+    }
+    drawn = {name: _styled(chart).to_dict() for name, chart in charts.items()}
+    return drawn | charts_of_runs(rows, {"teacher": results["teacher"]["accuracy"]}, results["data"]["test"])
+
+
+def charts_of_runs(rows: Sequence[Row], teachers: Mapping[str, float], test: int) -> dict[str, dict[str, Any]]:
+    """The charts that one run and several have in common.
+
+    Args:
+        teachers: what to write at each teacher's line → its accuracy, 0–1. test: images of the test split.
+    """
+    charts = {
+        "accuracy-latency": accuracy_against_latency(rows, teachers, test),
+        "latency": latency(rows),
+        "memory": memory(rows),
     }
     return {name: _styled(chart).to_dict() for name, chart in charts.items()}
 
@@ -57,14 +69,13 @@ def training_curve(results: Results, field: str, title: str) -> alt.Chart:
     )
 
 
-def accuracy_against_latency(results: Results, rows: Sequence[Row]) -> alt.LayerChart:
-    """Every file on every device, at its smallest number of threads: p50 against accuracy; the teacher as a line.
+def accuracy_against_latency(rows: Sequence[Row], teachers: Mapping[str, float], test: int) -> alt.LayerChart:
+    """Every file on every device, at its smallest number of threads: p50 against accuracy; a teacher is a line.
 
     Devices that are emulated, or that saw a part of the test split only, are left out: they would not compare.
     A line joins a device's Pareto front: the files that no other beats in both.
     """
-    whole = results["data"]["test"]
-    first = _fewest_threads(row for row in rows if row["samples"] == whole and not row["emulated"])
+    first = _fewest_threads(row for row in rows if row["samples"] == test and not row["emulated"])
     devices = list(dict.fromkeys(row["device"] for row in first))
     front = [row for device in devices for row in pareto([one for one in first if one["device"] == device])]
     colour = alt.Color("device:N", title=None, scale=_colours(devices), legend=alt.Legend(orient="top"))
@@ -88,7 +99,8 @@ def accuracy_against_latency(results: Results, rows: Sequence[Row]) -> alt.Layer
             ],
         )
     )
-    teacher = _table([{"accuracy": results["teacher"]["accuracy"], "label": "teacher"}])
+    lines = {accuracy: [name for name in teachers if teachers[name] == accuracy] for accuracy in teachers.values()}
+    teacher = _table([{"accuracy": accuracy, "label": ", ".join(names)} for accuracy, names in lines.items()])
     rule = alt.Chart(teacher).mark_rule(strokeDash=[6, 4], color=COLOURS["teacher"]).encode(y="accuracy:Q")
     text = (
         alt.Chart(teacher)
@@ -250,5 +262,5 @@ def _styled(chart: Any) -> Any:
         chart.properties(width="container", background="transparent")
         .configure(font=FONT, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure_view(stroke=None)
-        .configure_axis(labelLimit=130, titlePadding=12)  # colours are the page's: page.js
+        .configure_axis(labelLimit=200, titlePadding=12)  # colours are the page's: page.js
     )

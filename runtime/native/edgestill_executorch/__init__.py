@@ -18,7 +18,7 @@ the native code do is not, short of the checks that ExecuTorch makes itself.
 """
 
 from .errors import ExecuTorchError, NotFiniteError
-from .program import Method, Program, ScalarInfo, TensorInfo, get_threads, set_threads
+from .program import Method, Program, ScalarInfo, TensorInfo, TraceEvent, get_threads, set_threads
 
 __all__ = [
     "ExecuTorchError",
@@ -27,6 +27,7 @@ __all__ = [
     "Program",
     "ScalarInfo",
     "TensorInfo",
+    "TraceEvent",
     "get_threads",
     "set_threads",
 ]

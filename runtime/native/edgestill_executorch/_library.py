@@ -7,7 +7,7 @@ from pathlib import Path
 from .errors import ExecuTorchError
 
 MAX_RANK = 16
-ABI_VERSION = 1
+ABI_VERSION = 2
 NOT_FINITE = -2
 TENSOR, INT, DOUBLE, BOOL, NONE, OTHER = range(6)
 LOGGER = logging.getLogger(__package__)
@@ -45,6 +45,17 @@ class Value(ctypes.Structure):
     )
 
 
+class Event(ctypes.Structure):
+    """`es_event`."""
+
+    _fields_ = (
+        ("start_ns", ctypes.c_uint64),
+        ("duration_ns", ctypes.c_uint64),
+        ("delegated", ctypes.c_int32),
+        ("name", ctypes.c_char * 128),
+    )
+
+
 _HANDLE, _CODE, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
 _FUNCTIONS = {
     "es_abi_version": (_CODE, ()),
@@ -57,7 +68,7 @@ _FUNCTIONS = {
     "es_program_close": (None, (_HANDLE,)),
     "es_program_method_count": (_SIZE, (_HANDLE,)),
     "es_program_method_name": (ctypes.c_char_p, (_HANDLE, _SIZE)),
-    "es_method_open": (_CODE, (_HANDLE, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(_HANDLE))),
+    "es_method_open": (_CODE, (_HANDLE, ctypes.c_char_p, _CODE, _CODE, _CODE, ctypes.POINTER(_HANDLE))),
     "es_method_close": (None, (_HANDLE,)),
     "es_method_input_count": (_SIZE, (_HANDLE,)),
     "es_method_output_count": (_SIZE, (_HANDLE,)),
@@ -67,6 +78,8 @@ _FUNCTIONS = {
     "es_method_planned_bytes": (ctypes.c_uint64, (_HANDLE,)),
     # Arrays go in as they are: ctypes hands over their address, and converts nothing.
     "es_method_run": (_CODE, None),
+    "es_method_event_count": (_SIZE, (_HANDLE,)),
+    "es_method_event": (_CODE, (_HANDLE, _SIZE, ctypes.POINTER(Event))),
 }
 
 

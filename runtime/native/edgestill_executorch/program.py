@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._library import BOOL, DOUBLE, INT, LIBRARY, NONE, NOT_FINITE, TENSOR, Info, Value, check
+from ._library import BOOL, DOUBLE, INT, LIBRARY, NONE, NOT_FINITE, TENSOR, Event, Info, Value, check
 from .errors import NotFiniteError
 
 # c10::ScalarType → numpy
@@ -61,6 +61,22 @@ class ScalarInfo:
     type: type
 
 
+@dataclass(frozen=True)
+class TraceEvent:
+    """Something that a run spent its time on. Events nest: a backend's lie inside the one of its call.
+
+    Args:
+        name: as the engine calls it, such as `native_call_add.out`, `DELEGATE_CALL`, or a backend's own name.
+        delegated: a backend says it of what is inside its part. start_ns: by a clock that only the events of one
+            process share. duration_ns: with what lies inside it; a backend may count in coarser steps (XNNPACK: µs).
+    """
+
+    name: str
+    delegated: bool
+    start_ns: int
+    duration_ns: int
+
+
 class Program:
     """A `.pte` file.
 
@@ -91,7 +107,9 @@ class Program:
         names = (LIBRARY.es_program_method_name(handle, index) for index in range(count))
         self.methods: tuple[str, ...] = tuple(name.decode(errors="replace") for name in names if name is not None)
 
-    def load_method(self, name: str = "forward", threads: int | None = 1, check_finite: bool = False) -> "Method":
+    def load_method(
+        self, name: str = "forward", threads: int | None = 1, check_finite: bool = False, trace: bool = False
+    ) -> "Method":
         """Make a method ready to run.
 
         Args:
@@ -99,6 +117,7 @@ class Program:
                 `set_threads`); None takes the pool as it is.
             check_finite: refuse NaN and infinity in inputs (NotFiniteError), which quantised files answer wrongly
                 without a word. Costs less here than before the call.
+            trace: keep what each run spent its time on, for `Method.events`. It costs time.
 
         Raises:
             ExecuTorchError: an operator or backend is missing, memory is short, or the method is damaged.
@@ -110,8 +129,8 @@ class Program:
             raise ValueError(f"{self.name} has no method {name!r}; it has {', '.join(self.methods)}")
         if threads is not None and threads != 1:
             set_threads(threads)
-        handle = ctypes.c_void_p()
-        code = LIBRARY.es_method_open(self._handle, name.encode(), threads != 1, check_finite, ctypes.byref(handle))
+        handle, pooled = ctypes.c_void_p(), threads != 1
+        code = LIBRARY.es_method_open(self._handle, name.encode(), pooled, check_finite, trace, ctypes.byref(handle))
         check(code, f"cannot load method {name!r} of {self.name}")
         return Method(self, name, handle)
 
@@ -211,6 +230,19 @@ class Method:
                 for slot in self._out:
                     slot.data = None
             return tuple([self._result(index, array) for index, array in enumerate(arrays)])
+
+    def events(self) -> tuple[TraceEvent, ...]:
+        """What the last run spent its time on, in the order in which it began; none unless loaded with `trace`."""
+        with self._lock:
+            if self._handle is None:
+                raise ValueError(f"method {self.name!r} was closed")
+            found = []
+            for index in range(LIBRARY.es_method_event_count(self._handle)):
+                event = Event()
+                check(LIBRARY.es_method_event(self._handle, index, ctypes.byref(event)), f"cannot read event {index}")
+                name = event.name.decode(errors="replace")
+                found.append(TraceEvent(name, bool(event.delegated), event.start_ns, event.duration_ns))
+            return tuple(found)
 
     def close(self) -> None:
         """Free the method's memory; calls after this raise ValueError."""

@@ -24,6 +24,7 @@
 #include <executorch/runtime/platform/runtime.h>
 
 #include "log.h"
+#include "tracer.h"
 
 namespace executorch::extension::threadpool {
 // The SDK ships the pool's library and its guard's header, but not the header of the pool itself. These are the
@@ -99,6 +100,7 @@ struct es_method {
   std::vector<std::unique_ptr<void, Free>> buffers;
   std::vector<et::Span<uint8_t>> spans;
   std::unique_ptr<et::HierarchicalAllocator> planned;
+  std::optional<edgestill::Tracer> tracer;
   ::executorch::extension::MallocMemoryAllocator allocator;
   ::executorch::extension::MallocMemoryAllocator temporary;
   std::unique_ptr<et::MemoryManager> manager;
@@ -357,7 +359,7 @@ const char *es_program_method_name(const es_program *program, size_t index) {
 }
 
 int32_t es_method_open(
-    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, es_method **method) {
+    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, int32_t trace, es_method **method) {
   return guarded([&] {
     const MaybeAlone guard(use_pool == 0);
     auto opened = std::make_unique<es_method>();
@@ -368,10 +370,13 @@ int32_t es_method_open(
     const auto meta = program->program->method_meta(name);
     if (!meta.ok()) return meta.error();
     if (const auto error = plan_memory(*opened, meta.get()); error != Error::Ok) return error;
-    auto loaded = program->program->load_method(name, opened->manager.get());
+    if (trace != 0) opened->tracer.emplace();
+    auto *tracer = opened->tracer ? &*opened->tracer : nullptr;
+    auto loaded = program->program->load_method(name, opened->manager.get(), tracer);
     if (!loaded.ok()) return loaded.error();
     opened->method = std::make_unique<et::Method>(std::move(loaded.get()));
     if (const auto error = describe_all(*opened); error != Error::Ok) return error;
+    if (opened->tracer) opened->tracer->clear(); // the events of loading
     opened->counted = opened->use_pool;
     if (opened->counted) ++pooled_methods;
     *method = opened.release();
@@ -416,6 +421,7 @@ int32_t es_method_run(es_method *method, const es_value *inputs, es_value *outpu
       finite = finite && (!method->check_finite || all_finite(input_of(*method->method, index)));
     }
     if (!finite) return Error::Ok;
+    if (method->tracer) method->tracer->clear();
     for (size_t index = 0; index < method->outputs.size(); ++index) {
       const es_info &info = method->outputs[index];
       if (info.kind != ES_TENSOR || info.planned) continue;
@@ -430,4 +436,20 @@ int32_t es_method_run(es_method *method, const es_value *inputs, es_value *outpu
     return Error::Ok;
   });
   return finite ? result : ES_NOT_FINITE;
+}
+
+size_t es_method_event_count(const es_method *method) { return method->tracer ? method->tracer->events().size() : 0; }
+
+int32_t es_method_event(const es_method *method, size_t index, es_event *event) {
+  if (index >= es_method_event_count(method)) return static_cast<int32_t>(Error::NotFound);
+  const auto &kept = method->tracer->events()[index];
+  const auto nanoseconds = [ratio = et::pal_ticks_to_ns_multiplier()](uint64_t ticks) {
+    return ticks * ratio.numerator / ratio.denominator;
+  };
+  *event = {};
+  event->start_ns = nanoseconds(kept.start);
+  event->duration_ns = nanoseconds(kept.end) - event->start_ns;
+  event->delegated = kept.delegated;
+  std::copy_n(kept.name.data(), std::min(kept.name.size(), sizeof(event->name) - 1), event->name);
+  return ES_DONE;
 }

@@ -16,7 +16,7 @@ extern "C" {
 
 #define ES_API __attribute__((visibility("default")))
 #define ES_MAX_RANK 16
-#define ES_ABI_VERSION 1
+#define ES_ABI_VERSION 2
 
 enum { ES_DONE = 0, ES_DONE_WITH_LOG = -1, ES_NOT_FINITE = -2 };
 
@@ -49,6 +49,13 @@ typedef struct {
   int32_t sizes[ES_MAX_RANK];        // in: as given; out: as computed
 } es_value;
 
+// Something that a run spent its time on. Events nest: a backend's are inside the one of its call.
+typedef struct {
+  uint64_t start_ns, duration_ns;    // the start by a clock that only the events of one process share
+  int32_t delegated;                 // 1: said by a backend of what is inside its part of the method
+  char name[128];                    // cut when it is longer
+} es_event;
+
 ES_API int32_t es_abi_version(void);
 
 // Take over the SDK's log, which would go to standard error. Before the libraries with kernels and backends are loaded.
@@ -74,8 +81,9 @@ ES_API const char *es_program_method_name(const es_program *program, size_t inde
 
 // use_pool 0: the method runs on the thread that calls it, whatever the pool's size.
 // check_finite 1: es_method_run refuses NaN and infinity in floating inputs before it executes anything.
+// trace 1: every run keeps its events, which costs time.
 ES_API int32_t es_method_open(
-    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, es_method **method);
+    es_program *program, const char *name, int32_t use_pool, int32_t check_finite, int32_t trace, es_method **method);
 ES_API void es_method_close(es_method *method);
 ES_API size_t es_method_input_count(const es_method *method);
 ES_API size_t es_method_output_count(const es_method *method);
@@ -88,6 +96,10 @@ ES_API uint64_t es_method_planned_bytes(const es_method *method);
 
 // One value for every input and output. Inputs are not copied by this call; outputs end in the caller's memory.
 ES_API int32_t es_method_run(es_method *method, const es_value *inputs, es_value *outputs);
+
+// Events of the last run of a method that was opened with trace, in the order in which they began.
+ES_API size_t es_method_event_count(const es_method *method);
+ES_API int32_t es_method_event(const es_method *method, size_t index, es_event *event);
 
 #ifdef __cplusplus
 }

@@ -348,3 +348,34 @@ def test_both_runtimes_live_in_one_process(programs):
     for first, process in started.items():
         _, said = process.communicate()
         assert process.returncode == 0, f"{first} first: {said}"
+
+
+def test_a_traced_run_tells_what_it_spent_its_time_on(programs, answers):
+    with Program(programs / "net.pte") as program, program.load_method(trace=True) as method:
+        assert method.events() == ()  # those of loading are not kept
+        method.run(answers["net/in"])
+        events = method.events()
+        assert (events[0].name, events[0].delegated) == ("Method::execute", False)
+        delegated = [event for event in events if event.delegated]
+        assert any("Convolution" in event.name for event in delegated)
+        assert any("Fully Connected" in event.name for event in delegated)
+        end = events[0].start_ns + events[0].duration_ns
+        assert all(events[0].start_ns <= event.start_ns <= end for event in events)
+        method.run(answers["net/in"])
+        again = method.events()
+        assert [event.name for event in again] == [event.name for event in events], "those of one run, the last"
+        assert again[0].start_ns > end
+    with pytest.raises(ValueError, match="closed"):
+        method.events()
+
+
+def test_kernels_outside_a_backend_are_named(programs, answers):
+    with Program(programs / "types.pte") as program, program.load_method(trace=True) as method:
+        method.run(*(answers[f"types/in/{index}"] for index in range(6)))
+        names = [event.name for event in method.events()]
+    assert any(name.startswith("native_call_") for name in names), names
+
+
+def test_without_trace_nothing_is_kept(net, answers):
+    net.run(answers["net/in"])
+    assert net.events() == ()

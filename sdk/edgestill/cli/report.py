@@ -1,13 +1,18 @@
-"""`edgestill report`: draw a run's page again, or put two runs side by side."""
+"""`edgestill report`: draw a run's page again, or put runs side by side."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.table import Table
+
+from edgestill_benchmarks.comparison import Change, compare_runs
+from edgestill_benchmarks.metrics import read_devices
+from edgestill_benchmarks.results import read_results
 
 from ..errors import EdgestillError, MissingExtraError
 from .console import CONSOLE, say
@@ -16,57 +21,49 @@ COLOURS = {"better": "green", "worse": "red", "same": "dim"}
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run's folder, with results.json in it.")],
-    other: Annotated[Path | None, typer.Argument(help="Another run's: what changed from the first to it.")] = None,
+    folders: Annotated[list[Path], typer.Argument(help="A run's folder, with results.json in it; or several.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Of several runs: the page (default: comparison.html in the last's folder).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the changes between two runs as JSON.")] = False,
 ) -> None:
-    """Write report.html from a run's results and what was measured on devices; with two runs, print what changed.
+    """Write report.html of a run; or one page of several, and of two what changed from the first to the second.
 
     Differences within the noise of the two measurements are told apart from real ones.
     """
-    from edgestill_benchmarks.comparison import compare_runs
-    from edgestill_benchmarks.metrics import read_devices
-    from edgestill_benchmarks.results import read_results
-
-    if other is None:
-        try:
-            from edgestill_benchmarks.report import write_report
-        except ImportError as error:
-            raise MissingExtraError(str(error.name), "report") from error
-        say(f"report {write_report(folder)}")
+    try:
+        from edgestill_benchmarks.report import write_comparison, write_report
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "report") from error
+    if len(folders) == 1:
+        if output is not None or as_json:
+            raise EdgestillError("--output and --json belong to several runs; the page of one is its report.html")
+        say(f"report {write_report(folders[0])}")
         return
-    before, after = read_results(folder), read_results(other)
-    if before["data"]["digest"] != after["data"]["digest"]:
-        names = f"{before['data']['name']}, {after['data']['name']}"
-        raise EdgestillError(
-            f"{folder} and {other} have other data ({names}, or another cut): their accuracies cannot be compared"
-        )
-    changes = [
-        asdict(change)
-        for change in compare_runs(before, after, (read_devices(folder, before), read_devices(other, after)))
-    ]
+    if as_json and len(folders) != 2:
+        raise EdgestillError(f"--json prints what changed between two runs, not {len(folders)}")
+    changes = _changes(folders) if len(folders) == 2 else []
+    page = write_comparison(folders, output or folders[-1] / "comparison.html", changes)
     if as_json:
-        print(json.dumps(changes, indent=2))
+        print(json.dumps([asdict(change) for change in changes], indent=2))
         return
-    table = Table(title=f"{folder} → {other}", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    if changes:
+        CONSOLE.print(_table(folders, changes))
+    say(f"report {page}")
+
+
+def _changes(folders: Sequence[Path]) -> list[Change]:
+    before, after = (read_results(folder) for folder in folders)
+    first, second = (read_devices(folder, run) for folder, run in zip(folders, (before, after), strict=True))
+    return compare_runs(before, after, (first, second))
+
+
+def _table(folders: Sequence[Path], changes: Sequence[Change]) -> Table:
+    table = Table(title=" → ".join(map(str, folders)), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("what", "of"):
         table.add_column(heading, overflow="fold")
     for heading in ("before", "after", "change", "noise", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in changes:
-        colour = COLOURS[one["verdict"]]
-        table.add_row(one["what"], one["of"], *_cells(one), f"[{colour}]{one['verdict']}[/]")
-    CONSOLE.print(table)
-
-
-def _cells(one: dict[str, Any]) -> list[str]:
-    values = (one["before"], one["after"])
-    if one["what"] == "accuracy":
-        return [
-            *(f"{100 * value:.2f} %" for value in values),
-            f"{100 * one['change']:+.2f}",
-            f"±{100 * one['noise']:.2f}",
-        ]
-    times = one["what"] == "p50"
-    shown = [f"{value:.3f} ms" if times else f"{value / 1000:,.1f} kB" for value in values]
-    return [*shown, f"{100 * one['change']:+.1f} %", f"±{100 * one['noise']:.1f} %"]
+        table.add_row(one.what, one.of, *one.shown(), f"[{COLOURS[one.verdict]}]{one.verdict}[/]")
+    return table
