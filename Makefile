@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
 .PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi pi lint bench bench-runtime \
-	bench-converters bench-distillation bench-cuda wheels lock clean
+	bench-converters bench-distillation bench-cuda test-android wheels lock clean
 
 demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
@@ -50,6 +50,11 @@ pi: $(READY) $(NATIVE)
 # ARM code on them: the runtime's tests, deployments over SSH, instructions per inference. The same Debian packages.
 test-pi: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m pi $(PYTEST_FLAGS)
+
+# The Android app without a phone and without Google's repository: compiled, tested, drawn, packed. Needs Java 17, Maven,
+# npm, gcc, and the Debian packages aapt apksigner binutils dexdump zipalign.
+test-android: $(READY) $(NATIVE)
+	$(BIN)/python android-demo/proof/prove.py
 
 bench: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest benchmarks/suite --benchmark-autosave --benchmark-storage=.benchmarks

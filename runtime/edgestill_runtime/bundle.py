@@ -177,8 +177,19 @@ def write_bundle(
 
 def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
-    bundle.verify()
-    write_zip(Path(path), {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())})
+    write_zip(Path(path), _everything(bundle))
+    return open_bundle(path)
+
+
+def unpack_folder(bundle: Bundle, path: str | Path, overwrite: bool = False) -> Bundle:
+    """Write a verified bundle, its signature included, as a folder, atomically.
+
+    Raises:
+        StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
+    """
+    with atomic_folder(path, replace=overwrite) as folder:
+        for name, content in _everything(bundle).items():
+            (folder / name).write_bytes(content)
     return open_bundle(path)
 
 
@@ -206,6 +217,11 @@ def golden_npz(golden: Golden) -> bytes:
         arrays |= {f"{name}/{number}": array for number, array in enumerate(outputs)}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _everything(bundle: Bundle) -> dict[str, bytes]:
+    bundle.verify()
+    return {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())}
 
 
 def _compare(bundle: Bundle, names: Sequence[str]) -> None:

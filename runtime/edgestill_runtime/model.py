@@ -367,7 +367,8 @@ class Model:
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Probabilities float32 of logits (N, classes), each row summing to 1."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    # float64: numpy's float32 exponential differs in its last bit from one processor, and one language, to another.
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 

@@ -15,6 +15,7 @@ from . import (
     devices,
     distill,
     doctor,
+    export_android,
     export_metrics,
     inspect,
     report,
@@ -49,6 +50,7 @@ for command in (
     bench.bench,
     report.report,
     export_metrics.export_metrics,
+    export_android.export_android,
     zoo.zoo,
     doctor.doctor,
 ):

@@ -1,0 +1,212 @@
+package dev.edgestill.demo
+
+import android.app.Activity
+import android.content.ActivityNotFoundException
+import android.content.Intent
+import android.graphics.Bitmap
+import android.graphics.BitmapFactory
+import android.graphics.drawable.BitmapDrawable
+import android.os.Bundle
+import android.provider.MediaStore
+import android.view.View
+import android.widget.Button
+import android.widget.CheckBox
+import android.widget.ImageButton
+import android.widget.ImageView
+import android.widget.LinearLayout
+import android.widget.ProgressBar
+import android.widget.RadioButton
+import android.widget.RadioGroup
+import android.widget.TextView
+import android.widget.Toast
+import dev.edgestill.core.Prediction
+import java.util.Locale
+
+/** Folders of the app's assets, as `edgestill export-android` makes them. */
+const val BUNDLE = "demo.edge"
+const val SAMPLES = "samples"
+private const val GALLERY = 1
+private const val CAMERA = 2
+private const val TOP = 5
+
+/** The one screen: a picture, what both engines say of it, and how long they take. It shows what a [Session] tells it. */
+class MainActivity : Activity() {
+    private lateinit var session: Session
+    private lateinit var rows: List<View>
+    private lateinit var thumbs: List<View>
+    private val enginesById = mapOf(R.id.litert to "litert", R.id.executorch to "executorch")
+
+    override fun onCreate(state: Bundle?) {
+        super.onCreate(state)
+        setContentView(R.layout.main)
+        @Suppress("DEPRECATION") // What a ViewModel does with AndroidX.
+        val kept = lastNonConfigurationInstance as Session?
+        session = kept ?: Session(AssetStore(assets, BUNDLE), engines(this))
+        rows = inflate(R.id.predictions, R.layout.prediction, TOP)
+        thumbs = makeThumbs()
+        makeThreads()
+        label(R.id.p50, R.string.latency_p50)
+        label(R.id.p90, R.string.latency_p90)
+        label(R.id.fastest, R.string.latency_fastest)
+        listen()
+        session.onChange = ::render
+        if (kept == null && thumbs.isNotEmpty()) thumbs.first().performClick()
+    }
+
+    @Deprecated("What a ViewModel does with AndroidX.")
+    override fun onRetainNonConfigurationInstance(): Any = session
+
+    override fun onDestroy() {
+        session.onChange = null
+        if (!isChangingConfigurations) session.end()
+        super.onDestroy()
+    }
+
+    @Deprecated("The Activity Result API is AndroidX's.")
+    override fun onActivityResult(request: Int, result: Int, data: Intent?) {
+        if (result != RESULT_OK || data == null) return
+        val uri = data.data
+        @Suppress("DEPRECATION") // The typed one begins with API 33.
+        val small = data.extras?.getParcelable<Bitmap>("data")
+        when {
+            request == GALLERY && uri != null -> contentResolver.let { resolver -> session.show { readPicture(resolver, uri) } }
+            request == CAMERA && small != null -> session.show { small }
+        }
+        choose(null)
+    }
+
+    private fun listen() {
+        findViewById<RadioGroup>(R.id.engines).setOnCheckedChangeListener { _, id -> session.choose(engine = enginesById.getValue(id)) }
+        findViewById<RadioGroup>(R.id.threads).setOnCheckedChangeListener { _, id -> session.choose(threads = id) }
+        findViewById<CheckBox>(R.id.invert).setOnCheckedChangeListener { _, on -> session.choose(inverted = on) }
+        findViewById<Button>(R.id.measure).setOnClickListener { if (session.screen.measuring == null) session.measure() else session.stop() }
+        findViewById<Button>(R.id.gallery).setOnClickListener { ask(GALLERY, Intent(Intent.ACTION_GET_CONTENT).setType("image/*").addCategory(Intent.CATEGORY_OPENABLE)) }
+        findViewById<Button>(R.id.camera).setOnClickListener { ask(CAMERA, Intent(MediaStore.ACTION_IMAGE_CAPTURE)) }
+        findViewById<Button>(R.id.facts).setOnClickListener { startActivity(Intent(this, FactsActivity::class.java)) }
+    }
+
+    private fun ask(request: Int, intent: Intent) =
+        try {
+            startActivityForResult(intent, request)
+        } catch (error: ActivityNotFoundException) {
+            Toast.makeText(this, R.string.no_app, Toast.LENGTH_LONG).show()
+        }
+
+    private fun render(screen: Screen) {
+        text(R.id.subtitle, screen.manifest?.name ?: getString(if (screen.error == null) R.string.loading else R.string.app_name))
+        show(R.id.error, screen.error != null)
+        text(R.id.error, screen.error ?: "")
+        findViewById<ImageView>(R.id.picture).let { view ->
+            view.setImageDrawable(screen.seen?.let { BitmapDrawable(resources, it).apply { isFilterBitmap = false } })
+            view.contentDescription = getString(if (screen.seen == null) R.string.picture_none else R.string.picture_hint)
+        }
+        rows.forEachIndexed { place, row -> predict(row, screen.predictions.getOrNull(place), place == 0) }
+        text(R.id.agreement, agreement(screen.agreement))
+        findViewById<RadioGroup>(R.id.engines).check(enginesById.entries.first { it.value == screen.engine }.key)
+        findViewById<RadioGroup>(R.id.threads).check(screen.threads)
+        findViewById<CheckBox>(R.id.invert).isChecked = screen.inverted
+        measured(screen)
+    }
+
+    private fun measured(screen: Screen) {
+        val latency = screen.latency
+        value(R.id.p50, latency?.p50)
+        value(R.id.p90, latency?.p90)
+        value(R.id.fastest, latency?.min)
+        text(R.id.engine_name, if (latency == null) getString(R.string.latency_none) else "${screen.engineName} · ${threads(screen.threads)}")
+        findViewById<ProgressBar>(R.id.progress).let { bar ->
+            val percent = (100 * (screen.measuring ?: 0.0)).toInt()
+            bar.progress = percent
+            bar.contentDescription = getString(R.string.progress, percent)
+            bar.visibility = if (screen.measuring == null) View.INVISIBLE else View.VISIBLE
+        }
+        findViewById<Button>(R.id.measure).let { button ->
+            button.setText(if (screen.measuring == null) R.string.measure else R.string.stop)
+            button.isEnabled = screen.seen != null
+            button.alpha = if (button.isEnabled) 1f else DISABLED
+        }
+    }
+
+    private fun agreement(found: Agreement?): String {
+        if (found == null) return ""
+        val difference = String.format(locale(), "%.3f", found.difference)
+        return when {
+            !found.same -> getString(R.string.disagree, difference)
+            found.difference == 0f -> getString(R.string.agree)
+            else -> getString(R.string.agree_nearly, difference)
+        }
+    }
+
+    private fun predict(row: View, one: Prediction?, strong: Boolean) {
+        row.visibility = if (one == null) View.GONE else View.VISIBLE
+        if (one == null) return
+        val percent = String.format(locale(), "%.1f", 100 * one.probability)
+        row.findViewById<TextView>(R.id.label).let {
+            it.text = one.label
+            it.setTypeface(null, if (strong) android.graphics.Typeface.BOLD else android.graphics.Typeface.NORMAL)
+        }
+        row.findViewById<TextView>(R.id.share).text = String.format(locale(), "%s %%", percent)
+        row.findViewById<ProgressBar>(R.id.bar).progress = (1000 * one.probability).toInt()
+        row.contentDescription = getString(R.string.prediction, one.label, percent)
+    }
+
+    private fun makeThumbs(): List<View> {
+        val samples = findViewById<LinearLayout>(R.id.samples)
+        val side = resources.displayMetrics.density
+        return (assets.list(SAMPLES) ?: arrayOf()).sorted().mapIndexed { number, name ->
+            ImageButton(this).apply {
+                val drawn = BitmapDrawable(resources, assets.open("$SAMPLES/$name").use { BitmapFactory.decodeStream(it) })
+                setImageDrawable(drawn.apply { isFilterBitmap = false })
+                setBackgroundResource(R.drawable.thumb)
+                scaleType = ImageView.ScaleType.FIT_CENTER
+                contentDescription = getString(R.string.sample, number + 1)
+                val edge = (5 * side).toInt()
+                setPadding(edge, edge, edge, edge)
+                layoutParams = LinearLayout.LayoutParams((56 * side).toInt(), (56 * side).toInt()).apply { marginEnd = (8 * side).toInt() }
+                setOnClickListener {
+                    session.show { drawn.bitmap }
+                    choose(this)
+                }
+                samples.addView(this)
+            }
+        }
+    }
+
+    private fun choose(thumb: View?) = thumbs.forEach { it.isSelected = it === thumb }
+
+    private fun makeThreads() {
+        val group = findViewById<RadioGroup>(R.id.threads)
+        for (count in THREADS) {
+            val button = layoutInflater.inflate(R.layout.segment, group, false) as RadioButton
+            button.id = count
+            button.text = count.toString()
+            button.contentDescription = threads(count)
+            group.addView(button)
+        }
+    }
+
+    private fun threads(count: Int) = if (count == 1) getString(R.string.one_thread) else getString(R.string.several_threads, count)
+
+    private fun inflate(parent: Int, layout: Int, count: Int): List<View> {
+        val group = findViewById<LinearLayout>(parent)
+        return List(count) { layoutInflater.inflate(layout, group, false).also { group.addView(it) } }
+    }
+
+    private fun label(id: Int, text: Int) = findViewById<View>(id).findViewById<TextView>(R.id.number_label).setText(text)
+
+    private fun value(id: Int, milliseconds: Double?) {
+        val text = milliseconds?.let { getString(R.string.milliseconds, String.format(locale(), if (it < 1) "%.3f" else "%.2f", it)) } ?: "–"
+        findViewById<View>(id).findViewById<TextView>(R.id.number_value).text = text
+    }
+
+    private fun text(id: Int, text: String) = findViewById<TextView>(id).let { if (it.text.toString() != text) it.text = text }
+
+    private fun show(id: Int, shown: Boolean) = findViewById<View>(id).let { it.visibility = if (shown) View.VISIBLE else View.GONE }
+
+    private fun locale(): Locale = resources.configuration.locales[0]
+
+    private companion object {
+        val THREADS = listOf(1, 2, 4)
+        const val DISABLED = 0.5f
+    }
+}

@@ -1,0 +1,181 @@
+package dev.edgestill.demo
+
+import android.content.Context
+import android.graphics.Bitmap
+import android.os.Handler
+import android.os.Looper
+import dev.edgestill.core.Bundle
+import dev.edgestill.core.Classifier
+import dev.edgestill.core.EdgestillError
+import dev.edgestill.core.EngineError
+import dev.edgestill.core.EngineFactories
+import dev.edgestill.core.InputError
+import dev.edgestill.core.Latency
+import dev.edgestill.core.Manifest
+import dev.edgestill.core.Prediction
+import dev.edgestill.core.Store
+import dev.edgestill.core.best
+import dev.edgestill.core.measureCalls
+import dev.edgestill.core.topK
+import dev.edgestill.engines.ExecuTorchEngine
+import dev.edgestill.engines.LiteRtEngine
+import java.io.File
+import java.util.concurrent.Executors
+
+/** The engines of this app, by the name that manifests give them. */
+fun engines(context: Context): EngineFactories =
+    mapOf("litert" to LiteRtEngine, "executorch" to ExecuTorchEngine.Factory(File(context.cacheDir, "executorch")))
+
+/** Do the engines say the same of one picture? `difference`: the largest between their logits. */
+data class Agreement(val same: Boolean, val difference: Float)
+
+/** All that the screen shows. Each change is a new one. */
+data class Screen(
+    val manifest: Manifest? = null,
+    val engine: String = "litert",
+    val threads: Int = 1,
+    val inverted: Boolean = false,
+    val seen: Bitmap? = null,
+    val predictions: List<Prediction> = listOf(),
+    val engineName: String = "",
+    val agreement: Agreement? = null,
+    val measuring: Double? = null,
+    val latency: Latency? = null,
+    val error: String? = null,
+)
+
+/**
+ * The demo without its views: it outlives a rotation, does all work on one thread of its own, and tells the screen that
+ * is there, on the main thread, of each change.
+ */
+class Session(private val store: Store, private val factories: EngineFactories) {
+    private val worker = Executors.newSingleThreadExecutor { Thread(it, "inference") }
+    private val main = Handler(Looper.getMainLooper())
+    private var bundle: Bundle? = null
+    private val open = HashMap<String, Classifier>()
+    private var picture: Bitmap? = null
+    private var measured = 0
+
+    /** Main thread only. */
+    @Volatile
+    var screen = Screen()
+        private set
+    var onChange: ((Screen) -> Unit)? = null
+        set(value) {
+            field = value
+            value?.invoke(screen)
+        }
+
+    init {
+        work {
+            val opened = Bundle.open(store)
+            opened.verify()
+            bundle = opened
+            tell { it.copy(manifest = opened.manifest) }
+        }
+    }
+
+    /** Classify a picture that [read] gives, on the worker's thread. */
+    fun show(read: () -> Bitmap) {
+        work {
+            picture = read()
+            classify()
+        }
+    }
+
+    fun choose(engine: String = screen.engine, threads: Int = screen.threads, inverted: Boolean = screen.inverted) {
+        if (engine == screen.engine && threads == screen.threads && inverted == screen.inverted) return
+        measured++
+        val again = threads != screen.threads
+        tellNow { it.copy(engine = engine, threads = threads, inverted = inverted, latency = null, measuring = null) }
+        work {
+            if (again) close()
+            classify()
+        }
+    }
+
+    /** Time [calls] calls of the engine that is chosen. */
+    fun measure(calls: Int = 100) {
+        if (screen.measuring != null) return
+        val number = ++measured
+        val (engine, threads) = screen.engine to screen.threads
+        tellNow { it.copy(measuring = 0.0, latency = null) }
+        work {
+            val model = classifier(engine, threads)
+            val tensor = model.tensor(pixels() ?: return@work tell { it.copy(measuring = null) })
+            val found = measureCalls(calls, { share -> tell { if (it.measuring == null) it else it.copy(measuring = share) } }, { number == measured }) {
+                model.run(tensor)
+            }
+            tell { if (number == measured) it.copy(measuring = null, latency = found) else it }
+        }
+    }
+
+    /** End a measurement that is under way. */
+    fun stop() {
+        measured++
+        tellNow { it.copy(measuring = null) }
+    }
+
+    /** The app is gone for good. */
+    fun end() {
+        onChange = null
+        measured++
+        worker.execute { close() }
+        worker.shutdown()
+    }
+
+    private fun classify() {
+        val manifest = bundle?.manifest ?: return
+        val size = manifest.preprocessing ?: throw InputError("the bundle's model takes no pictures")
+        val pixels = pixels() ?: return
+        val (engine, threads) = wanted()
+        val logits = manifest.models.values.map { it.engine }.distinct().filter { it in factories }
+            .associateWith { classifier(it, threads).logits(pixels) }
+        val chosen = logits[engine] ?: throw EngineError("the bundle has no file for $engine")
+        val other = logits.values.firstOrNull { it !== chosen }
+        val agreement = other?.let { Agreement(best(it) == best(chosen), it.indices.maxOf { at -> Math.abs(it[at] - chosen[at]) }) }
+        val predictions = topK(chosen, manifest.labels, 5)
+        val seen = bitmapOf(pixels, size)
+        val name = classifier(engine, threads).engineName
+        tell { it.copy(seen = seen, predictions = predictions, engineName = name, agreement = agreement, error = null) }
+    }
+
+    private fun pixels(): ByteArray? {
+        val size = bundle?.manifest?.preprocessing ?: return null
+        return pixelsOf(fit(picture ?: return null, size), size, screen.inverted)
+    }
+
+    // Written on the main thread before the work is handed over, so that the worker sees it.
+    private fun wanted() = screen.engine to screen.threads
+
+    private fun classifier(engine: String, threads: Int): Classifier =
+        open.getOrPut(engine) {
+            val opened = bundle ?: throw EngineError("there is no bundle")
+            val file = opened.manifest.models.entries.firstOrNull { it.value.engine == engine && it.value.precision != "fp32" }?.key
+                ?: throw EngineError("the bundle has no int8 file for $engine")
+            Classifier(opened, file, factories.getValue(engine), threads)
+        }
+
+    private fun close() {
+        open.values.forEach { it.close() }
+        open.clear()
+    }
+
+    private fun work(act: () -> Unit) =
+        worker.execute {
+            try {
+                act()
+            } catch (error: EdgestillError) {
+                tell { it.copy(error = error.message, measuring = null, predictions = listOf(), agreement = null) }
+            }
+        }
+
+    private fun tell(change: (Screen) -> Screen) {
+        main.post { tellNow(change) }
+    }
+
+    private fun tellNow(change: (Screen) -> Screen) {
+        screen = change(screen)
+        onChange?.invoke(screen)
+    }
+}

@@ -1,0 +1,180 @@
+package dev.edgestill.demo
+
+import android.content.res.Configuration
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.os.Looper
+import android.view.View
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.RadioButton
+import android.widget.TextView
+import java.io.File
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+import org.robolectric.annotation.Config
+
+private const val PHONE = "w411dp-h914dp-xhdpi"
+private const val TABLET = "w1280dp-h800dp-land-mdpi"
+
+/** The real activities with the real engines, drawn by Android's own graphics. */
+@RunWith(Runner::class)
+@Config(sdk = [35], qualifiers = PHONE)
+class ScreensTest {
+    @Before
+    fun engines() = Engines.load()
+
+    private fun start(): ActivityController<MainActivity> = Robolectric.buildActivity(MainActivity::class.java).setup()
+
+    private fun waitFor(what: String, seen: () -> Boolean) {
+        val end = System.nanoTime() + 60_000_000_000
+        while (!seen()) {
+            check(System.nanoTime() < end) { "a minute went by without: $what" }
+            Thread.sleep(5)
+            shadowOf(Looper.getMainLooper()).idle()
+        }
+    }
+
+    private fun ActivityController<MainActivity>.text(id: Int) = get().findViewById<TextView>(id).text.toString()
+
+    private fun ActivityController<MainActivity>.best() =
+        get().findViewById<LinearLayout>(R.id.predictions).getChildAt(0).findViewById<TextView>(R.id.label).text.toString()
+
+    private fun ActivityController<MainActivity>.answered() = also { waitFor("an answer") { text(R.id.agreement).isNotEmpty() } }
+
+    @Test
+    fun `the first sample is classified, and both engines agree`() {
+        val app = start().answered()
+        assertEquals("demo", app.text(R.id.subtitle))
+        assertTrue(app.best().isNotEmpty())
+        assertEquals("Both engines: same class, logits equal", app.text(R.id.agreement))
+        assertEquals(View.GONE, app.get().findViewById<View>(R.id.error).visibility)
+    }
+
+    @Test
+    fun `samples, engines and threads can be changed, and 100 runs measured`() {
+        val app = start().answered()
+        val samples = app.get().findViewById<LinearLayout>(R.id.samples)
+        assertEquals(12, samples.childCount)
+        val seen = (0 until samples.childCount).map { number ->
+            samples.getChildAt(number).performClick()
+            val before = app.get().findViewById<android.widget.ImageView>(R.id.picture).drawable
+            waitFor("sample $number") { app.get().findViewById<android.widget.ImageView>(R.id.picture).drawable !== before || number == 0 }
+            app.best()
+        }
+        assertTrue("12 samples of only ${seen.distinct()}", seen.distinct().size >= 4)
+        for (id in listOf(R.id.executorch, 2, 4, R.id.litert)) {
+            app.get().findViewById<RadioButton>(id).performClick()
+            app.answered()
+            app.get().findViewById<Button>(R.id.measure).performClick()
+            assertEquals("Stop", app.text(R.id.measure))
+            waitFor("100 runs") { app.text(R.id.measure) == "Measure 100 runs" }
+            assertTrue("${app.text(R.id.engine_name)} ${app.text(R.id.error)}", if (id == R.id.litert) "LiteRT 2." in app.text(R.id.engine_name) else "ExecuTorch" in app.text(R.id.engine_name))
+            val p50 = app.get().findViewById<View>(R.id.p50).findViewById<TextView>(R.id.number_value).text
+            assertTrue("$p50", Regex("""\d+\.\d+ ms""").matches(p50))
+        }
+        assertEquals("LiteRT 2.21.0 · 4 threads", app.text(R.id.engine_name))
+    }
+
+    @Test
+    fun `a rotation keeps what was measured`() {
+        val app = start().answered()
+        app.get().findViewById<RadioButton>(R.id.executorch).performClick()
+        app.answered()
+        app.get().findViewById<Button>(R.id.measure).performClick()
+        waitFor("100 runs") { app.text(R.id.measure) == "Measure 100 runs" }
+        val (best, name) = app.best() to app.text(R.id.engine_name)
+        val before = app.get()
+        app.configurationChange(Configuration(app.get().resources.configuration).apply { orientation = Configuration.ORIENTATION_LANDSCAPE })
+        assertTrue("the activity was not made anew", app.get() !== before)
+        assertEquals(best, app.best())
+        assertEquals(name, app.text(R.id.engine_name))
+        assertTrue(app.get().findViewById<RadioButton>(R.id.executorch).isChecked)
+    }
+
+    @Test
+    fun `every control has a name for TalkBack, and is large enough for a finger`() {
+        val app = start().answered()
+        val least = (48 * app.get().resources.displayMetrics.density).toInt()
+        val controls = everything(app.get().window.decorView).filter { it.isClickable && it.visibility == View.VISIBLE && it.isShown }
+        assertTrue(controls.size >= 18)
+        for (control in controls) {
+            val name = control.contentDescription ?: (control as? TextView)?.text
+            assertTrue("$control has no name", !name.isNullOrBlank())
+            assertTrue("$control is ${control.width} × ${control.height} pixels", control.height >= least)
+        }
+    }
+
+    @Test
+    @Config(qualifiers = "+de")
+    fun `in German`() {
+        val app = start().answered()
+        assertEquals("Beide Engines: gleiche Klasse, gleiche Logits", app.text(R.id.agreement))
+        assertEquals("100 Läufe messen", app.text(R.id.measure))
+    }
+
+    @Test
+    fun `on a phone, light`() = picture("phone-light")
+
+    @Test
+    @Config(qualifiers = "+night")
+    fun `on a phone, dark`() = picture("phone-dark")
+
+    @Test
+    @Config(qualifiers = TABLET)
+    fun `on a tablet, light`() = picture("tablet-light")
+
+    @Test
+    @Config(qualifiers = "w1280dp-h800dp-land-night-mdpi")
+    fun `on a tablet, dark`() = picture("tablet-dark")
+
+    @Test
+    fun `with the largest letters nothing is cut off`() {
+        RuntimeEnvironment.setFontScale(2f)
+        val app = start().answered()
+        draw(app.get().window.decorView, "phone-large-letters")
+        for (view in everything(app.get().window.decorView)) {
+            if (view !is TextView || !view.isShown || view.layout == null) continue
+            val lines = view.layout.lineCount
+            assertTrue("'${view.text}' is cut off", view.layout.getLineBottom(lines - 1) <= view.height - view.compoundPaddingTop - view.compoundPaddingBottom + 1)
+        }
+    }
+
+    private fun picture(name: String) {
+        val app = start().answered()
+        app.get().findViewById<LinearLayout>(R.id.samples).getChildAt(3).performClick()
+        app.get().findViewById<Button>(R.id.measure).performClick()
+        waitFor("100 runs") { app.text(R.id.measure) == "Measure 100 runs" && "–" != app.get().findViewById<View>(R.id.p50).findViewById<TextView>(R.id.number_value).text }
+        draw(app.get().window.decorView, name)
+        val facts = Robolectric.buildActivity(FactsActivity::class.java).setup()
+        val sections = facts.get().findViewById<LinearLayout>(R.id.sections)
+        waitFor("the facts") { sections.childCount > 0 }
+        assertEquals(4, sections.childCount)
+        assertTrue(everything(sections).any { it is TextView && "hash verified" in it.text })
+        draw(facts.get().window.decorView, "$name-facts")
+    }
+
+    /** Draw a window into a PNG, and see that it is a picture: many colours, and not the same one all over. */
+    private fun draw(view: View, name: String) {
+        shadowOf(Looper.getMainLooper()).idle()
+        assertNotNull(view.parent)
+        val bitmap = Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)
+        view.draw(Canvas(bitmap))
+        val folder = File(System.getProperty("edgestill.screenshots")!!).apply { mkdirs() }
+        File(folder, "$name.png").outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }
+        val pixels = IntArray(view.width * view.height).also { bitmap.getPixels(it, 0, view.width, 0, 0, view.width, view.height) }
+        assertTrue("$name shows ${pixels.distinct().size} colours", pixels.distinct().size > 50)
+    }
+
+    private fun everything(view: View): List<View> =
+        listOf(view) + if (view is ViewGroup) (0 until view.childCount).flatMap { everything(view.getChildAt(it)) } else listOf()
+}

@@ -1,0 +1,94 @@
+package dev.edgestill.core
+
+import java.nio.ByteOrder
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+/** The Python runtime's own answers, to the last bit. */
+class AsPythonTest {
+    @Test
+    fun `pixels become the same tensor`() {
+        val cases = Vectors.json("preprocessing.json").list()
+        assertTrue(cases.size >= 6)
+        cases.forEachIndexed { number, case ->
+            val (mean, std) = listOf("mean", "std").map { key -> case.field(key).list().map { it.number() } }
+            val spec = TensorSpec(
+                shape = case.field("shape").list().map { it.whole() },
+                dtype = case.field("dtype") as String,
+                layout = case.field("layout") as String,
+                scale = case.field("scale")?.number()?.toFloat(),
+                zeroPoint = case.field("zero_point").whole(),
+            )
+            val preprocessing = Preprocessing(case.field("height").whole(), case.field("width").whole(), mean, std)
+            val tensor = preprocessing.tensor(Vectors.bytes("pixels-$number.bin"), spec)
+            val bytes = ByteArray(tensor.remaining()).also { tensor.get(it) }
+            assertArrayEquals("case $number", Vectors.bytes("tensor-$number.bin"), bytes)
+        }
+    }
+
+    @Test
+    fun `the best five are the same, and so are the bits of their probabilities`() {
+        val cases = Vectors.json("classes.json").list()
+        assertTrue(cases.size > 100)
+        val labels = List(10) { "$it" }
+        for (case in cases) {
+            val logits = case.field("logits").list().map { Float.fromBits(it.whole()) }.toFloatArray()
+            val found = topK(logits, labels, 5)
+            assertEquals(case.field("order").list().map { "${it.whole()}" }, found.map { it.label })
+            assertEquals(case.field("bits").list().map { it.whole() }, found.map { it.probability.toBits() })
+        }
+    }
+
+    @Test
+    fun `times are summed up the same`() {
+        val case = Vectors.json("latency.json")
+        val said = case.field("summary")
+        val found = summarise(9.0, case.field("times").list().map { it.number() }.toDoubleArray())
+        val pairs = mapOf("p50" to found.p50, "p90" to found.p90, "p99" to found.p99, "mean" to found.mean, "min" to found.min, "first" to found.first)
+        for ((name, value) in pairs) assertEquals(name, said.field(name).number(), value, 0.5e-5) // Python rounds to 1e-5
+        assertEquals(said.field("calls").whole(), found.calls)
+        assertEquals(said.field("drift").number(), found.drift, 0.5e-4)
+    }
+
+    @Test
+    fun `colours become the same grey`() {
+        val colours = Vectors.bytes("colours.bin")
+        val packed = IntArray(colours.size / 3) { place ->
+            (0..2).fold(0xff) { sum, channel -> sum shl 8 or (colours[3 * place + channel].toInt() and 0xff) }
+        }
+        assertArrayEquals(Vectors.bytes("grey.bin"), pixels(packed, 1))
+        assertArrayEquals(colours, pixels(packed, 3))
+    }
+
+    @Test
+    fun `bundles that lie are refused with the same error, naming the same files`() {
+        val cases = Vectors.json("broken/expected.json").list()
+        assertTrue(cases.size > 45)
+        for (case in cases) {
+            val name = case.field("bundle") as String
+            val error = runCatching { Bundle.open(FolderStore(Vectors.file("broken/$name"))).verify() }.exceptionOrNull()
+            assertEquals("$name: $error", case.field("error"), error?.javaClass?.simpleName ?: "")
+            if (error is BundleIntegrityError) {
+                assertEquals(case.field("changed"), error.changed.sorted())
+                assertEquals(case.field("missing"), error.missing.sorted())
+                assertEquals(case.field("extra"), error.extra.sorted())
+            }
+        }
+    }
+
+    @Test
+    fun `samples are read as numpy wrote them, and answers written as numpy reads them`() {
+        val samples = readSamples(Vectors.bytes("samples.npz"))
+        val images = Vectors.images(Vectors.bundle())
+        assertEquals(images.size, samples.images.size)
+        images.zip(samples.images).forEach { (said, found) -> assertArrayEquals(said, found) }
+        val rows = listOf(floatArrayOf(1f, -2.5f), floatArrayOf(Float.MIN_VALUE, 3e38f))
+        val back = readNpz(writeNpz(mapOf("model.pte" to rows))).getValue("model.pte")
+        assertEquals(listOf(2, 2), back.shape)
+        assertEquals("<f4", back.descr)
+        val numbers = back.bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
+        assertEquals(rows.flatMap { it.toList() }, List(4) { numbers.get() })
+    }
+}

@@ -1,0 +1,75 @@
+package dev.edgestill.core
+
+import java.nio.ByteBuffer
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+class CoreTest {
+    @Test
+    fun `no engine sees a file that is not what the manifest says`() {
+        val cases = Vectors.json("broken/expected.json").list()
+        val changed = cases.first { "model.pte" in it.field("changed").orEmpty() }.field("bundle") as String
+        var reached = false
+        val factory = EngineFactory { _, _, _ -> throw EngineError("reached").also { reached = true } }
+        val bundle = Bundle.open(FolderStore(Vectors.file("broken/$changed")))
+        assertThrows(BundleIntegrityError::class.java) { Classifier(bundle, "model.pte", factory) }
+        assertFalse(reached)
+    }
+
+    @Test
+    fun `a picture of another size is refused`() {
+        val preprocessing = Preprocessing(2, 2, listOf(0.0), listOf(1.0))
+        val spec = TensorSpec(listOf(1, 1, 2, 2), "float32", "NCHW")
+        val error = assertThrows(InputError::class.java) { preprocessing.tensor(ByteArray(5), spec) }
+        assertEquals("an image has 5 values; the model takes 2 × 2 × 1", error.message)
+        assertThrows(InputError::class.java) { pixels(IntArray(4), 2) }
+    }
+
+    @Test
+    fun `a run of calls counts what it is asked for, and ends when it is told to`() {
+        var calls = 0
+        val shares = ArrayList<Double>()
+        assertEquals(50, measureCalls(50, { shares.add(it) }) { calls++ }.calls)
+        assertEquals(1 + 20 + 50, calls) // the first and those that warm up are not counted
+        assertEquals(listOf(0.2, 0.4, 0.6, 0.8, 1.0), shares)
+        var left = 7
+        assertEquals(1 + 7, measureCalls(50, goOn = { left-- > 0 }) {}.calls) // one there always is
+    }
+
+    @Test
+    fun `functions that are measured together have turns`() {
+        val order = ArrayList<String>()
+        val found = measureInTurns(mapOf("a" to { order += "a" }, "b" to { order += "b" }), Rule(minCalls = 30, minSeconds = 0.0, turnSeconds = 0.0))
+        assertEquals(setOf("a", "b"), found.keys)
+        assertTrue(found.values.all { it.calls == 30 })
+        assertEquals(listOf("a", "a", "b", "b"), order.takeLast(4)) // each turn: a call that is not counted, and one that is
+    }
+
+    @Test
+    fun `what is no npz is refused`() {
+        for (content in listOf(byteArrayOf(), "PK".toByteArray(), writeNpz(mapOf("images" to listOf(floatArrayOf(1f)))))) {
+            assertThrows(InputError::class.java) { readSamples(content) }
+        }
+    }
+
+    @Test
+    fun `an engine that does not know its answer's size is an error of the engine`() {
+        val bundle = Vectors.bundle()
+        val factory = EngineFactory { _, _, _ ->
+            object : Engine {
+                override val name = "none"
+
+                override fun run(input: ByteBuffer): ByteBuffer = throw EngineError("it fell over")
+
+                override fun close() = Unit
+            }
+        }
+        val error = assertThrows(EngineError::class.java) { Classifier(bundle, "model.tflite", factory).classify(Vectors.images(bundle).first()) }
+        assertEquals("it fell over", error.message)
+    }
+
+    private fun Any?.orEmpty(): List<Any?> = if (this == null) listOf() else list()
+}

@@ -1,0 +1,39 @@
+package dev.edgestill.core
+
+import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/** What the Python runtime answered; `proof/vectors.py` writes it. */
+object Vectors {
+    private val folder = File(checkNotNull(System.getProperty("edgestill.vectors")) { "run make test-android, which writes the vectors" })
+
+    fun file(name: String) = File(folder, name)
+
+    fun bytes(name: String): ByteArray = file(name).readBytes()
+
+    fun json(name: String): Any? = readJson(file(name).reader())
+
+    /** Rows of float32. */
+    fun floats(name: String, columns: Int): List<FloatArray> {
+        val numbers = ByteBuffer.wrap(bytes(name)).order(ByteOrder.nativeOrder()).asFloatBuffer()
+        return List(numbers.remaining() / columns) { FloatArray(columns).also { row -> numbers.get(row) } }
+    }
+
+    /** Images of the test split, as many bytes each as the bundle's model takes. */
+    fun images(bundle: Bundle): List<ByteArray> {
+        val size = bundle.manifest.preprocessing!!.let { it.height * it.width * it.channels }
+        val all = bytes("images.bin")
+        return List(all.size / size) { all.copyOfRange(it * size, (it + 1) * size) }
+    }
+
+    fun bundle(): Bundle = Bundle.open(FolderStore(file("bundle.edge")))
+}
+
+internal fun Any?.field(key: String): Any? = (this as Map<*, *>)[key]
+
+internal fun Any?.number(): Double = (this as JsonNumber).toDouble()
+
+internal fun Any?.whole(): Int = (this as JsonNumber).toLong()!!.toInt()
+
+internal fun Any?.list(): List<Any?> = this as List<*>

@@ -1,0 +1,120 @@
+"""A bundle into an Android app: its files in the assets, pictures to try it with, the Gradle lines that it needs."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgestill_runtime import Bundle, open_bundle
+from edgestill_runtime.bundle import unpack_folder
+from edgestill_runtime.files import atomic_folder
+
+from .errors import EdgestillError, StorageError
+
+MANIFEST = Path("src", "main", "AndroidManifest.xml")
+ASSETS = Path("src", "main", "assets")
+SAMPLES = "samples"
+# A folder of the assets: flat, and not one of those that Android's packer leaves out.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+GRADLE = """\
+android {
+    androidResources { noCompress += listOf("pte", "tflite", "npz") }
+}
+dependencies {
+    implementation("org.bytedeco:tensorflow-lite:2.21.0-1.5.14")                          // .tflite
+    implementation("org.pytorch:executorch-android:1.0.1") { exclude("androidx.core") }   // .pte
+}
+"""
+
+
+class AndroidError(EdgestillError):
+    """A folder that holds no Android app, or a bundle that an app cannot show."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where a bundle went.
+
+    Args:
+        folder: of the bundle. bytes: of its files. changed: False where the very same bundle was there already.
+        samples: names of the pictures.
+    """
+
+    folder: Path
+    bytes: int
+    changed: bool
+    samples: tuple[str, ...]
+
+
+def export_android(
+    bundle: Bundle, project: Path, name: str | None = None, samples: int = 0, overwrite: bool = False
+) -> Exported:
+    """Copy a verified bundle into the assets of an Android app.
+
+    Args:
+        project: the app's module (the folder with `src/main/AndroidManifest.xml`), or the project around it.
+        name: of the folder in the assets; the bundle's own without it.
+        samples: so many of the bundle's golden inputs also become pictures, in the assets' folder `samples`.
+        overwrite: replace another bundle that is there.
+
+    Raises:
+        AndroidError: `project` holds no app, or several; the bundle takes no images, and samples were asked for.
+        StorageError: another bundle is there and `overwrite` is false, or it cannot be written.
+    """
+    assets = _module(project) / ASSETS
+    name = name or f"{bundle.manifest.name}.edge"
+    if not NAME.fullmatch(name) or name == SAMPLES:
+        raise AndroidError(f"{name!r} is no name for a folder of the assets: letters, digits, dots, dashes")
+    pictures = _pictures(bundle, samples) if samples else {}
+    target = assets / name
+    changed = not (target.is_dir() and _same(bundle, target))
+    if changed:
+        if target.exists() and not overwrite:
+            raise StorageError(f"{target} holds another bundle; choose another --name, or ask for --overwrite")
+        unpack_folder(bundle, target, overwrite)
+    if pictures:
+        with atomic_folder(assets / SAMPLES, replace=True) as folder:
+            for file, content in pictures.items():
+                (folder / file).write_bytes(content)
+    size = sum(file.stat().st_size for file in target.iterdir())
+    return Exported(target, size, changed, tuple(pictures))
+
+
+def _module(project: Path) -> Path:
+    if (project / MANIFEST).is_file():
+        return project
+    found = sorted(path.parents[2] for path in project.glob(f"*/{MANIFEST.as_posix()}"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise AndroidError(
+            f"{project} holds no Android app: neither {MANIFEST} nor a module with one. Give the app's folder, such as "
+            "MyApp/app"
+        )
+    raise AndroidError(f"{project} has several modules; say which: {', '.join(str(path) for path in found)}")
+
+
+def _same(bundle: Bundle, target: Path) -> bool:
+    try:
+        there = open_bundle(target)
+        there.verify()
+    except EdgestillError:
+        return False
+    return there.digest() == bundle.digest()
+
+
+def _pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
+    """PNGs of golden inputs: pixels as they are, so that the app's answers are those that were recorded."""
+    if bundle.manifest.preprocessing is None:
+        raise AndroidError(f"{bundle.path} takes no images, so that there are no pictures to try it with")
+    from io import BytesIO
+
+    from PIL import Image
+
+    images = bundle.golden().inputs[0][:count]
+    found = {}
+    for number, image in enumerate(images):
+        buffer = BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG", optimize=True)
+        found[f"{number:02}.png"] = buffer.getvalue()
+    return found
