@@ -6,19 +6,20 @@ and `libexecutorch.so` for arm64-v8a, which goes into the proof's APK, and for x
 bionic/: the app's own engine then runs the real Android code.
 """
 
-import hashlib
 import re
+import shutil
 import subprocess
-import tarfile
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bionic.rebind import SHIM, rebind
+from npm import fetch_package
 
 PACKAGE = "react-native-executorch@0.9.3"
 SHA256 = "70a20a865b82f47ac46c82711d93c2038cf99eccbb9b287494219063f2217622"
-CLASSES = "package/android/libs/classes.jar"
-NATIVE = "package/third-party/android/libs/executorch/{abi}/libexecutorch.so"
+CLASSES = "android/libs/classes.jar"
+NATIVE = "third-party/android/libs/executorch/{abi}/libexecutorch.so"
 HERE = Path(__file__).parent
 
 
@@ -26,20 +27,12 @@ def fetch(target: Path) -> None:
     """`executorch.jar`, `arm64-v8a/`, `x86_64/` in `target`, once."""
     if (target / "executorch.jar").is_file():
         return
-    target.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        ["npm", "pack", "--silent", PACKAGE], cwd=target, check=True, capture_output=True, text=True
-    )
-    archive = target / done.stdout.split()[-1]
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise SystemExit(f"{PACKAGE} has sha256 {found}, not {SHA256}: it is not what this proof was written for")
-    with tarfile.open(archive) as tar:
+    with TemporaryDirectory() as scratch:
+        package = fetch_package(PACKAGE, SHA256, Path(scratch))
         for abi in ("arm64-v8a", "x86_64"):
-            (target / abi).mkdir(exist_ok=True)
-            _copy(tar, NATIVE.format(abi=abi), target / abi / "libexecutorch.so")
-        _copy(tar, CLASSES, target / "executorch.jar")
-    archive.unlink()
+            (target / abi).mkdir(parents=True, exist_ok=True)
+            shutil.copy(package / NATIVE.format(abi=abi), target / abi)
+        shutil.copy(package / CLASSES, target / "executorch.jar")
 
 
 def unpack_fbjni(aar: Path, target: Path) -> None:
@@ -69,9 +62,3 @@ def _java_home() -> Path:
     words = ["java", "-XshowSettings:properties", "-version"]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stderr
     return Path(re.search(r"java\.home = (.*)", said)[1])
-
-
-def _copy(tar: tarfile.TarFile, member: str, path: Path) -> None:
-    content = tar.extractfile(member)
-    assert content is not None
-    path.write_bytes(content.read())

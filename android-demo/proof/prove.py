@@ -16,8 +16,9 @@ from pathlib import Path
 import apk
 import inspection
 import libraries
-import versions
 import vectors
+import versions
+import web
 
 import edgestill
 from edgestill.devices.measuring import Samples, compare
@@ -58,6 +59,7 @@ def main() -> None:
     step("compile and test", lambda: _maven(build))
     step("measurement", lambda: _measurement(build))
     step("APK", lambda: _apk(build))
+    step("web page", lambda: _web(build))
     print(f"\nproved in {time.monotonic() - started:.0f} s:")
     print("\n".join(f"  ✓ {line}" for line in proved))
     print("not proved:")
@@ -147,6 +149,16 @@ def _apk(build: Path) -> str:
     return (
         f"an APK, linked, dexed, aligned and signed (v2, v3): models uncompressed and the bundle's own, "
         f"{len(found.libraries)} ARM64 libraries in 16 kB pages with all that they need, {found.classes:,} classes and none missing"
+    )
+
+
+def _web(build: Path) -> str:
+    bundle, images = open_bundle(BUNDLE), edgestill.load_data("fashion-mnist-mini").test.images[: vectors.IMAGES]
+    web.make_site(bundle, build / "web")
+    count = web.try_site(build / "web", bundle, images, build / "screenshots")
+    return (
+        f"the web page answers {count} images as Python does, to the last bit, in Chromium; measures; works without a "
+        "network once it was loaded; asks nothing of anybody else; refuses a damaged model"
     )
 
 

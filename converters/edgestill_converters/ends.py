@@ -1,4 +1,4 @@
-"""int8 inputs and outputs of a `.tflite`: the conversions at its two ends are left to the caller.
+"""The two ends of an int8 `.tflite`: integers in and out, or, for runtimes that take none, float.
 
 The converter keeps the inputs and outputs of a quantised graph in float, with a QUANTIZE after each input and a
 DEQUANTIZE before each output. Without the two the caller hands over the integers themselves.
@@ -7,6 +7,11 @@ DEQUANTIZE before each output. Without the two the caller hands over the integer
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+
+IDENTIFIER = b"TFL3"
+# Operator → the version that takes int8.
+_VERSIONS = {schema.BuiltinOperator.QUANTIZE: 1, schema.BuiltinOperator.DEQUANTIZE: 2}
 
 
 def take_and_give_integers(model: Any) -> None:
@@ -21,6 +26,61 @@ def take_and_give_integers(model: Any) -> None:
             _integer_input(graph, int(index), codes)
         for index in graph.outputs:
             _integer_output(graph, int(index), codes)
+
+
+def with_float_ends(content: bytes) -> bytes:
+    """A `.tflite` with integer inputs and outputs → the same with float ones and the same integers inside.
+
+    For runtimes that take no integers from their caller, such as LiteRT.js. Quantising and dequantising give what
+    `edgestill_runtime.preprocess` does, so that the answers are the same numbers.
+    """
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for number, graph in enumerate(model.subgraphs):
+        for index in [int(one) for one in graph.inputs]:
+            _float_end(model, number, index, "inputs")
+        for index in [int(one) for one in graph.outputs]:
+            _float_end(model, number, index, "outputs")
+    return packed(model, len(content))
+
+
+def packed(model: Any, size: int) -> bytes:
+    """The bytes of a `schema.ModelT` that was about `size` bytes long."""
+    builder = Builder(size + (1 << 16))
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _float_end(model: Any, number: int, index: int, side: str) -> None:
+    graph = model.subgraphs[number]
+    inside = graph.tensors[index]
+    if inside.quantization is None or inside.quantization.scale is None:
+        return
+    outside = schema.TensorT()
+    outside.shape, outside.shapeSignature = inside.shape, inside.shapeSignature
+    outside.type, outside.buffer = schema.TensorType.FLOAT32, 0
+    outside.name, inside.name = inside.name, inside.name + b"/quantised"
+    graph.tensors.append(outside)
+    new = len(graph.tensors) - 1
+    code = schema.BuiltinOperator.QUANTIZE if side == "inputs" else schema.BuiltinOperator.DEQUANTIZE
+    taken, given = (new, index) if side == "inputs" else (index, new)
+    operator = schema.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = _code(model, code), [taken], [given]
+    graph.operators.insert(0 if side == "inputs" else len(graph.operators), operator)
+    setattr(graph, side, [new if int(one) == index else int(one) for one in getattr(graph, side)])
+    for signature in model.signatureDefs or []:
+        for entry in getattr(signature, side) if signature.subgraphIndex == number else []:
+            entry.tensorIndex = new if entry.tensorIndex == index else entry.tensorIndex
+
+
+def _code(model: Any, builtin: int) -> int:
+    for number, one in enumerate(model.operatorCodes):
+        if one.builtinCode == builtin and one.version >= _VERSIONS[builtin]:
+            return number
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = _VERSIONS[builtin]
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
 
 
 def _integer_input(graph: Any, index: int, codes: list[int]) -> None:

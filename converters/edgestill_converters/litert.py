@@ -8,16 +8,13 @@ from typing import Any
 
 import litert_torch
 from ai_edge_litert import schema_py_generated as schema
-from flatbuffers import Builder
 from litert_converter.mlir._mlir_libs import converter_api_ext
 from torch.export import ExportedProgram
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-from .ends import take_and_give_integers
+from .ends import packed, take_and_give_integers
 from .islands import put_into_float
 from .padding import pad_with_zeros
-
-IDENTIFIER = b"TFL3"
 
 
 def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
@@ -56,9 +53,7 @@ def _finished(content: bytes, quantised: bool) -> bytes:
     if quantised:
         take_and_give_integers(model)
         put_into_float(model)
-    builder = Builder(len(content) + (1 << 16))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    return packed(model, len(content))
 
 
 @contextmanager

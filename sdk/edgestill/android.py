@@ -65,19 +65,19 @@ def export_android(
     name = name or f"{bundle.manifest.name}.edge"
     if not NAME.fullmatch(name) or name == SAMPLES:
         raise AndroidError(f"{name!r} is no name for a folder of the assets: letters, digits, dots, dashes")
-    pictures = _pictures(bundle, samples) if samples else {}
+    drawn = pictures(bundle, samples) if samples else {}
     target = assets / name
     changed = not (target.is_dir() and _same(bundle, target))
     if changed:
         if target.exists() and not overwrite:
             raise StorageError(f"{target} holds another bundle; choose another --name, or ask for --overwrite")
         unpack_folder(bundle, target, overwrite)
-    if pictures:
+    if drawn:
         with atomic_folder(assets / SAMPLES, replace=True) as folder:
-            for file, content in pictures.items():
+            for file, content in drawn.items():
                 (folder / file).write_bytes(content)
     size = sum(file.stat().st_size for file in target.iterdir())
-    return Exported(target, size, changed, tuple(pictures))
+    return Exported(target, size, changed, tuple(drawn))
 
 
 def _module(project: Path) -> Path:
@@ -103,8 +103,8 @@ def _same(bundle: Bundle, target: Path) -> bool:
     return there.digest() == bundle.digest()
 
 
-def _pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
-    """PNGs of golden inputs: pixels as they are, so that the app's answers are those that were recorded."""
+def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
+    """Name → PNG of golden inputs: pixels as they are, so that an app's answers are those that were recorded."""
     if bundle.manifest.preprocessing is None:
         raise AndroidError(f"{bundle.path} takes no images, so that there are no pictures to try it with")
     from io import BytesIO
