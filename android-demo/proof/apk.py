@@ -1,4 +1,4 @@
-"""An APK without Google's build tools: aapt2, zipalign and apksigner are Debian's, the dexer is AOSP's dx from Maven Central."""
+"""An APK without Google's build tools: aapt2 and apksigner are Debian's, the dexer is AOSP's dx, from Maven Central."""
 
 import hashlib
 import shutil
@@ -56,7 +56,18 @@ def package(app: Path, build: Path) -> Path:
     shutil.rmtree(classes, ignore_errors=True)
     for jar in jars:
         _unpack_classes(jar, classes)
-    run("java", "-Xmx2g", "-cp", dexer, DX_MAIN, "--dex", "--multi-dex", f"--min-sdk-version={MIN_SDK}", f"--output={work}", classes)
+    run(
+        "java",
+        "-Xmx2g",
+        "-cp",
+        dexer,
+        DX_MAIN,
+        "--dex",
+        "--multi-dex",
+        f"--min-sdk-version={MIN_SDK}",
+        f"--output={work}",
+        classes,
+    )
     unaligned = work / "unaligned.apk"
     shutil.copy(work / "resources.apk", unaligned)
     with zipfile.ZipFile(unaligned, "a") as archive:
@@ -74,7 +85,8 @@ def package(app: Path, build: Path) -> Path:
         "-keysize", 2048, "-validity", 10000, "-dname", "CN=Android Debug",
     )  # fmt: skip
     run(
-        "apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--min-sdk-version", MIN_SDK, "--out", signed, aligned,
+        "apksigner", "sign", "--ks", key, "--ks-pass", "pass:android", "--min-sdk-version", MIN_SDK,
+        "--out", signed, aligned,
     )  # fmt: skip
     return signed
 
@@ -117,7 +129,7 @@ def _align(source: Path, target: Path) -> None:
                 entry.compress_type = zipfile.ZIP_STORED
             if entry.compress_type == zipfile.ZIP_STORED:
                 alignment = PAGE if entry.filename.endswith(".so") else 4
-                # The field by which apksigner knows what to keep: its head, the alignment, and as many zeros as it takes.
+                # The field by which apksigner knows what to keep: a head, the alignment, as many zeros as it takes.
                 begin = raw.tell() + 30 + len(entry.filename.encode()) + 6
                 padding = -begin % alignment
                 entry.extra = struct.pack("<HHH", ALIGNMENT_FIELD, 2 + padding, alignment) + bytes(padding)

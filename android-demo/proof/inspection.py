@@ -47,7 +47,11 @@ def inspect(path: Path, bundle: Path, framework: Path, java: Path) -> Apk:
         framework: a jar with Android's own classes. java: signatures of its Java classes, which that jar leaves out.
     """
     badging = run("aapt2", "dump", "badging", path)
-    for fact in (f"sdkVersion:'{MIN_SDK}'", f"targetSdkVersion:'{TARGET_SDK}'", "launchable-activity: name='dev.edgestill.demo.MainActivity'"):
+    for fact in (
+        f"sdkVersion:'{MIN_SDK}'",
+        f"targetSdkVersion:'{TARGET_SDK}'",
+        "launchable-activity: name='dev.edgestill.demo.MainActivity'",
+    ):
         _must(fact in badging, f"aapt2 does not find {fact}")
     said = run("apksigner", "verify", "-v", "--min-sdk-version", MIN_SDK, path)
     for scheme in ("v2 scheme (APK Signature Scheme v2): true", "v3 scheme (APK Signature Scheme v3): true"):
@@ -69,7 +73,10 @@ def _models(archive: zipfile.ZipFile, bundle: Path) -> None:
             _must(stored.compress_type == zipfile.ZIP_STORED, f"{name} is compressed")
         digest = hashlib.sha256(archive.read(stored)).hexdigest()
         _must(digest == entry["sha256"], f"{name} is not the bundle's")
-    _must(archive.read(f"assets/{bundle.name}/manifest.json") == (bundle / "manifest.json").read_bytes(), "another manifest")
+    _must(
+        archive.read(f"assets/{bundle.name}/manifest.json") == (bundle / "manifest.json").read_bytes(),
+        "another manifest",
+    )
 
 
 def _libraries(archive: zipfile.ZipFile, path: Path) -> list[str]:
@@ -118,9 +125,15 @@ def _classes(archive: zipfile.ZipFile, framework: Path, java: Path) -> int:
     with zipfile.ZipFile(framework) as jar:
         android = {f"L{name.removesuffix('.class')};" for name in jar.namelist() if name.endswith(".class")}
     android |= _signatures(java)
-    for must in ("Ldev/edgestill/demo/MainActivity;", "Lorg/pytorch/executorch/Module;", "Lorg/bytedeco/tensorflowlite/Interpreter;"):
+    for must in (
+        "Ldev/edgestill/demo/MainActivity;",
+        "Lorg/pytorch/executorch/Module;",
+        "Lorg/bytedeco/tensorflowlite/Interpreter;",
+    ):
         _must(must in defined, f"{must} is not in the APK")
-    missing = {one for user, types in named.items() if not user.startswith(NEVER_CALLED) for one in types} - defined - android
+    missing = (
+        {one for user, types in named.items() if not user.startswith(NEVER_CALLED) for one in types} - defined - android
+    )
     _must(not missing, f"classes that nobody has: {', '.join(sorted(missing)[:20])}")
     return len(defined)
 

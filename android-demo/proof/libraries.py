@@ -1,9 +1,9 @@
 """ExecuTorch's Android library, for a proof without Google's and without PyTorch's own archive.
 
 `org.pytorch:executorch-android`, which the Gradle build uses, could not be had from the repositories of the proof. The
-npm package `react-native-executorch` (Software Mansion, MIT) carries a build of the same library: PyTorch's Java classes,
-and `libexecutorch.so` for arm64-v8a, which goes into the proof's APK, and for x86-64, which a desktop JVM loads through
-bionic/: the app's own engine then runs the real Android code.
+npm package `react-native-executorch` (Software Mansion, MIT) carries a build of the same library: PyTorch's Java
+classes, and `libexecutorch.so` for arm64-v8a, which goes into the proof's APK, and for x86-64, which a desktop JVM can
+load through bionic/: the app's own engine then runs the real Android code.
 """
 
 import re
@@ -53,7 +53,8 @@ def bind_to_host(target: Path) -> None:
     java = _java_home()
     short = SHIM.decode()
     subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O1", "-fno-builtin", f"-I{java}/include", f"-I{java}/include/linux", "-Wall", "-Werror",
+        ["gcc", "-shared", "-fPIC", "-O1", "-fno-builtin", f"-I{java}/include", f"-I{java}/include/linux",
+         "-Wall", "-Werror",
          HERE / "bionic/host.c", "-o", host / "libhost.so", f"-Wl,-soname,{short}", "-ldl"], check=True,
     )  # fmt: skip
 

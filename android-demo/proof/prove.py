@@ -16,12 +16,14 @@ from pathlib import Path
 import apk
 import inspection
 import libraries
+import phone
+import screenshots
 import vectors
 import versions
 import web
 
 import edgestill
-from edgestill.devices.measuring import Samples, compare
+from edgestill.devices.wanted import Samples, compare
 from edgestill_runtime import open_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,7 @@ BUNDLE = DEMO / "app/src/main/assets/demo.edge"
 
 UNPROVED = (
     "that Gradle and the Android Gradle Plugin build the project: they are in Google's repository",
-    "that org.pytorch:executorch-android, which Gradle takes, answers as the build of the same library that was run here",
+    "that org.pytorch:executorch-android, which Gradle takes, answers as the build of it that was run here",
     "latency, memory and heat on a phone: `edgestill bench --device adb:SERIAL` measures them",
     "the ARM64 code of the engines in a process of Android's",
     "gallery and camera apps, TalkBack's voice, and the look on real screens",
@@ -41,7 +43,11 @@ def main() -> None:
     """Every step, each with its time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=ROOT / "build/android")
-    build = parser.parse_args().build.absolute()
+    parser.add_argument(
+        "--keep-screenshots", action="store_true", help="those of this run are the README's from now on"
+    )
+    arguments = parser.parse_args()
+    build = arguments.build.absolute()
     build.mkdir(parents=True, exist_ok=True)
     proved: list[str] = []
 
@@ -58,8 +64,12 @@ def main() -> None:
     step("resources", lambda: _resources(build))
     step("compile and test", lambda: _maven(build))
     step("measurement", lambda: _measurement(build))
+    step("edgestill bench", lambda: _bench(build))
     step("APK", lambda: _apk(build))
     step("web page", lambda: _web(build))
+    if arguments.keep_screenshots:
+        screenshots.keep(build / "screenshots", DEMO / "screenshots")
+    step("screenshots", lambda: screenshots.compare(build / "screenshots", DEMO / "screenshots"))
     print(f"\nproved in {time.monotonic() - started:.0f} s:")
     print("\n".join(f"  ✓ {line}" for line in proved))
     print("not proved:")
@@ -78,7 +88,8 @@ def _libraries(build: Path) -> str:
 def _vectors(build: Path) -> str:
     data = edgestill.load_data("fashion-mnist-mini")
     vectors.write_vectors(BUNDLE, data.test.images, data.test.labels, build / "vectors")
-    return f"the Python runtime answered {vectors.IMAGES} test images and {vectors.broken_count(build / 'vectors')} damaged bundles"
+    broken = vectors.broken_count(build / "vectors")
+    return f"the Python runtime answered {vectors.IMAGES} test images and refused {broken} damaged bundles"
 
 
 def _resources(build: Path) -> str:
@@ -97,8 +108,8 @@ def _maven(build: Path) -> str:
             raise SystemExit(f"{module}: {run} tests, {skipped} of them skipped")
         counts.append(f"{run} tests of {module}")
     return (
-        f"all sources compile without a warning against Android 15; {' and '.join(counts)}: as in Python to the last bit, "
-        "in both engines; the screens, drawn by Android's own graphics"
+        f"all sources compile without a warning against Android 15, and call nothing that Android 8 has not; "
+        f"{' and '.join(counts)}: as in Python to the last bit, in both engines; screens by Android's own graphics"
     )
 
 
@@ -119,7 +130,8 @@ def _measurement(build: Path) -> str:
     bundle = open_bundle(BUNDLE)
     count = len(labels)
     reference = {
-        name: np.fromfile(build / f"vectors/{name}.logits", np.float32).reshape(count, -1) for name in bundle.manifest.models
+        name: np.fromfile(build / f"vectors/{name}.logits", np.float32).reshape(count, -1)
+        for name in bundle.manifest.models
     }
     found |= {"device": "proof", "emulated": False}
     found["samples"] |= {"count": count, "of": count}
@@ -130,7 +142,17 @@ def _measurement(build: Path) -> str:
     differ = {name: one["differ"] for name, one in found["answers"].items() if one["differ"]}
     if differ:
         raise SystemExit(f"answers.npz differs from this machine's: {differ}")
-    return f"the app's measurement keeps measurement.schema.json, and its answers.npz is this machine's, {count} of {count} classes"
+    return f"the app's measurement keeps measurement.schema.json, and its {count} answers are this machine's"
+
+
+def _bench(build: Path) -> str:
+    found = phone.try_bench(build, BUNDLE, vectors.IMAGES)
+    rows = [row for file in found["files"] for row in file["threads"]]
+    return (
+        f"edgestill bench --device adb:… sends a bundle and {found['samples']['count']} images, starts the app's "
+        f"benchmark, and reads {len(rows)} latencies and {len(found['files'])} accuracies (adb and `am` are stand-ins, "
+        "the engines are real)"
+    )
 
 
 def _apk(build: Path) -> str:
@@ -148,7 +170,8 @@ def _apk(build: Path) -> str:
     print(f"    both int8 files {sizes['int8'] / 1000:.1f} kB, both fp32 files {sizes['fp32'] / 1000:.1f} kB")
     return (
         f"an APK, linked, dexed, aligned and signed (v2, v3): models uncompressed and the bundle's own, "
-        f"{len(found.libraries)} ARM64 libraries in 16 kB pages with all that they need, {found.classes:,} classes and none missing"
+        f"{len(found.libraries)} ARM64 libraries in 16 kB pages with all that they need, {found.classes:,} classes and "
+        "none missing"
     )
 
 
@@ -164,7 +187,10 @@ def _web(build: Path) -> str:
 
 def _mvn(build: Path, pom: Path, *words: str) -> None:
     # Maven's own settings would let a folder of somebody's, or colours, into the log.
-    command = ["mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "-f", str(pom), f"-Dedgestill.build={build}", *words]
+    command = [
+        "mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "-f", str(pom), f"-Dedgestill.build={build}",
+        "-Dkotlin.compiler.daemon=false", *words,
+    ]  # fmt: skip
     if subprocess.run(command, env={**os.environ, "MAVEN_OPTS": "-Xmx1g"}, check=False).returncode != 0:
         raise SystemExit(f"failed: {' '.join(command)}")
 

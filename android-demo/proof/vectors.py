@@ -1,4 +1,4 @@
-"""What the Python runtime answers, as files that the Kotlin tests read: JSON, and raw bytes in the order of this machine."""
+"""What the Python runtime answers, as files that the Kotlin tests read: JSON, and raw bytes in this machine's order."""
 
 import json
 import math

@@ -55,7 +55,9 @@ def make_site(bundle: Bundle, site: Path) -> None:
     for name, content in drawn.items():
         (model / name).write_bytes(content)
     (model / "site.json").write_text(json.dumps(_model(bundle, model) | {"samples": list(drawn)}, ensure_ascii=False))
-    files = sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file() and path.name != "sw.js")
+    files = sorted(
+        path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file() and path.name != "sw.js"
+    )
     version = hashlib.sha256(b"".join((site / name).read_bytes() for name in files)).hexdigest()[:16]
     worker = (site / "sw.js").read_text()
     listed = ", ".join(json.dumps(name) for name in ["./", *files])
@@ -64,7 +66,9 @@ def make_site(bundle: Bundle, site: Path) -> None:
 
 def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     manifest = bundle.manifest
-    name, entry = next((name, one) for name, one in manifest.models.items() if one.engine == "litert" and one.precision != "fp32")
+    name, entry = next(
+        (name, one) for name, one in manifest.models.items() if one.engine == "litert" and one.precision != "fp32"
+    )
     content = with_float_ends(bundle.read(name))
     (folder / name).write_bytes(content)
     assert manifest.preprocessing is not None
@@ -97,7 +101,11 @@ def served(site: Path) -> Iterator[str]:
     """The site on loopback; its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript", ".wasm": "application/wasm"}
+        extensions_map = {  # noqa: RUF012
+            **http.server.SimpleHTTPRequestHandler.extensions_map,
+            ".js": "text/javascript",
+            ".wasm": "application/wasm",
+        }
 
         def log_message(self, *words: object) -> None:
             pass
@@ -127,7 +135,10 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, screenshots: Path) 
         ours = lambda text: not text.startswith(("INFO: ", "WARNING: "))  # noqa: E731
         page.on("console", lambda one: troubles.append(one.text) if one.type == "error" and ours(one.text) else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda one: None if one.url.startswith((address, "data:", "blob:")) else troubles.append(f"asks {one.url}"))
+        page.on(
+            "request",
+            lambda one: None if one.url.startswith((address, "data:", "blob:")) else troubles.append(f"asks {one.url}"),
+        )
         page.goto(address)
         page.wait_for_selector("#predictions li", timeout=60_000)
         answers = page.evaluate(

@@ -177,7 +177,7 @@ def write_bundle(
 
 def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
-    write_zip(Path(path), _everything(bundle))
+    write_zip(Path(path), everything(bundle))
     return open_bundle(path)
 
 
@@ -188,7 +188,7 @@ def unpack_folder(bundle: Bundle, path: str | Path, overwrite: bool = False) -> 
         StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
     """
     with atomic_folder(path, replace=overwrite) as folder:
-        for name, content in _everything(bundle).items():
+        for name, content in everything(bundle).items():
             (folder / name).write_bytes(content)
     return open_bundle(path)
 
@@ -219,7 +219,8 @@ def golden_npz(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
-def _everything(bundle: Bundle) -> dict[str, bytes]:
+def everything(bundle: Bundle) -> dict[str, bytes]:
+    """Name → content of all files of a verified bundle, manifest and signature included."""
     bundle.verify()
     return {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())}
 

@@ -14,8 +14,8 @@ from edgestill import devices, zoo
 from edgestill.devices import Device, Host, agent, connect, find_device, load_devices
 from edgestill.devices.connection import Answer
 from edgestill.devices.deployment import find_python
-from edgestill.devices.measuring import compare
 from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirement
+from edgestill.devices.wanted import compare
 from edgestill.errors import DeviceError
 from edgestill_runtime import write_bundle
 

@@ -1,4 +1,4 @@
-"""An Android library of x86-64 → the same code, bound to glibc and `libhost.so` (host.c) instead of Android's libraries.
+"""An Android library of x86-64 → the same code, bound to glibc and `libhost.so` (host.c), not to Android's libraries.
 
 Only the dynamic section changes: versions of symbols are no longer asked for, and of the libraries that it needs,
 Android's C library becomes `libhost.so`'s short name and the others of the system are dropped: the process has them.
@@ -21,7 +21,7 @@ def rebind(library: Path, target: Path) -> None:
     segments = list(_segments(content))
     start = next(offset for kind, offset, _, _ in segments if kind == DYNAMIC)
     entries = list(_entries(content, start))
-    table = dict((tag, value) for _, tag, value in entries)
+    table = {tag: value for _, tag, value in entries}
     address = table[STRTAB]
     strings = next(
         offset + address - where for kind, offset, where, size in segments

@@ -56,11 +56,15 @@ def _table(found: dict[str, dict[str, Any]]) -> Table:
         memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.1f} GiB"
         packages = machine["packages"].items()
         engines = [f"{ENGINES[package]} {version}" for package, version in packages if package in ENGINES]
+        software = f"Python {machine['python']}"
+        if "app" in one:  # a phone, which has no Python
+            software = f"app {one['app']}" if one["app"] else "the app is not installed"
+            engines = ["LiteRT, ExecuTorch"] if one["app"] else []
         deployed = [f"{name} {bundle['current']}" for name, bundle in facts["bundles"].items() if bundle["current"]]
         table.add_row(
             f"{name}\n{one['kind']}",
             f"{machine['cpu']}\n{machine['cores']} cores {machine['architecture']}{memory}{features}",
-            f"{machine['os']}\nPython {machine['python']}\n{facts['free_bytes'] / 1e9:.1f} GB free",
+            f"{machine['os']}\n{software}\n{facts['free_bytes'] / 1e9:.1f} GB free",
             "\n".join(engines) or "none yet",
             "\n".join(deployed),
         )

@@ -5,6 +5,8 @@ connection.py   one way to run a command there and to send data: the system's ow
 agent.py        what a device does for itself, sent there as text
 packages.py     what it has to install
 deployment.py   a bundle onto a device, and back to the one before
+wanted.py       what is to be measured, and a device's answers beside this machine's
+phone.py        an Android phone, which the app measures
 measuring.py    a bundle measured on devices, all at once
 probing.py      what a device is, and whether it answers
 """
@@ -12,8 +14,9 @@ probing.py      what a device is, and whether it answers
 from .config import LOCAL, Device, find_device, load_devices
 from .connection import Connection, connect
 from .deployment import Deployment, Host, Installed, deploy, install, rollback
-from .measuring import Samples, Wanted, measure_on
+from .measuring import measure_on
 from .probing import probe
+from .wanted import Samples, Wanted
 
 __all__ = [
     "LOCAL",

@@ -1,22 +1,17 @@
 """A bundle measured on devices, all at once, each by `python -m edgestill_benchmarks measure`: numpy and engines alone.
 
-What a device answers is compared with this machine sample by sample.
+A phone is measured by the app there. What a device answers is compared with this machine sample by sample.
 """
 
 import json
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgestill_benchmarks import INTERLEAVED, Rule
 from edgestill_benchmarks.survey import PROGRESS
 from edgestill_runtime import Bundle
 
@@ -25,37 +20,8 @@ from ..progress import SILENT, Progress
 from .config import Device
 from .connection import connect
 from .deployment import Host, install
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Test images to send along, and what is known of them.
-
-    Args:
-        images: uint8 (N, H, W, C). labels: int64 (N,). of: how many the test split has.
-        reference: name of a model or a file → logits (N, classes) of this machine.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    of: int
-    reference: Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be measured.
-
-    Args:
-        threads: numbers, or `all`. samples: None measures no accuracy. engines, wheels, offline: see `install`.
-    """
-
-    threads: Sequence[str] = ("1", "all")
-    rule: Rule = INTERLEAVED
-    samples: Samples | None = None
-    engines: Sequence[str] | None = None
-    wheels: Sequence[Path] = ()
-    offline: bool = False
+from .phone import is_phone, measure_phone
+from .wanted import Wanted, add_answers, packed
 
 
 def measure_on(
@@ -78,29 +44,15 @@ def measure_on(
         return dict(zip([device.name for device in devices], pool.map(one, devices), strict=True))
 
 
-def compare(answers: Mapping[str, NDArray[np.float32]], samples: Samples) -> dict[str, Any]:
-    """A device's answers beside those of this machine, sample by sample.
-
-    Returns:
-        File → share of samples with the same class, largest difference of the logits, and the samples (their numbers in
-        the test split, this machine's class, the device's) whose class differs.
-    """
-    found = {}
-    for name, logits in answers.items():
-        own = samples.reference.get(name)
-        if own is None:
-            continue
-        here, there = own.argmax(1), logits.argmax(1)
-        differ = np.flatnonzero(here != there)
-        found[name] = {
-            "agreement": float((here == there).mean()),
-            "difference": float(np.abs(own - logits).max()),
-            "differ": [[int(number), int(here[number]), int(there[number])] for number in differ],
-        }
+def _measure(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) -> dict[str, Any]:
+    found = _answer(device, bundle, wanted, progress)
+    found |= {"device": device.name, "emulated": device.emulated}
+    if device.emulated:
+        found["warnings"].append("emulated: the answers are the board's; times and memory are not, and mean nothing")
     return found
 
 
-def _measure(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) -> dict[str, Any]:
+def _answer(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) -> dict[str, Any]:
     connection = connect(device)
     try:
         if device.kind == "local" and device.environment is None and device.folder is None:
@@ -108,6 +60,8 @@ def _measure(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress)
             with TemporaryDirectory() as scratch:
                 host = Host(connection, sys.executable)
                 return _run(host, sys.executable, str(bundle.path.absolute()), scratch, wanted, progress)
+        if device.kind == "adb" and is_phone(connection):
+            return measure_phone(connection, bundle, wanted, progress)
         host = Host(connection)
         done = install(host, bundle, wanted.engines, wheels=wanted.wheels, offline=wanted.offline, progress=progress)
         scratch = host.ask("prepare", folder=done.facts["folder"], id=f"measuring-{secrets.token_hex(4)}")["target"]
@@ -127,9 +81,9 @@ def _run(host: Host, python: str, bundle: str, scratch: str, wanted: Wanted, pro
         words += ["--threads", threads]
     if wanted.samples is not None:
         with TemporaryDirectory() as here:
-            packed = Path(here) / "samples.npz"
-            np.savez_compressed(packed, images=wanted.samples.images, labels=wanted.samples.labels)
-            host.send([packed], scratch, progress)
+            file = Path(here) / "samples.npz"
+            file.write_bytes(packed(wanted.samples))
+            host.send([file], scratch, progress)
         words += ["--samples", f"{scratch}/samples.npz", "--answers", f"{scratch}/answers.npz"]
     with progress.task(f"measure {host.device.name}", 0) as task:
 
@@ -142,15 +96,6 @@ def _run(host: Host, python: str, bundle: str, scratch: str, wanted: Wanted, pro
     if answer.code != 0:
         raise DeviceError(f"{host.device.name}: {answer.last_words().removeprefix('error: ')}")
     found: dict[str, Any] = json.loads(host.fetch(f"{scratch}/found.json"))
-    found |= {"device": host.device.name, "emulated": host.device.emulated}
-    if host.device.emulated:
-        found["warnings"].append("emulated: the answers are the board's; times and memory are not, and mean nothing")
     if wanted.samples is not None:
-        with TemporaryDirectory() as here:
-            file = Path(here) / "answers.npz"
-            file.write_bytes(host.fetch(f"{scratch}/answers.npz"))
-            with np.load(file, allow_pickle=False) as arrays:
-                answers = {name: arrays[name] for name in arrays.files}
-        found["samples"] |= {"count": len(wanted.samples.labels), "of": wanted.samples.of}
-        found["answers"] = compare(answers, wanted.samples)
+        add_answers(found, host.fetch(f"{scratch}/answers.npz"), wanted.samples)
     return found

@@ -12,6 +12,7 @@ from ..errors import EdgestillError
 from .config import Device
 from .connection import connect
 from .deployment import Host
+from .phone import describe_phone, is_phone
 
 _PRINT = "\n\nimport json\nprint(json.dumps(describe_machine()))\n"
 
@@ -35,6 +36,8 @@ def _probe(device: Device) -> dict[str, Any]:
     except EdgestillError as error:
         return found | {"error": str(error)}
     try:
+        if device.kind == "adb" and is_phone(connection):
+            return found | describe_phone(connection)
         host = Host(connection, sys.executable if device.kind == "local" and device.python is None else None)
         facts = host.look()
         # The environment that runs bundles there knows which engines there are; without one, its Python does.

@@ -20,6 +20,7 @@ import android.widget.RadioGroup
 import android.widget.TextView
 import android.widget.Toast
 import dev.edgestill.core.Prediction
+import dev.edgestill.core.Store
 import java.util.Locale
 
 /** Folders of the app's assets, as `edgestill export-android` makes them. */
@@ -30,7 +31,7 @@ private const val CAMERA = 2
 private const val TOP = 5
 
 /** The one screen: a picture, what both engines say of it, and how long they take. It shows what a [Session] tells it. */
-class MainActivity : Activity() {
+open class MainActivity : Activity() {
     private lateinit var session: Session
     private lateinit var rows: List<View>
     private lateinit var thumbs: List<View>
@@ -41,7 +42,7 @@ class MainActivity : Activity() {
         setContentView(R.layout.main)
         @Suppress("DEPRECATION") // What a ViewModel does with AndroidX.
         val kept = lastNonConfigurationInstance as Session?
-        session = kept ?: Session(AssetStore(assets, BUNDLE), engines(this))
+        session = kept ?: Session(store(), engines(this))
         rows = inflate(R.id.predictions, R.layout.prediction, TOP)
         thumbs = makeThumbs()
         makeThreads()
@@ -52,6 +53,9 @@ class MainActivity : Activity() {
         session.onChange = ::render
         if (kept == null && thumbs.isNotEmpty()) thumbs.first().performClick()
     }
+
+    /** Where the bundle is. */
+    protected open fun store(): Store = AssetStore(assets, BUNDLE)
 
     @Deprecated("What a ViewModel does with AndroidX.")
     override fun onRetainNonConfigurationInstance(): Any = session

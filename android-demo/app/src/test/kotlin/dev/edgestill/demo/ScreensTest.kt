@@ -10,8 +10,11 @@ import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.RadioButton
 import android.widget.TextView
+import dev.edgestill.core.FolderStore
+import dev.edgestill.core.Store
 import java.io.File
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertTrue
 import org.junit.Before
@@ -25,6 +28,17 @@ import org.robolectric.annotation.Config
 
 private const val PHONE = "w411dp-h914dp-xhdpi"
 private const val TABLET = "w1280dp-h800dp-land-mdpi"
+
+/** The app with one byte of a model changed. */
+class DamagedActivity : MainActivity() {
+    override fun store(): Store {
+        val vectors = File(System.getProperty("edgestill.vectors")!!)
+        val damaged = File(vectors, "damaged.edge")
+        File(vectors, "bundle.edge").copyRecursively(damaged, overwrite = true)
+        File(damaged, "model.pte").let { file -> file.writeBytes(file.readBytes().also { it[it.size / 2] = (it[it.size / 2] + 1).toByte() }) }
+        return FolderStore(damaged)
+    }
+}
 
 /** The real activities with the real engines, drawn by Android's own graphics. */
 @RunWith(Runner::class)
@@ -99,6 +113,21 @@ class ScreensTest {
         assertEquals(best, app.best())
         assertEquals(name, app.text(R.id.engine_name))
         assertTrue(app.get().findViewById<RadioButton>(R.id.executorch).isChecked)
+    }
+
+    @Test
+    fun `a damaged bundle is a message, and no crash`() {
+        val app = Robolectric.buildActivity(DamagedActivity::class.java).setup()
+        val error = app.get().findViewById<TextView>(R.id.error)
+        waitFor("the message") { error.isShown }
+        assertTrue("${error.text}", "does not match its manifest (changed: model.pte)" in error.text)
+        assertFalse(app.get().findViewById<Button>(R.id.measure).isEnabled)
+        app.get().findViewById<LinearLayout>(R.id.samples).getChildAt(1).performClick()
+        app.get().findViewById<RadioButton>(R.id.executorch).performClick()
+        shadowOf(Looper.getMainLooper()).idle()
+        assertTrue(error.isShown)
+        app.recreate()
+        waitFor("the message after a rotation") { app.get().findViewById<TextView>(R.id.error).isShown }
     }
 
     @Test

@@ -1,0 +1,80 @@
+"""What is to be measured on devices, and their answers beside this machine's."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestill_benchmarks import INTERLEAVED, Rule
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Test images to send along, and what is known of them.
+
+    Args:
+        images: uint8 (N, H, W, C). labels: int64 (N,). of: how many the test split has.
+        reference: name of a model or a file → logits (N, classes) of this machine.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    of: int
+    reference: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured.
+
+    Args:
+        threads: numbers, or `all`. samples: None measures no accuracy. engines, wheels, offline: see `install`.
+    """
+
+    threads: Sequence[str] = ("1", "all")
+    rule: Rule = INTERLEAVED
+    samples: Samples | None = None
+    engines: Sequence[str] | None = None
+    wheels: Sequence[Path] = ()
+    offline: bool = False
+
+
+def compare(answers: Mapping[str, NDArray[np.float32]], samples: Samples) -> dict[str, Any]:
+    """A device's answers beside those of this machine, sample by sample.
+
+    Returns:
+        File → share of samples with the same class, largest difference of the logits, and the samples (their numbers in
+        the test split, this machine's class, the device's) whose class differs.
+    """
+    found = {}
+    for name, logits in answers.items():
+        own = samples.reference.get(name)
+        if own is None:
+            continue
+        here, there = own.argmax(1), logits.argmax(1)
+        differ = np.flatnonzero(here != there)
+        found[name] = {
+            "agreement": float((here == there).mean()),
+            "difference": float(np.abs(own - logits).max()),
+            "differ": [[int(number), int(here[number]), int(there[number])] for number in differ],
+        }
+    return found
+
+
+def packed(samples: Samples) -> bytes:
+    """The npz that a device answers: `images` and `labels`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=samples.images, labels=samples.labels)
+    return buffer.getvalue()
+
+
+def add_answers(found: dict[str, Any], content: bytes, samples: Samples) -> None:
+    """Put into a device's measurement what its answers, an npz of logits by file, are worth beside this machine's."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        answers = {name: arrays[name] for name in arrays.files}
+    found["samples"] |= {"count": len(samples.labels), "of": samples.of}
+    found["answers"] = compare(answers, samples)
