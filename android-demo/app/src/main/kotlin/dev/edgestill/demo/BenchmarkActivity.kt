@@ -34,7 +34,9 @@ class BenchmarkActivity : Activity() {
         if (files == null || !Regex("[A-Za-z0-9_-]{1,80}").matches(name)) return finish()
         if (state != null) return // It was put aside and comes back; the thread goes on, or ended with its process.
         val folder = File(files, name).apply { mkdirs() }
-        val (own, factories, here) = Triple(AssetStore(assets, BUNDLE), engines(this), here(this))
+        val own = AssetStore(assets, BUNDLE)
+        val factories = engines(this)
+        val here = here(this)
         val doing = findViewById<TextView>(R.id.doing)
         val main = Handler(Looper.getMainLooper())
         thread(name = "benchmark", priority = Thread.MAX_PRIORITY) {

@@ -4,7 +4,6 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.graphics.Bitmap
-import android.graphics.BitmapFactory
 import android.graphics.drawable.BitmapDrawable
 import android.os.Bundle
 import android.provider.MediaStore
@@ -34,7 +33,6 @@ private const val TOP = 5
 open class MainActivity : Activity() {
     private lateinit var session: Session
     private lateinit var rows: List<View>
-    private lateinit var thumbs: List<View>
     private val enginesById = mapOf(R.id.litert to "litert", R.id.executorch to "executorch")
 
     override fun onCreate(state: Bundle?) {
@@ -42,20 +40,18 @@ open class MainActivity : Activity() {
         setContentView(R.layout.main)
         @Suppress("DEPRECATION") // What a ViewModel does with AndroidX.
         val kept = lastNonConfigurationInstance as Session?
-        session = kept ?: Session(store(), engines(this))
+        session = kept ?: Session(store(), engines(this), application.assets)
         rows = inflate(R.id.predictions, R.layout.prediction, TOP)
-        thumbs = makeThumbs()
         makeThreads()
         label(R.id.p50, R.string.latency_p50)
         label(R.id.p90, R.string.latency_p90)
         label(R.id.fastest, R.string.latency_fastest)
         listen()
         session.onChange = ::render
-        if (kept == null && thumbs.isNotEmpty()) thumbs.first().performClick()
     }
 
     /** Where the bundle is. */
-    protected open fun store(): Store = AssetStore(assets, BUNDLE)
+    protected open fun store(): Store = AssetStore(application.assets, BUNDLE)
 
     @Deprecated("What a ViewModel does with AndroidX.")
     override fun onRetainNonConfigurationInstance(): Any = session
@@ -76,7 +72,6 @@ open class MainActivity : Activity() {
             request == GALLERY && uri != null -> contentResolver.let { resolver -> session.show { readPicture(resolver, uri) } }
             request == CAMERA && small != null -> session.show { small }
         }
-        choose(null)
     }
 
     private fun listen() {
@@ -100,6 +95,7 @@ open class MainActivity : Activity() {
         text(R.id.subtitle, screen.manifest?.name ?: getString(if (screen.error == null) R.string.loading else R.string.app_name))
         show(R.id.error, screen.error != null)
         text(R.id.error, screen.error ?: "")
+        samples(screen)
         findViewById<ImageView>(R.id.picture).let { view ->
             view.setImageDrawable(screen.seen?.let { BitmapDrawable(resources, it).apply { isFilterBitmap = false } })
             view.contentDescription = getString(if (screen.seen == null) R.string.picture_none else R.string.picture_hint)
@@ -154,29 +150,23 @@ open class MainActivity : Activity() {
         row.contentDescription = getString(R.string.prediction, one.label, percent)
     }
 
-    private fun makeThumbs(): List<View> {
-        val samples = findViewById<LinearLayout>(R.id.samples)
-        val side = resources.displayMetrics.density
-        return (assets.list(SAMPLES) ?: arrayOf()).sorted().mapIndexed { number, name ->
-            ImageButton(this).apply {
-                val drawn = BitmapDrawable(resources, assets.open("$SAMPLES/$name").use { BitmapFactory.decodeStream(it) })
-                setImageDrawable(drawn.apply { isFilterBitmap = false })
-                setBackgroundResource(R.drawable.thumb)
-                scaleType = ImageView.ScaleType.FIT_CENTER
-                contentDescription = getString(R.string.sample, number + 1)
-                val edge = (5 * side).toInt()
-                setPadding(edge, edge, edge, edge)
-                layoutParams = LinearLayout.LayoutParams((56 * side).toInt(), (56 * side).toInt()).apply { marginEnd = (8 * side).toInt() }
-                setOnClickListener {
-                    session.show { drawn.bitmap }
-                    choose(this)
-                }
-                samples.addView(this)
-            }
-        }
+    private fun samples(screen: Screen) {
+        val row = findViewById<LinearLayout>(R.id.samples)
+        if (row.childCount == 0) screen.samples.forEachIndexed { number, sample -> row.addView(thumb(number, sample)) }
+        for (number in 0 until row.childCount) row.getChildAt(number).isSelected = number == screen.chosen
     }
 
-    private fun choose(thumb: View?) = thumbs.forEach { it.isSelected = it === thumb }
+    private fun thumb(number: Int, sample: Bitmap) =
+        ImageButton(this).apply {
+            setImageDrawable(BitmapDrawable(resources, sample).apply { isFilterBitmap = false })
+            setBackgroundResource(R.drawable.thumb)
+            scaleType = ImageView.ScaleType.FIT_CENTER
+            contentDescription = getString(R.string.sample, number + 1)
+            val (edge, side, gap) = listOf(5, 56, 8).map { (it * resources.displayMetrics.density).toInt() }
+            setPadding(edge, edge, edge, edge)
+            layoutParams = LinearLayout.LayoutParams(side, side).apply { marginEnd = gap }
+            setOnClickListener { session.show(number) }
+        }
 
     private fun makeThreads() {
         val group = findViewById<RadioGroup>(R.id.threads)

@@ -1,6 +1,7 @@
 package dev.edgestill.demo
 
 import android.content.ContentResolver
+import android.content.res.AssetManager
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.Matrix
@@ -46,6 +47,10 @@ private fun ExifInterface.rotationDegrees() =
         ExifInterface.ORIENTATION_ROTATE_270 -> 270
         else -> 0
     }
+
+/** The pictures to try the model with. */
+fun readSamples(assets: AssetManager): List<Bitmap> =
+    (assets.list(SAMPLES) ?: arrayOf()).sorted().map { name -> assets.open("$SAMPLES/$name").use { BitmapFactory.decodeStream(it) } }
 
 /**
  * The middle of a picture in the size that the model takes.

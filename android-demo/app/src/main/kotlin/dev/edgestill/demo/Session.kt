@@ -1,6 +1,7 @@
 package dev.edgestill.demo
 
 import android.content.Context
+import android.content.res.AssetManager
 import android.graphics.Bitmap
 import android.os.Handler
 import android.os.Looper
@@ -29,9 +30,11 @@ fun engines(context: Context): EngineFactories =
 /** Do the engines say the same of one picture? `difference`: the largest between their logits. */
 data class Agreement(val same: Boolean, val difference: Float)
 
-/** All that the screen shows. Each change is a new one. */
+/** All that the screen shows. Each change is a new one. `chosen`: which of the samples, null for a picture of one's own. */
 data class Screen(
     val manifest: Manifest? = null,
+    val samples: List<Bitmap> = listOf(),
+    val chosen: Int? = null,
     val engine: String = "litert",
     val threads: Int = 1,
     val inverted: Boolean = false,
@@ -48,7 +51,7 @@ data class Screen(
  * The demo without its views: it outlives a rotation, does all work on one thread of its own, and tells the screen that
  * is there, on the main thread, of each change.
  */
-class Session(private val store: Store, private val factories: EngineFactories) {
+class Session(private val store: Store, private val factories: EngineFactories, private val assets: AssetManager) {
     private val worker = Executors.newSingleThreadExecutor { Thread(it, "inference") }
     private val main = Handler(Looper.getMainLooper())
     private var bundle: Bundle? = null
@@ -68,15 +71,24 @@ class Session(private val store: Store, private val factories: EngineFactories) 
 
     init {
         work {
+            val samples = readSamples(assets)
+            tell { it.copy(samples = samples) }
             val opened = Bundle.open(store)
             opened.verify()
             bundle = opened
             tell { it.copy(manifest = opened.manifest) }
+            if (samples.isNotEmpty() && picture == null) show(0) { samples.first() }
         }
     }
 
     /** Classify a picture that [read] gives, on the worker's thread. */
-    fun show(read: () -> Bitmap) {
+    fun show(read: () -> Bitmap) = show(null, read)
+
+    /** Classify one of the samples. */
+    fun show(sample: Int) = show(sample) { screen.samples[sample] }
+
+    private fun show(chosen: Int?, read: () -> Bitmap) {
+        tell { it.copy(chosen = chosen) }
         work {
             picture = read()
             classify()
@@ -128,7 +140,7 @@ class Session(private val store: Store, private val factories: EngineFactories) 
         val manifest = bundle?.manifest ?: return
         val size = manifest.preprocessing ?: throw InputError("the bundle's model takes no pictures")
         val pixels = pixels() ?: return
-        val (engine, threads) = wanted()
+        val (engine, threads) = screen.engine to screen.threads
         val logits = manifest.models.values.map { it.engine }.distinct().filter { it in factories }
             .associateWith { classifier(it, threads).logits(pixels) }
         val chosen = logits[engine] ?: throw EngineError("the bundle has no file for $engine")
@@ -144,9 +156,6 @@ class Session(private val store: Store, private val factories: EngineFactories) 
         val size = bundle?.manifest?.preprocessing ?: return null
         return pixelsOf(fit(picture ?: return null, size), size, screen.inverted)
     }
-
-    // Written on the main thread before the work is handed over, so that the worker sees it.
-    private fun wanted() = screen.engine to screen.threads
 
     private fun classifier(engine: String, threads: Int): Classifier =
         open.getOrPut(engine) {

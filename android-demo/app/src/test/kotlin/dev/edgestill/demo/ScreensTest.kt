@@ -29,6 +29,23 @@ import org.robolectric.annotation.Config
 private const val PHONE = "w411dp-h914dp-xhdpi"
 private const val TABLET = "w1280dp-h800dp-land-mdpi"
 
+/** The app, which notes on which threads its bundle is read. */
+class WatchfulActivity : MainActivity() {
+    override fun store(): Store =
+        object : Store {
+            private val own = super@WatchfulActivity.store()
+            override val place get() = own.place
+
+            override fun names() = own.names().also { readers.add(Thread.currentThread().name) }
+
+            override fun read(name: String, most: Long) = own.read(name, most).also { readers.add(Thread.currentThread().name) }
+        }
+
+    companion object {
+        val readers: MutableSet<String> = java.util.concurrent.ConcurrentHashMap.newKeySet()
+    }
+}
+
 /** The app with one byte of a model changed. */
 class DamagedActivity : MainActivity() {
     override fun store(): Store {
@@ -128,6 +145,13 @@ class ScreensTest {
         assertTrue(error.isShown)
         app.recreate()
         waitFor("the message after a rotation") { app.get().findViewById<TextView>(R.id.error).isShown }
+    }
+
+    @Test
+    fun `the bundle is read, and inference done, beside the main thread`() {
+        val app = Robolectric.buildActivity(WatchfulActivity::class.java).setup()
+        waitFor("an answer") { app.get().findViewById<TextView>(R.id.agreement).text.isNotEmpty() }
+        assertEquals(setOf("inference"), WatchfulActivity.readers)
     }
 
     @Test
