@@ -57,6 +57,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
     private var bundle: Bundle? = null
     private val open = HashMap<String, Classifier>()
     private var picture: Bitmap? = null
+    @Volatile
     private var measured = 0
 
     /** Main thread only. */
