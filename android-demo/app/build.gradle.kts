@@ -25,12 +25,15 @@ android {
         sourceCompatibility = JavaVersion.VERSION_11
         targetCompatibility = JavaVersion.VERSION_11
     }
-    kotlin { compilerOptions.jvmTarget = JvmTarget.JVM_11 }
 
     packaging {
         jniLibs { useLegacyPackaging = false }
         resources { excludes += "META-INF/**" }
     }
+}
+
+kotlin {
+    compilerOptions.jvmTarget = JvmTarget.JVM_11
 }
 
 dependencies {
