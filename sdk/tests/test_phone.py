@@ -4,10 +4,11 @@ is real: in the app's place this machine's own measuring answers. `make test-and
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
-from edgestill.devices import Device, Samples, Wanted, measure_on, probe
+from edgestill.devices import Device, Host, Samples, Wanted, connect, measure_on, probe
 from edgestill.errors import DeviceError
 from edgestill_benchmarks import Rule
 from edgestill_runtime import load, open_bundle
@@ -111,3 +112,8 @@ def test_a_phone_says_what_it_is(phone, cli):
     (phone / "installed").unlink()
     assert probe([PHONE])["phone"]["app"] is None
     assert json.dumps(found)
+
+
+def test_nothing_is_deployed_to_a_phone(phone):
+    with pytest.raises(DeviceError, match="phone is a phone, which has no Python: put the bundle into an app"):
+        Host(connect(replace(PHONE, python="python-that-is-not-there")))

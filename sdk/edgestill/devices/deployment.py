@@ -21,6 +21,7 @@ from ..progress import SILENT, Progress
 from .config import Device
 from .connection import Connection
 from .packages import PYTHONS, Target, download, fitting, pack_runtime, requirement
+from .phone import is_phone
 
 FOLDER = "~/.local/share/edgestill"
 _BLOCK = 1 << 16
@@ -139,6 +140,11 @@ def find_python(connection: Connection) -> str:
     if state == "old":
         python, _, version = rest.partition(" ")
         raise DeviceError(f"{device.name}: {python} is {version}; {needs}: install one, or name it (python = …)")
+    if device.kind == "adb" and is_phone(connection):
+        raise DeviceError(
+            f"{device.name} is a phone, which has no Python: put the bundle into an app (`edgestill "
+            "export-android`), and measure it with `edgestill bench`"
+        )
     raise DeviceError(f"{device.name}: {name} is not there ({needs}); on Debian: sudo apt install python3 python3-venv")
 
 
