@@ -152,7 +152,8 @@ def train_quantised(
             # The graph normalises pixels itself; the teacher was asked about the same ones in its own way.
             replace(data, preprocessing=graph.preprocessing),
             objective or HintonKD(temperature=2.0, alpha=0.9),
-            schedule,
+            # Fake quantisation computes its scales in float32, and takes nothing else.
+            replace(schedule, precision="no"),
             augmentation=augmentation,
             teacher=CachedTeacher(logits),
             seed=seed,
