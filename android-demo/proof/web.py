@@ -101,12 +101,6 @@ def served(site: Path) -> Iterator[str]:
     """The site on loopback; its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {  # noqa: RUF012
-            **http.server.SimpleHTTPRequestHandler.extensions_map,
-            ".js": "text/javascript",
-            ".wasm": "application/wasm",
-        }
-
         def log_message(self, *words: object) -> None:
             pass
 
@@ -131,9 +125,7 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, screenshots: Path) 
         context = browser.new_context(viewport={"width": 411, "height": 914}, device_scale_factor=2)
         page = context.new_page()
         troubles: list[str] = []
-        # LiteRT's own log comes as errors, whatever it says.
-        ours = lambda text: not text.startswith(("INFO: ", "WARNING: "))  # noqa: E731
-        page.on("console", lambda one: troubles.append(one.text) if one.type == "error" and ours(one.text) else None)
+        page.on("console", lambda one: troubles.append(one.text) if _is_trouble(one) else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(
             "request",
@@ -181,6 +173,11 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, screenshots: Path) 
         browser.close()
         _damaged(playwright, site)
     return len(images)
+
+
+def _is_trouble(message: Any) -> bool:
+    """Whether the console shows an error; LiteRT's own log comes as errors, whatever it says."""
+    return message.type == "error" and not message.text.startswith(("INFO: ", "WARNING: "))
 
 
 def _damaged(playwright: Any, site: Path) -> None:
