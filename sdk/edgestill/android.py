@@ -19,10 +19,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 GRADLE = """\
 android {
     androidResources { noCompress += listOf("pte", "tflite", "npz") }
+    packaging { resources { excludes += "META-INF/**" } }
 }
 dependencies {
-    implementation("org.bytedeco:tensorflow-lite:2.21.0-1.5.14")                          // .tflite
-    implementation("org.pytorch:executorch-android:1.0.1") { exclude("androidx.core") }   // .pte
+    // .tflite
+    implementation("org.bytedeco:tensorflow-lite:2.21.0-1.5.14")
+    runtimeOnly("org.bytedeco:tensorflow-lite:2.21.0-1.5.14:android-arm64")
+    runtimeOnly("org.bytedeco:javacpp:1.5.14:android-arm64")
+    // .pte
+    implementation("org.pytorch:executorch-android:1.0.1") { exclude(group = "androidx.core") }
 }
 """
 

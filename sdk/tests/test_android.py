@@ -111,7 +111,9 @@ def test_the_command_prints_the_lines_that_gradle_needs(cli, bundle_path, app, r
     assert done.returncode == 0, done.stderr
     assert "hashes verified" in done.stdout and "2 pictures" in done.stdout
     versions = tomllib.loads((root / "android-demo/gradle/libs.versions.toml").read_text())["versions"]
-    assert f'"org.bytedeco:tensorflow-lite:{versions["tensorflow-lite"]}"' in done.stdout
+    for line in ("", ":android-arm64"):
+        assert f'"org.bytedeco:tensorflow-lite:{versions["tensorflow-lite"]}{line}"' in done.stdout
+    assert f'"org.bytedeco:javacpp:{versions["javacpp"]}:android-arm64"' in done.stdout
     assert f'"org.pytorch:executorch-android:{versions["executorch"]}"' in done.stdout
     assert android.GRADLE in done.stdout
 
