@@ -7,6 +7,7 @@ made and looked into. What each step proved is printed at the end, and what none
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -180,6 +181,7 @@ def _apk(build: Path) -> str:
 
 def _web(build: Path) -> str:
     bundle, images = open_bundle(BUNDLE), edgestill.load_data("fashion-mnist-mini").test.images[: vectors.IMAGES]
+    shutil.rmtree(build / "web", ignore_errors=True)
     web.make_site(bundle, build / "web")
     count = web.try_site(build / "web", bundle, images, build / "screenshots")
     return (

@@ -21,7 +21,8 @@ from npm import fetch_package
 
 from edgestill.android import pictures
 from edgestill_converters.ends import with_float_ends
-from edgestill_runtime import Bundle, load, open_bundle
+from edgestill_runtime import Bundle, EdgestillError, load, open_bundle
+from edgestill_runtime.files import refuse_existing
 
 PAGE = Path(__file__).parents[1] / "web"
 CORE = ("@litertjs/core@2.5.3", "a97660833e9e7e1063c95e12016718881240b14f7438728a2f62785e912d30fd")
@@ -38,8 +39,12 @@ KEPT = """navigator.serviceWorker.ready.then((one) => one.active.state === "acti
 
 
 def make_site(bundle: Bundle, site: Path) -> None:
-    """Write all of the page into a folder, anew: the page itself, LiteRT.js, the model with float ends, samples."""
-    shutil.rmtree(site, ignore_errors=True)
+    """Write all of the page into a new folder: the page itself, LiteRT.js, the model with float ends, samples.
+
+    Raises:
+        StorageError: `site` exists.
+    """
+    refuse_existing(site)
     shutil.copytree(PAGE, site)
     with TemporaryDirectory() as scratch:
         core, utils = (fetch_package(*one, Path(scratch) / str(number)) for number, one in enumerate((CORE, UTILS)))
@@ -216,7 +221,10 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("site", type=Path)
     arguments = parser.parse_args()
-    make_site(open_bundle(arguments.bundle), arguments.site)
+    try:
+        make_site(open_bundle(arguments.bundle), arguments.site)
+    except EdgestillError as error:
+        raise SystemExit(f"error: {error}") from error
     size = sum(path.stat().st_size for path in arguments.site.rglob("*") if path.is_file())
     print(f"{arguments.site}: {size / 1e6:.1f} MB; python -m http.server -d {arguments.site}")
 

@@ -11,6 +11,7 @@ import pytest
 from edgestill.devices import Device, Host, Samples, Wanted, connect, measure_on, probe
 from edgestill.errors import DeviceError
 from edgestill_benchmarks import Rule
+from edgestill_benchmarks.machine import describe_machine
 from edgestill_runtime import load, open_bundle
 
 COMMANDS = {
@@ -108,6 +109,7 @@ def test_a_phone_says_what_it_is(phone, cli):
     found = probe([PHONE])["phone"]
     assert found["machine"]["cpu"] == "Acme Seven" and found["machine"]["architecture"] == "arm64-v8a"
     assert found["machine"]["memory_bytes"] > 0 and found["agent"]["free_bytes"] > 0
+    assert found["machine"]["features"] == describe_machine()["features"]  # the stand-in's processor is this machine's
     assert found["app"] == "1.0"
     (phone / "installed").unlink()
     assert probe([PHONE])["phone"]["app"] is None

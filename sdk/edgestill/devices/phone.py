@@ -8,6 +8,7 @@ import secrets
 import shlex
 from typing import Any
 
+from edgestill_benchmarks.machine import FEATURES
 from edgestill_runtime import Bundle
 from edgestill_runtime.bundle import everything
 
@@ -50,10 +51,11 @@ def describe_phone(connection: Connection) -> dict[str, Any]:
     cores = connection.run(["nproc"]).output.decode().strip()
     memory = _after(connection.run(["cat", "/proc/meminfo"]).output.decode(), "MemTotal:")
     free = connection.run(["df", "-k", "/sdcard"]).output.decode().split()
+    flags = _flags(connection.run(["cat", "/proc/cpuinfo"]).output.decode(errors="replace"))
     package = connection.run(["dumpsys", "package", APP]).output.decode(errors="replace")
     machine: dict[str, Any] = {
         "cpu": f"{said['maker']} {said['model']}".strip(),
-        "features": [],
+        "features": [name for name, flag in FEATURES.items() if flag in flags],
         "architecture": said["abi"],
         "cores": int(cores) if cores.isdigit() else None,
         "memory_bytes": int(memory) * 1024 if memory else None,
@@ -146,3 +148,9 @@ def _after(text: str, word: str) -> str | None:
     """The word that follows another in a text."""
     _, found, rest = text.partition(word)
     return rest.split()[0] if found and rest.split() else None
+
+
+def _flags(cpuinfo: str) -> list[str]:
+    """What a processor says it can do: `Features` on ARM, `flags` on x86."""
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    return next((rest.split() for key, _, rest in lines if key.strip() in ("Features", "flags")), [])

@@ -18,14 +18,14 @@ class Classifier(private val bundle: Bundle, val file: String, factory: EngineFa
     val entry: ModelFile = bundle.manifest.models[file] ?: throw EngineError("the bundle has no model file '$file'")
     private val input = entry.inputs.singleOrNull() ?: throw EngineError("$file takes ${entry.inputs.size} tensors, not one")
     private val output = entry.outputs.singleOrNull() ?: throw EngineError("$file gives ${entry.outputs.size} tensors, not one")
-    private val preprocessing = bundle.manifest.preprocessing ?: throw EngineError("$file takes no images")
+    private val convert = (bundle.manifest.preprocessing ?: throw EngineError("$file takes no images")).converter(input)
     private val engine = factory.open(bundle.read(file), entry, threads)
 
     /** Engine and version. */
     val engineName: String get() = engine.name
 
     /** What [run] takes, for the pixels of one image (uint8, height × width × channels). */
-    fun tensor(pixels: ByteArray): ByteBuffer = preprocessing.tensor(pixels, input)
+    fun tensor(pixels: ByteArray): ByteBuffer = convert(pixels)
 
     /** Run a tensor; what is timed. */
     @Synchronized

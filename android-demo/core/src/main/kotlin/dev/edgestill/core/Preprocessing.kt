@@ -19,43 +19,51 @@ data class Preprocessing(val height: Int, val width: Int, val mean: List<Double>
     val channels: Int get() = mean.size
 
     /** Tensor value of each pixel value, for each channel. */
-    fun table(): List<FloatArray> =
+    private fun table(): List<FloatArray> =
         List(channels) { channel -> FloatArray(256) { ((it / 255.0 - mean[channel]) / std[channel]).toFloat() } }
 
     /**
-     * The bytes that a model file takes, for one image.
+     * What turns pixels into the bytes that a model file takes. Make it once: its tables are all of the arithmetic.
      *
-     * @param pixels uint8, height × width × channels. spec: the file's input.
-     * @return direct, in the machine's own order of bytes, at position 0.
-     * @throws InputError another number of pixels, or an input that holds no image.
+     * It takes one image, uint8, height × width × channels, and gives a buffer that is direct, in the machine's own order
+     * of bytes, at position 0; [InputError] for another number of pixels.
+     *
+     * @param spec the file's input. @throws InputError an input that holds no image.
      */
-    fun tensor(pixels: ByteArray, spec: TensorSpec): ByteBuffer {
+    fun converter(spec: TensorSpec): (ByteArray) -> ByteBuffer {
+        if (spec.count != height * width * channels || spec.layout == null) throw InputError("${spec.name} (${spec.shape}) takes no image")
+        val place = if (spec.layout == "NCHW") ::channelsFirst else ::channelsLast
+        return when (spec.dtype) {
+            "float32" -> floats(place)
+            "int8" -> integers(place, spec.scale ?: throw InputError("an int8 input without a scale; make the bundle again"), spec.zeroPoint ?: 0)
+            else -> throw InputError("an image cannot become ${spec.dtype}")
+        }
+    }
+
+    private fun floats(place: (Int) -> Int): (ByteArray) -> ByteBuffer {
+        val table = table()
+        return { pixels ->
+            val made = buffer(4, pixels)
+            val numbers = made.asFloatBuffer()
+            for (index in pixels.indices) numbers.put(place(index), table[index % channels][pixels[index].toInt() and 0xff])
+            made
+        }
+    }
+
+    private fun integers(place: (Int) -> Int, scale: Float, zeroPoint: Int): (ByteArray) -> ByteBuffer {
+        val table = table().map { row -> ByteArray(256) { quantise(row[it], scale, zeroPoint) } }
+        return { pixels ->
+            val made = buffer(1, pixels)
+            for (index in pixels.indices) made.put(place(index), table[index % channels][pixels[index].toInt() and 0xff])
+            made
+        }
+    }
+
+    private fun buffer(bytes: Int, pixels: ByteArray): ByteBuffer {
         if (pixels.size != height * width * channels) {
             throw InputError("an image has ${pixels.size} values; the model takes $height × $width × $channels")
         }
-        if (spec.count != pixels.size || spec.layout == null) throw InputError("${spec.name} (${spec.shape}) takes no image")
-        val table = table()
-        val place = if (spec.layout == "NCHW") ::channelsFirst else ::channelsLast
-        return when (spec.dtype) {
-            "float32" -> {
-                val buffer = ByteBuffer.allocateDirect(4 * pixels.size).order(ByteOrder.nativeOrder())
-                val numbers = buffer.asFloatBuffer()
-                for (index in pixels.indices) {
-                    numbers.put(place(index), table[index % channels][pixels[index].toInt() and 0xff])
-                }
-                buffer
-            }
-            "int8" -> {
-                val scale = spec.scale ?: throw InputError("an int8 input without a scale; make the bundle again")
-                val quantised = table.map { row -> ByteArray(256) { quantise(row[it], scale, spec.zeroPoint ?: 0) } }
-                val buffer = ByteBuffer.allocateDirect(pixels.size).order(ByteOrder.nativeOrder())
-                for (index in pixels.indices) {
-                    buffer.put(place(index), quantised[index % channels][pixels[index].toInt() and 0xff])
-                }
-                buffer
-            }
-            else -> throw InputError("an image cannot become ${spec.dtype}")
-        }
+        return ByteBuffer.allocateDirect(bytes * pixels.size).order(ByteOrder.nativeOrder())
     }
 
     private fun channelsLast(index: Int) = index

@@ -22,7 +22,7 @@ class AsPythonTest {
                 zeroPoint = case.field("zero_point").whole(),
             )
             val preprocessing = Preprocessing(case.field("height").whole(), case.field("width").whole(), mean, std)
-            val tensor = preprocessing.tensor(Vectors.bytes("pixels-$number.bin"), spec)
+            val tensor = preprocessing.converter(spec)(Vectors.bytes("pixels-$number.bin"))
             val bytes = ByteArray(tensor.remaining()).also { tensor.get(it) }
             assertArrayEquals("case $number", Vectors.bytes("tensor-$number.bin"), bytes)
         }

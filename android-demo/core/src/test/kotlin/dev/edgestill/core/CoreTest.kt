@@ -23,7 +23,7 @@ class CoreTest {
     fun `a picture of another size is refused`() {
         val preprocessing = Preprocessing(2, 2, listOf(0.0), listOf(1.0))
         val spec = TensorSpec(listOf(1, 1, 2, 2), "float32", "NCHW")
-        val error = assertThrows(InputError::class.java) { preprocessing.tensor(ByteArray(5), spec) }
+        val error = assertThrows(InputError::class.java) { preprocessing.converter(spec)(ByteArray(5)) }
         assertEquals("an image has 5 values; the model takes 2 × 2 × 1", error.message)
         assertThrows(InputError::class.java) { pixels(IntArray(4), 2) }
     }
