@@ -79,7 +79,7 @@ bench-distillation: $(READY)
 
 # What precision, compilation and cached views bring on a GPU; without one a small run on the CPU, which says so.
 bench-cuda: $(READY)
-	$(BIN)/python -m benchmarks.suite.distillation.cuda docs/results/bench-cuda.json
+	$(BIN)/python -m benchmarks.suite.distillation.cuda benchmarks/results/distillation/cuda/bench-cuda.json
 
 # The SDK, and the binding for both architectures (needs Debian's g++-aarch64-linux-gnu).
 wheels: $(READY)

@@ -3,7 +3,7 @@
     teacher → teacher outputs → student alone, distilled → conversion → evaluation → bundle → measurement → results
 
 Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
-disk (`stages.py`). The test split is read by one stage alone, `evaluation`, after everything has been chosen.
+disk (`stages.py`). The test split is read by `evaluation` alone, after everything has been chosen.
 """
 
 import json
@@ -85,9 +85,15 @@ class Pipeline(TrainingStages):
         return self._run("conversion", inputs, self._make_conversion)
 
     @cached_property
+    def teacher_evaluation(self) -> Stage:
+        """`logits.npy`: what the teacher says of the test split; apart, because the trials of a sweep share it."""
+        return self._run("teacher-evaluation", {"teacher": self.teacher.key}, self._make_teacher_evaluation)
+
+    @cached_property
     def evaluation(self) -> Stage:
         """`logits.npz`: what teacher, students and every file say of the test split."""
-        inputs = {"alone": self.student_alone.key, "conversion": self.conversion.key}
+        stages = {"teacher": self.teacher, "alone": self.student_alone, "conversion": self.conversion}
+        inputs = {name: stage.key for name, stage in stages.items()}
         return self._run("evaluation", inputs, self._make_evaluation)
 
     @cached_property
@@ -168,16 +174,18 @@ class Pipeline(TrainingStages):
             )
         write_bytes(folder / "gate.json", (json.dumps(gate.to_json(), indent=2) + "\n").encode())
 
+    def _make_teacher_evaluation(self, folder: Path) -> None:
+        np.save(folder / "logits.npy", predict(self._teacher_model(), self.data.test, self.data, default_device()))
+
     def _make_evaluation(self, folder: Path) -> None:
         data = self.data
+        logits = {"teacher": np.load(self.teacher_evaluation.folder / "logits.npy")}
         models = {
-            "teacher": self._teacher_model(),
             "student_alone": self._student(self.student_alone),
             "student_distilled": self._student(self.student_distilled),
         }
         bundle = self._converted()
         total = len(models) + len(bundle.manifest.models)
-        logits = {}
         with self._progress.task("evaluate on test", total) as task, logged_to(folder / "evaluation.log"):
             for name, model in models.items():
                 logits[name] = predict(model, data.test, data, default_device())

@@ -29,6 +29,7 @@ from .recipe import Recipe
 from .stages import Stage, Stages
 from .teachers import check_classes, load_teacher
 from .training import train
+from .training_state import STATE
 
 
 class TrainingStages:
@@ -122,7 +123,13 @@ class TrainingStages:
 
     def _run(self, name: str, inputs: dict[str, Any], make: Any) -> Stage:
         common = {"edgestill": __version__, "data": self.data.describe(), "pixels": self.data.preprocessing.to_json()}
-        return self._stages.run(name, common | {"inputs": inputs}, make)
+        return self._stages.run(name, common | {"inputs": inputs}, lambda folder: self._make(folder, make))
+
+    def _make(self, folder: Path, make: Any) -> None:
+        make(folder)
+        if processes().is_main_process:  # what a training goes on from is several times its result, and done with
+            for state in folder.rglob(STATE):
+                state.unlink()
 
     def _make_teacher(self, folder: Path) -> None:
         table, classes = self.recipe.teacher, len(self.data.classes)

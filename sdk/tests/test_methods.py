@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -215,6 +216,31 @@ def test_a_sweep_shares_goes_on_and_averages(place):
     more = run_sweep(Sweep(place / "tiny.toml", points, range(3), place / "sweep"), jobs=2)
     assert len(before) == 4 and all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert [run["seed"] for run in more["points"][0]["runs"]] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_trained_elsewhere_is_evaluated_here(place):
+    """Training and conversion need different machines: nothing is trained again, and the teacher is asked once."""
+    points = {"kd": {"distillation.objective": {"kind": "hinton-kd"}}, "alone": {"distillation.method": "alone"}}
+    trained = Sweep(place / "tiny.toml", points, [0], place / "trained")
+    run_sweep(trained, jobs=2)
+    stages = place / "trained/stages"
+    before = {path: path.stat().st_mtime_ns for path in stages.glob("*/model.safetensors")}
+    assert len(before) == 4 and not list(stages.rglob("state.safetensors"))
+    found = run_sweep(replace(trained, evaluate=True), jobs=2)
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert len(list(stages.glob("teacher-evaluation-*/logits.npy"))) == 1
+    assert len(list(stages.glob("evaluation-*/logits.npz"))) == 2
+    kd, alone = (point["runs"][0] for point in found["points"])
+    assert kd["test_int8"] == min(kd["files"].values()) and kd["test_teacher"] == alone["test_teacher"]
+    assert kd["test_alone"] == alone["test_distilled"] == alone["test_alone"]
+
+
+def test_another_teacher_is_evaluated_again(place):
+    """Also where the student does not depend on it."""
+    first, other = (steps(place, {"distillation.method": "alone", "teacher.seed": seed}) for seed in (0, 1))
+    assert first.student_distilled.key == other.student_distilled.key
+    assert first.evaluation.key != other.evaluation.key
 
 
 def test_a_trial_that_fails_is_named_and_the_others_are_kept(place):

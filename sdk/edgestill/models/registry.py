@@ -21,7 +21,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet8": resnet.resnet8,
     "resnet8_m": resnet.resnet8_m,
     "resnet8_l": resnet.resnet8_l,
-    "resnet14x2": resnet.resnet14x2,
+    "resnet14x4": resnet.resnet14x4,
 }
 
 

@@ -1,4 +1,4 @@
-"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and wider and deeper ones, as teachers for a CPU to train.
+"""Small residual nets: ResNet-8 of MLPerf Tiny as a student, and wider and deeper ones as its teachers.
 
 He et al. 2016 (arXiv:1512.03385); MLPerf Tiny's image classification (Banbury et al. 2021, arXiv:2106.07597).
 
@@ -6,7 +6,7 @@ He et al. 2016 (arXiv:1512.03385); MLPerf Tiny's image classification (Banbury e
     resnet8     16 · 16 32 64      1 2 2     1                77,754      9.35 M
     resnet8_m   32 · 48 96 160     2 2 2     1                552,906     19.8 M
     resnet8_l   32 · 64 128 256    2 2 2     1                1,209,834   37.4 M
-    resnet14x2  32 · 32 64 128     1 2 2     2                696,042     80.5 M
+    resnet14x4  64 · 64 128 256    1 2 2     2                2,776,522   322 M
 """
 
 from collections.abc import Sequence
@@ -74,6 +74,6 @@ def resnet8_l(num_classes: int = 10, in_channels: int = 1) -> ResNet:
     return ResNet(num_classes, in_channels, stem=32, widths=(64, 128, 256), strides=(2, 2, 2))
 
 
-def resnet14x2(num_classes: int = 10, in_channels: int = 1) -> ResNet:
-    """A good teacher for small images: ResNet-14 at twice the width, 700,000 parameters, full resolution at first."""
-    return ResNet(num_classes, in_channels, stem=32, widths=(32, 64, 128), strides=(1, 2, 2), blocks=2)
+def resnet14x4(num_classes: int = 10, in_channels: int = 1) -> ResNet:
+    """A good teacher for small images: ResNet-14 at four times the width; for a GPU to train."""
+    return ResNet(num_classes, in_channels, stem=64, widths=(64, 128, 256), strides=(1, 2, 2), blocks=2)
