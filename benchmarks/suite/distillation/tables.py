@@ -36,7 +36,7 @@ def main() -> None:
     for log in sorted((arguments.sweeps.parent / "teachers").glob("*/metrics.jsonl")):
         shorten(log, arguments.results / "teachers" / f"{log.parent.name}.jsonl")
     for name, (heading, recipe, points) in SWEEPS.items():
-        if (arguments.sweeps / name / "sweep.json").is_file():
+        if evaluated(arguments.sweeps / name / "sweep.json"):
             keep(arguments.sweeps / name, arguments.results)
         kept = arguments.results / f"{name}.json"
         if kept.is_file():
@@ -47,6 +47,12 @@ def main() -> None:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     arguments.page.write_text(f"{before}{BEGIN}\n{chr(10).join(parts)}\n{END}{after}")
+
+
+def evaluated(sweep: Path) -> bool:
+    """Whether a sweep is there and has read the test split, as `--evaluate` lets it."""
+    points = json.loads(sweep.read_text())["points"] if sweep.is_file() else []
+    return any("test_int8" in run for point in points for run in point["runs"])
 
 
 def keep(sweep: Path, results: Path) -> None:
