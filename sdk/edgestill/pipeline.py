@@ -3,7 +3,7 @@
     teacher → teacher outputs → student alone, distilled → conversion → evaluation → bundle → measurement → results
 
 Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
-disk (`stages.py`). The test split is read by `evaluation` alone, after everything has been chosen.
+disk (`stages.py`). The test split is read by the evaluations alone, after everything has been chosen.
 """
 
 import json

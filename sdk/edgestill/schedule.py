@@ -1,8 +1,8 @@
 """How long and how fast a training goes, as plain data."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Precision = Literal["auto", "no", "fp16", "bf16"]
 
@@ -39,10 +39,6 @@ class Schedule:
             raise ValueError("learning_rate must be above 0; weight_decay, warmup_epochs and views not below it")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is a decay between 0 and 1, not {self.ema}")
-
-    def deciding(self) -> dict[str, Any]:
-        """What decides the result, as plain data: compiled or not it is the same training, and goes on as either."""
-        return asdict(self) | {"compile": False}
 
     def view(self, epoch: int) -> int:
         """The view that an epoch shows."""

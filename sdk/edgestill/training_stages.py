@@ -75,7 +75,7 @@ class TrainingStages:
         """`model.safetensors`: the given checkpoint, or a teacher trained here."""
         table = self.recipe.teacher
         given = None if table.checkpoint is None else {"checkpoint": _digest(table.checkpoint)}
-        trained = {"training": table.training.deciding(), "augmentation": table.augmentation, "seed": table.seed}
+        trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": table.seed}
         return self._run("teacher", {"model": table.model, **(given or trained)}, self._make_teacher)
 
     @cached_property
@@ -166,7 +166,7 @@ class TrainingStages:
     def _student_inputs(self) -> dict[str, Any]:
         return {
             "model": self.recipe.student.model,
-            "training": self.recipe.training.deciding(),
+            "training": asdict(self.recipe.training),
             "augmentation": asdict(self._augmentation),
             "seed": self.recipe.seed,
         }

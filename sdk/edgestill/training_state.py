@@ -82,7 +82,7 @@ def fingerprint(
 ) -> str:
     """What makes a training this one and no other."""
     described = {
-        "schedule": schedule.deciding(),
+        "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
         "objective": objective.describe(),
         "data": data.describe(),

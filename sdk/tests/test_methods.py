@@ -236,12 +236,6 @@ def test_a_sweep_that_trained_elsewhere_is_evaluated_here(place):
     assert kd["test_alone"] == alone["test_distilled"] == alone["test_alone"]
 
 
-def test_compiled_or_not_it_is_the_same_training(place):
-    first = steps(place, {"training.compile": False}).student_alone
-    again = steps(place, {"training.compile": True}).student_alone
-    assert again.reused and again.key == first.key
-
-
 def test_another_teacher_is_evaluated_again(place):
     """Also where the student does not depend on it."""
     first, other = (steps(place, {"distillation.method": "alone", "teacher.seed": seed}) for seed in (0, 1))

@@ -1,4 +1,4 @@
-"""Train the teachers of the tables in docs/distillation.md: minutes on a GPU, half a day on a CPU.
+"""Train the teachers of the tables in docs/distillation.md: minutes on a GPU, many hours on a CPU.
 
 Each goes on where it was stopped; recipes/teachers/ has what came out.
 
