@@ -14,7 +14,7 @@ BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->"
 RECIPES = "benchmarks/suite/distillation/recipes"
 # Folder of the sweep → heading, recipe, points.
 SWEEPS = {
-    "fashion-mnist": ("Fashion-MNIST", f"{RECIPES}/fashion-mnist.toml", "response"),
+    "fashion-mnist": ("Fashion-MNIST", "recipes/fashion-mnist.toml", "response"),
     "cifar10": ("CIFAR-10, the JPEG re-encoded copy", f"{RECIPES}/cifar10.toml", "response"),
     "spoken-digits": ("Spoken digits (FSDD)", "recipes/spoken-digits.toml", "response"),
     "few-labels": ("Few labels: Fashion-MNIST with 1,000 of them", f"{RECIPES}/few-labels.toml", "with-few-labels"),

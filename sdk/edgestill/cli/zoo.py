@@ -32,9 +32,10 @@ def zoo(
     table.caption = (
         "accuracy of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
     )
-    for heading in ("name", "data", "student"):
+    table.add_column("name", no_wrap=True)  # to be copied from here
+    for heading in ("data", "student"):
         table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "accuracy", "teacher", "size"):
+    for heading in ("params", "accuracy", "teacher", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         table.add_row(
