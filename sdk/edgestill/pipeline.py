@@ -119,6 +119,7 @@ class Pipeline(TrainingStages):
         names = ("teacher", "student_alone", "student_distilled")
         manifest = replace(
             made.manifest,
+            name=self.recipe.name,  # the conversion may be that of a run under another name
             models=models,
             accuracy={name: accuracy(logits[name], labels) for name in names},
             agreement=agreement(logits["model.pte"], logits["model.tflite"]),

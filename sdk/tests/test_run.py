@@ -65,6 +65,17 @@ def test_a_second_run_reuses_every_stage(cli, quick_run):
     assert before | {"created": ""} == after | {"created": ""}
 
 
+def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path):
+    from edgestill.pipeline import Pipeline
+    from edgestill.recipe import load_recipe
+
+    folder = tmp_path / "run"
+    shutil.copytree(quick_run, folder)
+    steps = Pipeline(load_recipe(root / "recipes/demo.toml", {"name": "other"}).shortened(), folder)
+    assert steps.conversion.reused
+    assert steps.bundle.manifest.name == steps.recipe.name == steps.bundle.path.stem != "demo-quick"
+
+
 def test_json_on_the_command_line_is_the_results_file(cli, quick_run):
     done = cli("run", "recipes/demo.toml", "--quick", "--output", quick_run, "--json")
     printed = json.loads(done.stdout)
