@@ -1,6 +1,8 @@
 """Put the bundle of a finished run into the zoo: its int8 files, as one zip.
 
-python sdk/tools/add_to_zoo.py runs/spoken-digits/spoken-digits.edge
+    python sdk/tools/add_to_zoo.py runs/spoken-digits/spoken-digits.edge
+
+Afterwards `benchmarks/suite/devices/instructions.py` counts what it costs on the boards; a test asks for that.
 """
 
 import argparse

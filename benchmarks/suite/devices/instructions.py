@@ -3,8 +3,8 @@
     make pi
     python -m benchmarks.suite.devices.instructions docs/results/instructions.json runs/demo/demo.edge …
 
-The zoo's bundles are always among them. It is a measure of work, not of time: how many instructions a core finishes in
-a second, and how long it waits for memory, is the board's own.
+The zoo's bundles are always among them; what the file holds of others stays. It is a measure of work, not of time: how
+many instructions a core finishes in a second, and how long it waits for memory, is the board's own.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("bundles", type=Path, nargs="*")
     arguments = parser.parse_args()
     paths = [*(one.path for one in zoo.entries()), *arguments.bundles]
-    found = {}
+    found = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     for path in paths:
         manifest = open_bundle(path).manifest
         boards = {board: count(ROOT / "build" / "pi" / folder, path) for board, folder in BOARDS.items()}
