@@ -259,11 +259,18 @@ def _explain(path: Path, text: str, problem: Any) -> str:
     place = _place(path, text, keys)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         under = f" under [{'.'.join(keys[:-1])}]" if keys[:-1] else ""
-        return f"{place}: unknown key {keys[-1]!r}{under}{nearest(keys[-1], _keys_of(keys[:-1]))}"
+        hint = _elsewhere(keys[-1]) or nearest(keys[-1], _keys_of(keys[:-1]))
+        return f"{place}: unknown key {keys[-1]!r}{under}{hint}"
     if problem["type"] == "missing":
         return f"{place}: {'.'.join(keys)} is missing"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place}: {'.'.join(keys) or 'recipe'} = {problem['input']!r}: {message}"
+
+
+def _elsewhere(key: str) -> str:
+    """The end of a message about a key that other tables have; empty where none has it."""
+    homes = [f"[{table}]" for table in _fields(Recipe) if key in _keys_of([table])]
+    return f"; it belongs under {' or '.join(homes)}" if homes else ""
 
 
 def _keys_of(tables: Sequence[str]) -> list[str]:

@@ -58,6 +58,8 @@ def test_a_shortened_recipe_says_so_and_keeps_the_rest(tmp_path):
         (("seed = 7", "sead = 7"), "line 2: unknown key 'sead'; did you mean 'seed'?"),
         (("[measure]", "[mesure]"), "line 19: unknown key 'mesure'; did you mean 'measure'?"),
         (("source =", "sorce ="), "line 6: unknown key 'sorce' under [data]; did you mean 'source'?"),
+        (("source =", "epochs ="), "line 6: unknown key 'epochs' under [data]; it belongs under [training]"),
+        (("seed = 7", "model = 7"), "line 2: unknown key 'model'; it belongs under [teacher] or [student]"),
         (("epochs = 5", "epochs = 0"), "epochs ≥ 1"),
         (("views = 3", "views = 0"), "line 14: training.views must be at least 1"),
         (("epochs = 5", 'epochs = "five"'), "line 13: training.epochs = 'five'"),
