@@ -191,6 +191,7 @@ def test_a_broken_connection_leaves_the_old_version(breaking, deployed, config, 
 
 def test_an_installation_that_is_killed_is_made_again(config, cli, bundle, arm_wheels, tmp_path):
     """Killed while packages come from the index, with a folder of its own so that there is something to install."""
+    ssh(config, "rm -rf second")  # a board that was made before keeps what was deployed to it
     file = tmp_path / "devices.toml"
     file.write_text(f'[pi]\nhost = "pi"\nconfig = "{config}"\nfolder = "/home/pi/second"\n')
     command = [sys.executable, "-m", "edgestill.cli", "deploy", bundle.path, "--device", "pi", "--devices", file]
