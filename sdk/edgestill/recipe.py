@@ -268,9 +268,10 @@ def _explain(path: Path, text: str, problem: Any) -> str:
 
 
 def _elsewhere(key: str) -> str:
-    """The end of a message about a key that other tables have; empty where none has it."""
-    homes = [f"[{table}]" for table in _fields(Recipe) if key in _keys_of([table])]
-    return f"; it belongs under {' or '.join(homes)}" if homes else ""
+    """The end of a message about a key that is valid in other places; empty where it is in none."""
+    places = ["at the top"] if key in _keys_of([]) else []
+    places += [f"under [{table}]" for table in _fields(Recipe) if key in _keys_of([table])]
+    return f"; it belongs {' or '.join(places)}" if places else ""
 
 
 def _keys_of(tables: Sequence[str]) -> list[str]:
