@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from edgestill_benchmarks.latency import _summarise, _Turns
-from edgestill_runtime import BundleError, Preprocessing, load, open_bundle
+from edgestill_runtime import BundleError, ImageProcessor, load, open_bundle
 from edgestill_runtime.model import softmax
-from edgestill_runtime.preprocess import arrange, look_up, quantise
+from edgestill_runtime.processing import arrange, look_up, quantise
 
 IMAGES = 200
 
@@ -27,7 +27,7 @@ def write_vectors(bundle: Path, images: np.ndarray, labels: np.ndarray, target: 
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copytree(bundle, target / "bundle.edge")
-    _preprocessing(target)
+    _processor(target)
     _classes(target)
     _latency(target)
     _grey(target)
@@ -40,7 +40,7 @@ def broken_count(target: Path) -> int:
     return sum(one["error"] != "" for one in json.loads((target / "broken/expected.json").read_text()))
 
 
-def _preprocessing(target: Path) -> None:
+def _processor(target: Path) -> None:
     generator = np.random.default_rng(0)
     cases = []
     for number, (height, width, mean, std, layout, scale, zero) in enumerate(
@@ -54,7 +54,7 @@ def _preprocessing(target: Path) -> None:
         ]
     ):
         pixels = generator.integers(0, 256, (height, width, len(mean)), dtype=np.uint8)
-        table = Preprocessing(height, width, mean, std).table()
+        table = ImageProcessor(height, width, mean, std).table()
         if scale is not None:
             table = quantise(table, scale, zero)
         tensor = arrange(look_up(table, pixels[None]), layout)
@@ -62,7 +62,7 @@ def _preprocessing(target: Path) -> None:
         (target / f"tensor-{number}.bin").write_bytes(tensor.tobytes())
         case = {"height": height, "width": width, "mean": mean, "std": std, "shape": tensor.shape, "layout": layout}
         cases.append(case | {"dtype": tensor.dtype.name, "scale": scale, "zero_point": zero})
-    (target / "preprocessing.json").write_text(json.dumps(cases))
+    (target / "processor.json").write_text(json.dumps(cases))
 
 
 def _classes(target: Path) -> None:
@@ -142,14 +142,14 @@ def _broken(bundle: Path, target: Path) -> None:
         text(b'{"a": "' + b"x" * (1 << 20) + b'"}'), text(b'{"training": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         put("name", value=7), put("labels", value="shirt"), put("labels", value=["shirt", 3]),
         put("parameters", value=-1), put("parameters", value=True), put("macs", value=1.5), put("agreement", value=1.2),
-        put("accuracy", "teacher", value="high"), put("preprocessing", "height", value=0),
-        put("preprocessing", "height", value=10**6), put("preprocessing", "std", value=[0.0]),
-        put("preprocessing", "mean", value=[math.inf]), put(*pte, "engine", value="onnx"),
+        put("accuracy", "teacher", value="high"), put("processor", "height", value=0),
+        put("processor", "height", value=10**6), put("processor", "std", value=[0.0]),
+        put("processor", "mean", value=[math.inf]), put(*pte, "engine", value="onnx"),
         put(*pte, "precision", value="int4"), put(*pte, "inputs", 0, "dtype", value="str"),
         put(*pte, "inputs", 0, "layout", value="CHWN"), put(*pte, "inputs", 0, "shape", value=[1, -1]),
         put(*pte, "inputs", 0, "shape", value=list(range(17))), put(*pte, "outputs", 0, "scale", value=0),
         put(*pte, "inputs", value=[]), put(*pte, "outputs", value={}), put(*pte, "outputs", value=[7]),
-        put(*pte, "kept_float", value=[7]), put("preprocessing", value="none"),
+        put(*pte, "kept_float", value=[7]), put("processor", value="none"),
         put("files", "model.pte", "sha256", value="ABC"), put("files", "model.pte", "bytes", value=2**40),
         put("files", "model.pte", value=[]), put("files", "../x", value={"sha256": "0" * 64, "bytes": 0}),
         put("files", ".hidden", value={"sha256": "0" * 64, "bytes": 0}), put("models", "other.pte", value={}),

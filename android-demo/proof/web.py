@@ -76,7 +76,7 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     )
     content = with_float_ends(bundle.read(name))
     (folder / name).write_bytes(content)
-    assert manifest.preprocessing is not None
+    assert manifest.processor is not None
     accuracy = {who: f"{100 * share:.2f} %" for who, share in manifest.accuracy.items()}
     facts = [
         ("Teacher", accuracy.get("teacher")),
@@ -90,7 +90,7 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "labels": manifest.labels,
-        "preprocessing": manifest.preprocessing.to_json(),
+        "processor": manifest.processor.to_json(),
         "model": {
             "file": name,
             "sha256": hashlib.sha256(content).hexdigest(),

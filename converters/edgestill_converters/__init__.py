@@ -2,7 +2,7 @@
 
     from edgestill_converters import Description, convert
 
-    bundle = convert(model, images, Description(name, labels, preprocessing, parameters, macs, {}), "fashion.edge")
+    bundle = convert(model, images, Description(name, labels, processor, parameters, macs, {}), "fashion.edge")
 
 The way of a model, a file a step:
 

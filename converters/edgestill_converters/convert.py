@@ -23,7 +23,7 @@ from edgestill_runtime import (
     Manifest,
     Model,
     ModelFile,
-    Preprocessing,
+    Processor,
     TensorSpec,
     write_bundle,
 )
@@ -52,14 +52,14 @@ class Description:
 
     Args:
         name: of the model. labels: class names in the order of the logits; empty where it does not classify.
-        preprocessing: raw pixels → what the model takes; None where it takes no images.
+        processor: raw pixels → what the model takes; None where it takes no images.
         parameters, macs: the model's size.
         training: plain facts that end in the manifest (teacher, student, objective, seed, data).
     """
 
     name: str
     labels: Sequence[str]
-    preprocessing: Preprocessing | None
+    processor: Processor | None
     parameters: int
     macs: int
     training: Mapping[str, Any]
@@ -124,7 +124,7 @@ def convert(
         folder = Path(temporary)
         try:
             on_step("quantise")
-            graph = make_graph(model, samples, description.preprocessing, fold_pixels)
+            graph = make_graph(model, samples, description.processor, fold_pixels)
             results = _check_model(model, graph, description)
             programs = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
             exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
@@ -133,11 +133,11 @@ def convert(
             manifest = _manifest(description, graph, exported, kept_float, results)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
-            arrays = [samples] if graph.preprocessing else samples
+            arrays = [samples] if graph.processor else samples
             few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in arrays]
             golden = Golden(tuple(few), _run(manifest, contents, few))
-            reference = _outputs(graph.module, graph.preprocessing, few)
-            check_rewrites(_outputs(model, description.preprocessing, few), reference)
+            reference = _outputs(graph.module, graph.processor, few)
+            check_rewrites(_outputs(model, description.processor, few), reference)
             check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
             traceback.print_exc()
@@ -172,7 +172,7 @@ def _programs(
         prepared = trained
         if prepared is None:
             prepared = quantize.prepare(graph.module, graph.inputs, kept_float)
-            quantize.calibrate(prepared, tensors(samples, graph.preprocessing))
+            quantize.calibrate(prepared, tensors(samples, graph.processor))
         if "executorch" in targets:
             made["model.pte"] = quantize.folded(prepared, graph.examples)
         if "litert" in targets:
@@ -222,9 +222,9 @@ def _manifest(
     packages = ("edgestill", "torch", "torchao", *EXPORTERS.values())
     return Manifest(
         name=description.name,
-        task="image-classification" if graph.preprocessing and description.labels else "tensors",
+        task="image-classification" if graph.processor and description.labels else "tensors",
         labels=tuple(description.labels),
-        preprocessing=graph.preprocessing,
+        processor=graph.processor,
         models=models,
         parameters=description.parameters,
         macs=description.macs,
@@ -260,12 +260,12 @@ def _run(
 
 
 def _outputs(
-    module: nn.Module, preprocessing: Preprocessing | None, samples: Sequence[NDArray[Any]]
+    module: nn.Module, processor: Processor | None, samples: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[Any], ...]:
     """What a float model gives for samples, one array for each output."""
     rows = []
     with torch.inference_mode():
-        for sample in tensors(samples[0] if preprocessing is not None else samples, preprocessing):
+        for sample in tensors(samples[0] if processor is not None else samples, processor):
             results = module(*sample)
             rows.append(results if isinstance(results, (tuple, list)) else (results,))
     return tuple(torch.cat(column).numpy() for column in zip(*rows, strict=True))

@@ -32,7 +32,7 @@ def with_float_ends(content: bytes) -> bytes:
     """A `.tflite` with integer inputs and outputs → the same with float ones and the same integers inside.
 
     For runtimes that take no integers from their caller, such as LiteRT.js. Quantising and dequantising give what
-    `edgestill_runtime.preprocess` does, so that the answers are the same numbers.
+    `edgestill_runtime.processing` does, so that the answers are the same numbers.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for number, graph in enumerate(model.subgraphs):

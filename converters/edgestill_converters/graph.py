@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-from edgestill_runtime import InputError, Preprocessing
+from edgestill_runtime import InputError, Processor
 
 from .errors import CalibrationError, ConversionError
 from .pixels import fold_pixels
@@ -30,7 +30,7 @@ class Graph:
     """The float graph, rewritten for the engines, and what it takes.
 
     Args:
-        preprocessing: what is left to do to raw pixels before it; None where it takes no images.
+        processor: what is left to do to raw pixels before it; None where it takes no images.
         inputs: position of an input → the scale that its int8 form must have.
         examples: one tensor for each input, batch 1.
         rewrites: name of a rewrite → how often it was applied.
@@ -38,7 +38,7 @@ class Graph:
 
     module: GraphModule
     examples: Tensors
-    preprocessing: Preprocessing | None
+    processor: Processor | None
     inputs: dict[int, Scale]
     rewrites: dict[str, int]
 
@@ -46,20 +46,20 @@ class Graph:
 def make_graph(
     model: nn.Module,
     samples: Samples,
-    preprocessing: Preprocessing | None,
+    processor: Processor | None,
     fold: bool = True,
     any_batch: bool = False,
 ) -> Graph:
     """Export `model` and rewrite it.
 
     Args:
-        preprocessing: raw pixels → what the model takes; None: `samples` are what it takes.
+        processor: raw pixels → what the model takes; None: `samples` are what it takes.
         fold: put the normalisation of pixels into the graph. any_batch: for training, not for batch 1.
 
     Raises:
         CalibrationError: samples that do not fit. ConversionError: the model cannot be exported.
     """
-    examples = next(tensors(samples, preprocessing))
+    examples = next(tensors(samples, processor))
     try:
         exported = export(model.eval(), examples, any_batch).module(check_guards=False)
     except Exception as error:  # whatever torch.export finds in somebody's model
@@ -69,9 +69,9 @@ def make_graph(
         ) from error
     module, counts = tidy(exported)
     in_order(module)
-    if preprocessing is None or not fold:
-        return Graph(module, examples, preprocessing, {}, counts)
-    left, scale = fold_pixels(module, preprocessing)
+    if processor is None or not fold:
+        return Graph(module, examples, processor, {}, counts)
+    left, scale = fold_pixels(module, processor)
     return Graph(module, examples, left, {0: scale}, counts)
 
 
@@ -99,15 +99,15 @@ def in_order(module: nn.Module) -> None:
         tensor.data = tensor.data.contiguous()
 
 
-def tensors(samples: Samples, preprocessing: Preprocessing | None) -> Iterator[Tensors]:
+def tensors(samples: Samples, processor: Processor | None) -> Iterator[Tensors]:
     """Samples one by one, each as the tensors that a graph takes.
 
     Raises:
         CalibrationError: none, or of another shape or type.
     """
-    if preprocessing is not None:
+    if processor is not None:
         try:
-            arrays: Sequence[NDArray[Any]] = (preprocessing.tensor(np.asarray(samples)),)
+            arrays: Sequence[NDArray[Any]] = (processor.tensor(np.asarray(samples)),)
         except InputError as error:
             raise CalibrationError(f"calibration: {error}") from error
     else:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgestill_runtime import Preprocessing
+from edgestill_runtime import Processor
 
 from .rewrites.editing import cleaned, constant, new_node, value_of
 from .scale import Scale
@@ -27,7 +27,7 @@ from .scale import Scale
 aten = torch.ops.aten
 
 
-def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Preprocessing, Scale]:
+def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Scale]:
     """Put the normalisation into `graph`, in place.
 
     Args:
@@ -38,14 +38,14 @@ def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Prepr
         fixed scale, with which `code = pixel - 128`.
     """
     (images,) = (node for node in graph.graph.nodes if node.op == "placeholder")
-    factor = 1 / torch.tensor(preprocessing.std, dtype=torch.float64)
-    shift = -torch.tensor(preprocessing.mean, dtype=torch.float64) * factor
+    factor = 1 / torch.tensor(processor.std, dtype=torch.float64)
+    shift = -torch.tensor(processor.mean, dtype=torch.float64) * factor
     users = list(images.users)
     first = users[0] if len(users) == 1 and _is_plain_convolution(users[0]) else None
     middle = 0
     if first is not None and _padding(first) != [0, 0]:
-        if len(set(preprocessing.mean)) == 1:
-            middle = round(255 * preprocessing.mean[0])
+        if len(set(processor.mean)) == 1:
+            middle = round(255 * processor.mean[0])
         else:
             first = None
     shift = shift + middle / 255 * factor
@@ -54,10 +54,8 @@ def fold_pixels(graph: GraphModule, preprocessing: Preprocessing) -> tuple[Prepr
     else:
         _insert(graph, images, factor, shift)
     cleaned(graph)
-    channels = preprocessing.channels
-    left = Preprocessing(
-        preprocessing.height, preprocessing.width, mean=(middle / 255,) * channels, std=(1.0,) * channels
-    )
+    channels = processor.channels
+    left = ImageProcessor(processor.height, processor.width, mean=(middle / 255,) * channels, std=(1.0,) * channels)
     return left, Scale(1 / 255, middle - 128)
 
 

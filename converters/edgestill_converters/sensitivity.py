@@ -47,7 +47,7 @@ def rank_layers(
         samples: real ones, 16 to 64; each layer runs all of them. on_layer: called as each is done.
     """
     prepared = quantize.prepare(graph.module, graph.inputs)
-    shown = list(tensors(samples, graph.preprocessing))
+    shown = list(tensors(samples, graph.processor))
     quantize.calibrate(prepared, shown)
     switches = _switches(prepared)
     nodes = [node for node in prepared.graph.nodes if node.target in LAYERS and FLOAT not in node.meta]

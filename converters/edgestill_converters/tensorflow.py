@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgestill_runtime import Bundle, Golden, Manifest, Model, ModelFile, Preprocessing, write_bundle
+from edgestill_runtime import Bundle, Golden, Manifest, Model, ModelFile, Processor, write_bundle
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.files import refuse_existing
@@ -40,7 +40,7 @@ def convert_tensorflow(
     *,
     name: str,
     labels: Sequence[str] = (),
-    preprocessing: Preprocessing | None = None,
+    processor: Processor | None = None,
     training: Mapping[str, Any] | None = None,
     environment: Path | None = None,
     limit_seconds: float = LIMIT_SECONDS,
@@ -69,9 +69,9 @@ def convert_tensorflow(
         folder = Path(temporary)
         written = log or folder / "tensorflow.log"
         python = find_environment(environment, written)
-        rows = list(tensors(samples, preprocessing))
+        rows = list(tensors(samples, processor))
         columns = [np.concatenate([row[one].numpy() for row in rows]) for one in range(len(rows[0]))]
-        if preprocessing is not None:
+        if processor is not None:
             columns = [np.ascontiguousarray(columns[0].transpose(0, 2, 3, 1))]
         named: dict[str, Any] = {str(number): one for number, one in enumerate(columns)}
         np.savez(folder / "samples.npz", **named)
@@ -89,16 +89,16 @@ def convert_tensorflow(
         engine.close()
     manifest = Manifest(
         name=name,
-        task="image-classification" if preprocessing and labels else "tensors",
+        task="image-classification" if processor and labels else "tensors",
         labels=tuple(labels),
-        preprocessing=preprocessing,
+        processor=processor,
         models=models,
         parameters=0,
         macs=0,
         training=dict(training or {}),
         versions={"tensorflow": version},
     )
-    few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if preprocessing is not None else samples)]
+    few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if processor is not None else samples)]
     outputs = {}
     for file, content in contents.items():
         with Model(manifest, file, content) as model:

@@ -23,7 +23,7 @@ from edgestill_converters import (
 )
 from edgestill_converters.inspection import inspect_bytes
 from edgestill_converters.parity import check_against_model
-from edgestill_runtime import EngineError, InputError, Preprocessing, StorageError, load, open_bundle, replay_golden
+from edgestill_runtime import EngineError, ImageProcessor, InputError, StorageError, load, open_bundle, replay_golden
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def describe(model, data, **changes):
     facts = {
         "name": "test",
         "labels": data.classes,
-        "preprocessing": data.preprocessing,
+        "processor": data.processor,
         "parameters": parameters(model),
         "macs": multiply_accumulates(model, (1, 28, 28)),
         "training": {},
@@ -50,7 +50,7 @@ def coloured(images):
 
 
 def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_path):
-    pixels = Preprocessing(30, 28, mean=(0.3, 0.7, 0.25), std=(0.35, 0.35, 0.2))
+    pixels = ImageProcessor(30, 28, mean=(0.3, 0.7, 0.25), std=(0.35, 0.35, 0.2))
     model, begun, log = create_model("resnet8", 10, in_channels=3).train(), [], tmp_path / "conversion.log"
     with torch.no_grad():  # batch norms that have seen real images give activations real ranges
         for batch in np.split(coloured(data.train.images[:2048]), 16):
@@ -161,7 +161,7 @@ def test_a_hard_swish_net_is_one_int8_graph_in_both_formats(tmp_path):
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
-    pixels = Preprocessing(64, 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    pixels = ImageProcessor(64, 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
     description = Description("mobilenet", "abcdefghij", pixels, parameters(model), 0, {})
     bundle = convert(model, images[:16], description, tmp_path / "m.edge")
@@ -208,7 +208,7 @@ def test_several_inputs_and_outputs(tmp_path):
     samples = [generator.normal(0, 1, (24, *shape)).astype(np.float32) for shape in ((3, 8, 6), (5,))]
     model = Several().eval()
     bundle = convert(model, samples, Description("several", (), None, 0, 0, {}), tmp_path / "s.edge")
-    assert bundle.manifest.task == "tensors" and bundle.manifest.preprocessing is None
+    assert bundle.manifest.task == "tensors" and bundle.manifest.processor is None
     with torch.inference_mode():
         reference = [one.numpy() for one in model(*(torch.from_numpy(one) for one in samples))]
     for name in bundle.manifest.models:
@@ -240,7 +240,7 @@ class Mapped(nn.Module):
 
 
 def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
-    pixels = Preprocessing(30, 28, mean=(0.4,) * 3, std=(0.3, 0.35, 0.25))
+    pixels = ImageProcessor(30, 28, mean=(0.4,) * 3, std=(0.3, 0.35, 0.25))
     model, images = Mapped().eval(), coloured(data.calibration(48).images)
     description = Description("mapped", (), pixels, 0, 0, {})
     bundle = convert(model, images, description, tmp_path / "m.edge", kept_float=("conv2d",))

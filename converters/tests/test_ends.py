@@ -23,7 +23,7 @@ def test_float_ends_give_the_very_same_answers(bundle_path, integers, tmp_path):
     with load(bundle_path, engine="litert") as own, load(tmp_path / "float.tflite") as other:
         assert [spec.dtype for spec in (*other.inputs, *other.outputs)] == ["float32", "float32"]
         assert [spec.shape for spec in (other.input, other.output)] == [own.input.shape, own.output.shape]
-        tensor = own.preprocessing.tensor(images, "NHWC")
+        tensor = own.processor.tensor(images, "NHWC")
         found = np.concatenate([other.invoke(tensor[row : row + 1]) for row in range(len(images))])
         assert np.array_equal(found, own.logits(images))
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgestill_converters import ConversionError
 from edgestill_converters.tensorflow import convert_tensorflow, find_environment
-from edgestill_runtime import Preprocessing, load, open_bundle, replay_golden
+from edgestill_runtime import ImageProcessor, load, open_bundle, replay_golden
 
 pytestmark = pytest.mark.tensorflow
 
@@ -50,7 +50,7 @@ for tensor in np.load(sys.argv[2]):
     rows.append(interpreter.get_tensor(given["index"])[0].tolist())
 print(json.dumps(rows))
 """
-PIXELS = Preprocessing(28, 28, (0.286,), (0.353,))
+PIXELS = ImageProcessor(28, 28, (0.286,), (0.353,))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_keras_model_becomes_a_bundle(made, tmp_path, source, kind):
     begun = []
     bundle = convert_tensorflow(
         made / source, kind, data.calibration(128).images, tmp_path / "k.edge", name="k", labels=data.classes,
-        preprocessing=PIXELS, on_step=begun.append,
+        processor=PIXELS, on_step=begun.append,
     )  # fmt: skip
     assert len(begun) == 3 and set(bundle.manifest.models) == {"model.tflite", "model.fp32.tflite"}
     images, labels = data.validation.images[:500], data.validation.labels[:500]
@@ -104,7 +104,7 @@ def test_what_is_no_keras_model(made, tmp_path):
     (tmp_path / "bad.keras").write_bytes(b"nothing")
     images = np.zeros((2, 28, 28, 1), np.uint8)
     with pytest.raises(ConversionError, match=r"TensorFlow's converter failed on .*bad\.keras"):
-        convert_tensorflow(tmp_path / "bad.keras", "keras", images, tmp_path / "k.edge", name="k", preprocessing=PIXELS)
+        convert_tensorflow(tmp_path / "bad.keras", "keras", images, tmp_path / "k.edge", name="k", processor=PIXELS)
     with pytest.raises(ConversionError, match="does not exist"):
         convert_tensorflow(tmp_path / "none", "saved-model", images, tmp_path / "k.edge", name="k")
     with pytest.raises(ConversionError, match="is no environment with tensorflow; make one"):

@@ -59,7 +59,7 @@ def describe(model: Model, picture: Image.Image) -> str:
 
 def fitted(model: Model, picture: Image.Image) -> np.ndarray:
     """The middle of a picture, in the size and colours that the model takes."""
-    height, width, channels = model.preprocessing.image_shape
+    height, width, channels = model.processor.image_shape
     prepared = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
     return np.asarray(ImageOps.fit(prepared, (width, height), Image.Resampling.BILINEAR)).reshape(
         height, width, channels

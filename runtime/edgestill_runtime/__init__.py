@@ -38,9 +38,10 @@ from .golden import Replay, replay_golden
 from .limits import Limits
 from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
 from .model import Model, Prediction, load
-from .preprocess import Preprocessing
+from .processing import AudioProcessor, ImageProcessor, Processor
 
 __all__ = [
+    "AudioProcessor",
     "Bundle",
     "BundleError",
     "BundleFormatError",
@@ -52,13 +53,14 @@ __all__ = [
     "EngineTimeoutError",
     "FileEntry",
     "Golden",
+    "ImageProcessor",
     "InputError",
     "Limits",
     "Manifest",
     "Model",
     "ModelFile",
     "Prediction",
-    "Preprocessing",
+    "Processor",
     "Replay",
     "SignatureError",
     "StorageError",

@@ -23,6 +23,8 @@ from .errors import EdgestillError, InputError
 from .golden import replay_golden
 from .manifest import TensorSpec
 from .model import Model, bare_format, load
+from .processing import ImageProcessor
+from .processing.pictures import read_array
 
 
 def main() -> int:
@@ -44,7 +46,10 @@ def main() -> int:
             "--engine", default="auto", help="litert, executorch, or one package: litert/tflite-runtime"
         )
         command.add_argument("--in-process", action="store_true", help="trust a bare file: run it without isolation")
-    run.add_argument("input", nargs="+", type=Path, help="PNG or JPEG (needs Pillow), or one .npy for each input")
+    run.add_argument(
+        "input", nargs="+", type=Path, help="a photo (needs Pillow), a recording, or one .npy for each input"
+    )
+    run.add_argument("--rate", type=int, help="samples a second, of a recording in an .npy")
     run.add_argument("--threads", type=int, default=1, help="of one call (default: 1)")
     run.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of a bundle's file (default: int8)")
     run.add_argument(
@@ -72,8 +77,8 @@ def _info(arguments: argparse.Namespace) -> int:
         files = {name: asdict(entry) for name, entry in bundle.files.items()}
         facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
         lines = [f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels"]
-        if manifest.preprocessing is not None:
-            lines.append(f"  takes images of {manifest.preprocessing.image_shape} (height, width, channels), uint8")
+        if manifest.processor is not None:
+            lines.append(f"  takes images of {manifest.processor.image_shape} (height, width, channels), uint8")
         for name, entry in manifest.models.items():
             score = "" if entry.accuracy is None else f", accuracy {100 * entry.accuracy:.2f} %"
             runs = engines.get(entry.engine, "no engine for it is installed")
@@ -85,7 +90,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     with _load(arguments, arguments.threads, arguments.precision) as model:
-        if model.labels:
+        if model.processor is not None and len(model.outputs) == 1 and len(model.output.shape) == 2:
             call, shown = _of_bundle(model, arguments)
         else:
             call, shown = _of_bare_file(model, arguments)
@@ -135,15 +140,14 @@ def _load(arguments: argparse.Namespace, threads: int = 1, precision: Any = "int
 
 def _of_bundle(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     if len(arguments.input) != 1:
-        raise InputError(f"a bundle classifies one image at a time, not {len(arguments.input)}")
-    assert model.preprocessing is not None
-    height, width, channels = model.preprocessing.image_shape
-    image = _read(arguments.input[0], (height, width), channels)
+        raise InputError(f"a bundle answers one photo or recording at a time, not {len(arguments.input)}")
+    # The processor's work is done once: what is timed is the model.
+    pixels = model.pixels(str(arguments.input[0]), arguments.rate)
 
     def shown(predictions: Any) -> list[dict[str, Any]]:
         return [{"label": label, "score": round(score, 4)} for label, score in predictions]
 
-    return lambda: model.predict(image, arguments.top), shown
+    return lambda: model.predict(pixels, arguments.top), shown
 
 
 def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
@@ -175,42 +179,14 @@ def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable
 def _tensor(path: Path, spec: TensorSpec) -> NDArray[Any]:
     """An input of a bare file: an array as it is, or pixels where the file takes just these."""
     if path.suffix.lower() == ".npy":
-        return _array(path)
+        return read_array(path)
     if len(spec.shape) != 4 or spec.dtype != "uint8" or spec.layout != "NHWC" or spec.shape[3] not in (1, 3):
         raise InputError(
             f"{path}: this bare file takes {spec.dtype} {spec.shape}, and nothing says how an image becomes that. "
             "Give the tensor as .npy, or load a bundle."
         )
-    return _read(path, spec.shape[1:3], spec.shape[3])[None]
-
-
-def _read(path: Path, size: tuple[int, ...], channels: int) -> NDArray[Any]:
-    """uint8 (H, W, C) of an image file, brought to the size that the model takes; of an array, as it is."""
-    if path.suffix.lower() == ".npy":
-        return _array(path)
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError(f"{path}: images need Pillow: pip install 'edgestill[image]'. An .npy does not.") from error
-    try:
-        with Image.open(path) as image:
-            converted = image.convert("L" if channels == 1 else "RGB")
-            if converted.size != (size[1], size[0]):
-                print(
-                    f"{path} is {converted.size[0]} × {converted.size[1]}; resized to {size[1]} × {size[0]}",
-                    file=sys.stderr,
-                )
-                converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            return np.asarray(converted).reshape(size[0], size[1], channels)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} is no image that can be read: {error}") from error
-
-
-def _array(path: Path) -> NDArray[Any]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is no array that can be read: {error}") from error
+    height, width, channels = spec.shape[1:]
+    return ImageProcessor(height, width, (0.0,) * channels, (1.0,) * channels).pixels(str(path))
 
 
 def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:

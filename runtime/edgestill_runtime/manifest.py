@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from .errors import InputError
-from .preprocess import Layout, Preprocessing
+from .processing import Layout, Processor, processor_from_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ_VERSIONS = (2, 3)
+"""Version 2 called the processor `preprocessing`, and had it for images alone."""
 MAX_BYTES = 1 << 20
 """Largest manifest, bytes. A thousand labels take twenty thousand."""
 MAX_FILES = 64
@@ -87,7 +89,7 @@ class Manifest:
     Args:
         name, task: of the model; the task is `image-classification`, or `tensors` for any other model.
         labels: class names in the order of the logits; empty where there are none.
-        preprocessing: raw pixels → tensor; None where the model takes no images.
+        processor: what people have → tensor; None where the model takes tensors.
         models: one entry per model file.
         parameters, macs: size of the student.
         training: plain facts: teacher, student, objective, seed, data set and digest.
@@ -98,7 +100,7 @@ class Manifest:
 
     name: str
     labels: tuple[str, ...]
-    preprocessing: Preprocessing | None
+    processor: Processor | None
     models: Mapping[str, ModelFile]
     parameters: int
     macs: int
@@ -110,8 +112,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `files` is added when a bundle is written."""
-        pixels = None if self.preprocessing is None else self.preprocessing.to_json()
-        return {"format_version": FORMAT_VERSION, **asdict(self), "preprocessing": pixels}
+        processor = None if self.processor is None else self.processor.to_json()
+        return {"format_version": FORMAT_VERSION, **asdict(self), "processor": processor}
 
 
 def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
@@ -129,11 +131,13 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
     if not isinstance(data, dict):
         raise ValueError("it is no JSON object")
     version = data.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if type(version) is not int or version not in READ_VERSIONS:
         raise ValueError(
-            f"it has format version {version!r:.40}; this edgestill reads {FORMAT_VERSION}. Update edgestill, or make "
-            "the bundle again"
+            f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. Update "
+            "edgestill, or make the bundle again"
         )
+    if version == 2:
+        data["processor"] = data.pop("preprocessing", None)
     top = _Fields(data)
     files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
     models = {name: _model_file(entry) for name, entry in top.items("models", MAX_FILES)}
@@ -248,7 +252,7 @@ def _tensor_spec(spec: _Fields) -> TensorSpec:
 
 
 def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
-    preprocessing = None if top.optional("preprocessing", dict) is None else _preprocessing(top)
+    processor = None if top.optional("processor", dict) is None else _processor(top)
     accuracy, versions = (
         _Fields(top.get("accuracy", dict), "accuracy."),
         _Fields(top.get("versions", dict), "versions."),
@@ -257,7 +261,7 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
         name=top.get("name", str),
         task=top.get("task", str),
         labels=top.numbers("labels", str, 1 << 16),
-        preprocessing=preprocessing,
+        processor=processor,
         models=models,
         parameters=top.count("parameters"),
         macs=top.count("macs"),
@@ -268,15 +272,11 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
     )
 
 
-def _preprocessing(top: _Fields) -> Preprocessing:
-    pixels = _Fields(top.get("preprocessing", dict), "preprocessing.")
-    # Larger images than this are no input of a model that runs on a small device.
-    size = {key: pixels.count(key, least=1, most=1 << 14) for key in ("height", "width")}
+def _processor(top: _Fields) -> Processor:
     try:
-        mean, std = pixels.numbers("mean", float, 16), pixels.numbers("std", float, 16)
-        return Preprocessing(**size, mean=mean, std=std)
+        return processor_from_json(top.get("processor", dict))
     except InputError as error:
-        raise ValueError(f"preprocessing: {error}") from error
+        raise ValueError(f"processor: {error}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -16,7 +16,7 @@ from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
 from .errors import BundleFormatError, EngineError, InputError
 from .limits import Limits
 from .manifest import Manifest, ModelFile, TensorSpec
-from .preprocess import FloatArray, Layout, arrange, dequantise, look_up, quantise
+from .processing import AudioProcessor, FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
 from .signature import TrustedKey
 
 # The identifiers that both formats carry at byte 4, and their usual endings.
@@ -116,14 +116,14 @@ class Model:
     A call that fails in the engine leaves nothing behind: the next one runs in a freshly loaded engine.
 
     Args:
-        manifest: of the bundle that the file is in; None for a bare file, which has no labels and no preprocessing.
+        manifest: of the bundle that the file is in; None for a bare file, which has no labels and no processor.
         file: its name. content: its bytes; from a bundle, as `Bundle.read` gave them.
         threads, package, isolated: as `threads`, `engine`, `isolated` of `load`; None takes the file's own engine.
 
     Attributes:
         file: name of the loaded file. engine: engine, package and version. labels: class names, empty for a bare file.
         inputs, outputs: what the file itself takes and gives; `input`, `output` where it is one each.
-        threads: None where the engine decides. preprocessing: raw pixels → tensor; None for a bare file.
+        threads: None where the engine decides. processor: photos or recordings → tensor; None where it takes tensors.
     """
 
     def __init__(
@@ -158,11 +158,11 @@ class Model:
         fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
         looked_at = "" if self._engine.checks_finite else "f"
         self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
-        self.preprocessing = None if manifest is None else manifest.preprocessing
+        self.processor = None if manifest is None else manifest.processor
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
-        if self.preprocessing is not None:
-            # All of preprocessing, int8 quantisation included, as one table: see preprocess.py.
-            self._table: NDArray[Any] = self.preprocessing.table()
+        if self.processor is not None:
+            # All of normalisation, int8 quantisation included, as one table: see processing/values.py.
+            self._table: NDArray[Any] = self.processor.table()
             if self.input.dtype == "int8":
                 self._table = quantise(self._table, *_scale(self.input))
 
@@ -176,43 +176,68 @@ class Model:
         """What the file gives, where that is one tensor."""
         return _only(self.outputs, "outputs", self.file)
 
-    def predict(self, image: NDArray[Any], top: int | None = None) -> list[Prediction]:
-        """Classify one image.
+    def predict(self, source: Any, top: int | None = None, rate: int | None = None) -> list[Prediction]:
+        """Classify one photo, frame or recording.
 
         Args:
-            image: uint8 (H, W, C), grey also (H, W), of the size that the model takes.
-            top: only the best so many.
+            source: a path, a PIL image, an array uint8 (H, W, C) of any size, or whatever else the bundle's processor
+                takes; for sound a path, or samples.
+            top: only the best so many. rate: samples a second, of samples.
 
         Returns:
-            Labels with probabilities (softmax of the logits), best first.
+            Labels with probabilities (softmax of the logits), best first; without labels the numbers of the classes.
 
         Raises:
-            InputError: another shape or dtype, or a bare file.
+            InputError: nothing that the processor can turn into the model's input, a bare file, or a model that does
+                not classify.
         """
-        pixels = self._pixels(image)
+        pixels = self.pixels(source, rate)
         if len(pixels) != 1:
-            raise InputError(f"predict takes one image, not {len(pixels)}; use logits for a batch")
-        scores = softmax(self.logits(pixels))[0]
+            raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
+        if len(_only(self.outputs, "outputs", self.file).shape) != 2:
+            raise InputError(f"{self.file} gives {self.output.shape}, no score for each class; use logits")
+        scores = softmax(self._logits(pixels))[0]
         order = np.argsort(-scores, kind="stable")[:top]
-        return [Prediction(self.labels[index], float(scores[index])) for index in order]
+        names = self.labels or [str(index) for index in range(len(scores))]
+        return [Prediction(names[index], float(scores[index])) for index in order]
 
-    def logits(self, images: NDArray[Any]) -> FloatArray:
-        """Logits float32 (N, classes) of a batch of any length, uint8 (N, H, W, C) or one image (H, W, C).
+    def logits(self, sources: Any, rate: int | None = None) -> FloatArray:
+        """Logits float32 (N, classes) of any number of inputs: a list, a batch uint8 (N, H, W, C), or one of them.
+
+        Memory does not grow with their number, but for the logits.
 
         Raises:
-            InputError: another shape or dtype, or a bare file.
+            InputError: as `predict`; names which of several it is.
         """
         _only(self.outputs, "outputs", self.file)
-        return np.asarray(self._answers(self.tensor(images))[0], np.float32)
+        return self._logits(sources, rate)
 
-    def tensor(self, images: NDArray[Any]) -> NDArray[Any]:
-        """What `invoke` takes, for uint8 images as `logits` takes them: preprocessed, quantised, in the file's layout.
+    def pixels(self, sources: Any, rate: int | None = None) -> PixelArray:
+        """uint8 (N, H, W, C): what the bundle's processor makes of inputs, before normalisation.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        if self.processor is None and self._arranged:
+            raise InputError(f"{self.file} takes tensors, not images; use infer with one array for each input")
+        if self.processor is None:
+            raise InputError(
+                f"{self.file} is a bare file: nothing says how a photo or a recording becomes its input, or what its "
+                "outputs mean. Use infer or invoke with its own tensors, or load a bundle."
+            )
+        if isinstance(self.processor, AudioProcessor):
+            return self.processor.pixels(sources, rate)
+        if rate is not None:
+            raise InputError(f"{self.file} takes images, which have no rate")
+        return self.processor.pixels(sources)
+
+    def tensor(self, sources: Any, rate: int | None = None) -> NDArray[Any]:
+        """What `invoke` takes, for inputs as `logits` takes them: processed, quantised, in the file's layout.
 
         Returns:
             (N, …) with the dtype and layout of `input`; `invoke` takes one row of it at a time, `[i : i + 1]`.
         """
-        pixels = self._pixels(images)
-        return arrange(look_up(self._table, pixels), self._layout)
+        return self._arrange(self.pixels(sources, rate))
 
     def infer(self, *values: NDArray[Any]) -> Any:
         """Run real numbers through any file, bare ones included, and get real numbers back.
@@ -237,23 +262,24 @@ class Model:
             counts = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
             if len(counts) != 1:
                 raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
-            rows = [self._checked([tensor[row : row + 1] for tensor in tensors]) for row in range(counts.pop())]
-            real = self._real_rows(rows)
+            real = self._real_rows(
+                self._checked([tensor[row : row + 1] for tensor in tensors]) for row in range(counts.pop())
+            )
         else:
             real = self._real(self._checked(tensors))
         return real[0] if len(real) == 1 else real
 
     def tensors_of(self, samples: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """What `invoke` takes, for samples as `outputs_of` takes them."""
-        if self.preprocessing is not None:
+        if self.processor is not None:
             return (self.tensor(samples[0]),)
         pairs = zip(samples, self.inputs, strict=True)
         return tuple(np.ascontiguousarray(self._quantised(value, spec)) for value, spec in pairs)
 
     def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
-        """Outputs for samples as a bundle keeps them (`Golden.inputs`): raw images, or what `infer` takes."""
-        if self.preprocessing is not None:
-            return self._answers(self.tensor(samples[0]))
+        """Outputs for samples as a bundle keeps them (`Golden.inputs`): pixels, or what `infer` takes."""
+        if self.processor is not None:
+            return self._answers(samples[0])
         results = self.infer(*samples)
         return results if isinstance(results, tuple) else (results,)
 
@@ -292,24 +318,33 @@ class Model:
 
         return IsolatedEngine(*self._source, self._limits)
 
-    def _pixels(self, images: NDArray[Any]) -> NDArray[np.uint8]:
-        if self.preprocessing is None and self._arranged:
-            raise InputError(f"{self.file} takes tensors, not images; use infer with one array for each input")
-        if self.preprocessing is None:
-            raise InputError(
-                f"{self.file} is a bare file: nothing says how pixels become its input, or what its outputs mean. "
-                "Use infer or invoke with its own tensors, or load a bundle."
-            )
-        return self.preprocessing.pixels(images)
+    def _arrange(self, pixels: PixelArray) -> NDArray[Any]:
+        return arrange(look_up(self._table, pixels), self._layout)
 
-    def _answers(self, tensors: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Every output as real numbers, for preprocessed images."""
-        return self._real_rows([self._run([tensors[row : row + 1]]) for row in range(len(tensors))])
+    def _each(self, sources: Any, rate: int | None) -> Iterator[PixelArray]:
+        """Pixels (1, H, W, C) of one input after the other."""
+        several = isinstance(sources, (list, tuple)) or (isinstance(sources, np.ndarray) and sources.ndim == 4)
+        if not several:
+            yield from (pixels[None] for pixels in self.pixels(sources, rate))
+            return
+        for number, source in enumerate(sources):
+            try:
+                pixels = self.pixels(source, rate)
+            except InputError as error:
+                raise InputError(f"input {number}: {error}") from error
+            if len(pixels) != 1:
+                raise InputError(f"input {number}: a list holds one input each, not {len(pixels)}")
+            yield pixels
 
-    def _real_rows(self, rows: Sequence[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
-        columns = (
-            zip(*rows, strict=True) if rows else [[np.empty((0, *one.shape[1:]), one.dtype)] for one in self.outputs]
-        )
+    def _logits(self, sources: Any, rate: int | None = None) -> FloatArray:
+        return np.asarray(self._answers(sources, rate)[0], np.float32)
+
+    def _answers(self, sources: Any, rate: int | None = None) -> tuple[NDArray[Any], ...]:
+        """Every output as real numbers."""
+        return self._real_rows(self._run([self._arrange(pixels)]) for pixels in self._each(sources, rate))
+
+    def _real_rows(self, rows: Iterable[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
+        columns = list(zip(*rows, strict=True)) or [[np.empty((0, *one.shape[1:]), one.dtype)] for one in self.outputs]
         return self._real([np.concatenate(column) for column in columns])
 
     def _real(self, results: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:

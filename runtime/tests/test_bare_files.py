@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgestill_runtime import BundleFormatError, EngineError, InputError, load, open_bundle
-from edgestill_runtime.preprocess import dequantise, quantise
+from edgestill_runtime.processing import dequantise, quantise
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def bare(bundle_path, tmp_path_factory):
 def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated):
     bundle = open_bundle(bundle_path)
     golden, entry = bundle.golden(), bundle.manifest.models[name]
-    values = bundle.manifest.preprocessing.tensor(golden.inputs[0], entry.inputs[0].layout)
+    values = bundle.manifest.processor.tensor(golden.inputs[0], entry.inputs[0].layout)
     with load(bare / name, isolated=isolated) as model:
         assert (model.input.shape, model.input.dtype) == (entry.inputs[0].shape, entry.inputs[0].dtype)
         if name == "model.pte":  # it does not say how its integers stand for numbers; the manifest does
@@ -57,7 +57,7 @@ def test_quantised_inputs_refuse_what_could_mean_two_things(bare):
 
 def test_pixels_need_a_bundle(bare):
     with load(bare / "model.tflite") as model:
-        assert model.labels == () and model.preprocessing is None
+        assert model.labels == () and model.processor is None
         for call in (model.predict, model.logits, model.tensor):
             with pytest.raises(InputError, match="is a bare file: nothing says how pixels become its input"):
                 call(np.zeros((28, 28), np.uint8))

@@ -34,7 +34,7 @@ def test_a_bundle_says_what_is_in_it(bundle_path):
     assert bundle.files.keys() == FILES
     manifest = bundle.manifest
     assert len(manifest.labels) == 10 and manifest.labels[9] == "Ankle boot"
-    assert manifest.preprocessing.image_shape == (28, 28, 1)
+    assert manifest.processor.image_shape == (28, 28, 1)
     assert {(entry.engine, entry.precision) for entry in manifest.models.values()} == {
         ("executorch", "int8"), ("executorch", "fp32"), ("litert", "int8"), ("litert", "fp32"),
     }  # fmt: skip

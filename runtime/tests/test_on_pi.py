@@ -52,9 +52,7 @@ def test_the_self_test_passes_with_both_engines(pi, bundle_path):
 
 
 def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, tmp_path):
-    images = np.random.default_rng(0).integers(
-        0, 256, (200, *open_bundle(bundle_path).manifest.preprocessing.image_shape)
-    )
+    images = np.random.default_rng(0).integers(0, 256, (200, *open_bundle(bundle_path).manifest.processor.image_shape))
     np.save(tmp_path / "images.npy", images.astype(np.uint8))
     code = (
         "import sys, numpy; from edgestill_runtime import load\n"

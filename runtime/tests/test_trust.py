@@ -48,7 +48,7 @@ def nested(depth):
         (b'{"a": "' + b"x" * MAX_BYTES + b'"}', f"larger than {MAX_BYTES} bytes"),
         (b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be used"),
         (
-            b'{"format_version": 2, "files": {}, "models": {}, "preprocessing": {"height": 1, "width": 1, '
+            b'{"format_version": 2, "files": {}, "models": {}, "processor": {"height": 1, "width": 1, '
             b'"mean": [1e999], "std": [1]}}',
             "mean must be a finite number, not inf",
         ),
@@ -84,10 +84,10 @@ PTE = ("models", "model.pte")
         (put("macs", value=1.5), "macs must be a whole number"),
         (put("agreement", value=1.2), "agreement must be 0 to 1"),
         (put("accuracy", "teacher", value="high"), "accuracy.teacher must be a finite number"),
-        (put("preprocessing", "height", value=0), "preprocessing.height must be 1 to"),
-        (put("preprocessing", "height", value=10**6), "preprocessing.height must be 1 to"),
-        (put("preprocessing", "std", value=[0.0]), "must be greater than 0"),
-        (put("preprocessing", "mean", value=[1e999]), "Infinity is no JSON number"),
+        (put("processor", "height", value=0), "processor.height must be 1 to"),
+        (put("processor", "height", value=10**6), "processor.height must be 1 to"),
+        (put("processor", "std", value=[0.0]), "must be greater than 0"),
+        (put("processor", "mean", value=[1e999]), "Infinity is no JSON number"),
         (put(*PTE, "engine", value="onnx"), "models.model.pte.engine must be one of executorch, litert"),
         (put(*PTE, "precision", value="int4"), "precision must be one of int8, mixed, fp32"),
         (put(*PTE, "inputs", 0, "dtype", value="str"), "inputs.0.dtype must be one of"),
@@ -100,7 +100,7 @@ PTE = ("models", "model.pte")
         (put(*PTE, "outputs", value=[{}] * 65), "outputs must have 1 to 64 entries, not 65"),
         (put(*PTE, "outputs", value=[7]), "outputs.0. must be an object"),
         (put(*PTE, "kept_float", value=[7]), "kept_float must be text, not 7"),
-        (put("preprocessing", value="none"), "preprocessing must be an object"),
+        (put("processor", value="none"), "processor must be an object"),
         (put("files", "model.pte", "sha256", value="ABC"), "sha256 must be 64 lower-case hex digits"),
         (put("files", "model.pte", "bytes", value=2**40), "bytes must be 0 to"),
         (put("files", "model.pte", value=[]), "files.model.pte. must be an object"),

@@ -110,7 +110,7 @@ def _same(bundle: Bundle, target: Path) -> bool:
 
 def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
     """Name → PNG of golden inputs: pixels as they are, so that an app's answers are those that were recorded."""
-    if bundle.manifest.preprocessing is None:
+    if bundle.manifest.processor is None:
         raise AndroidError(f"{bundle.path} takes no images, so that there are no pictures to try it with")
     from io import BytesIO
 

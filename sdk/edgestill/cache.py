@@ -69,7 +69,7 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
     facts = {
         "teacher": _digest(teacher),
         "data": {name: value for name, value in data.describe().items() if name != "seed"},
-        "pixels": data.preprocessing.to_json(),
+        "pixels": data.processor.to_json(),
         "augmentation": asdict(augmentation),
         "seed": data.seed,
     }
@@ -103,7 +103,7 @@ def _answer(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    split = Views(data.train, len(data.classes), data.preprocessing, augmentation, data.seed, device)
+    split = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
     teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()
     total = sum(min(SHARD, len(split) - start) for _, start, _ in shards)
     with progress.task("teacher outputs", total) as task, torch.inference_mode():

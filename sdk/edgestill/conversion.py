@@ -33,7 +33,7 @@ def convert(
     """Quantise `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
-        calibration: real images with their preprocessing and class names, `data.calibration(256)`; or, for a model of
+        calibration: real images with their processor and class names, `data.calibration(256)`; or, for a model of
             other inputs, one array for each, (N, …): float32, or integers as they are.
         output: the bundle's path, `NAME.edge`. name: the model's; the path's stem when None.
         training: plain facts for the manifest. log: a file for the exporters' own words.
@@ -73,11 +73,11 @@ def describe_model(
         return Description(
             name, (), None, parameters(model), multiply_accumulates(model, samples), dict(training or {})
         )
-    height, width, channels = calibration.preprocessing.image_shape
+    height, width, channels = calibration.processor.image_shape
     return Description(
         name=name,
         labels=calibration.classes,
-        preprocessing=calibration.preprocessing,
+        processor=calibration.processor,
         parameters=parameters(model),
         macs=multiply_accumulates(model, (channels, height, width)),
         training={"data": calibration.data, **(training or {})},

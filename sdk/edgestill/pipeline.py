@@ -137,7 +137,7 @@ class Pipeline(TrainingStages):
     def size(self, name: str) -> dict[str, int]:
         """Parameters and MACs of the `teacher` or the `student`."""
         model = self._teacher_model() if name == "teacher" else self._new(self.recipe.student.model)
-        height, width, channels = self.data.preprocessing.image_shape
+        height, width, channels = self.data.processor.image_shape
         return {"parameters": parameters(model), "macs": multiply_accumulates(model, (channels, height, width))}
 
     # How each stage is made.

@@ -140,8 +140,8 @@ def train_quantised(
     from edgestill_converters.graph import make_graph
     from edgestill_converters.quantize import FakeQuantised
 
-    graph = make_graph(model, images, data.preprocessing, any_batch=True)
-    assert graph.preprocessing is not None
+    graph = make_graph(model, images, data.processor, any_batch=True)
+    assert graph.processor is not None
     with TemporaryDirectory() as temporary:
         logits = cache_logits(
             teacher or model, data, schedule.views, folder or Path(temporary), augmentation=augmentation,
@@ -150,7 +150,7 @@ def train_quantised(
         trained = train(
             FakeQuantised(graph.module, graph.inputs),
             # The graph normalises pixels itself; the teacher was asked about the same ones in its own way.
-            replace(data, preprocessing=graph.preprocessing),
+            replace(data, processor=graph.processor),
             objective or HintonKD(temperature=2.0, alpha=0.9),
             # Fake quantisation computes its scales in float32, and takes nothing else.
             replace(schedule, precision="no"),
@@ -208,7 +208,7 @@ class _Search:
         from edgestill_converters.graph import make_graph
         from edgestill_converters.sensitivity import rank_layers
 
-        graph = make_graph(self._model, self._images, self._description.preprocessing)
+        graph = make_graph(self._model, self._images, self._description.processor)
         with self._progress.task("rank layers", 1) as task:
             layers = rank_layers(
                 graph, self._images[:SENSITIVITY_SAMPLES], lambda done, total: task.advance(1 / total, layers=done)

@@ -162,15 +162,15 @@ def load_teacher(
         data: the data it will teach on; a checkpoint of ours that was trained on other pixels is then refused.
 
     Raises:
-        ModelError: no such model, a checkpoint that does not fit it, or other preprocessing than `data` has.
+        ModelError: no such model, a checkpoint that does not fit it, or other processor than `data` has.
     """
     teacher = create_model(model, num_classes, in_channels)
     if checkpoint is not None:
         metadata = load_checkpoint(checkpoint, teacher)
-        trained_on = metadata.get("preprocessing")
-        if data is not None and trained_on is not None and trained_on != data.preprocessing.to_json():
+        trained_on = metadata.get("processor")
+        if data is not None and trained_on is not None and trained_on != data.processor.to_json():
             raise ModelError(
-                f"checkpoint {checkpoint} was trained on {trained_on}, the data gives {data.preprocessing.to_json()}; "
+                f"checkpoint {checkpoint} was trained on {trained_on}, the data gives {data.processor.to_json()}; "
                 "set mean, std and image_size under [data] to the former"
             )
     return teacher.eval().requires_grad_(False)
@@ -183,7 +183,7 @@ def check_classes(model: nn.Module, data: Data, who: str) -> None:
         ModelError: names both numbers.
     """
     device = next(model.parameters()).device
-    height, width, channels = data.preprocessing.image_shape
+    height, width, channels = data.processor.image_shape
     training = model.training
     with torch.inference_mode():
         shape = tuple(model.eval()(torch.zeros((1, channels, height, width), device=device)).shape)

@@ -79,7 +79,7 @@ def train(
     accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
     device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(seed)
-    views = Views(data.train, len(data.classes), data.preprocessing, augmentation, data.seed, device)
+    views = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
     students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
     average = _average(students, schedule.ema)
     if isinstance(teacher, EmaTeacher) and average is not None:
@@ -240,7 +240,7 @@ def _plain(model: nn.Module) -> nn.Module:
 def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
     """Logits float32 (N, classes) of a split, without augmentation; `model` is left in eval mode."""
     device = device or default_device()
-    views = Views(split, len(data.classes), data.preprocessing, device=device)
+    views = Views(split, len(data.classes), data.processor, device=device)
     model = model.to(device).eval()
     with torch.inference_mode():
         whole = torch.split(torch.arange(len(split)), 256)

@@ -122,7 +122,7 @@ class TrainingStages:
     # How each stage is made.
 
     def _run(self, name: str, inputs: dict[str, Any], make: Any) -> Stage:
-        common = {"edgestill": __version__, "data": self.data.describe(), "pixels": self.data.preprocessing.to_json()}
+        common = {"edgestill": __version__, "data": self.data.describe(), "pixels": self.data.processor.to_json()}
         return self._stages.run(name, common | {"inputs": inputs}, lambda folder: self._make(folder, make))
 
     def _make(self, folder: Path, make: Any) -> None:
@@ -133,7 +133,7 @@ class TrainingStages:
 
     def _make_teacher(self, folder: Path) -> None:
         table, classes = self.recipe.teacher, len(self.data.classes)
-        channels = self.data.preprocessing.channels
+        channels = self.data.processor.channels
         if table.checkpoint is not None:
             teacher = load_teacher(table.model, table.checkpoint, classes, channels, self.data)
         else:
@@ -154,7 +154,7 @@ class TrainingStages:
         return [self.teacher.key, *(_digest(one.checkpoint) for one in self.recipe.teacher.team)]
 
     def _teachers(self) -> list[nn.Module]:
-        classes, channels = len(self.data.classes), self.data.preprocessing.channels
+        classes, channels = len(self.data.classes), self.data.processor.channels
         team = self.recipe.teacher.team
         others = [load_teacher(one.model, one.checkpoint, classes, channels, self.data) for one in team]
         return [self._teacher_model(), *others]
@@ -219,10 +219,10 @@ class TrainingStages:
     def _new(self, name: str, number: int = 0) -> nn.Module:
         """A model with fresh weights; those of another `number` differ."""
         seed = self.recipe.seed + 1000 * number
-        return create_model(name, len(self.data.classes), self.data.preprocessing.channels, seed)
+        return create_model(name, len(self.data.classes), self.data.processor.channels, seed)
 
     def _teacher_model(self) -> nn.Module:
-        classes, channels = len(self.data.classes), self.data.preprocessing.channels
+        classes, channels = len(self.data.classes), self.data.processor.channels
         checkpoint = self.teacher.folder / "model.safetensors"
         return load_teacher(self.recipe.teacher.model, checkpoint, classes, channels, self.data)
 
@@ -235,7 +235,7 @@ class TrainingStages:
         described = {
             "model": name,
             "classes": list(self.data.classes),
-            "preprocessing": self.data.preprocessing.to_json(),
+            "processor": self.data.processor.to_json(),
             "data": self.data.describe(),
             "seed": self.recipe.seed,
         }

@@ -101,7 +101,7 @@ def test_a_bundle_without_images_has_no_samples(app):
     from edgestill import zoo
 
     bundle = zoo.find("spoken-digits")
-    without = replace(bundle, manifest=replace(bundle.manifest, preprocessing=None))
+    without = replace(bundle, manifest=replace(bundle.manifest, processor=None))
     with pytest.raises(AndroidError, match="takes no images"):
         export_android(without, app, samples=1)
 

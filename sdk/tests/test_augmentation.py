@@ -4,9 +4,9 @@ import torch
 
 from edgestill.data import Augmentation, Split, Views
 from edgestill.errors import DataError
-from edgestill_runtime import Preprocessing
+from edgestill_runtime import ImageProcessor
 
-IDENTITY = Preprocessing(6, 5, (0.0,), (1.0 / 255,))  # the tensor is the pixel value
+IDENTITY = ImageProcessor(6, 5, (0.0,), (1.0 / 255,))  # the tensor is the pixel value
 
 
 def split(count=40):

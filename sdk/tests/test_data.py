@@ -205,8 +205,8 @@ def test_a_function_of_the_users_own(monkeypatch):
     data = load_data("test_data:tiny_source", calibration=4)
     # Statistics of the images themselves, since the source names none.
     pixels = data.train.images / 255
-    assert data.preprocessing.mean == pytest.approx(pixels.mean((0, 1, 2)), abs=1e-3)
-    assert data.preprocessing.std == pytest.approx(pixels.std((0, 1, 2)), abs=1e-3)
+    assert data.processor.mean == pytest.approx(pixels.mean((0, 1, 2)), abs=1e-3)
+    assert data.processor.std == pytest.approx(pixels.std((0, 1, 2)), abs=1e-3)
     with pytest.raises(DataError, match=r"must return an edgestill\.ImageSource, not dict"):
         load_data("test_data:wrong_source")
     with pytest.raises(DataError, match="test labels run from 1 to 2, but there are 2 classes"):
@@ -232,7 +232,7 @@ def test_a_folder_of_images_any_size(tmp_path):
     again = open_source(f"image-folder:{tmp_path}", image_size=16)
     assert (again.test.images == source.test.images).all()
     data = load_data(f"image-folder:{tmp_path}", image_size=16, calibration=8)
-    assert data.preprocessing.channels == 3
+    assert data.processor.channels == 3
 
 
 def test_grey_folders_keep_one_channel_and_their_own_test_split(tmp_path):

@@ -68,7 +68,7 @@ def test_a_relative_folder_is_looked_for_under_edgestill_data(tmp_path, monkeypa
         write(tmp_path / "set", word, "image", cells, [0, 1] * 20)
     monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
     data = load_data("parquet:set", calibration=4)
-    assert data.classes == ("0", "1") and data.preprocessing.image_shape == (8, 8, 1)
+    assert data.classes == ("0", "1") and data.processor.image_shape == (8, 8, 1)
     with pytest.raises(DataError, match=r"no train.parquet in other or .*EDGESTILL_DATA is searched too"):
         load_data("parquet:other")
 
@@ -149,5 +149,5 @@ def test_a_picture_does_not_depend_on_volume_and_silence_is_black():
 )
 def test_the_spoken_digits():
     data = load_data("parquet:fsdd")
-    assert (len(data.test), len(data.classes), data.preprocessing.image_shape) == (300, 10, (40, 61, 1))
+    assert (len(data.test), len(data.classes), data.processor.image_shape) == (300, 10, (40, 61, 1))
     assert np.bincount(data.test.labels).tolist() == [30] * 10

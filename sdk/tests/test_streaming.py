@@ -32,7 +32,7 @@ def on_disk(data, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
-    held, read = (Views(one.train, 10, data.preprocessing, AUGMENTATION, 3) for one in (data, on_disk))
+    held, read = (Views(one.train, 10, data.processor, AUGMENTATION, 3) for one in (data, on_disk))
     indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(400)), 64)
     pairs = zip(held.batches(1, indices), read.batches(1, indices, workers=workers), strict=True)
     for (images, targets), (other_images, other_targets) in pairs:
@@ -74,7 +74,7 @@ def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypat
     read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     assert not isinstance(read.train.images, np.ndarray)
     np.testing.assert_array_equal(read.train.load().images, held.train.images)
-    assert read.preprocessing == held.preprocessing
+    assert read.processor == held.processor
     # Told from other folders by names and sizes, without decoding.
     again = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     assert again.digest == read.digest
@@ -90,6 +90,6 @@ def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch
     read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     broken = folder / "train" / "cat" / "3.png"
     broken.write_bytes(b"no image")
-    views = Views(read.train, 2, read.preprocessing)
+    views = Views(read.train, 2, read.processor)
     with pytest.raises(DataError, match=r"cat/3.png cannot be read as an image"):
         list(views.batches(0, torch.split(torch.arange(len(views)), 8)))

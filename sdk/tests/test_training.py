@@ -134,13 +134,13 @@ def test_mixed_precision_leaves_a_plain_float_model(data):
 def test_predictions_are_the_models_own_in_order(data):
     model = create_student("dscnn_xs", 10).eval()
     with torch.inference_mode():
-        expected = model(torch.from_numpy(data.preprocessing.tensor(data.validation.images))).numpy()
+        expected = model(torch.from_numpy(data.processor.tensor(data.validation.images))).numpy()
     np.testing.assert_allclose(predict(model, data.validation, data), expected, atol=1e-5)
 
 
 def test_the_cache_holds_what_the_teacher_says_of_each_view(data, teacher, tmp_path):
     cached = cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
-    views = es.data.Views(data.train, 10, data.preprocessing, AUGMENTATION, 0)
+    views = es.data.Views(data.train, 10, data.processor, AUGMENTATION, 0)
     for view in range(2):
         assert cached[view].dtype == np.float16 and isinstance(cached[view], np.memmap)
         with torch.inference_mode():
@@ -181,8 +181,8 @@ def test_classes_must_be_the_same_everywhere(data, teacher):
 
 def test_a_teacher_trained_on_other_pixels_is_refused(data, tmp_path):
     path = tmp_path / "teacher.safetensors"
-    other = data.preprocessing.to_json() | {"mean": [0.5]}
-    save_checkpoint(path, create_student("resnet8", 10), {"preprocessing": other})
+    other = data.processor.to_json() | {"mean": [0.5]}
+    save_checkpoint(path, create_student("resnet8", 10), {"processor": other})
     with pytest.raises(ModelError, match="set mean, std"):
         load_teacher("resnet8", path, data=data)
     loaded = load_teacher("resnet8", path)

@@ -35,7 +35,7 @@ def main() -> None:
     metadata = {
         "model": MODEL,
         "classes": list(data.classes),
-        "preprocessing": data.preprocessing.to_json(),
+        "processor": data.processor.to_json(),
         "data": data.describe(),
         "validation_accuracy": accuracy(teacher, data.validation, data),
     }

@@ -71,11 +71,11 @@ def make(name: str, folder: Path) -> dict[str, Any]:
     from edgestill_converters import ConversionError, Description, convert
     from edgestill_runtime import open_bundle
 
-    model, calibration, evaluation, preprocessing = prepare(name)
+    model, calibration, evaluation, processor = prepare(name)
     count = parameters(model)
-    shape = () if preprocessing is None else (preprocessing.channels, preprocessing.height, preprocessing.width)
+    shape = () if processor is None else (processor.channels, processor.height, processor.width)
     macs = multiply_accumulates(model, shape) if shape else 0
-    description = Description(name, (), preprocessing, count, macs, {})
+    description = Description(name, (), processor, count, macs, {})
     begun, steps = time.perf_counter(), []
     earlier = path(name, folder, ".edge")
     yardsticks = open_bundle(earlier) if earlier.exists() else None
@@ -105,13 +105,13 @@ def remeasure(name: str, folder: Path) -> dict[str, Any]:
 
 
 def prepare(name: str) -> tuple[Any, Any, Any, Any]:
-    """(model, calibration, evaluation, preprocessing): an image model sees real images, enlarged; others noise."""
+    """(model, calibration, evaluation, processor): an image model sees real images, enlarged; others noise."""
     import timm
     import torch
     import torchvision
 
     from edgestill.models import create_model
-    from edgestill_runtime import Preprocessing
+    from edgestill_runtime import ImageProcessor
 
     from .nets import AudioNet, TokenNet, randomise
 
@@ -134,8 +134,8 @@ def prepare(name: str) -> tuple[Any, Any, Any, Any]:
     else:
         model, size, mean, std = create_model(name, 10, 1), 28, (0.286,), (0.353,)
     images = pictures(total, size, len(mean))
-    preprocessing = Preprocessing(size, size, tuple(mean), tuple(std))
-    return randomise(model), images[:CALIBRATION], images[CALIBRATION:], preprocessing
+    processor = ImageProcessor(size, size, tuple(mean), tuple(std))
+    return randomise(model), images[:CALIBRATION], images[CALIBRATION:], processor
 
 
 def pictures(count: int, size: int, channels: int) -> Any:
@@ -159,7 +159,7 @@ def compare(bundle: Any, samples: Any) -> dict[str, Any]:
     given = {}
     for name, model in open_models(bundle, 2).items():
         with model:
-            given[name] = model.outputs_of([samples] if bundle.manifest.preprocessing else samples)[0]
+            given[name] = model.outputs_of([samples] if bundle.manifest.processor else samples)[0]
     pte, tflite = given["model.pte"], given["model.tflite"]
     quantum = bundle.manifest.models["model.tflite"].outputs[0].scale or np.abs(tflite).max() / 128
     return {

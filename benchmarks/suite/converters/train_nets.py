@@ -43,11 +43,11 @@ def main() -> None:
             continue
         data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
         trained = train(
-            create_model(model, len(data.classes), data.preprocessing.channels),
+            create_model(model, len(data.classes), data.processor.channels),
             data,
             CrossEntropy(),
             Schedule(epochs=epochs, views=0),
-            augmentation=Augmentation.parse(("flip", "shift:2" if data.preprocessing.height == 28 else "shift:4")),
+            augmentation=Augmentation.parse(("flip", "shift:2" if data.processor.height == 28 else "shift:4")),
             folder=arguments.folder / name,
             label=name,
             progress=TerminalProgress(),

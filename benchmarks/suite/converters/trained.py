@@ -28,9 +28,9 @@ from edgestill_benchmarks import Rule, accuracy, agreement, measure, measure_lat
 from edgestill_converters import convert
 from edgestill_converters.quiet import logged_to
 from edgestill_converters.tensorflow import cached_environment
-from edgestill_runtime import Bundle, ModelFile, Preprocessing, TensorSpec
+from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
-from edgestill_runtime.preprocess import quantise
+from edgestill_runtime.processing import quantise
 
 from .train_nets import NETS
 
@@ -60,7 +60,7 @@ def main() -> None:
         if not checkpoint.is_file() or name in done:
             continue
         data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
-        model = create_model(model_name, len(data.classes), data.preprocessing.channels).eval()
+        model = create_model(model_name, len(data.classes), data.processor.channels).eval()
         load_checkpoint(checkpoint, model)
         bundle = quantise_model(
             model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
@@ -74,7 +74,7 @@ def main() -> None:
     if not found["rivals"]:
         source, model_name, _ = NETS[RIVALS_ON]
         data = loaded.get(source) or load_data(source, calibration=512)
-        model = create_model(model_name, len(data.classes), data.preprocessing.channels).eval()
+        model = create_model(model_name, len(data.classes), data.processor.channels).eval()
         load_checkpoint(arguments.nets / f"{RIVALS_ON}.safetensors", model)
         found["rivals"] = compare_ways(model, data, arguments.nets)
         print(*found["rivals"], sep="\n", flush=True)
@@ -107,10 +107,10 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     The other tools leave the normalisation to the caller; ours are there with it and without.
     """
     images = data.calibration(CALIBRATION)
-    samples = torch.split(torch.from_numpy(data.preprocessing.tensor(images.images)), 1)
+    samples = torch.split(torch.from_numpy(data.processor.tensor(images.images)), 1)
     log, rows = folder / "rivals.log", []
     files: dict[str, tuple[str, bytes]] = {}
-    takes: dict[str, tuple[ModelFile, Preprocessing | None]] = {}
+    takes: dict[str, tuple[ModelFile, Processor | None]] = {}
     for fold, word in ((True, "takes pixels"), (False, "takes what the net takes")):
         description = describe_model(model, RIVALS_ON, images)
         output = folder / f"rivals-{fold}.edge"
@@ -119,7 +119,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
         )
         for name in ("model.pte", "model.tflite"):
             entry, label = bundle.manifest.models[name], f"edgestill {name[5:]}, {word}"
-            files[label], takes[label] = (entry.engine, bundle.read(name)), (entry, bundle.manifest.preprocessing)
+            files[label], takes[label] = (entry.engine, bundle.read(name)), (entry, bundle.manifest.processor)
     ways = {
         "executorch recipe": executorch_recipe,
         "litert-torch + ai-edge-quantizer": ai_edge_quantizer,
@@ -134,9 +134,9 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     engines = {label: load_engine(engine, content, 1) for label, (engine, content) in files.items()}
     calls, measured = {}, []
     for label, engine in engines.items():
-        entry, preprocessing = takes.get(label, (None, None))
+        entry, processor = takes.get(label, (None, None))
         spec = entry.inputs[0] if entry else engine.inputs[0]
-        tensors = (preprocessing or data.preprocessing).tensor(data.test.images, spec.layout or _layout(spec))
+        tensors = (processor or data.processor).tensor(data.test.images, spec.layout or _layout(spec))
         if spec.scale is not None and spec.zero_point is not None:
             tensors = quantise(tensors, spec.scale, spec.zero_point)
         logits = np.concatenate([engine.run([tensors[row : row + 1]])[0] for row in range(len(tensors))])

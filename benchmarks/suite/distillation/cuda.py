@@ -26,7 +26,7 @@ from edgestill.schedule import Precision, Schedule
 from edgestill.teachers import CachedTeacher, LiveTeacher
 from edgestill.training import train
 from edgestill_benchmarks.machine import describe_machine
-from edgestill_runtime.preprocess import Preprocessing
+from edgestill_runtime.processing import ImageProcessor
 
 AUGMENTATION = Augmentation(flip=0.5, shift=2)
 SMALL = ("benchmarks.suite.distillation.speed:resnet18", "resnet8")
@@ -62,7 +62,7 @@ def main() -> None:
 
 def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> dict[str, list[float]]:
     """Images/s by setup, one for each epoch of each round."""
-    classes, channels = len(data.classes), data.preprocessing.channels
+    classes, channels = len(data.classes), data.processor.channels
     teaching = create_model(teacher, classes, channels).eval().requires_grad_(False)
     speeds: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def _random(count: int) -> Data:
     pixels = generator.integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
     split = Split(pixels, generator.integers(0, 1000, count))
     names = tuple(str(number) for number in range(1000))
-    table = Preprocessing(224, 224, (0.5,) * 3, (0.25,) * 3)
+    table = ImageProcessor(224, 224, (0.5,) * 3, (0.25,) * 3)
     few = split.take(np.arange(64))
     return Data("random", names, split, few, few, few, table, "random")
 

@@ -75,7 +75,7 @@ def measure(source: str, teacher: str, student: str, images: int, arguments: arg
     """Images/s of each loop, by rounds."""
     whole = load_data(source)
     data = replace(whole, train=whole.train.take(np.arange(images)), validation=whole.validation.take(np.arange(64)))
-    channels = data.preprocessing.channels
+    channels = data.processor.channels
     create = partial(create_model, student, len(data.classes), channels)
     teaching = create_model(teacher, len(data.classes), channels).eval().requires_grad_(False)
     with TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, data: Data) -> None:
         self.pixels = torch.from_numpy(data.train.images).permute(0, 3, 1, 2)
         self.labels = data.train.labels
-        table = data.preprocessing
+        table = data.processor
         self.transform = v2.Compose(
             [
                 v2.RandomCrop(table.height, padding=AUGMENTATION.shift),

@@ -36,7 +36,7 @@ def main() -> None:
             continue
         data = load_data(source)
         trained = train(
-            create_model(MODEL, len(data.classes), data.preprocessing.channels),
+            create_model(MODEL, len(data.classes), data.processor.channels),
             data,
             CrossEntropy(),
             replace(SCHEDULE, epochs=epochs),
@@ -48,7 +48,7 @@ def main() -> None:
         facts = {
             "model": MODEL,
             "classes": list(data.classes),
-            "preprocessing": data.preprocessing.to_json(),
+            "processor": data.processor.to_json(),
             "data": data.describe(),
             "seed": 0,
             "validation": trained.history[-1]["validation_accuracy"],

@@ -154,7 +154,7 @@ def _from_data(
         data or trained_on or "fashion-mnist-mini", calibration=count, image_size=pixels.size, mean=pixels.mean,
         std=pixels.std, progress=progress,
     )  # fmt: skip
-    model = create_model(name, len(source.classes), source.preprocessing.channels)
+    model = create_model(name, len(source.classes), source.processor.channels)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model)
     check_classes(model, source, "model")
@@ -185,9 +185,9 @@ def _from_samples(
         load_checkpoint(checkpoint, model)
     chosen: Any = read.calibration(count)
     if read.images is not None:
-        preprocessing = _preprocessing(read.images, pixels, getattr(model, "pretrained_cfg", {}))
+        processor = _processor(read.images, pixels, getattr(model, "pretrained_cfg", {}))
         known = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
-        chosen = Calibration(chosen, known[:count], classes, preprocessing, read.facts)
+        chosen = Calibration(chosen, known[:count], classes, processor, read.facts)
     names = steps(common["targets"], precision)
     with progress.task("convert", len(names)) as task:
         bundle = make_bundle(
@@ -209,11 +209,11 @@ def _from_tensorflow(
     if path is None:
         raise typer.BadParameter(f"--from {kind} needs --samples: real inputs, a folder of images or an .npz")
     read = read_samples(path, pixels.size, progress)
-    preprocessing = None if read.images is None else _preprocessing(read.images, pixels, {})
+    processor = None if read.images is None else _processor(read.images, pixels, {})
     with progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
             Path(name), kind, read.calibration(count), output, name=output.stem,
-            labels=_classes(labels) or read.classes, preprocessing=preprocessing,
+            labels=_classes(labels) or read.classes, processor=processor,
             training={"student": Path(name).name, "data": read.facts},
             environment=environment, on_step=lambda step: task.advance(step != STEPS[0], step=step), **common,
         )  # fmt: skip
@@ -221,8 +221,8 @@ def _from_tensorflow(
     return bundle, read.judged()
 
 
-def _preprocessing(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
-    from edgestill_runtime import Preprocessing
+def _processor(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
+    from edgestill_runtime import ImageProcessor
 
     _, height, width, channels = images.shape
     mean = pixels.mean or tuple(known.get("mean") or ())
@@ -232,7 +232,7 @@ def _preprocessing(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
             f"--mean and --std need {channels} numbers each: how the model was trained to see pixels, such as "
             "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
         )
-    return Preprocessing(height, width, mean, std)
+    return ImageProcessor(height, width, mean, std)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

@@ -100,7 +100,7 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         print(json.dumps({**manifest.to_json(), "files": files}, indent=2, ensure_ascii=False))
         return
     facts = _facts(str(path))
-    pixels = manifest.preprocessing
+    pixels = manifest.processor
     for key, value in (
         ("task", manifest.task),
         ("labels", ", ".join(manifest.labels)),

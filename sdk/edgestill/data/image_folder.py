@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, MissingExtraError
+from edgestill_runtime import ImageProcessor, InputError
+
+from ..errors import DataError
 from ..progress import SILENT, Progress
 from .sources import ImageSource, Split
 
@@ -131,19 +133,9 @@ def _labels(files: Sequence[tuple[Path, int]]) -> NDArray[np.int64]:
 
 def _decode(path: Path, size: int, channels: int = 3) -> NDArray[np.uint8]:
     try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise MissingExtraError("Pillow", "distill") from error
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(
-                ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB"),
-                (size, size),
-                Image.Resampling.BILINEAR,
-            )
-            return np.asarray(fitted).reshape(size, size, channels)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}; repair or remove it") from error
+        return ImageProcessor(size, size, (0.0,) * channels, (1.0,) * channels).pixels(path)[0]
+    except InputError as error:
+        raise DataError(f"{error}; repair or remove it") from error
 
 
 def _is_grey(images: NDArray[np.uint8]) -> bool:

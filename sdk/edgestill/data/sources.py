@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_runtime.preprocess import Preprocessing
+from edgestill_runtime.processing import ImageProcessor, Processor
 
 from ..errors import DataError, nearest
 from ..progress import SILENT, Progress
@@ -120,7 +120,7 @@ class Calibration:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    processor: Processor
     data: dict[str, Any]
 
 
@@ -138,7 +138,7 @@ class Data:
     calibration_split: Split
     validation: Split
     test: Split
-    preprocessing: Preprocessing
+    processor: Processor
     digest: str
     seed: int = 0
 
@@ -154,7 +154,7 @@ class Data:
                 "set `calibration` under [data] to at least that many"
             )
         part = self.calibration_split.take(np.arange(samples))
-        return Calibration(part.images, part.labels, self.classes, self.preprocessing, self.describe())
+        return Calibration(part.images, part.labels, self.classes, self.processor, self.describe())
 
     def labelled(self) -> "Data":
         """The same without the samples that have no label; the others are repeated until there are as many again.
@@ -234,7 +234,7 @@ def load_data(
         calibration_split=held_out.load(),
         validation=checked.load(),
         test=opened.test.load(),
-        preprocessing=Preprocessing(height, width, tuple(chosen_mean), tuple(chosen_std)),
+        processor=ImageProcessor(height, width, tuple(chosen_mean), tuple(chosen_std)),
         digest=digest(opened, *extra),
         seed=seed,
     )

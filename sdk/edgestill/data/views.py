@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from edgestill_runtime.preprocess import Preprocessing
+from edgestill_runtime.processing import Processor
 
 from .augmentation import NO_AUGMENTATION, Augmentation
 from .sources import Images, Split, in_memory
@@ -37,7 +37,7 @@ class Views:
         self,
         split: Split,
         classes: int,
-        preprocessing: Preprocessing,
+        processor: Processor,
         augmentation: Augmentation = NO_AUGMENTATION,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -49,7 +49,7 @@ class Views:
         self._workers = workers
         self._images = split.images
         self._resident = self._hold(split.images) if in_memory(split.images) else None
-        self._table = torch.from_numpy(preprocessing.table()).to(self._device)
+        self._table = torch.from_numpy(processor.table()).to(self._device)
         labels = torch.from_numpy(split.labels)
         one_hot = F.one_hot(labels.clamp_min(0), classes).float() * (labels >= 0)[:, None]
         self._targets = one_hot.to(self._device)

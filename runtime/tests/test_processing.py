@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from edgestill_runtime import InputError, Preprocessing
-from edgestill_runtime.preprocess import arrange, dequantise, look_up, quantise
+from edgestill_runtime import ImageProcessor, InputError
+from edgestill_runtime.processing import arrange, dequantise, look_up, quantise
 
-GREY = Preprocessing(height=2, width=3, mean=(0.25,), std=(0.5,))
-RGB = Preprocessing(height=2, width=2, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
+GREY = ImageProcessor(height=2, width=3, mean=(0.25,), std=(0.5,))
+RGB = ImageProcessor(height=2, width=2, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
 
 
 def test_the_table_is_pixel_over_255_minus_mean_over_std():
@@ -52,13 +52,13 @@ def test_other_images_are_refused_with_both_shapes(image, said):
 
 def test_impossible_statistics_are_refused():
     with pytest.raises(InputError, match="greater than 0"):
-        Preprocessing(2, 2, (0.0,), (0.0,))
+        ImageProcessor(2, 2, (0.0,), (0.0,))
     with pytest.raises(InputError, match="one value per channel"):
-        Preprocessing(2, 2, (0.0, 0.1), (1.0,))
+        ImageProcessor(2, 2, (0.0, 0.1), (1.0,))
 
 
 def test_json_round_trip():
-    assert Preprocessing.from_json(RGB.to_json()) == RGB
+    assert Processor.from_json(RGB.to_json()) == RGB
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")

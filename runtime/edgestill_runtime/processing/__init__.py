@@ -1,0 +1,30 @@
+"""What people have (a photo, a camera frame, a recording) → the tensor that a model takes.
+
+    processor = ImageProcessor(224, 224, mean, std, resize="letterbox")
+    pixels = processor.pixels("photo.jpg")          # uint8 (1, 224, 224, 3): turned, composited, resized
+    tensor = processor.tensor(pixels)               # float32 (1, 3, 224, 224): normalised
+
+Two steps. `pixels` is all that is done to the shape and the depth of an input: image.py for images (the resampling is
+in resampling.py, files and PIL images in pictures.py), audio.py for recordings. `tensor` is a table of 256 values per
+channel: values.py. Training, calibration, the gate, the runtime, the command line, the Android app and the web page do
+exactly this arithmetic; golden vectors hold them to the last bit.
+"""
+
+from .audio import AudioProcessor
+from .base import Processor, processor_from_json
+from .image import ImageProcessor
+from .values import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
+
+__all__ = [
+    "AudioProcessor",
+    "FloatArray",
+    "ImageProcessor",
+    "Layout",
+    "PixelArray",
+    "Processor",
+    "arrange",
+    "dequantise",
+    "look_up",
+    "processor_from_json",
+    "quantise",
+]

@@ -1,0 +1,117 @@
+"""Recordings: any waveform → a log-mel picture, which is pixels like any other from there on.
+
+1. several channels become one: their mean;
+2. another rate than the model's is resampled: waves.py. The mel bands belong to the model's rate;
+3. longer than `seconds`: its middle; shorter: silence on both sides;
+4. power in windows of `window` seconds every `step` seconds (Hann, periodic), in `bands` triangles evenly spaced on the
+   mel scale `2595 · log10(1 + f / 700)` from `lowest` Hz to half the rate;
+5. decibels: the last `decibels` below the loudest value become 0–255. So a picture does not depend on the volume of a
+   recording, and is `uint8`, which every device can make.
+
+The usual front end for keyword spotting ("Hello Edge", Zhang et al. 2017, arXiv:1711.07128). Everything is computed in
+double precision and rounded once, at the end.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import Processor, as_list
+from .values import PixelArray
+from .waves import Recording, checked_rate, excerpt, read_recording
+
+
+@dataclass(frozen=True)
+class AudioProcessor(Processor):
+    """How a recording becomes what a model was trained on.
+
+    Args:
+        height: number of mel bands. width: number of windows; `frames` says how many there are.
+        mean, std: one value, of pixels in 0–1; see `Processor`.
+        rate: samples a second that the model was trained on, 1,000 to 384,000.
+        seconds: length of what the model hears. window, step: seconds.
+        lowest: Hz, below half the rate. decibels: the range that becomes 0–255.
+    """
+
+    rate: int = 16000
+    seconds: float = 1.0
+    window: float = 0.032
+    step: float = 0.016
+    lowest: float = 20.0
+    decibels: float = 80.0
+
+    kind: ClassVar[str] = "audio"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_rate(self.rate)
+        if self.channels != 1:
+            raise InputError(f"a log-mel picture has one channel; mean and std have {self.channels} values")
+        if not 0 < self.step <= self.window <= self.seconds <= 3600 or round(self.step * self.rate) < 1:
+            raise InputError(
+                f"step {self.step}, window {self.window} and seconds {self.seconds} must be above 0, in this order, and "
+                "a step at least one sample"
+            )
+        if not 0 <= self.lowest < self.rate / 2:
+            raise InputError(f"lowest must be 0 to half the rate, {self.rate / 2:g} Hz, not {self.lowest:g}")
+        if not 0 < self.decibels <= 400:
+            raise InputError(f"decibels must be above 0 and at most 400, not {self.decibels:g}")
+        if self.width != (found := frames(self.rate, self.seconds, self.window, self.step)):
+            raise InputError(f"width is {self.width}, but {self.seconds:g} s have {found} windows")
+
+    def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
+        """Log-mel pictures, low bands first.
+
+        Args:
+            inputs: one recording, or a list of them: a path or the bytes of a WAV file (others where soundfile is
+                installed), a `Recording`, or samples (T,) or (T, channels): float in -1…1, or int16 or int32.
+            rate: samples a second, of arrays.
+
+        Returns:
+            uint8 (N, bands, windows, 1).
+
+        Raises:
+            InputError: no recording, an empty one, or an array without its rate.
+        """
+        ready = self.ready(inputs)
+        if ready is not None:
+            return ready
+        many = as_list(inputs)
+        recordings = [read_recording(one, rate) for one in ([inputs] if many is None else many)]
+        result = np.empty((len(recordings), *self.image_shape), np.uint8)
+        for row, recording in enumerate(recordings):
+            result[row, ..., 0] = self._picture(recording)
+        return result
+
+    def _picture(self, recording: Recording) -> NDArray[np.uint8]:
+        length, window, step = (round(part * self.rate) for part in (self.seconds, self.window, self.step))
+        waveform = excerpt(recording, self.rate, length)
+        windows = np.lib.stride_tricks.sliding_window_view(waveform, window)[::step]
+        # Periodic Hann: the symmetric one of one sample more, without its last.
+        power = np.abs(np.fft.rfft(windows * np.hanning(window + 1)[:-1], axis=1)) ** 2
+        bands = power @ _filters(self.rate, window, self.height, self.lowest).T
+        decibels = 10 * np.log10(np.maximum(bands, 1e-12))
+        scaled = (decibels - decibels.max() + self.decibels) / self.decibels
+        picture: NDArray[np.uint8] = np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+        return picture.T
+
+
+def frames(rate: int, seconds: float, window: float, step: float) -> int:
+    """How many windows there are: whole ones only."""
+    return (round(seconds * rate) - round(window * rate)) // round(step * rate) + 1
+
+
+@lru_cache(maxsize=8)
+def _filters(rate: int, window: int, bands: int, lowest: float) -> NDArray[np.float64]:
+    """Triangles (bands, window // 2 + 1)."""
+    ends = [2595 * np.log10(1 + frequency / 700) for frequency in (lowest, rate / 2)]
+    edges = 700 * (10 ** (np.linspace(*ends, bands + 2) / 2595) - 1)
+    frequencies = np.arange(window // 2 + 1) * rate / window
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising, falling = (frequencies - low) / (centre - low), (high - frequencies) / (high - centre)
+    triangles: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling))
+    return triangles

@@ -1,0 +1,142 @@
+"""What every processor has: a size, a table from pixels to values, and how it is written down."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .values import FloatArray, Layout, PixelArray, arrange, look_up
+
+MAX_SIZE = 1 << 14
+"""Largest height or width of a model's input; larger is no input of a model that runs on a small device."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """How an input becomes pixels, and pixels the tensor `(pixel / 255 - mean) / std`, per channel.
+
+    Args:
+        height, width: size in pixels that the model takes, 1 to 16384.
+        mean, std: one value per channel, in units of the full pixel range (0–1); `std` > 0.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    kind: ClassVar[str] = ""
+    """The word for it in a manifest."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.height <= MAX_SIZE or not 1 <= self.width <= MAX_SIZE:
+            raise InputError(f"height {self.height} and width {self.width} must be 1 to {MAX_SIZE}")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise InputError(f"mean {self.mean} and std {self.std} need one value per channel each")
+        if not np.isfinite([*self.mean, *self.std]).all():
+            raise InputError(f"mean {self.mean} and std {self.std} must be finite")
+        if min(self.std) <= 0:
+            raise InputError(f"std {self.std} must be greater than 0 in every channel")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 for grey, 3 for RGB."""
+        return len(self.mean)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        return self.height, self.width, self.channels
+
+    def table(self) -> FloatArray:
+        """float32 (channels, 256): the tensor value of each pixel value."""
+        pixels = np.arange(256, dtype=np.float64) / 255.0
+        mean = np.array(self.mean, dtype=np.float64)[:, None]
+        std = np.array(self.std, dtype=np.float64)[:, None]
+        return ((pixels[None, :] - mean) / std).astype(np.float32)
+
+    def ready(self, inputs: Any) -> PixelArray | None:
+        """Pixels that need nothing done to them, with a batch axis; None for everything else.
+
+        Pixels of exactly the model's size, uint8 (H, W, C) or (N, H, W, C), pass through every processor: they are
+        what data sets and golden samples hold. Grey ones may omit the channel axis.
+        """
+        if not isinstance(inputs, np.ndarray) or inputs.dtype != np.uint8:
+            return None
+        if self.channels == 1 and inputs.ndim in (2, 3) and inputs.shape[-2:] == (self.height, self.width):
+            inputs = inputs[..., None]
+        if inputs.ndim == 3:
+            inputs = inputs[None]
+        return inputs if inputs.ndim == 4 and inputs.shape[1:] == self.image_shape else None
+
+    def pixels(self, inputs: Any) -> PixelArray:
+        """uint8 (N, H, W, C) of one input or of many; see the processor at hand.
+
+        Raises:
+            InputError: something that it cannot turn into pixels; says what it is.
+        """
+        raise NotImplementedError
+
+    def tensor(self, inputs: Any, layout: Layout = "NCHW") -> FloatArray:
+        """float32 (N, C, H, W) or, with `layout="NHWC"`, (N, H, W, C), from what `pixels` accepts."""
+        return arrange(look_up(self.table(), self.pixels(inputs)), layout)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data, for manifests and checkpoints."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {"kind": self.kind, **plain}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """Read back what `to_json` wrote.
+
+        Raises:
+            InputError: a field is missing, unknown, or not as it must be.
+        """
+        known = {field.name: field for field in fields(cls)}
+        if unknown := sorted(data.keys() - known.keys() - {"kind"}):
+            raise InputError(f"it has the unknown field {unknown[0]!r:.60}; a newer edgestill may know it")
+        if missing := [name for name in ("height", "width", "mean", "std") if name not in data]:
+            raise InputError(f"{missing[0]} is missing")
+        return cls(**{name: _plain(name, data[name], known[name].type) for name in known if name in data})
+
+
+def processor_from_json(data: Mapping[str, Any]) -> Processor:
+    """The processor that `Processor.to_json` wrote; data without a kind is an older version's, which was for images.
+
+    Raises:
+        InputError: an unknown kind, or a field that is not as it must be.
+    """
+    from .audio import AudioProcessor
+    from .image import ImageProcessor
+
+    kinds: dict[str, type[Processor]] = {one.kind: one for one in (ImageProcessor, AudioProcessor)}
+    kind = data.get("kind", ImageProcessor.kind)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise InputError(f"kind must be one of {', '.join(kinds)}, not {kind!r:.40}")
+    return kinds[kind].read(data)
+
+
+def _plain(name: str, value: Any, declared: Any) -> Any:
+    """A value of the declared type, as JSON has it: a list for a tuple, an integer for a float."""
+    if declared == tuple[float, ...] and isinstance(value, (list, tuple)) and len(value) <= 16:
+        return tuple(_plain(f"{name}[{place}]", one, float) for place, one in enumerate(value))
+    if declared is float and type(value) is int and abs(value) < 1 << 53:
+        return float(value)
+    if declared in (int, float, str) and type(value) is declared:
+        return value
+    words = {int: "a whole number", float: "a number", str: "text"}
+    raise InputError(f"{name} must be {words.get(declared, 'a list of at most 16 numbers')}, not {value!r:.40}")
+
+
+def as_list(inputs: Any) -> list[Any] | None:
+    """The members of a list or tuple of inputs; None for one input."""
+    return list(inputs) if isinstance(inputs, (list, tuple)) else None
+
+
+def described(value: NDArray[Any]) -> str:
+    """`uint16 (3, 4)`, for messages."""
+    return f"{value.dtype} {value.shape}"

@@ -1,0 +1,217 @@
+"""Waveforms: WAV files read with numpy alone, and resampling.
+
+RIFF/WAVE of 8, 16, 24 and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia Programming Interface and Data
+Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3, compressed WAV) is read by soundfile,
+where that is installed.
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
+MOST_CHANNELS = 32
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+# The filter of the resampler: a sinc with this many zero crossings on each side, under a squared cosine, cut off at this
+# share of the lower rate's half (as "Julius" and torchaudio's `sinc_interp_hann` do; Smith, "Digital Audio Resampling").
+ZERO_CROSSINGS = 16
+ROLLOFF = 0.95
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples float64 (T,) in -1…1, one channel, and how many of them are a second."""
+
+    samples: NDArray[np.float64]
+    rate: int
+
+
+def read_recording(source: Any, rate: int | None = None) -> Recording:
+    """A path, the bytes of a file, samples with their rate, or a `Recording`.
+
+    Raises:
+        InputError: nothing there, no recording, an empty one, values that are not finite, or no rate.
+    """
+    if isinstance(source, Recording):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if path.suffix.lower() == ".npy":
+            from .pictures import read_array
+
+            return _of_array(read_array(path), rate, str(path))
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise InputError(f"{path} does not exist") from error
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        return _of_file(content, str(path))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _of_file(bytes(source), "the recording")
+    if isinstance(source, np.ndarray):
+        return _of_array(source, rate, "the recording")
+    raise InputError(f"a recording is a path, or samples as an array with their rate, not {type(source).__name__}")
+
+
+def checked_rate(rate: Any) -> int:
+    """A rate that makes sense, as an int.
+
+    Raises:
+        InputError: it does not.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(f"rate is samples a second, {LOWEST_RATE:,} to {HIGHEST_RATE:,}, not {rate!r:.40}")
+    return int(rate)
+
+
+def excerpt(recording: Recording, rate: int, length: int) -> NDArray[np.float64]:
+    """`length` samples at `rate`: the middle of a longer recording; of a shorter one all, with silence on both sides."""
+    up, down = _ratio(recording.rate, rate)
+    count = -(-len(recording.samples) * up // down)  # samples that it has at the new rate
+    excess = count - length
+    start = excess // 2 if excess > 0 else 0
+    # Only those that are needed: an hour costs no more than a second.
+    waveform = _resampled(recording.samples, up, down, start, min(count, length))
+    return waveform if excess >= 0 else np.pad(waveform, (-excess // 2, -excess - -excess // 2))
+
+
+def _ratio(given: int, wanted: int) -> tuple[int, int]:
+    common = gcd(given, wanted)
+    return wanted // common, given // common
+
+
+def _resampled(samples: NDArray[np.float64], up: int, down: int, start: int, count: int) -> NDArray[np.float64]:
+    """Samples `start` to `start + count` of the recording at `up / down` times its rate; beyond its ends is silence."""
+    if up == down:
+        return samples[start : start + count]
+    taps = _taps(up, down)
+    numbers = np.arange(start, start + count, dtype=np.int64)
+    whole, phase = numbers * down // up, numbers * down % up
+    first = whole - taps.shape[1] // 2 + 1
+    total = np.zeros(count)
+    for tap in range(taps.shape[1]):
+        places = first + tap
+        inside = (places >= 0) & (places < len(samples))
+        values = np.where(inside, samples[np.clip(places, 0, len(samples) - 1)], 0.0)
+        total = total + taps[phase, tap] * values  # one after the other: the order is part of the arithmetic
+    return total
+
+
+@lru_cache(maxsize=8)
+def _taps(up: int, down: int) -> NDArray[np.float64]:
+    """Weights (up, taps): row p for outputs that lie p/up of a sample behind an input; each row sums to 1."""
+    cutoff = ROLLOFF * min(up, down) / down  # as a share of half the given rate
+    half = ceil(ZERO_CROSSINGS / cutoff)
+    distance = (np.arange(2 * half) - half + 1) - np.arange(up)[:, None] / up
+    x = np.clip(distance * cutoff, -ZERO_CROSSINGS, ZERO_CROSSINGS)
+    angle = np.pi * x
+    sinc = np.where(x == 0, 1.0, np.sin(angle) / np.where(x == 0, 1.0, angle))
+    weights = sinc * np.cos(angle / ZERO_CROSSINGS / 2) ** 2
+    total = np.zeros(up)
+    for tap in range(2 * half):
+        total = total + weights[:, tap]
+    scaled: NDArray[np.float64] = weights / total[:, None]
+    return scaled
+
+
+def _of_array(array: NDArray[Any], rate: int | None, name: str) -> Recording:
+    if rate is None:
+        raise InputError(f"{name}: samples alone do not say how many of them are a second; give rate=…, such as 16000")
+    if array.dtype in (np.int16, np.int32):
+        values = array / float(-np.iinfo(array.dtype).min)
+    elif array.dtype.kind == "f":
+        values = array.astype(np.float64)
+    else:
+        raise InputError(f"{name}: samples are float in -1…1, int16 or int32, not {array.dtype}")
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] > MOST_CHANNELS):
+        raise InputError(
+            f"{name}: samples are (time,) or (time, channels), not {array.shape}; several recordings are a list"
+        )
+    return _checked(values, checked_rate(rate), name)
+
+
+def _of_file(content: bytes, name: str) -> Recording:
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        found = _wav(content, name)
+        if found is not None:
+            return found
+    elif not content:
+        raise InputError(f"{name} is empty")
+    elif content.startswith(b"version https://git-lfs"):
+        raise InputError(f"{name} is a Git LFS pointer; fetch the file itself with `git lfs pull`")
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # without its native library it raises the second
+        raise InputError(
+            f"{name} is no WAV file of plain samples; other formats need soundfile: pip install soundfile"
+        ) from error
+    import io
+
+    try:
+        values, rate = soundfile.read(io.BytesIO(content), dtype="float64", always_2d=True)
+    except Exception as error:  # soundfile's own, and what libsndfile makes of damaged files
+        raise InputError(f"{name} is no recording in a format that soundfile knows, or is damaged") from error
+    return _checked(values, checked_rate(rate), name)
+
+
+def _wav(content: bytes, name: str) -> Recording | None:
+    """A RIFF/WAVE file of plain samples; None for one that is compressed."""
+    layout: tuple[int, ...] | None = None
+    place = 12
+    while place + 8 <= len(content):
+        chunk, size = struct.unpack_from("<4sI", content, place)
+        body = content[place + 8 : place + 8 + size]
+        if chunk == b"fmt " and len(body) >= 16:
+            kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
+            if kind == EXTENSIBLE and len(body) >= 26:
+                (kind,) = struct.unpack_from("<H", body, 24)
+            layout = kind, channels, rate, bits
+        elif chunk == b"data":
+            if layout is None:
+                raise InputError(f"{name} is a damaged WAV file: its samples come before their description")
+            # A file that is still being written, or was cut off, says more than it has: what is there is read.
+            return _samples(body, *layout, name)
+        place += 8 + size + size % 2
+    raise InputError(f"{name} is a damaged WAV file: it has no samples")
+
+
+def _samples(body: bytes, kind: int, channels: int, rate: int, bits: int, name: str) -> Recording | None:
+    types = {
+        (PCM, 8): "u1", (PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4", (FLOAT, 64): "<f8",
+    }  # fmt: skip
+    if (kind, bits) not in types:
+        return None
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise InputError(f"{name} is a WAV file of {channels} channels; 1 to {MOST_CHANNELS} are read")
+    frame = channels * bits // 8
+    raw = np.frombuffer(body[: len(body) - len(body) % frame], types[kind, bits])
+    if (kind, bits) == (PCM, 24):
+        parts = raw.reshape(-1, 3).astype(np.int32)
+        raw = (parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24) >> 8
+    values = raw.astype(np.float64)
+    if kind == PCM:
+        values = (values - 128) / 128 if bits == 8 else values / float(1 << (bits - 1))
+    return _checked(values.reshape(-1, channels), checked_rate(rate), name)
+
+
+def _checked(values: NDArray[np.float64], rate: int, name: str) -> Recording:
+    if not values.size:
+        raise InputError(f"{name} has no samples")
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} has samples that are not finite (NaN or infinity)")
+    if values.ndim == 2:
+        mixed = values[:, 0]
+        for channel in range(1, values.shape[1]):
+            mixed = mixed + values[:, channel]
+        values = mixed / values.shape[1]
+    return Recording(values, rate)
