@@ -13,6 +13,7 @@ at the border: there a result is off by less than half a quantum of the input. T
 inside, it would make weights so small that their scales reach the smallest that observers give.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Sc
         _insert(graph, images, factor, shift)
     cleaned(graph)
     channels = processor.channels
-    left = ImageProcessor(processor.height, processor.width, mean=(middle / 255,) * channels, std=(1.0,) * channels)
+    left = replace(processor, mean=(middle / 255,) * channels, std=(1.0,) * channels)
     return left, Scale(1 / 255, middle - 128)
 
 

@@ -133,8 +133,8 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
     version = data.get("format_version")
     if type(version) is not int or version not in READ_VERSIONS:
         raise ValueError(
-            f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. Update "
-            "edgestill, or make the bundle again"
+            f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. "
+            "Update edgestill, or make the bundle again"
         )
     if version == 2:
         data["processor"] = data.pop("preprocessing", None)

@@ -53,8 +53,8 @@ class AudioProcessor(Processor):
             raise InputError(f"a log-mel picture has one channel; mean and std have {self.channels} values")
         if not 0 < self.step <= self.window <= self.seconds <= 3600 or round(self.step * self.rate) < 1:
             raise InputError(
-                f"step {self.step}, window {self.window} and seconds {self.seconds} must be above 0, in this order, and "
-                "a step at least one sample"
+                f"step {self.step}, window {self.window} and seconds {self.seconds} must be above 0, in this order, "
+                "and a step at least one sample"
             )
         if not 0 <= self.lowest < self.rate / 2:
             raise InputError(f"lowest must be 0 to half the rate, {self.rate / 2:g} Hz, not {self.lowest:g}")
@@ -108,8 +108,8 @@ def frames(rate: int, seconds: float, window: float, step: float) -> int:
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, bands: int, lowest: float) -> NDArray[np.float64]:
     """Triangles (bands, window // 2 + 1)."""
-    ends = [2595 * np.log10(1 + frequency / 700) for frequency in (lowest, rate / 2)]
-    edges = 700 * (10 ** (np.linspace(*ends, bands + 2) / 2595) - 1)
+    start, end = (2595 * np.log10(1 + frequency / 700) for frequency in (lowest, rate / 2))
+    edges = 700 * (10 ** (np.linspace(start, end, bands + 2) / 2595) - 1)
     frequencies = np.arange(window // 2 + 1) * rate / window
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (frequencies - low) / (centre - low), (high - frequencies) / (high - centre)

@@ -3,8 +3,8 @@
 1. turned as its EXIF orientation says;
 2. 16 bits a channel become 8: the upper eight. Float and other integers are refused;
 3. what is transparent is laid over `ground`: `(colour · a + ground · (255 - a) + 127) // 255`;
-4. to the model's colours: grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16` (ITU-R 601), as in Pillow; RGB of grey is
-   the same value three times;
+4. to the model's colours: grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16` (ITU-R 601), as in Pillow; RGB of grey
+   is the same value three times;
 5. resized: resizing.py.
 """
 
@@ -31,8 +31,8 @@ class ImageProcessor(Processor):
 
     Args:
         height, width, mean, std: see `Processor`; one channel is grey, three are RGB.
-        resize: `crop` takes the largest part in the middle that has the model's proportions; `letterbox` all of it, with
-            bars of `fill` at the sides; `stretch` all of it, with other proportions.
+        resize: `crop` takes the largest part in the middle that has the model's proportions; `letterbox` all of it,
+            with bars of `fill` at the sides; `stretch` all of it, with other proportions.
         filter: `bilinear` or `bicubic`, antialiased: see resizing.py.
         crop_share: with `crop`, the share of that part's sides that is kept, above 0 to 1; timm's `crop_pct`.
         ground: 0–255, the grey on which transparent images are laid. fill: 0–255, of the bars.
@@ -55,9 +55,9 @@ class ImageProcessor(Processor):
                 raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r:.40}")
         if not 0 < self.crop_share <= 1:
             raise InputError(f"crop_share must be above 0 and at most 1, not {self.crop_share}")
-        for name, value in (("ground", self.ground), ("fill", self.fill)):
-            if not 0 <= value <= 255:
-                raise InputError(f"{name} must be 0 to 255, not {value}")
+        for name, level in (("ground", self.ground), ("fill", self.fill)):
+            if not 0 <= level <= 255:
+                raise InputError(f"{name} must be 0 to 255, not {level}")
 
     def pixels(self, inputs: Any) -> PixelArray:
         """Bring images to the model's size and colours.
@@ -148,7 +148,8 @@ def checked(array: NDArray[Any]) -> NDArray[Any]:
         first = array.ndim == 3 and array.shape[0] in (1, 3)
         hint = "; its channels must be its last axis: give array.transpose(1, 2, 0)" if first else ""
         raise InputError(
-            f"an image must be (height, width) or (height, width, channels) with 1 to 4 channels, not {array.shape}{hint}"
+            "an image must be (height, width) or (height, width, channels) with 1 to 4 channels, not "
+            f"{array.shape}{hint}"
         )
     if 0 in image.shape:
         raise InputError(f"an image of shape {array.shape} has no pixels")

@@ -136,8 +136,8 @@ def _array(image: Any, name: str) -> NDArray[Any]:
     if mode in ("F", "I"):
         depth = "floating-point" if mode == "F" else "32-bit"
         raise InputError(
-            f"{name} holds {depth} values, and nothing says which of them is black and which white; save it with 8 or 16 "
-            "bits a channel"
+            f"{name} holds {depth} values, and nothing says which of them is black and which white; save it with 8 or "
+            "16 bits a channel"
         )
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or (transparent and mode in ("1", "L", "RGB", "P")):
         wanted = "LA" if mode in ("LA", "La") else "RGBA"

@@ -5,8 +5,8 @@ the image gets smaller. Weights are computed in double precision and rounded to 
 is done first and rounded to 8 bits, then the vertical one. Only +, -, ×, ÷ and rounding occur, so Kotlin and JavaScript
 compute the same bits (`android-demo/core/…/Resizing.kt`, `android-demo/web/resizing.js`).
 
-One pass is Pillow's `Image.resize(size, filter, box)` for 8-bit images to the last bit, both are that of Pillow up to 12.
-(Pillow 13 does the vertical pass first where the height shrinks more: a reason to leave no arithmetic to a library.)
+One pass is Pillow's `Image.resize(size, filter, box)` for 8-bit images to the last bit, both are that of Pillow up to
+version 12. (13 does the vertical pass first where the height shrinks more: arithmetic that a library may change.)
 """
 
 from functools import lru_cache
@@ -46,7 +46,7 @@ def resized(image: PixelArray, height: int, width: int, box: Box, filter: str) -
 def _weights(
     size: int, start: float, end: float, count: int, filter: str
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """For each of `count` output pixels the first input pixel, and the weights, int32 (count, taps), of it and the next."""
+    """For each of `count` output pixels the first input pixel, and int32 (count, taps): weights of it and the next."""
     scale = float(np.float32(end) - np.float32(start)) / count
     stretch = max(scale, 1.0)
     support = FILTERS[filter] * stretch

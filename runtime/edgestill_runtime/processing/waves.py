@@ -1,8 +1,8 @@
 """Waveforms: WAV files read with numpy alone, and resampling.
 
 RIFF/WAVE of 8, 16, 24 and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia Programming Interface and Data
-Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3, compressed WAV) is read by soundfile,
-where that is installed.
+Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3, compressed WAV) is read by
+soundfile, where that is installed.
 """
 
 import os
@@ -21,8 +21,8 @@ from ..errors import InputError
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 MOST_CHANNELS = 32
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-# The filter of the resampler: a sinc with this many zero crossings on each side, under a squared cosine, cut off at this
-# share of the lower rate's half (as "Julius" and torchaudio's `sinc_interp_hann` do; Smith, "Digital Audio Resampling").
+# The filter of the resampler: a sinc with this many zero crossings on each side, under a squared cosine, cut off at
+# this share of the lower rate's half (Smith, "Digital Audio Resampling Home Page"; torchaudio's `sinc_interp_hann`).
 ZERO_CROSSINGS = 16
 ROLLOFF = 0.95
 
@@ -75,7 +75,7 @@ def checked_rate(rate: Any) -> int:
 
 
 def excerpt(recording: Recording, rate: int, length: int) -> NDArray[np.float64]:
-    """`length` samples at `rate`: the middle of a longer recording; of a shorter one all, with silence on both sides."""
+    """`length` samples at `rate`: the middle of a longer recording; a shorter one with silence on both sides."""
     up, down = _ratio(recording.rate, rate)
     count = -(-len(recording.samples) * up // down)  # samples that it has at the new rate
     excess = count - length
@@ -166,7 +166,7 @@ def _of_file(content: bytes, name: str) -> Recording:
 
 def _wav(content: bytes, name: str) -> Recording | None:
     """A RIFF/WAVE file of plain samples; None for one that is compressed."""
-    layout: tuple[int, ...] | None = None
+    layout: tuple[int, int, int, int] | None = None
     place = 12
     while place + 8 <= len(content):
         chunk, size = struct.unpack_from("<4sI", content, place)

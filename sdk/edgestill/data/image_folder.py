@@ -133,7 +133,8 @@ def _labels(files: Sequence[tuple[Path, int]]) -> NDArray[np.int64]:
 
 def _decode(path: Path, size: int, channels: int = 3) -> NDArray[np.uint8]:
     try:
-        return ImageProcessor(size, size, (0.0,) * channels, (1.0,) * channels).pixels(path)[0]
+        (image,) = ImageProcessor(size, size, (0.0,) * channels, (1.0,) * channels).pixels(path)
+        return image
     except InputError as error:
         raise DataError(f"{error}; repair or remove it") from error
 
