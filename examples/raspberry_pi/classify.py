@@ -1,4 +1,5 @@
-"""Classify an image, the images of a folder, or what a camera sees. On the Pi: numpy, an engine and Pillow are enough.
+"""Classify an image, the images of a folder, or what a camera sees. On the Pi: numpy and an engine are enough, and
+Pillow for files. How a picture becomes the model's input stands in the bundle.
 
 python classify.py fashion.edge photo.jpg
 python classify.py fashion.edge photos/
@@ -14,11 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from edgestill_runtime import EdgestillError, Model, load
-
-try:
-    from PIL import Image, ImageOps
-except ImportError:
-    sys.exit("error: images need Pillow: pip install pillow")
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 SIZE = (640, 480)
@@ -49,41 +45,31 @@ def main() -> int:
     return 0
 
 
-def describe(model: Model, picture: Image.Image) -> str:
-    """The three likeliest classes of a picture, and how long that took."""
+def describe(model: Model, picture: Path | np.ndarray) -> str:
+    """The three likeliest classes of a picture, and how long that took, from the file or frame on."""
     started = time.perf_counter()
-    guesses = model.predict(fitted(model, picture), top=3)
+    guesses = model.predict(picture, top=3)
     milliseconds = 1000 * (time.perf_counter() - started)
     return ", ".join(f"{label} {100 * score:.0f} %" for label, score in guesses) + f"  ({milliseconds:.1f} ms)"
 
 
-def fitted(model: Model, picture: Image.Image) -> np.ndarray:
-    """The middle of a picture, in the size and colours that the model takes."""
-    height, width, channels = model.processor.image_shape
-    prepared = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
-    return np.asarray(ImageOps.fit(prepared, (width, height), Image.Resampling.BILINEAR)).reshape(
-        height, width, channels
-    )
-
-
-def files(source: Path) -> Iterator[tuple[str, Image.Image]]:
+def files(source: Path) -> Iterator[tuple[str, Path]]:
     """An image, or all images of a folder by name."""
     paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGES) if source.is_dir() else [source]
     if not paths:
         raise OSError(f"{source} holds no image ({', '.join(sorted(IMAGES))})")
     for path in paths:
-        with Image.open(path) as picture:
-            yield path.name, picture
+        yield path.name, path
 
 
-def camera(seconds: float) -> Iterator[tuple[str, Image.Image]]:
+def camera(seconds: float) -> Iterator[tuple[str, np.ndarray]]:
     """Pictures of the first camera that there is, with the time of each."""
     try:
         take = pi_camera()
     except ImportError:
         take = usb_camera()
     while True:
-        yield time.strftime("%H:%M:%S"), Image.fromarray(take())
+        yield time.strftime("%H:%M:%S"), take()
         time.sleep(seconds)
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgestill_runtime import Golden, open_bundle, write_bundle
+from edgestill_runtime import Golden, load, open_bundle, write_bundle
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 
 
@@ -70,12 +70,18 @@ def test_run_takes_an_array_without_pillow(bundle_path, golden, tmp_path):
     assert found["results"][0]["label"] == best(bundle_path, golden) and found["latency_ms"]["p50"] > 0
 
 
-def test_run_resizes_and_says_so(bundle_path, tmp_path):
+def test_run_takes_any_photo_as_the_model_does(bundle_path, tmp_path):
+    """Turned by EXIF, in colour, of another size: what the command line says is what `predict` says."""
     from PIL import Image
 
-    Image.new("RGB", (64, 48)).save(tmp_path / "large.jpg")
-    done = device("run", bundle_path, tmp_path / "large.jpg")
-    assert done.returncode == 0 and "is 64 × 48; resized to 28 × 28" in done.stderr
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
+    done = device("run", bundle_path, tmp_path / "turned.jpg", "--engine", "litert", "--json", "--calls", 1)
+    with load(bundle_path, engine="litert") as model:
+        expected = [[label, round(score, 4)] for label, score in model.predict(tmp_path / "turned.jpg", top=5)]
+    assert [list(row.values()) for row in json.loads(done.stdout)["results"]] == expected
 
 
 def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path):
@@ -107,10 +113,10 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
     ("words", "said"),
     [
         (("run", "BUNDLE", "nothing.png"), "nothing.png"),
-        (("run", "BUNDLE", "TEXT"), "is no image that can be read"),
-        (("run", "BUNDLE", "WRONG"), "the model takes (28, 28, 1)"),
-        (("run", "BUNDLE", "WRONG", "WRONG"), "one image at a time, not 2"),
-        (("run", "BUNDLE", "WRONG", "--calls", "0"), "--calls must be at least 1"),
+        (("run", "BUNDLE", "TEXT"), "is no image in a format that Pillow knows"),
+        (("run", "BUNDLE", "WRONG"), "an image must be uint8"),
+        (("run", "BUNDLE", "WRONG", "WRONG"), "one photo or recording at a time, not 2"),
+        (("run", "BUNDLE", "TINY", "--calls", "0"), "--calls must be at least 1"),
         (("run", "BARE", "TEXT"), "nothing says how an image becomes that"),
         (("run", "BUNDLE", "WRONG", "--engine", "onnx"), "unknown engine 'onnx'"),
         (("selftest", "BARE"), "is a bare file, with nothing to test it against"),
@@ -120,9 +126,10 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
 )
 def test_mistakes_are_answered_in_a_line(bundle_path, tmp_path, words, said):
     (tmp_path / "x.png").write_bytes(b"no picture")
-    np.save(tmp_path / "x.npy", np.zeros((5, 5), np.uint8))
+    np.save(tmp_path / "x.npy", np.zeros((5, 5), np.float32))
     places = {"BUNDLE": bundle_path, "BARE": bundle_path / "model.tflite", "TEXT": tmp_path / "x.png"}
-    places["WRONG"] = tmp_path / "x.npy"
+    np.save(tmp_path / "y.npy", np.zeros((5, 5), np.uint8))
+    places |= {"WRONG": tmp_path / "x.npy", "TINY": tmp_path / "y.npy"}
     done = device(*(places.get(word, word) for word in words))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]  # LiteRT says on standard error that it is there

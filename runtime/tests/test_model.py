@@ -1,11 +1,12 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edgestill_runtime import EngineError, InputError, installed_engines, load, open_bundle, replay_golden
+from edgestill_runtime import EngineError, InputError, Model, installed_engines, load, open_bundle, replay_golden
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.model import softmax
 
@@ -79,10 +80,37 @@ def test_wrong_tensors_never_reach_the_engine(model):
 def test_wrong_images_are_refused(model):
     with pytest.raises(InputError, match="uint8"):
         model.logits(np.zeros((28, 28, 1), np.float32))
-    with pytest.raises(InputError, match=r"the model takes \(28, 28, 1\)"):
-        model.predict(np.zeros((32, 32, 3), np.uint8))
-    with pytest.raises(InputError, match="one image, not 2"):
+    with pytest.raises(InputError, match=r"give array.transpose\(1, 2, 0\)"):
+        model.predict(np.zeros((3, 32, 32), np.uint8))
+    with pytest.raises(InputError, match="one input, not 2"):
         model.predict(np.zeros((2, 28, 28, 1), np.uint8))
+    with pytest.raises(InputError, match="input 1: .* not float64"):
+        model.logits([np.zeros((28, 28), np.uint8), np.zeros((28, 28))])
+    with pytest.raises(InputError, match="no rate"):
+        model.logits(np.zeros((28, 28), np.uint8), rate=16000)
+
+
+def test_any_photo_is_an_input(model, golden, tmp_path):
+    """A path, a PIL image, its bytes, a frame of another size and colours: all the same answer."""
+    from PIL import Image
+
+    frame = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    Image.fromarray(frame).save(tmp_path / "photo.png")
+    photo, encoded = Image.open(tmp_path / "photo.png"), (tmp_path / "photo.png").read_bytes()
+    sources = [frame, tmp_path / "photo.png", str(tmp_path / "photo.png"), photo, encoded]
+    logits = model.logits(sources)
+    assert logits.shape == (5, 10) and (logits == logits[0]).all()
+    pixels = model.processor.pixels(frame)
+    np.testing.assert_array_equal(logits[:1], model.logits(pixels))
+    assert model.predict(photo) == model.predict(pixels)
+
+
+def test_a_model_without_names_gives_numbers(bundle_path, golden):
+    bundle = open_bundle(bundle_path)
+    nameless = replace(bundle.manifest, labels=())
+    with Model(nameless, "model.tflite", bundle.read("model.tflite")) as model:
+        best = int(golden.outputs["model.tflite"][0][0].argmax())
+        assert model.predict(golden.inputs[0][0], top=1)[0].label == str(best)
 
 
 def test_several_threads_may_share_a_model(model, golden):
@@ -159,7 +187,8 @@ def test_importing_the_runtime_needs_numpy_alone(bundle_path):
     code = (
         "import sys; import edgestill_runtime as runtime\n"
         f"runtime.open_bundle({str(bundle_path)!r}).verify(); runtime.installed_engines()\n"
-        "heavy = {'torch', 'executorch', 'executorch_numpy_runtime', 'ai_edge_litert', 'tensorflow', 'edgestill'}\n"
+        "heavy = {'PIL', 'soundfile'}\n"
+        "heavy |= {'torch', 'executorch', 'executorch_numpy_runtime', 'ai_edge_litert', 'tensorflow', 'edgestill'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

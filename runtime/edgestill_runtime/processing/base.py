@@ -32,12 +32,13 @@ class Processor:
     """The word for it in a manifest."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.height <= MAX_SIZE or not 1 <= self.width <= MAX_SIZE:
-            raise InputError(f"height {self.height} and width {self.width} must be 1 to {MAX_SIZE}")
+        for name, size in (("height", self.height), ("width", self.width)):
+            if not 1 <= size <= MAX_SIZE:
+                raise InputError(f"{name} must be 1 to {MAX_SIZE}, not {size}")
         if len(self.mean) != len(self.std) or not self.mean:
             raise InputError(f"mean {self.mean} and std {self.std} need one value per channel each")
         if not np.isfinite([*self.mean, *self.std]).all():
-            raise InputError(f"mean {self.mean} and std {self.std} must be finite")
+            raise InputError(f"mean {self.mean} and std {self.std} must be finite numbers")
         if min(self.std) <= 0:
             raise InputError(f"std {self.std} must be greater than 0 in every channel")
 

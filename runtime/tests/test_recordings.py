@@ -1,0 +1,164 @@
+"""Recordings → log-mel pictures: every WAV of plain samples, any rate, and what is refused."""
+
+import struct
+import wave
+
+import numpy as np
+import pytest
+
+from edgestill_runtime import AudioProcessor, InputError
+from edgestill_runtime.processing import processor_from_json
+from edgestill_runtime.processing.waves import Recording, excerpt, read_recording
+
+WORDS = AudioProcessor(40, 61, (0.25,), (0.5,), rate=8000)
+
+
+def tone(rate, seconds=1.0, frequency=440.0):
+    return np.sin(2 * np.pi * frequency * np.arange(round(rate * seconds)) / rate)
+
+
+def wav(samples, rate, kind=1, bits=16):
+    """A WAV file of float samples (T, channels), written by hand."""
+    samples = np.atleast_2d(samples.T).T
+    if kind == 3:
+        raw = samples.astype("<f4" if bits == 32 else "<f8").tobytes()
+    elif bits == 8:
+        raw = np.round(samples * 127 + 128).astype(np.uint8).tobytes()
+    elif bits == 24:
+        raw = np.round(samples * ((1 << 23) - 1)).astype("<i4").reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
+    else:
+        raw = np.round(samples * ((1 << (bits - 1)) - 1)).astype(f"<i{bits // 8}").tobytes()
+    channels = samples.shape[1]
+    frame = channels * bits // 8
+    head = struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits)
+    body = b"WAVE" + b"fmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(raw)) + raw
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_the_bands_belong_to_the_models_rate(rate):
+    """A tone of 440 Hz is in the same band whatever the rate of its file."""
+    picture = WORDS.pixels(wav(tone(rate), rate))[0, :, :, 0]
+    assert picture.shape == (40, 61) and (picture[:, 2:-2].argmax(0) == 9).all()
+
+
+def test_a_tone_is_resampled_to_itself():
+    """Against the sine at the other rate: within 80 dB, away from the ends. What the lower rate cannot hold is gone."""
+    found = excerpt(Recording(tone(44100, 1, 1000), 44100), 16000, 16000)
+    assert np.abs(found[200:-200] - tone(16000, 1, 1000)[200:-200]).max() < 1e-4
+    alias = excerpt(Recording(tone(44100, 1, 12000), 44100), 16000, 16000)  # above 8 kHz
+    assert np.abs(alias[200:-200]).max() < 1e-3
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_depth_and_stereo(kind, bits, channels):
+    samples = 0.9 * tone(8000)
+    read = read_recording(wav(np.stack([samples] * channels, 1), 8000, kind, bits))
+    assert read.rate == 8000 and len(read.samples) == 8000
+    assert np.abs(read.samples - samples).max() <= 1.5 / (1 << (min(bits, 24) - 1))
+
+
+def test_stereo_is_mixed_and_not_one_channel():
+    both = np.stack([tone(8000, 1, 300), tone(8000, 1, 2000)], 1)
+    read = read_recording(wav(both, 8000))
+    np.testing.assert_allclose(read.samples, both.mean(1), atol=1e-4)
+
+
+def test_the_volume_does_not_matter_and_nothing_is_clipped():
+    loud, quiet = (WORDS.pixels(wav(scale * tone(8000), 8000, 3, 32)) for scale in (50.0, 0.002))
+    assert np.abs(loud.astype(int) - quiet).max() <= 1
+
+
+def test_length_its_middle_or_silence_around():
+    marked = np.zeros(8000 * 3)
+    marked[12000] = 1.0  # in the middle of three seconds
+    assert excerpt(Recording(marked, 8000), 8000, 8000)[4000] == 1.0
+    short = excerpt(Recording(np.ones(3), 8000), 8000, 8)
+    assert short.tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
+
+
+def test_an_hour_is_read_as_fast_as_a_second():
+    """Only what is heard is resampled: the hour's middle, with the same samples as by itself."""
+    hour = np.zeros(44100 * 600)
+    middle = len(hour) // 2
+    hour[middle - 44100 : middle + 44100] = np.random.default_rng(0).normal(size=88200) / 4
+    whole = excerpt(Recording(hour, 44100), 8000, 8000)
+    part = excerpt(Recording(hour[middle - 44100 : middle + 44100], 44100), 8000, 8000)
+    np.testing.assert_array_equal(whole, part)
+
+
+def test_a_file_a_path_samples_and_what_wave_writes(tmp_path):
+    samples = np.round(tone(16000) * 20000).astype(np.int16)
+    with wave.open(str(tmp_path / "word.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(samples.tobytes())
+    expected = WORDS.pixels(str(tmp_path / "word.wav"))
+    np.testing.assert_array_equal(WORDS.pixels(samples, rate=16000), expected)
+    np.testing.assert_array_equal(WORDS.pixels(samples / 32768, rate=16000), expected)
+    np.testing.assert_array_equal(WORDS.pixels([tmp_path / "word.wav"] * 2)[1:], expected)
+    np.testing.assert_array_equal(WORDS.pixels(expected), expected)  # a picture is one already
+
+
+def test_what_is_no_recording(tmp_path):
+    good = wav(tone(8000), 8000)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    cases = [
+        (np.zeros(8000), None, "give rate="),
+        (np.zeros(8000), 16, "samples a second"),
+        (np.zeros(8000), True, "samples a second"),
+        (np.zeros(8000, np.uint8), 8000, "not uint8"),
+        (np.zeros((2, 8000)), 8000, "several recordings are a list"),
+        (np.zeros(0), 8000, "no samples"),
+        (np.full(9, np.nan), 8000, "not finite"),
+        (wav(np.array([np.inf]), 8000, 3, 32), None, "not finite"),
+        (wav(np.zeros((0, 1)), 8000), None, "no samples"),
+        (good[:40], None, "no samples"),
+        (good[:20], None, "no samples"),
+        (good.replace(b"fmt ", b"junk"), None, "come before their description"),
+        (b"OggS" + b"\0" * 100, None, "soundfile"),
+        (b"version https://git-lfs.github.com/spec/v1\n", None, "git lfs pull"),
+        (tmp_path / "empty.wav", None, "is empty"),
+        (tmp_path / "nothing.wav", None, "does not exist"),
+        (tmp_path, None, "cannot be read"),
+        (7, None, "a path, or samples"),
+        ([], None, None),
+    ]
+    for source, rate, said in cases:
+        if said is None:
+            assert WORDS.pixels(source, rate).shape == (0, 40, 61, 1)
+            continue
+        with pytest.raises(InputError, match=said):
+            WORDS.pixels(source, rate)
+
+
+def test_a_compressed_wav_says_what_it_needs():
+    with pytest.raises(InputError, match=r"needs? soundfile|soundfile knows"):
+        WORDS.pixels(wav(tone(8000), 8000, kind=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"width": 60}, "width is 60, but 1 s have 61 windows"),
+        ({"rate": 10}, "samples a second"),
+        ({"rate": 8000.0}, "rate must be a whole number"),
+        ({"lowest": 4000.0}, "half the rate"),
+        ({"step": 0.0}, "must be above 0"),
+        ({"window": 2.0}, "in this order"),
+        ({"decibels": 0.0}, "decibels must be above 0"),
+        ({"mean": [0.1, 0.2], "std": [1.0, 1.0]}, "one channel"),
+        ({"frames": 3}, "unknown field 'frames'"),
+    ],
+)
+def test_a_processor_that_cannot_be(change, said):
+    with pytest.raises(InputError) as caught:
+        processor_from_json(WORDS.to_json() | change)
+    assert said in str(caught.value)
+
+
+def test_it_is_written_down_whole():
+    odd = AudioProcessor(32, 48, (0.1,), (0.2,), 22050, 0.5, 0.025, 0.01, 60.0, 70.0)
+    assert processor_from_json(odd.to_json()) == odd != WORDS
