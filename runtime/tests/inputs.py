@@ -45,14 +45,17 @@ def image_processors() -> list[ImageProcessor]:
                     )
                 )  # fmt: skip
                 number += 1
-    for share in (0.95, 0.01, 0.9999999):
-        found.append(ImageProcessor(20, 30, colours, (0.5,) * 3, filter="bicubic", crop_share=share))
-    found.append(ImageProcessor(1, 1, grey, (0.5,), filter="bicubic"))
-    found.append(ImageProcessor(1, 50, grey, (0.5,), resize="letterbox", fill=7))
-    found.append(ImageProcessor(50, 1, colours, (0.5,) * 3, resize="letterbox"))
-    found.append(ImageProcessor(96, 112, colours, (0.5,) * 3, resize="stretch", filter="bicubic", ground=3))
-    found.append(ImageProcessor(96, 96, grey, (0.5,), resize="crop", crop_share=0.875))
-    return found
+    return [
+        *found,
+        ImageProcessor(20, 30, colours, (0.5,) * 3, filter="bicubic", crop_share=0.95),
+        ImageProcessor(20, 30, colours, (0.5,) * 3, filter="bicubic", crop_share=0.01),
+        ImageProcessor(20, 30, colours, (0.5,) * 3, filter="bicubic", crop_share=0.9999999),
+        ImageProcessor(1, 1, grey, (0.5,), filter="bicubic"),
+        ImageProcessor(1, 50, grey, (0.5,), resize="letterbox", fill=7),
+        ImageProcessor(50, 1, colours, (0.5,) * 3, resize="letterbox"),
+        ImageProcessor(96, 112, colours, (0.5,) * 3, resize="stretch", filter="bicubic", ground=3),
+        ImageProcessor(96, 96, grey, (0.5,), resize="crop", crop_share=0.875),
+    ]
 
 
 def audio_processors() -> list[AudioProcessor]:
@@ -78,7 +81,7 @@ def recordings() -> dict[str, bytes]:
     many = np.stack([tone(16_000, 1.0, 200.0 * (channel + 1)) for channel in range(5)], axis=1)
     clipped = np.clip(4 * tone(16_000, 1.0, 300.0), -1, 1)
     whole = _wav(tone(16_000, 1.0, 700.0), 16_000)
-    found = {
+    return {
         "8000 Hz, 16 bits": _wav(tone(8_000, 1.0, 440.0), 8_000),
         "11025 Hz, 8 bits": _wav(tone(11_025, 1.0, 440.0), 11_025, bits=8),
         "16000 Hz, 16 bits": _wav(tone(16_000, 1.0, 440.0), 16_000),
@@ -101,7 +104,6 @@ def recordings() -> dict[str, bytes]:
         "cut off": whole[: len(whole) // 2 + 1],
         "a rate without a common divisor": _wav(tone(15_991, 1.0, 440.0), 15_991),
     }
-    return found
 
 
 def scene(height: int, width: int, channels: int = 3, depth: int = 8, seed: int = 0) -> Any:
@@ -173,9 +175,9 @@ def _depths() -> dict[str, Any]:
 def _sizes() -> dict[str, Any]:
     """Height × width: one pixel in either direction, primes, the processors' own, and larger than a screen."""
     shapes = [
-        (1, 1, 3), (1, 1, 4), (1, 97, 3), (97, 1, 3), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 5, 3), (31, 17, 3), (127, 251, 3),
-        (27, 29, 1), (29, 27, 1), (28, 28, 3), (28, 28, 1), (32, 32, 3), (56, 56, 3), (24, 40, 4), (300, 200, 3), (479, 641, 3),
-        (3, LARGE + 1, 3), (LARGE + 1, 3, 3), (1, LARGE + 77, 1), (LARGE + 500, 701, 3), (3_075, LARGE + 100, 1),
+        (1, 1, 3), (1, 1, 4), (1, 97, 3), (97, 1, 3), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 5, 3), (31, 17, 3),
+        (127, 251, 3), (27, 29, 1), (29, 27, 1), (28, 28, 3), (28, 28, 1), (32, 32, 3), (56, 56, 3), (24, 40, 4), (300, 200, 3),
+        (479, 641, 3), (3, LARGE + 1, 3), (LARGE + 1, 3, 3), (1, LARGE + 77, 1), (LARGE + 500, 701, 3), (3_075, LARGE + 100, 1),
     ]  # fmt: skip
     found = {}
     for number, (height, width, channels) in enumerate(shapes):
