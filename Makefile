@@ -5,14 +5,24 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 
-.PHONY: demo test test-sanitized test-environments test-damaged test-tensorflow test-pi pi lint bench bench-runtime \
+# Each worker of the tests has one core: nets this small are no faster on two.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: demo test test-slow test-all test-sanitized test-environments test-damaged test-tensorflow test-pi pi lint bench bench-runtime \
 	bench-converters bench-distillation bench-cuda test-android wheels lock clean
 
 demo: $(READY) $(NATIVE)
 	$(BIN)/edgestill run recipes/demo.toml $(DEMO_FLAGS)
 
 test: $(READY) $(NATIVE)
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS)
+
+# What takes half a minute and more each: killed runs, flat memory, sweeps. With `test` it is everything.
+test-slow: $(READY) $(NATIVE)
+	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+test-all: test test-slow
 
 # The binding's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 test-sanitized: $(READY)

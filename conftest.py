@@ -1,26 +1,109 @@
-"""What tests of several packages share, made once a session: a run of the demo recipe, and some small programs."""
+"""What tests of several packages share, made once: a run of the demo recipe, some small programs, wheels.
 
+What takes a minute to make is kept in `build/test-cache/`, under the hash of every source that it is made from, so a
+change is never hidden behind an older result; two workers (pytest -n 2) wait for each other rather than make it twice.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent
+CACHE = ROOT / "build" / "test-cache"
+SOURCES = ("sdk/edgestill", "converters/edgestill_converters", "runtime", "benchmarks/edgestill_benchmarks", "recipes")
+WIDE = 200  # columns of a terminal in which no message is cut
 
 
-def edgestill(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, in a process of its own."""
+@dataclass(frozen=True)
+class Done:
+    """What a command left: as `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command_of(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would, in a process of its own: seconds more than `in_process`."""
     command = [sys.executable, "-m", "edgestill.cli", *(str(word) for word in words)]
-    # A wide terminal, so that no message is cut.
-    variables = {**os.environ, "COLUMNS": "200", **environment}
+    variables = {**os.environ, "COLUMNS": str(WIDE), **environment}
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=550)
+
+
+def in_process(*words: object, cwd: Path = ROOT, **environment: str) -> Done:
+    """Run the command line in this process: the same code from the arguments to the exit code."""
+    from edgestill.cli import app, console
+
+    out, err, path = io.StringIO(), io.StringIO(), list(sys.path)
+    streams = (console.CONSOLE, out), (console.ERRORS, err)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["edgestill", *(str(word) for word in words)])
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        for one, stream in streams:
+            patch.setattr(one, "file", stream)
+            patch.setattr(one, "_width", int(environment.get("COLUMNS", WIDE)))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                app.run_app()
+                code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    sys.path[:] = path
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def kept(name: str, make: Callable[[Path], None], sources: tuple[str, ...] = SOURCES) -> Path:
+    """A folder that `make` filled, now or in an earlier session from the same sources."""
+    hasher = hashlib.sha256(f"{sys.version} {sys.platform}".encode())
+    for file in sorted(_files(sources)):
+        hasher.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    folder = CACHE / f"{name}-{hasher.hexdigest()[:16]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            for old in CACHE.glob(f"{name}-*"):
+                shutil.rmtree(old)
+            part = CACHE / f".{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return folder
+
+
+def _files(sources: tuple[str, ...]) -> Iterator[Path]:
+    yield ROOT / "requirements.lock"
+    for source in sources:
+        if (ROOT / source).is_file():
+            yield ROOT / source
+        for path in (ROOT / source).rglob("*"):
+            if path.is_file() and not {"__pycache__", "tests"} & set(path.parts):
+                yield path
 
 
 @pytest.fixture(scope="session")
 def cli():
-    return edgestill
+    """The command line, in this process."""
+    return in_process
+
+
+@pytest.fixture(scope="session")
+def command():
+    """The command line, in a process of its own: where that is the point."""
+    return command_of
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +114,16 @@ def root():
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
     """The folder of `edgestill run recipes/demo.toml --quick`: real data, both exporters, both engines, two epochs."""
-    if kept := os.environ.get("EDGESTILL_TEST_RUN"):  # one that was made before: saves a minute while writing tests
-        return Path(kept)
+    made = os.environ.get("EDGESTILL_TEST_RUN")  # one that was made before
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    done = edgestill("run", "recipes/demo.toml", "--quick", "--output", folder)
+    shutil.copytree(Path(made) if made else kept("quick-run", _make_quick_run), folder)
+    return folder
+
+
+def _make_quick_run(folder: Path) -> None:
+    done = command_of("run", "recipes/demo.toml", "--quick", "--output", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "terminal.txt").write_text(done.stdout)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -46,22 +132,22 @@ def bundle_path(quick_run):
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory):
+def programs():
     """The folder of `runtime/native/tests/make_programs.py`; given from outside where there is no exporter."""
-    if kept := os.environ.get("EDGESTILL_TEST_PROGRAMS"):
-        return Path(kept)
-    folder = tmp_path_factory.mktemp("programs")
-    command = [sys.executable, ROOT / "runtime/native/tests/make_programs.py", folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    if made := os.environ.get("EDGESTILL_TEST_PROGRAMS"):
+        return Path(made)
+    script = "runtime/native/tests/make_programs.py"
+    return kept("programs", lambda folder: _call(sys.executable, ROOT / script, folder), (script,))
+
+
+def _call(*command: object) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
 def bundle_copy(bundle_path, tmp_path):
     """A bundle that a test may damage."""
-    import shutil
-
     return Path(shutil.copytree(bundle_path, tmp_path / "copy.edge"))
 
 
@@ -69,11 +155,8 @@ def bundle_copy(bundle_path, tmp_path):
 def arm_wheels(tmp_path_factory):
     """The folder of what `make wheels` builds for a Raspberry Pi: edgestill itself, and its binding for aarch64."""
     folder = tmp_path_factory.mktemp("wheels")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
-    binding = [sys.executable, ROOT / "runtime/native/build_wheel.py", "aarch64", "--output", folder]
-    for command in (build, binding):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    _call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    _call(sys.executable, ROOT / "runtime/native/build_wheel.py", "aarch64", "--output", folder)
     return folder
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,23 @@ import pytest
 from edgestill_runtime import load, open_bundle
 
 pytestmark = pytest.mark.pi
-TOOLS = ["pytest", "pytest-timeout"]
+ROOT = Path(__file__).parents[2]
+TOOLS = ["pytest", "pytest-timeout", "pillow"]
+# Each photo and recording through one processor after the other, large ones but once: an emulator takes its time.
+DIGESTS = """
+import hashlib, json, sys
+sys.path.insert(0, "runtime/tests")
+import inputs
+found = {}
+for kind in ("photos", "recordings"):
+    processors = inputs.image_processors() if kind == "photos" else inputs.audio_processors()
+    for number, (name, source) in enumerate(getattr(inputs, kind)().items()):
+        large = not isinstance(source, bytes) and source.pixels.size > 100_000
+        for place in range(1 if large else 4):
+            processor = processors[(number + 5 * place) % len(processors)]
+            found[f"{name}, {place}"] = hashlib.sha256(processor.pixels(source).tobytes()).hexdigest()
+print(json.dumps(found))
+"""
 
 
 @pytest.fixture(scope="module", params=["pi4-bookworm", "pi5-trixie"])
@@ -22,7 +40,11 @@ def pi(request, root, arm_wheels, make_pi):
     folder = make_pi(*request.param.split("-"), f"{edgestill}[litert,executorch]", binding, *TOOLS)
 
     def run(*words, **variables):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "PYTEST", "VIRTUAL_ENV"))
+        }
         command = [folder / "python", *map(str, words)]
         return subprocess.run(command, env={**kept, **variables}, cwd=root, capture_output=True, text=True, check=False)
 
@@ -65,6 +87,18 @@ def test_int8_answers_are_those_of_this_machine_bit_by_bit(pi, bundle_path, tmp_
     for engine in ("litert", "executorch"):
         with load(bundle_path, engine) as model:
             np.testing.assert_array_equal(np.load(tmp_path / f"{engine}.npy"), model.logits(images.astype(np.uint8)))
+
+
+def test_photos_and_recordings_become_the_same_pixels_there(pi):
+    """Every orientation, depth, colour, format, size and rate: difference 0 to this machine."""
+    done = pi("-c", DIGESTS)
+    assert done.returncode == 0, done.stderr
+    here = subprocess.run([sys.executable, "-c", DIGESTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    there, expected = json.loads(done.stdout), json.loads(here.stdout)
+    # What lossy formats decode to is the decoder's: there, the orientation and the resizing are what is compared.
+    lossy = (".jpg", ".webp")
+    differing = [name for name in expected if there[name] != expected[name] and not name.split(",")[0].endswith(lossy)]
+    assert len(expected) > 200 and not differing
 
 
 def test_the_command_line_runs_there(pi, bundle_path, tmp_path):

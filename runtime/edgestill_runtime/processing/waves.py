@@ -153,7 +153,7 @@ def _of_file(content: bytes, name: str) -> Recording:
         import soundfile
     except (ImportError, OSError) as error:  # without its native library it raises the second
         raise InputError(
-            f"{name} is no WAV file of plain samples; other formats need soundfile: pip install soundfile"
+            f"{name} is no WAV file of plain samples; other formats need soundfile: pip install 'edgestill[audio]'"
         ) from error
     import io
 
