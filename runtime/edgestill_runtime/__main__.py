@@ -78,7 +78,7 @@ def _info(arguments: argparse.Namespace) -> int:
         facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
         lines = [f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels"]
         if manifest.processor is not None:
-            lines.append(f"  takes images of {manifest.processor.image_shape} (height, width, channels), uint8")
+            lines.append(f"  takes {manifest.processor.summary}")
         for name, entry in manifest.models.items():
             score = "" if entry.accuracy is None else f", accuracy {100 * entry.accuracy:.2f} %"
             runs = engines.get(entry.engine, "no engine for it is installed")

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -203,3 +204,21 @@ def test_running_litert_does_not_import_torch(bundle_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
+
+
+def test_memory_does_not_grow_with_the_number_of_images(model):
+    """The peak of what numpy holds, of 20 and of 400 photos: no more than the logits themselves apart."""
+
+    def peak(count):
+        photos = np.broadcast_to(np.uint8(7), (count, 224, 224, 3))  # takes one byte, however many they are
+        tracemalloc.start()
+        try:
+            assert model.logits(photos).shape == (count, 10)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # tables of the resampling are kept from now on
+    few, many = peak(20), peak(400)
+    assert few < 4 * 224 * 224 * 3 * 4
+    assert many - few < 380 * 1000  # a row of logits and its objects, where a photo is 150 kB

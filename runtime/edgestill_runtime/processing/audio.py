@@ -63,6 +63,11 @@ class AudioProcessor(Processor):
         if self.width != (found := frames(self.rate, self.seconds, self.window, self.step)):
             raise InputError(f"width is {self.width}, but {self.seconds:g} s have {found} windows")
 
+    @property
+    def summary(self) -> str:
+        """See `Processor`."""
+        return f"recordings of any length and rate: {self.seconds:g} s at {self.rate:,} Hz, as {self.height} mel bands"
+
     def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
         """Log-mel pictures, low bands first.
 

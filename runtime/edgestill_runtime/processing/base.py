@@ -52,6 +52,11 @@ class Processor:
         """(height, width, channels) of one image."""
         return self.height, self.width, self.channels
 
+    @property
+    def summary(self) -> str:
+        """What it takes and makes of it, in a line."""
+        raise NotImplementedError
+
     def table(self) -> FloatArray:
         """float32 (channels, 256): the tensor value of each pixel value."""
         pixels = np.arange(256, dtype=np.float64) / 255.0

@@ -59,6 +59,13 @@ class ImageProcessor(Processor):
             if not 0 <= level <= 255:
                 raise InputError(f"{name} must be 0 to 255, not {level}")
 
+    @property
+    def summary(self) -> str:
+        """See `Processor`."""
+        colours = "grey" if self.channels == 1 else "RGB"
+        size = f"{self.image_shape} (height, width, channels)"
+        return f"photos of any size ({self.resize}, {self.filter}), as {colours} {size}"
+
     def pixels(self, inputs: Any) -> PixelArray:
         """Bring images to the model's size and colours.
 
