@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .bundle import open_bundle
 from .engines import candidates, installed_engines
 from .errors import EdgestillError, InputError
-from .golden import replay_golden
+from .golden import replay_golden, why_failed
 from .manifest import TensorSpec
 from .model import Model, bare_format, load
 from .processing import ImageProcessor
@@ -116,21 +116,16 @@ def _selftest(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(arguments.file, arguments.trusted_key)
     bundle.verify()
     replays = replay_golden(bundle)
-    ran = [replay for replay in replays if not replay.skipped]
-    passed = bool(ran) and all(replay.passed for replay in ran)
+    failure = why_failed(replays)
     if arguments.json:
-        rows = [{**asdict(replay), "passed": replay.passed} for replay in replays]
-        print(json.dumps({"hashes": "intact", "golden": rows, "passed": passed}, indent=2))
+        rows = [replay.to_json() for replay in replays]
+        print(json.dumps({"hashes": "intact", "golden": rows, "passed": not failure, "reason": failure}, indent=2))
     else:
         print(f"{len(bundle.files)} files match the manifest")
         for replay in replays:
-            found = "as recorded" if replay.passed else "DIFFERENT"
-            said = (
-                replay.skipped or f"{found} (largest difference {replay.difference:.2g}, allowed {replay.allowed:.2g})"
-            )
-            print(f"{replay.file}: {said}")
-        print("passed" if passed else "FAILED" if ran else "FAILED: no engine for any of the files is installed")
-    return 0 if passed else 1
+            print(f"{replay.file}: {replay.said}")
+        print(f"FAILED: {failure}" if failure else "passed")
+    return 1 if failure else 0
 
 
 def _load(arguments: argparse.Namespace, threads: int = 1, precision: Any = "int8") -> Model:
