@@ -194,11 +194,10 @@ def test_one_interrupted_thread_does_not_answer_the_other(model, interrupting):
     os.kill(model._engine.pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         interrupting(KeyboardInterrupt, 0.2)
-        with pytest.raises(KeyboardInterrupt):
-            # Inside, so that the other can only be second; it has its turn when the interrupt has gone through.
-            with model._lock:
-                waiting = pool.submit(model.logits, WHITE)
-                model.logits(BLANK)
+        # The lock is held, so that the other can only be second; it has its turn when the interrupt has gone through.
+        with pytest.raises(KeyboardInterrupt), model._lock:
+            waiting = pool.submit(model.logits, WHITE)
+            model.logits(BLANK)
         np.testing.assert_array_equal(waiting.result(), white)
 
 
