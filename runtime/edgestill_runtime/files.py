@@ -129,16 +129,16 @@ def _flush_name(target: Path) -> None:
 def _put(part: Path, target: Path, replace: bool) -> None:
     """Put `part` where `target` is; what was there is afterwards where `part` was, or gone."""
     if not os.path.lexists(target):
-        os.rename(part, target)
+        os.replace(part, target)
     elif not replace:
         refuse_existing(target)  # somebody else was faster
     elif not _exchange(part, target):
         old = part.with_suffix(".old")
-        os.rename(target, old)
+        os.replace(target, old)
         try:
-            os.rename(part, target)
+            os.replace(part, target)
         except OSError:
-            os.rename(old, target)
+            os.replace(old, target)
             raise
         _remove(old)
 

@@ -215,7 +215,7 @@ class IsolatedEngine:
 
 
 def _after_fork() -> None:
-    """In a forked process: let go of the pipes to children that are not its own, so that these notice their parent's end."""
+    """In a forked process: let go of the pipes to its parent's children, which must notice their parent's end."""
     for engine in list(_ENGINES):
         engine.close()
 

@@ -54,7 +54,7 @@ def test_there_is_no_moment_without_the_folder(tmp_path):
     def look():
         missed = looked = 0
         while not replaced or not looked:
-            missed, looked = missed + (not os.path.exists(target / "a")), looked + 1
+            missed, looked = missed + (not (target / "a").exists()), looked + 1
         return missed
 
     with atomic_folder(target) as part:
@@ -105,10 +105,10 @@ def test_who_is_second_does_not_replace_the_first(tmp_path):
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):
     """In a power cut only what was synced is sure; the calls are looked at in their order."""
-    steps, sync, rename = [], os.fsync, os.rename
+    steps, sync, rename = [], os.fsync, os.replace
 
     def synced(descriptor):
-        steps.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        steps.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         sync(descriptor)
 
     def renamed(old, new):
@@ -116,7 +116,6 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_
         rename(old, new)
 
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "rename", renamed)
     monkeypatch.setattr(os, "replace", renamed)
     with atomic_folder(tmp_path / "x.edge") as part:
         (part / "inside").mkdir()
