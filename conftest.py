@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,25 @@ def programs():
 def _call(*command: object) -> None:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def without_engines(tmp_path_factory):
+    """A function that runs Python code where no engine is installed: this environment's other packages, linked."""
+    folder = tmp_path_factory.mktemp("no-engines")
+    engines = ("ai_edge_litert", "edgestill_executorch", "executorch", "tensorflow", "tflite_runtime")
+    for place in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for path in Path(place).iterdir():
+            if not path.name.startswith((*engines, "__editable__")):
+                (folder / path.name).symlink_to(path)
+    own = [str(ROOT / package) for package in ("sdk", "converters", "benchmarks", "runtime")]
+    paths = [*own, str(folder), *(path for path in sys.path if path and "site-packages" not in path)]
+
+    def run(code, *words):
+        command = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {paths!r}; {code}", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture

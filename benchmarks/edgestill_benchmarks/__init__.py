@@ -10,7 +10,7 @@ page from it (on the host).
 
 from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
 from .latency import INTERLEAVED, MLPERF, Latency, Rule, measure_latency
-from .machine import describe_machine, usable_cores
+from .machine import describe_machine, measurement_identity, usable_cores
 from .measurement import (
     FileMeasurement,
     Measurement,
@@ -43,6 +43,7 @@ __all__ = [
     "measure",
     "measure_latency",
     "measure_start",
+    "measurement_identity",
     "open_models",
     "peak_bytes",
     "profile_bundle",

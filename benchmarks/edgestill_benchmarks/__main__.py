@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -79,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--progress", action="store_true", help="print lines that say how far it is")
     for command in (whole, latency):
         command.add_argument("--rule", choices=sorted(RULES), default=INTERLEAVED.name, help="default: interleaved")
-        command.add_argument("--min-calls", type=int, help="calls per file, at least (default: the rule's)")
-        command.add_argument("--min-seconds", type=float, help="seconds per file, at least (default: the rule's)")
+        command.add_argument("--min-calls", type=_count, help="calls per file, at least (default: the rule's)")
+        command.add_argument("--min-seconds", type=_seconds, help="seconds per file, at least (default: the rule's)")
     whole.add_argument("--threads", action="append", help="of one call: a number, or `all`; repeat it (default: 1)")
     whole.add_argument("--samples", type=Path, help="an npz of test images and labels")
     whole.add_argument("--answers", type=Path, help="where the logits go, an npz")
@@ -95,6 +96,22 @@ def _parser() -> argparse.ArgumentParser:
 def _rule(arguments: argparse.Namespace) -> Rule:
     given = {name: getattr(arguments, name) for name in ("min_calls", "min_seconds")}
     return replace(RULES[arguments.rule], **{name: value for name, value in given.items() if value is not None})
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
+    return seconds
 
 
 def _threads(text: str) -> int:

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -11,12 +13,26 @@ _POWER_SECONDS = 0.05
 
 
 class Meter(Protocol):
-    """A counter of energy."""
+    """A counter of energy. Close it, or use it in `with`: one that samples does so until then."""
 
     source: str
 
     def joules(self) -> float:
         """Energy since some moment in the past, J."""
+
+    def close(self) -> None:
+        """End what reads the counter; it can be called again."""
+
+
+@contextmanager
+def open_meter(root: Path = ROOT) -> Iterator[Meter | None]:
+    """`find_meter` for the length of a block, however it ends."""
+    meter = find_meter(root)
+    try:
+        yield meter
+    finally:
+        if meter is not None:
+            meter.close()
 
 
 def find_meter(root: Path = ROOT) -> Meter | None:
@@ -50,6 +66,9 @@ class _Rapl:
         self._last = now
         return self._total / 1e6
 
+    def close(self) -> None:
+        """Nothing runs."""
+
     def _read(self) -> list[int]:
         return [int((path / "energy_uj").read_text()) for path in self._packages]
 
@@ -62,6 +81,9 @@ class _Counters:
     def joules(self) -> float:
         return sum(int(path.read_text()) for path in self._inputs) / 1e6
 
+    def close(self) -> None:
+        """Nothing runs."""
+
 
 class _Power:
     """A power sensor, read twenty times a second by a thread of its own and summed up."""
@@ -72,7 +94,9 @@ class _Power:
         self._total = 0.0
         self._last = time.perf_counter()
         self._lock = threading.Lock()
-        threading.Thread(target=self._follow, daemon=True).start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="edgestill-power", daemon=True)
+        self._thread.start()
 
     def joules(self) -> float:
         with self._lock:
@@ -81,10 +105,17 @@ class _Power:
             self._last = now
             return self._total
 
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._thread.join()
+
     def _follow(self) -> None:
-        while True:
-            time.sleep(_POWER_SECONDS)
-            self.joules()
+        while not self._ended.wait(_POWER_SECONDS):
+            try:
+                self.joules()
+            except (OSError, ValueError):
+                return  # the sensor is gone; whoever asks next is told
 
 
 def _chip(path: Path) -> str:

@@ -7,12 +7,15 @@ calls. What disturbs the machine for a while then disturbs all of them, and thei
 other, and p90 is the number that counts (MLCommons, MLPerf Inference Rules, "Scenarios").
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from edgestill_runtime import EdgestillError
 
 from .energy import Meter
 
@@ -29,6 +32,9 @@ class Rule:
         name: of the rule. headline: the percentile that counts.
         min_calls, min_seconds: each function is timed until it has both, whichever takes longer.
         turn_seconds: how long one is timed before the next has its turn.
+
+    Raises:
+        EdgestillError: no call at all, or times that are below 0 or endless.
     """
 
     name: str = "interleaved"
@@ -36,6 +42,14 @@ class Rule:
     min_calls: int = 1000
     min_seconds: float = 5.0
     turn_seconds: float = TURN_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.min_calls < 1:
+            raise EdgestillError(f"min_calls must be at least 1, not {self.min_calls}")
+        for name in ("min_seconds", "turn_seconds"):
+            seconds = getattr(self, name)
+            if not 0 <= seconds < math.inf:
+                raise EdgestillError(f"{name} must be a number of seconds from 0, not {seconds}")
 
 
 INTERLEAVED = Rule()
@@ -106,8 +120,10 @@ def _take(turn: _Turns, rule: Rule, meter: Meter | None) -> None:
     turn.call()  # not counted: it finds the caches full of another file
     joules = meter.joules() if meter else 0.0
     started = time.perf_counter()
-    while time.perf_counter() - started < rule.turn_seconds:
+    while True:
         turn.times.append(_timed(turn.call))
+        if time.perf_counter() - started >= rule.turn_seconds:
+            break
     turn.seconds += time.perf_counter() - started
     turn.joules += (meter.joules() if meter else 0.0) - joules
 

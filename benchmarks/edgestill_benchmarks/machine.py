@@ -38,6 +38,16 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def measurement_identity() -> dict[str, Any]:
+    """What a measurement made here depends on, and nothing that changes by itself: it may be part of a cache's key.
+
+    The machine's model and cores, Python, and the versions of engines and numpy; not the clock's governor or the load.
+    """
+    machine = describe_machine()
+    facts = {name: machine[name] for name in ("cpu", "features", "architecture", "cores", "python")}
+    return {**facts, "packages": {name: one for name, one in machine["packages"].items() if name != "edgestill"}}
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

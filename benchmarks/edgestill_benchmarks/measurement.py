@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_runtime import Bundle, InputError, Model, installed_engines
+from edgestill_runtime import Bundle, EngineError, InputError, Model, installed_engines
+from edgestill_runtime.engines import INSTALL
 from edgestill_runtime.files import atomic_file
 
 from .accuracy import accuracy
 from .doubts import doubts_about_latency
-from .energy import find_meter
+from .energy import open_meter
 from .latency import INTERLEAVED, Latency, Rule, measure_latency
 from .machine import busy_share, describe_machine
 from .memory import peak_bytes, resident_bytes
@@ -80,19 +82,17 @@ def measure(
     Use a process of its own for each number of threads: ExecuTorch has one pool a process.
     """
     busy = busy_share()
-    meter = find_meter()
-    models = open_models(bundle, threads)
     sample = [array[:1] for array in bundle.golden().inputs]
-    try:
+    # Everything that is opened ends with the measurement, also when it raises.
+    with ExitStack() as opened:
+        meter = opened.enter_context(open_meter())
+        models = {name: opened.enter_context(_open(bundle, name, threads)) for name in _runnable(bundle)}
         calls = {name: _call(model, sample) for name, model in models.items()}
         latencies = measure_latency(calls, rule, meter, on_progress)
         files = tuple(
             FileMeasurement(name, model.engine, threads, model.threads == threads, latencies[name])
             for name, model in models.items()
         )
-    finally:
-        for model in models.values():
-            model.close()
     machine = describe_machine()
     doubts = doubts_about_latency([asdict(one) for one in files], machine, busy)
     return Measurement(files, machine, doubts, None if meter is None else meter.source)
@@ -137,10 +137,32 @@ def answer_samples(
 
 
 def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
-    """Every model file of a bundle whose engine is installed, loaded."""
-    installed = installed_engines()
-    entries = bundle.manifest.models.items()
-    return {name: _open(bundle, name, threads) for name, entry in entries if entry.engine in installed}
+    """Every model file of a bundle whose engine is installed, loaded.
+
+    Raises:
+        EngineError: there is none.
+    """
+    models: dict[str, Model] = {}
+    try:
+        for name in _runnable(bundle):
+            models[name] = _open(bundle, name, threads)
+    except BaseException:
+        for model in models.values():
+            model.close()
+        raise
+    return models
+
+
+def _runnable(bundle: Bundle) -> list[str]:
+    installed, entries = installed_engines(), bundle.manifest.models
+    found = [name for name, entry in entries.items() if entry.engine in installed]
+    if not found:
+        engines = ", ".join(dict.fromkeys(entry.engine for entry in entries.values())) or "no engine"
+        raise EngineError(
+            f"nothing can be run: {bundle.path} has files for {engines}, and none of these is installed. Install one "
+            f"with: {INSTALL['litert']}"
+        )
+    return found
 
 
 def _open(bundle: Bundle, file: str, threads: int) -> Model:

@@ -43,11 +43,22 @@ def _read(schema: str) -> dict[str, Any]:
     return content
 
 
+def quantized_files(results: Results) -> list[dict[str, Any]]:
+    """The files that are not fp32 (int8, or mixed where layers stayed in float), one an engine; all where none is."""
+    return [file for file in results["files"] if file["precision"] != "fp32"] or results["files"]
+
+
 def int8_against_fp32(results: Results) -> dict[str, float]:
-    """Engine → p50 of its int8 file divided by that of its fp32 file; above 1, int8 is the slower one here."""
-    times = {(file["engine"], file["precision"]): file["latency_ms"]["p50"] for file in results["files"]}
-    engines = dict.fromkeys(engine for engine, _ in times)
-    return {engine: times[engine, "int8"] / times[engine, "fp32"] for engine in engines}
+    """Engine → p50 of its quantized file divided by that of its fp32 file; above 1, quantization is slower here.
+
+    Engines that have only one of the two are left out.
+    """
+    times = {(file["engine"], file["precision"] == "fp32"): file["latency_ms"]["p50"] for file in results["files"]}
+    return {
+        engine: times[engine, False] / times[engine, True]
+        for engine in dict.fromkeys(engine for engine, _ in times)
+        if (engine, False) in times and (engine, True) in times
+    }
 
 
 def gain_is_noise(results: Results) -> bool:

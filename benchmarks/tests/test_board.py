@@ -1,13 +1,15 @@
 """What a board tells of itself, read from a `/sys` of the test's own: files as Linux documents them."""
 
+import threading
 import time
 
 import pytest
 
-from edgestill_benchmarks import describe_machine
+from edgestill_benchmarks import Rule, describe_machine, measurement
 from edgestill_benchmarks.doubts import doubts_about_latency, doubts_about_the_board
-from edgestill_benchmarks.energy import find_meter
+from edgestill_benchmarks.energy import find_meter, open_meter
 from edgestill_benchmarks.sensors import Sensors, read_sensors
+from edgestill_runtime import open_bundle
 
 
 def tell(root, **files):
@@ -59,13 +61,50 @@ def test_rapl_counts_on_over_its_range(tmp_path):
 
 
 def test_a_power_sensor_is_summed_up(tmp_path):
+    """Two watts for as long as the clock says, and then a sensor that is gone."""
     tell(tmp_path, class__hwmon__hwmon3__power1_input=2_000_000, class__hwmon__hwmon3__name="ina226")
-    meter = find_meter(tmp_path)
-    assert meter.source == "hwmon, ina226, integrated"
-    started, before = time.perf_counter(), meter.joules()
-    time.sleep(0.3)
-    joules, seconds = meter.joules() - before, time.perf_counter() - started
-    assert joules == pytest.approx(2 * seconds, rel=0.2)
+    with open_meter(tmp_path) as meter:
+        assert meter.source == "hwmon, ina226, integrated"
+        started, before = time.perf_counter(), meter.joules()
+        while time.perf_counter() - started < 0.15:
+            joules, seconds = meter.joules() - before, time.perf_counter() - started
+        assert joules == pytest.approx(2 * seconds, rel=0.05)
+
+
+def sampling():
+    return [thread for thread in threading.enumerate() if thread.name == "edgestill-power"]
+
+
+def test_the_sampling_of_a_power_sensor_ends_with_its_measurement(tmp_path, bundle_path, monkeypatch):
+    root = tmp_path / "root"
+    tell(root, class__hwmon__hwmon3__power1_input=2_000_000, class__hwmon__hwmon3__name="ina226")
+    seen = []
+    monkeypatch.setattr(measurement, "open_meter", lambda: open_meter(root))
+    rule = Rule(min_calls=2, min_seconds=0.0, turn_seconds=0.0)
+    for _ in range(2):
+        found = measurement.measure(open_bundle(bundle_path), 1, rule, lambda share: seen.append(len(sampling())))
+        assert found.energy == "hwmon, ina226, integrated" and found.files[0].latency_ms.energy_mj is not None
+        assert set(seen) == {1} and not sampling()
+
+    def fail(share):
+        assert sampling()
+        raise RuntimeError("in the middle of it")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        measurement.measure(open_bundle(bundle_path), 1, rule, fail)
+    assert not sampling()
+
+
+def test_a_sensor_that_goes_away_ends_its_thread_silently(tmp_path, capfd):
+    tell(tmp_path, class__hwmon__hwmon3__power1_input=2_000_000)
+    with open_meter(tmp_path) as meter:
+        next(tmp_path.rglob("power1_input")).unlink()
+        with pytest.raises(OSError, match="power1_input"):
+            meter.joules()
+        (thread,) = sampling() or [None]
+        if thread is not None:
+            thread.join()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_machine_names_what_int8_kernels_use():

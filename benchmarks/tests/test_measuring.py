@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 import time
@@ -17,12 +18,13 @@ from edgestill_benchmarks import (
     describe_machine,
     measure,
     measure_latency,
+    measurement_identity,
     peak_bytes,
     standard_error,
     usable_cores,
 )
 from edgestill_benchmarks.machine import busy_share
-from edgestill_runtime import open_bundle
+from edgestill_runtime import EdgestillError, open_bundle
 
 LOGITS = np.array([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 0, 0]], np.float32)  # chooses 0, 2, 1, 0
 LABELS = np.array([0, 1, 1, 0])
@@ -162,6 +164,40 @@ def test_a_damaged_bundle_is_not_measured(bundle_copy):
     done = device("measure", bundle_copy)
     assert done.returncode == 1
     assert "extra: extra.bin" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "²"])
+def test_a_number_of_calls_that_is_none_is_one_clear_line(bundle_path, value):
+    done = device("latency", bundle_path, f"--min-calls={value}")
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith(f"argument --min-calls: must be a whole number from 1, not {value!r}")
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
+def test_a_time_that_is_none_is_one_clear_line(bundle_path, value):
+    done = device("latency", bundle_path, f"--min-seconds={value}")
+    assert done.returncode == 2 and "must be a number of seconds from 0" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"min_calls": 0}, {"min_seconds": -1.0}, {"min_seconds": math.nan}, {"turn_seconds": math.inf}]
+)
+def test_a_rule_that_measures_nothing_or_never_ends_is_refused(change):
+    with pytest.raises(EdgestillError, match=f"{next(iter(change))} must be"):
+        Rule(**change)
+
+
+def test_a_rule_without_time_still_makes_its_calls():
+    rule = Rule(min_calls=3, min_seconds=0.0, turn_seconds=0.0)
+    assert measure_latency({"a": lambda: None}, rule)["a"].calls == 3
+
+
+def test_what_a_measurement_depends_on_stays_the_same():
+    first, again = measurement_identity(), measurement_identity()
+    assert first == again and json.dumps(first)
+    assert first["packages"]["numpy"] == np.__version__ and "ai-edge-litert" in first["packages"]
+    assert first["cpu"] and first["cores"] == usable_cores() and "governor" not in first
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_the_slider_moves_the_bars_to_what_the_formula_gives(page, folder):
     for place, temperature in ((0.0, 0.5), (0.5, 4.0), (1.0, 32.0)):
         slider.fill(str(place))
         assert float(slider.get_attribute("aria-valuetext")) == temperature
-        for name, who in (("teacher", "teacher"), ("student", "student, fp32"), ("int8", "student, int8")):
+        for name, who in (("teacher", "teacher"), ("student", "student, fp32"), ("int8", "student, quantized")):
             expected = dict(zip(classes, 100 * softmax(samples[name][5].astype(np.float64), temperature), strict=True))
             shown = shown_shares(page, who)
             assert len(shown) == 8

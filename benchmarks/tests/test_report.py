@@ -54,13 +54,50 @@ def test_what_did_not_pay_is_said(quick_run, results, tmp_path):
     for file in changed["files"]:
         file["latency_ms"]["p50"] = {"int8": 3.0, "fp32": 2.0}[file["precision"]]
     assert int8_against_fp32(changed) == {"executorch": 1.5, "litert": 1.5} and gain_is_noise(changed)
-    shutil.copy(quick_run / "samples.npz", tmp_path)
-    shutil.copytree(quick_run / "graphs", tmp_path / "graphs")
-    (tmp_path / "results.json").write_text(json.dumps(changed))
-    page = " ".join(write_report(tmp_path).read_text().split())
+    page = page_of(quick_run, changed, tmp_path)
     assert "no gain can be claimed" in page
     assert "LiteRT: int8 takes 1.50 × the time of fp32, it is slower on this machine." in page
     assert not gain_is_noise(changed | {"gain": -0.005})
+
+
+def page_of(quick_run, results, folder):
+    shutil.copy(quick_run / "samples.npz", folder)
+    shutil.copytree(quick_run / "graphs", folder / "graphs")
+    (folder / "results.json").write_text(json.dumps(results))
+    return " ".join(write_report(folder).read_text().split())
+
+
+def test_a_run_that_kept_layers_in_float_has_a_page(quick_run, results, tmp_path):
+    mixed = copy.deepcopy(results)
+    for file in mixed["files"]:
+        file["precision"] = file["precision"].replace("int8", "mixed")
+    assert int8_against_fp32(mixed) == int8_against_fp32(results) != {}
+    page = page_of(quick_run, mixed, tmp_path)
+    assert "the smaller mixed file" in page and "LiteRT: mixed takes" in page
+    assert page.count('<tr class="strong">') == 3  # the distilled student and the two mixed files
+
+
+@pytest.mark.parametrize(
+    ("kept", "ratios"),
+    [
+        ({("litert", "int8"), ("litert", "fp32")}, {"litert"}),
+        ({("litert", "int8")}, set()),
+        ({("litert", "fp32"), ("executorch", "fp32")}, set()),
+        ({("litert", "mixed"), ("litert", "fp32"), ("executorch", "int8")}, {"litert"}),
+    ],
+)
+def test_a_run_with_other_files_has_a_page(quick_run, results, tmp_path, kept, ratios):
+    """One engine alone, no fp32 file, fp32 alone, two precisions side by side."""
+    changed = copy.deepcopy(results)
+    for file in changed["files"]:
+        if file["precision"] == "int8" and (file["engine"], "mixed") in kept:
+            file["precision"] = "mixed"
+    changed["files"] = [file for file in changed["files"] if (file["engine"], file["precision"]) in kept]
+    quantized = [file for file in changed["files"] if file["precision"] != "fp32"]
+    changed["agreement"] = changed["agreement"] if len(quantized) == 2 else None
+    assert int8_against_fp32(changed).keys() == ratios
+    page = page_of(quick_run, changed, tmp_path)
+    assert ("of the answers agree between" in page) == (len(quantized) == 2)
 
 
 def test_a_folder_without_results_says_so(tmp_path):

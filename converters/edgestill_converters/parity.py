@@ -6,23 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_runtime import Manifest
+from edgestill_runtime import Manifest, Tolerance, compare_outputs
 
 from .errors import ConversionError
 
-# Root mean square of the deviation, as a share of the root mean square of the model's own outputs.
+# Root mean square of the deviation, as a share of the root mean square of the model's own outputs; of integers and
+# booleans, share of the values that may differ.
 ALLOWED_FLOAT = 1e-3
 ALLOWED_QUANTISED = 0.5
 ALLOWED_REWRITES = 0.02
 
 
 def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
-    """`rms(found - reference) / rms(reference)`; infinite when a value is not finite."""
-    if not np.isfinite(found).all():
-        return float("inf")
-    scale = float(np.sqrt(np.mean(np.square(reference, dtype=np.float64))))
-    deviation = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
-    return deviation / max(scale, 1e-12)
+    """`rms(found - reference) / rms(reference)`; infinite for another shape, and where only one side is finite."""
+    return compare_outputs([found], [reference], Tolerance()).outputs[0].rms
 
 
 def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]]) -> None:
@@ -31,13 +28,12 @@ def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]])
     Raises:
         ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
     """
-    for expected, found in zip(model, graph, strict=True):
-        error = relative_error(found, expected)
-        if error > ALLOWED_REWRITES:
-            raise ConversionError(
-                f"the rewritten graph deviates from the model by {error:.2g} of its values (allowed: "
-                f"{ALLOWED_REWRITES}); this is a bug of edgestill, please report it with the model"
-            )
+    compared = compare_outputs(graph, model, Tolerance(rms=ALLOWED_REWRITES, changed=ALLOWED_REWRITES))
+    if not compared.passed:
+        raise ConversionError(
+            f"the rewritten graph is not the model: {compared.reason}; this is a bug of edgestill, please report it "
+            "with the model"
+        )
 
 
 def check_against_model(
@@ -54,22 +50,23 @@ def check_against_model(
         allowed_quantised: how far a quantised file may deviate, as a share of the model's values.
 
     Raises:
-        ConversionError: a float file deviates at all, or an int8 file so far that quantisation has destroyed it.
+        ConversionError: the model gives NaN; a float file deviates at all, or an int8 file so far that quantisation has
+            destroyed it.
     """
-    for name, answers in outputs.items():
+    for number, one in enumerate(reference):
+        if one.dtype.kind == "f" and np.isnan(one).any():
+            raise ConversionError(
+                f"the model itself gives NaN in output {number} for {int(np.isnan(one).sum())} of {one.size} values; "
+                "look for its overflow, or a division by zero, before it is converted"
+            )
+    for name, found in outputs.items():
         floating = manifest.models[name].precision == "fp32"
         allowed = ALLOWED_FLOAT if floating else allowed_quantised
-        for number, (found, expected) in enumerate(zip(answers, reference, strict=True)):
-            if found.shape != expected.shape:
-                raise ConversionError(f"{name} gives shape {found.shape}, the model {expected.shape}")
-            error = relative_error(found, expected)
-            if error > allowed:
-                which = f" in output {number}" if len(reference) > 1 else ""
-                advice = (
-                    "this is an exporter's bug"
-                    if floating
-                    else "calibrate with samples like those it will meet, or keep sensitive layers in float"
-                )
-                raise ConversionError(
-                    f"{name} deviates from the model{which} by {error:.2g} of its values (allowed: {allowed}); {advice}"
-                )
+        compared = compare_outputs(found, reference, Tolerance(rms=allowed, changed=allowed))
+        if not compared.passed:
+            advice = (
+                "this is an exporter's bug"
+                if floating
+                else "calibrate with samples like those it will meet, or keep sensitive layers in float"
+            )
+            raise ConversionError(f"{name} is not the model: {compared.reason}; {advice}")

@@ -272,13 +272,22 @@ def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):
     check_against_model(reference, answers, bundle.manifest)
     spoilt = {**answers, "model.tflite": (-answers["model.tflite"][0],)}
     with pytest.raises(
-        ConversionError, match=r"model.tflite deviates .* by 2 of its values \(allowed: 0.5\); calibrate"
+        ConversionError,
+        match=r"model.tflite is not the model: output 0: deviates by 2 of its values \(allowed: 0.5\); calib",
     ):
         check_against_model(reference, spoilt, bundle.manifest)
     check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
     spoilt = {**answers, "model.fp32.tflite": (1.01 * reference[0],)}
-    with pytest.raises(ConversionError, match="model.fp32.tflite deviates .*this is an exporter's bug"):
+    with pytest.raises(
+        ConversionError, match="model.fp32.tflite is not the model: .*deviates.*; this is an exporter's bug"
+    ):
         check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+    # NaN is no accuracy that somebody could judge.
+    spoilt = {**answers, "model.tflite": (np.nan * reference[0],)}
+    with pytest.raises(ConversionError, match="model.tflite is not the model: output 0: NaN in 160 of 160 values"):
+        check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+    with pytest.raises(ConversionError, match="the model itself gives NaN in output 0 for 160 of 160 values"):
+        check_against_model([np.nan * reference[0]], {"model.fp32.pte": (np.nan * reference[0],)}, bundle.manifest)
 
 
 def test_tokens_and_one_target(tmp_path):

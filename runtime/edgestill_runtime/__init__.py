@@ -13,13 +13,15 @@
     result = model.infer(values)                    # float32 in and out, whatever the file quantises
 
 A bundle is a folder or a zip with two int8 files made from one quantisation; `open_bundle` reads its manifest,
-`Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made.
+`Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made,
+and `compare_outputs` is what says whether two answers are the same, here and everywhere else.
 No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=[…])` asks for a signature too.
 Engines are imported on their first use; importing this package costs what numpy costs. `python -m edgestill_runtime`
 shows, runs and tests a file on a device.
 """
 
 from .bundle import Bundle, Golden, open_bundle, pack_zip, write_bundle
+from .comparison import Comparison, OutputComparison, Tolerance, compare_outputs
 from .engines import installed_engines
 from .errors import (
     BundleError,
@@ -34,7 +36,7 @@ from .errors import (
     SignatureError,
     StorageError,
 )
-from .golden import Replay, replay_golden
+from .golden import Replay, replay_golden, why_failed
 from .limits import Limits
 from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
 from .model import Model, Prediction, load
@@ -46,6 +48,7 @@ __all__ = [
     "BundleError",
     "BundleFormatError",
     "BundleIntegrityError",
+    "Comparison",
     "EdgestillError",
     "EngineCrashError",
     "EngineError",
@@ -59,16 +62,20 @@ __all__ = [
     "Manifest",
     "Model",
     "ModelFile",
+    "OutputComparison",
     "Prediction",
     "Processor",
     "Replay",
     "SignatureError",
     "StorageError",
     "TensorSpec",
+    "Tolerance",
+    "compare_outputs",
     "installed_engines",
     "load",
     "open_bundle",
     "pack_zip",
     "replay_golden",
+    "why_failed",
     "write_bundle",
 ]

@@ -1,12 +1,16 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it.
+"""Writing files so that a reader sees the old content or the new one, never half of it, also after a power cut.
+
+Content goes to the disk before its name does, and the name before a call returns. docs/bundle.md says what is promised,
+and where the system promises less.
 
 What only writing needs is imported there: a device reads, and wants to start fast.
 """
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StorageError
@@ -32,11 +36,12 @@ def atomic_file(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Pat
         part = Path(name)
         try:
             yield part
-            _flush(part)
             part.chmod(mode)
+            _flush(part)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
+    _flush_name(target)
 
 
 @contextmanager
@@ -49,7 +54,6 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
     Raises:
         StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written.
     """
-    import shutil
     import tempfile
 
     target = Path(path)
@@ -61,12 +65,12 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
         try:
             yield part
             part.chmod(0o755)
-            for file in part.rglob("*"):
-                if file.is_file():
-                    _flush(file)
-            _swap(part, target)
+            for path in (*part.rglob("*"), part):
+                _flush(path)
+            _put(part, target, replace)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            _remove(part)
+    _flush_name(target)
 
 
 def refuse_existing(path: str | os.PathLike[str]) -> None:
@@ -102,25 +106,64 @@ def _storage_errors(target: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
-def _swap(part: Path, target: Path) -> None:
-    """Put the folder (or file) `part` where `target` is, keeping `target` until the new one stands there."""
+def _flush_name(target: Path) -> None:
+    try:
+        _flush(target.parent)
+    except OSError as error:
+        raise StorageError(f"{target} is there, but may be lost in a power cut: {error.strerror}") from error
+
+
+def _put(part: Path, target: Path, replace: bool) -> None:
+    """Put `part` where `target` is; what was there is afterwards where `part` was, or gone."""
+    if not os.path.lexists(target):
+        os.replace(part, target)
+    elif not replace:
+        refuse_existing(target)  # somebody else was faster
+    elif not _exchange(part, target):
+        old = part.with_suffix(".old")
+        os.replace(target, old)
+        try:
+            os.replace(part, target)
+        except OSError:
+            os.replace(old, target)
+            raise
+        _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; False where the system or the file system cannot."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):  # Linux with glibc 2.28 or newer
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if library.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _remove(path: Path) -> None:
+    """A folder, a file or a link, if it is there."""
     import shutil
 
-    old = part.with_suffix(".old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(part, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    if old.is_dir():
-        shutil.rmtree(old, ignore_errors=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        with suppress(FileNotFoundError):
-            old.unlink()
+        path.unlink(missing_ok=True)

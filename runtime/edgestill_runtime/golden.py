@@ -1,19 +1,22 @@
 """Replaying a bundle's golden samples: does this device answer as the files did when they were made?"""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .bundle import Bundle
+from .bundle import Bundle, Golden
+from .comparison import Comparison, Tolerance, compare_outputs
 from .engines import installed_engines
-from .manifest import TensorSpec
+from .errors import EngineError, InputError
 from .model import Model
 
-# Quantised files answer alike on every CPU to a quantum or so; float files differ in the order of their sums.
-TOLERANCE = {"int8": 2.0, "fp32": 1e-3}
-"""int8: quanta of the output. fp32: share of the largest logit."""
+# Quantised files answer alike on every CPU to a step or so, which may turn the class of a pixel; float files differ in
+# the order of their sums.
+_QUANTIZED = Tolerance(steps=2, changed=0.01)
+TOLERANCE: Mapping[str, Tolerance] = {
+    "int8": _QUANTIZED, "mixed": _QUANTIZED, "fp32": Tolerance(share=1e-3, changed=0.001),
+}  # fmt: skip
+"""Precision of a file → how far its outputs may be from the recorded ones."""
 
 
 @dataclass(frozen=True)
@@ -21,46 +24,70 @@ class Replay:
     """One file on this device.
 
     Args:
-        difference: largest deviation from the recorded logits. allowed: what still counts as the same answer.
-        same_class: share of the samples with the same best class, 0–1; of equal numbers where there are no classes.
+        comparison: of every output with the recorded one; None when the file was not run.
         skipped: why the file was not run; None when it was.
     """
 
     file: str
     engine: str
-    difference: float = 0.0
-    allowed: float = 0.0
-    same_class: float = 0.0
+    comparison: Comparison | None = None
     skipped: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether the file was run and answered as recorded."""
-        return self.skipped is None and self.difference <= self.allowed
+        """Whether the file was run and every output is as recorded."""
+        return self.comparison is not None and self.comparison.passed
+
+    @property
+    def said(self) -> str:
+        """One line for people."""
+        if self.comparison is None:
+            return f"not run: {self.skipped}"
+        if not self.passed:
+            return f"DIFFERENT: {self.comparison.reason}"
+        worst = self.comparison.worst
+        assert worst is not None  # something was compared
+        same = "" if worst.same_class is None else f"; same class {100 * worst.same_class:.0f} %"
+        return f"as recorded (largest difference {worst.difference:.2g}, allowed {worst.allowed:.2g}{same})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        compared = None if self.comparison is None else self.comparison.to_json()
+        facts = {"file": self.file, "engine": self.engine, "passed": self.passed, "skipped": self.skipped}
+        return {**facts, "said": self.said, "outputs": compared and compared["outputs"]}
 
 
 def replay_golden(bundle: Bundle) -> list[Replay]:
-    """Run every model file whose engine is installed on the golden samples."""
-    golden, installed, replays = bundle.golden(), installed_engines(), []
-    for file, entry in bundle.manifest.models.items():
-        if entry.engine not in installed:
-            replays.append(Replay(file, entry.engine, skipped=f"{entry.engine} is not installed"))
-            continue
-        with Model(bundle.manifest, file, bundle.read(file)) as model:
-            given = model.outputs_of(golden.inputs)
-        pairs = list(zip(golden.outputs[file], given, entry.outputs, strict=True))
-        deviations = [_deviation(expected, found, spec, entry.precision) for expected, found, spec in pairs]
-        # The output that comes nearest to what is allowed, or goes furthest beyond it.
-        difference, allowed = max(deviations, key=lambda pair: pair[0] / max(pair[1], 1e-30))
-        first, found = pairs[0][:2]
-        same = (found.argmax(1) == first.argmax(1)).mean() if first.ndim == 2 else (found == first).mean()
-        replays.append(Replay(file, entry.engine, difference, allowed, same_class=float(same)))
-    return replays
+    """Run every model file whose engine is installed on the golden samples; `why_failed` judges what comes back.
+
+    Raises:
+        BundleError: the bundle has no golden samples, or a file differs from the manifest.
+    """
+    golden, installed = bundle.golden(), installed_engines()
+    return [
+        _replay(bundle, golden, file)
+        if entry.engine in installed
+        else Replay(file, entry.engine, skipped=f"{entry.engine} is not installed")
+        for file, entry in bundle.manifest.models.items()
+    ]
 
 
-def _deviation(expected: NDArray[Any], found: NDArray[Any], spec: TensorSpec, precision: str) -> tuple[float, float]:
-    """(largest difference, what is allowed)."""
-    largest = float(np.abs(expected).max())
-    quantum = spec.scale or largest / 128
-    difference = float(np.abs(found.astype(np.float64) - expected).max())
-    return difference, TOLERANCE["int8"] * quantum if precision != "fp32" else TOLERANCE["fp32"] * largest
+def why_failed(replays: Sequence[Replay]) -> str | None:
+    """Why a self-test did not pass; None when at least one file was run, and all that were run are as recorded."""
+    if wrong := [f"{one.file}: {one.said}" for one in replays if one.skipped is None and not one.passed]:
+        return "; ".join(wrong)
+    if any(one.passed for one in replays):
+        return None
+    return f"nothing was run: {'; '.join(dict.fromkeys(str(one.skipped) for one in replays)) or 'no model files'}"
+
+
+def _replay(bundle: Bundle, golden: Golden, file: str) -> Replay:
+    entry = bundle.manifest.models[file]
+    content = bundle.read(file)
+    try:
+        with Model(bundle.manifest, file, content) as model:
+            found = model.outputs_of(golden.inputs)
+    except (EngineError, InputError) as error:
+        return Replay(file, entry.engine, Comparison((), str(error)))
+    compared = compare_outputs(found, golden.outputs[file], TOLERANCE[entry.precision], entry.outputs)
+    return Replay(file, entry.engine, compared)

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,19 @@ from .manifest import TensorSpec
 
 ALIGNMENT = 64
 LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
+MOST_BYTES = 1 << 20  # of a line that it may say: tensors do not travel there
+
+
+_ENGINES: "WeakSet[IsolatedEngine]" = WeakSet()
 
 
 class IsolatedEngine:
     """An `Engine` (see engines/) that runs in a child process. `pid` is the child's.
+
+    Every request has a number, and its reply the same one. Whatever leaves a call but its result, an interrupt by the
+    keyboard included, ends the child: an answer that nobody waited for can never be taken for that of the next call.
+
+    A process that was forked from this one has no part in the child: its first call starts one of its own.
 
     Raises:
         EngineError: the engine refuses the file. EngineCrashError, EngineTimeoutError, EngineMemoryError: its process
@@ -41,12 +51,52 @@ class IsolatedEngine:
 
     def __init__(self, engine: str, content: bytes, threads: int, limits: Limits) -> None:
         self._limits, self._what = limits, f"the isolated engine {engine}"
+        self._source = engine, content, threads
+        self._open = False
+        self._start()
+
+    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """See `Engine.run`."""
+        if self._process != os.getpid():
+            self._start()
+        if not self._open:
+            raise EngineError(f"{self._what} was ended; load the file again")
+        try:
+            return self._run(tensors)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the child."""
+        if not self._open:
+            return
+        if self._process == os.getpid():  # not from a fork: the child is the other process's
+            self._child.kill()
+            self._child.wait()
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # what was still to be said to it
+            self._child.stdin.close()
+        for file in (self._replies, self._shared, self._said):
+            file.close()
+        self._open = False
+
+    def __del__(self) -> None:
+        if hasattr(self, "_open"):
+            self.close()
+
+    def _start(self) -> None:
+        engine, content, threads = self._source
+        self._process, self._number, self._buffer = os.getpid(), 0, b""
         # Closed, and with that gone, when both processes have let go of them.
         self._shared = _shared_file()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._memory = self._map(len(content))
         self._memory[: len(content)] = content
         reading, writing = os.pipe()
+        self._replies = os.fdopen(reading, "rb", buffering=0)
+        self._poll = select.poll()  # not select.select, which knows no descriptor above 1023
+        self._poll.register(reading, select.POLLIN)
         try:
             self._child = subprocess.Popen(
                 _command(self._shared.fileno(), writing),
@@ -54,29 +104,36 @@ class IsolatedEngine:
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
                 pass_fds=(self._shared.fileno(), writing),
+                process_group=0,  # Ctrl-C in a terminal is for this process, which may go on calling
             )
         except OSError as error:
-            os.close(reading)
+            self._replies.close()
             raise EngineError(f"{self._what} could not be started: {error}") from error
         finally:
             os.close(writing)
-        self._replies = reading
-        self._buffer = b""
+        self._open = True
         self.pid = self._child.pid
-        request = {"engine": engine, "threads": threads, "bytes": len(content), "memory": limits.memory_bytes}
-        facts = self._ask(request, limits.load_seconds)
-        self.name: str = facts["name"] + ", isolated"
-        self.threads: int | None = facts["threads"]
-        self.inputs, self.outputs = (
-            tuple(
-                TensorSpec(**{**spec, "shape": tuple(spec["shape"]), "dynamic": tuple(spec["dynamic"])})
-                for spec in side
-            )
-            for side in (facts["inputs"], facts["outputs"])
-        )
+        _ENGINES.add(self)
+        try:
+            self._greet({"engine": engine, "threads": threads, "bytes": len(content)})
+        except BaseException:
+            self.close()
+            raise
 
-    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """See `Engine.run`."""
+    def _greet(self, request: dict[str, Any]) -> None:
+        facts = self._ask(request | {"memory": self._limits.memory_bytes}, self._limits.load_seconds)
+        with self._readable():
+            self.name: str = facts["name"] + ", isolated"
+            self.threads: int | None = facts["threads"]
+            self.inputs, self.outputs = (
+                tuple(
+                    TensorSpec(**{**spec, "shape": tuple(spec["shape"]), "dynamic": tuple(spec["dynamic"])})
+                    for spec in side
+                )
+                for side in (facts["inputs"], facts["outputs"])
+            )
+
+    def _run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         places, end = [], 0
         for tensor in tensors:
             places.append({"offset": end, "shape": tensor.shape, "dtype": tensor.dtype.name})
@@ -86,64 +143,55 @@ class IsolatedEngine:
         for place, tensor in zip(places, tensors, strict=True):
             tensor_at(self._memory, place)[...] = tensor
         reply = self._ask({"inputs": places, "end": end}, self._limits.call_seconds)
-        if reply["size"] > len(self._memory):
-            self._memory = self._map(reply["size"])
-        return [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
-
-    def close(self) -> None:
-        """End the child."""
-        if self._child.stdin and not self._child.stdin.closed:
-            self._child.kill()
-            self._child.wait()
-            with suppress(BrokenPipeError):  # what was still to be said to it
-                self._child.stdin.close()
-            os.close(self._replies)
-            self._shared.close()
-            self._said.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_child"):
-            self.close()
+        with self._readable():
+            if reply["size"] > len(self._memory):
+                self._memory = self._map(reply["size"])
+            return [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         assert self._child.stdin is not None
+        self._number += 1
         with suppress(BrokenPipeError):  # it has died: the empty answer will say so
-            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.write(json.dumps({"number": self._number, **request}).encode() + b"\n")
             self._child.stdin.flush()
         line = self._line(seconds)
         if not line:
             raise self._ended()
-        try:
+        with self._readable():
             reply: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            self.close()
-            raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
+            if reply["number"] != self._number:
+                raise ValueError(f"reply {reply['number']} to request {self._number}")
         if "memory" in reply:
-            self.close()
             raise EngineMemoryError(f"{self._what} ran out of memory: {reply['memory']}")
         if "error" in reply:
-            self.close()
             raise EngineError(reply["error"])
         return reply
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Around the reading of a reply: what ran beside a hostile file may say anything."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError) as error:
+            raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
 
     def _line(self, seconds: float) -> bytes:
         """The child's next line; empty when it has died."""
         end = time.monotonic() + seconds
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._replies], [], [], LOOK_SECONDS)
-            if ready:
-                piece = os.read(self._replies, 1 << 16)
+            if self._poll.poll(1000 * LOOK_SECONDS):
+                piece = self._replies.read(1 << 16)
                 if not piece:
                     return b""
                 self._buffer += piece
-            elif (used := _resident_bytes(self.pid)) > self._limits.memory_bytes:
-                self.close()
+                if b"\n" in piece:
+                    break
+            if (used := _resident_bytes(self.pid)) > self._limits.memory_bytes:
                 raise EngineMemoryError(
                     f"{self._what} took {used:,} bytes of memory, more than the {self._limits.memory_bytes:,} that it "
                     "may; it was ended. Allow more with isolated=Limits(memory_bytes=…), or do not trust the file."
                 )
-            elif time.monotonic() > end:
-                self.close()
+            if time.monotonic() > end or len(self._buffer) > MOST_BYTES:
                 raise EngineTimeoutError(
                     f"{self._what} gave no answer in {seconds:g} s and was ended. Allow more with "
                     "isolated=Limits(load_seconds=…, call_seconds=…), or do not trust the file."
@@ -157,7 +205,6 @@ class IsolatedEngine:
         last = self._said.read()[-400:].decode(errors="replace").strip().splitlines()[-1:]
         name = signal.Signals(-code).name if code < 0 else None
         how = f"was ended by {name}" if name else f"ended with exit code {code}"
-        self.close()
         said = f" It said: {last[0]}" if last else ""
         return EngineCrashError(f"{self._what} {how}; this process is unharmed.{said}", name)
 
@@ -165,6 +212,15 @@ class IsolatedEngine:
         if os.fstat(self._shared.fileno()).st_size < size or not size:
             os.ftruncate(self._shared.fileno(), max(size, 1))
         return mmap.mmap(self._shared.fileno(), os.fstat(self._shared.fileno()).st_size)
+
+
+def _after_fork() -> None:
+    """In a forked process: let go of the pipes to its parent's children, which must notice their parent's end."""
+    for engine in list(_ENGINES):
+        engine.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _shared_file() -> IO[bytes]:

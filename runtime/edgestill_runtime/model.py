@@ -141,8 +141,9 @@ class Model:
         package = package or (entry.engine if entry else SUFFIXES.get(Path(file).suffix.lower(), ""))
         limits = Limits() if isolated is True else isolated
         self.file, self.labels = file, () if manifest is None else manifest.labels
-        self._lock = threading.Lock()
-        self._closed = False
+        # Other threads wait for a call; a signal handler in the middle of one cannot, and must not run another.
+        self._lock = threading.RLock()
+        self._closed = self._running = False
         # Kept to start again after a failure; the engine reads the same bytes.
         self._source = package, content, threads
         self._limits = limits
@@ -299,9 +300,8 @@ class Model:
         """Free the engine's memory; calls after this raise EngineError."""
         with self._lock:
             self._closed = True
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
+            if not self._running:
+                self._discard()
 
     def __enter__(self) -> "Model":
         return self
@@ -385,19 +385,32 @@ class Model:
 
     def _run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         with self._lock:
+            if self._running:
+                raise EngineError(f"{self.file} was called from a signal handler during a call of the same thread")
             if self._closed:
                 raise EngineError(f"{self.file} was closed; load it again")
-            if self._engine is None:
-                self._engine = self._load()
+            self._running = True
             try:
+                if self._engine is None:
+                    self._engine = self._load()
                 return self._engine.run(tensors)
-            except (RuntimeError, ValueError, TypeError, MemoryError, EngineError) as error:
-                # Whatever state the failure left in it goes with the engine.
-                self._engine.close()
-                self._engine = None
-                if isinstance(error, EngineError):
+            except InputError:
+                raise  # refused before anything was run
+            except BaseException as error:
+                # Whatever state the failure left in it, or an interrupt half-way through it, goes with the engine.
+                self._discard()
+                if isinstance(error, EngineError) or not isinstance(error, Exception):
                     raise
                 raise EngineError(f"{self.engine} failed on {self.file}: {error}") from error
+            finally:
+                self._running = False
+                if self._closed:  # by a signal handler, during this call
+                    self._discard()
+
+    def _discard(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from .isolation import ALIGNMENT, tensor_at
 
 
 def main(shared: int, replies: int) -> None:
-    """Answer requests from standard input until it ends.
+    """Answer requests from standard input until it ends; each answer has the number of its request.
 
     Args:
         shared: descriptor of the file that both sides have mapped. replies: descriptor to write to.
@@ -28,10 +28,10 @@ def main(shared: int, replies: int) -> None:
     try:
         engine = load_engine(first["engine"], memory[: first["bytes"]], first["threads"])
     except Exception as error:
-        _reply(replies, _refusal(error))
+        _reply(replies, first, _refusal(error))
         return
     specs = {side: [asdict(spec) for spec in getattr(engine, side)] for side in ("inputs", "outputs")}
-    _reply(replies, {"name": engine.name, "threads": engine.threads, **specs})
+    _reply(replies, first, {"name": engine.name, "threads": engine.threads, **specs})
     while True:
         request = requests.get()
         if os.fstat(shared).st_size != len(memory):
@@ -40,7 +40,7 @@ def main(shared: int, replies: int) -> None:
             memory, reply = _run(engine, shared, memory, request)
         except Exception as error:
             reply = _refusal(error)
-        _reply(replies, reply)
+        _reply(replies, request, reply)
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
@@ -83,7 +83,7 @@ def _refusal(error: Exception) -> dict[str, Any]:
     return {"error": text}
 
 
-def _reply(replies: int, message: dict[str, Any]) -> None:
-    line = json.dumps(message).encode() + b"\n"
+def _reply(replies: int, request: dict[str, Any], message: dict[str, Any]) -> None:
+    line = json.dumps({"number": request["number"], **message}).encode() + b"\n"
     while line:
         line = line[os.write(replies, line) :]

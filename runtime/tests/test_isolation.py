@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from edgestill_runtime import (
 
 ENGINES = ("litert", "executorch")
 BLANK = np.zeros((28, 28), np.uint8)
+WHITE = np.full((28, 28), 255, np.uint8)
 
 
 @pytest.fixture(params=ENGINES)
@@ -140,3 +142,201 @@ def test_bundles_are_checked_before_a_child_is_started(bundle_copy):
 
     with pytest.raises(BundleIntegrityError):
         load(bundle_copy, engine="litert", isolated=True)
+
+
+@pytest.fixture
+def interrupting():
+    """A function that makes a signal raise an exception in this thread, a moment after it was called."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def start(error, moment=0.1):
+        def handler(*_):
+            raise error
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, moment)
+
+    yield start
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
+def test_an_interrupted_call_does_not_answer_the_next_one(model, interrupting, error):
+    blank, white = model.logits(BLANK), model.logits(WHITE)
+    assert (blank != white).any()
+    pid = model._engine.pid
+    os.kill(pid, signal.SIGSTOP)  # so that the answer cannot come before the interrupt
+    interrupting(error)
+    with pytest.raises(EngineError if error is TimeoutError else error):
+        model.logits(BLANK)
+    assert not alive(pid)
+    np.testing.assert_array_equal(model.logits(WHITE), white)
+    np.testing.assert_array_equal(model.logits(BLANK), blank)
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_interrupts_at_any_moment_leave_the_right_answers(bundle_path, interrupting, isolated):
+    with load(bundle_path, isolated=isolated) as model:
+        expected = {0: model.logits(BLANK), 1: model.logits(WHITE)}
+        for number in range(5 if isolated else 40):
+            with pytest.raises(KeyboardInterrupt):
+                interrupting(KeyboardInterrupt, 0.001 + 0.0007 * number)
+                while True:
+                    model.logits(BLANK)
+            np.testing.assert_array_equal(model.logits(WHITE), expected[1])
+            np.testing.assert_array_equal(model.logits(BLANK), expected[0])
+
+
+def test_one_interrupted_thread_does_not_answer_the_other(model, interrupting):
+    """The main thread is interrupted while another waits for its turn."""
+    white = model.logits(WHITE)
+    os.kill(model._engine.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        interrupting(KeyboardInterrupt, 0.2)
+        # The lock is held, so that the other can only be second; it has its turn when the interrupt has gone through.
+        with pytest.raises(KeyboardInterrupt), model._lock:
+            waiting = pool.submit(model.logits, WHITE)
+            model.logits(BLANK)
+        np.testing.assert_array_equal(waiting.result(), white)
+
+
+def test_an_engine_that_was_ended_says_so(model):
+    engine = model._engine
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(EngineCrashError):
+        model.logits(BLANK)
+    with pytest.raises(EngineError, match="was ended; load the file again"):
+        engine.run([])
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_signal_handler_cannot_call_into_a_call(bundle_path, isolated):
+    """It would wait for itself for ever, or overwrite the inputs of the call that it came into."""
+    said = []
+    with load(bundle_path, isolated=isolated) as model:
+        expected = model.logits(WHITE)
+
+        def handler(*_):
+            try:
+                model.logits(BLANK)
+            except EngineError as error:
+                said.append(str(error))
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            while not said:
+                np.testing.assert_array_equal(model.logits(WHITE), expected)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert "from a signal handler during a call" in said[0]
+
+
+def test_close_in_a_signal_handler_ends_the_child_after_the_call(bundle_path):
+    model = load(bundle_path, isolated=True)
+    pid = model._engine.pid
+    before = signal.signal(signal.SIGALRM, lambda *_: model.close())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(EngineError, match="was closed"):
+            while True:
+                model.logits(BLANK)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not alive(pid)
+
+
+def test_close_waits_for_a_call_of_another_thread(bundle_path):
+    model = load(bundle_path, isolated=True)
+    expected, pid = model.logits(BLANK), model._engine.pid
+
+    def call_until_closed():
+        while True:
+            try:
+                np.testing.assert_array_equal(model.logits(BLANK), expected)
+            except EngineError as error:
+                return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        callers = [pool.submit(call_until_closed) for _ in range(2)]
+        model.close()
+        assert all("was closed" in caller.result() for caller in callers)
+    assert not alive(pid)
+
+
+def test_the_keyboard_interrupts_this_process_alone(bundle_path):
+    """Ctrl-C goes to the whole group of a terminal's processes; the child is in a group of its own."""
+    with load(bundle_path, isolated=True) as model:
+        assert os.getpgid(model._engine.pid) != os.getpgid(0)
+
+
+def test_more_descriptors_than_select_knows(bundle_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("this system lets a process have too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    opened = []
+    try:
+        opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+        with load(bundle_path, isolated=True) as model:
+            assert model._engine._replies.fileno() > 1023
+            assert model.logits(BLANK).shape == (1, 10)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_forked_process_has_a_child_of_its_own(model):
+    """It shares no pipe with its parent's, whose child goes on when it ends."""
+    blank, white, pid = model.logits(BLANK), model.logits(WHITE), model._engine.pid
+    reading, writing = os.pipe()
+    forked = os.fork()
+    if forked == 0:
+        try:
+            right = (model.logits(WHITE) == white).all() and model._engine.pid != pid
+            model.close()
+            os.write(writing, b"right" if right else b"wrong")
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        assert answer.read() == b"right"
+    os.waitpid(forked, 0)
+    assert alive(pid) and model._engine.pid == pid
+    np.testing.assert_array_equal(model.logits(BLANK), blank)
+
+
+HOSTILE = {
+    "another number": b'{"number": 7, "name": "x", "threads": 1, "inputs": [], "outputs": []}\n',
+    "no number": b'{"name": "x"}\n',
+    "no JSON": b"\xff\xfe\n",
+    "no object": b"[1]\n",
+    "facts missing": b'{"number": 1, "name": "x"}\n',
+    "wrong types": b'{"number": 1, "name": 3, "threads": 1, "inputs": 5, "outputs": null}\n',
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=list(HOSTILE))
+def test_a_reply_that_is_none_is_refused(bundle_path, monkeypatch, line):
+    """A file may take over its process, which then says what it likes."""
+
+    def command(shared, replies):
+        code = f"import os, sys; os.write({replies}, {line!r}); sys.stdin.read()"
+        return [sys.executable, "-I", "-S", "-c", code]
+
+    monkeypatch.setattr("edgestill_runtime.isolation._command", command)
+    with pytest.raises(EngineCrashError, match="gave an answer that cannot be read and was ended"):
+        load(bundle_path, isolated=True)
+
+
+def test_a_child_that_never_ends_its_line_is_ended(bundle_path, monkeypatch):
+    def command(shared, replies):
+        return [sys.executable, "-I", "-S", "-c", f"import os\nwhile True: os.write({replies}, b'x' * 4096)"]
+
+    monkeypatch.setattr("edgestill_runtime.isolation._command", command)
+    with pytest.raises(EngineTimeoutError, match="gave no answer"):
+        load(bundle_path, isolated=True)

@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgestill_runtime import EngineError, InputError, Model, installed_engines, load, open_bundle, replay_golden
+from edgestill_runtime import (
+    EngineError,
+    InputError,
+    Model,
+    installed_engines,
+    load,
+    open_bundle,
+    replay_golden,
+    why_failed,
+)
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.model import softmax
 
@@ -174,7 +183,8 @@ def test_garbage_is_an_engine_error(engine):
 def test_golden_samples_replay(bundle_path):
     replays = replay_golden(open_bundle(bundle_path))
     assert len(replays) == 4
-    assert all(replay.passed and replay.same_class == 1 for replay in replays)
+    assert all(replay.passed and replay.comparison.worst.same_class == 1 for replay in replays)
+    assert why_failed(replays) is None
 
 
 def test_softmax_by_hand():

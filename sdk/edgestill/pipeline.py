@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgestill_benchmarks import Rule, accuracy, agreement, open_models, survey_bundle, usable_cores
 from edgestill_converters.quiet import logged_to
-from edgestill_runtime import Bundle, open_bundle, replay_golden, write_bundle
+from edgestill_runtime import Bundle, open_bundle, replay_golden, why_failed, write_bundle
 from edgestill_runtime.files import atomic_file, write_bytes
 
 from .conversion import describe_model
@@ -127,10 +127,10 @@ class Pipeline(TrainingStages):
         contents = {name: made.read(name) for name in made.files}
         bundle = write_bundle(self.folder / f"{self.recipe.name}.edge", manifest, contents, overwrite=True)
         with logged_to(self.folder / "stages" / "verification.log"):
-            failed = [replay.file for replay in replay_golden(bundle) if not (replay.passed or replay.skipped)]
-        if failed:
+            failure = why_failed(replay_golden(bundle))
+        if failure:
             raise EdgestillError(
-                f"{bundle.path}: {', '.join(failed)} answers the golden samples differently; use --force"
+                f"{bundle.path}: the golden samples are not answered as recorded: {failure}; use --force"
             )
         return bundle
 

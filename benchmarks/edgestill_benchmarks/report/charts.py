@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from ..metrics import Row
-from ..results import Results
+from ..results import Results, quantized_files
 
 NAMES = {"teacher": "teacher", "student_alone": "student alone", "student_distilled": "student distilled"}
 COLOURS = {"teacher": "#6b7280", "student alone": "#d97706", "student distilled": "#0f766e"}
@@ -179,7 +179,7 @@ def size(rows: Sequence[Row]) -> alt.Chart:
 
 
 def confusion(results: Results) -> alt.LayerChart:
-    """Rows the true class, columns what the int8 student chose."""
+    """Rows the true class, columns what the quantized student chose."""
     classes = results["data"]["classes"]
     rows = [
         {"true": classes[row], "chosen": classes[column], "images": count, "share": count / max(sum(counts), 1)}
@@ -205,9 +205,13 @@ def confusion(results: Results) -> alt.LayerChart:
 
 
 def change_per_class(results: Results) -> alt.Chart:
-    """Points of accuracy that each class gains or loses from the teacher to the int8 student."""
+    """Points of accuracy that each class gains or loses from the teacher to the quantized student."""
     classes = results["data"]["classes"]
-    pairs = zip(results["per_class"]["teacher"], results["per_class"]["model.tflite"], strict=True)
+    shares = results["per_class"]
+    names = [file["path"].rpartition("/")[2] for file in quantized_files(results)]
+    # Both engines' files are right on the same classes, so one is drawn.
+    name = next((one for one in reversed(names) if one in shares), "student_distilled")
+    pairs = zip(shares["teacher"], shares[name], strict=True)
     rows = [
         {"class": name, "teacher": before, "int8": after, "points": 100 * (after - before)}
         for name, (before, after) in zip(classes, pairs, strict=True)
@@ -217,13 +221,13 @@ def change_per_class(results: Results) -> alt.Chart:
         alt.Chart(_table(rows))
         .mark_bar()
         .encode(
-            x=alt.X("points:Q", title="points, int8 student minus teacher"),
+            x=alt.X("points:Q", title="points, quantized student minus teacher"),
             y=alt.Y("class:N", sort=classes, title=None),
             color=alt.condition("datum.points < 0", alt.value("#b91c1c"), alt.value("#0f766e")),
             tooltip=[
                 "class:N",
                 alt.Tooltip("teacher:Q", format=".1%"),
-                alt.Tooltip("int8:Q", title="int8 student", format=".1%"),
+                alt.Tooltip("int8:Q", title="quantized student", format=".1%"),
                 alt.Tooltip("points:Q", format="+.1f"),
             ],
         )

@@ -15,16 +15,20 @@ from PIL import Image
 from edgestill_runtime.files import write_bytes
 
 from ..metrics import metrics, read_devices
-from ..results import Results, ResultsError, gain_is_noise, int8_against_fp32, read_results
+from ..results import Results, ResultsError, gain_is_noise, int8_against_fp32, quantized_files, read_results
 from .charts import all_charts
 from .rendering import render
 
-WHO = {"teacher": "teacher", "student": "student, fp32", "int8": "student, int8"}  # array of samples.npz → on the page
+WHO = {
+    "teacher": "teacher",
+    "student": "student, fp32",
+    "int8": "student, quantized",
+}  # array of samples.npz → on the page
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A test image as a data URL, its class, and whether the int8 student's first guess is that class."""
+    """A test image as a data URL, its class, and whether the quantized student's first guess is that class."""
 
     image: str
     label: str
@@ -83,6 +87,8 @@ def _render(
         results=results,
         noise=gain_is_noise(results),
         ratios=int8_against_fp32(results),
+        quantized=quantized_files(results),
+        kind=" and ".join(dict.fromkeys(file["precision"] for file in quantized_files(results))),
         samples=_shown(samples, classes),
         graphs={name: Markup(picture) for name, picture in graphs.items()},
         devices=devices,
@@ -92,7 +98,7 @@ def _render(
 
 
 def _profiles(results: Results, devices: Sequence[dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Device, file and profile; int8 first. An emulator's times say nothing."""
+    """Device, file and profile; quantized files first. An emulator's times say nothing."""
     places = [("host", file, file["path"].rpartition("/")[2]) for file in results["files"]]
     places += [(one["device"], file, file["file"]) for one in devices if not one["emulated"] for file in one["files"]]
     places.sort(key=lambda place: place[1]["precision"] == "fp32")

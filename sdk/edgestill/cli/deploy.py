@@ -54,8 +54,7 @@ def _told(found: dict[str, Any]) -> list[str]:
     where = f"{found['device']}: {found['name']} {found['version']}"
     before = f", {found['previous']} is kept for --rollback" if found["previous"] else ""
     lines = [f"{where} is in use now{before}" if found["switched"] else f"{where} was in use already"]
-    for row in found["golden"]:
-        state = "no engine there" if row["skipped"] else f"as recorded (largest difference {row['difference']:.2g})"
-        lines.append(f"  {row['file']}: {state}")
+    states = [row.get("said") or ("not run" if row["skipped"] else "as recorded") for row in found["golden"]]
+    lines += [f"  {row['file']}: {state}" for row, state in zip(found["golden"], states, strict=True)]
     lines.append(f"try it there: {found['python']} -m edgestill_runtime run {found['path']} IMAGE")
     return lines

@@ -1,7 +1,6 @@
 """`edgestill verify`: is a bundle what its manifest says, and does it answer here as it did when it was made?"""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -20,24 +19,22 @@ def verify(
 ) -> None:
     """Compare every file's hash with the manifest, then replay the golden samples in every installed engine."""
     from edgestill_converters.quiet import logged_to
-    from edgestill_runtime import open_bundle, replay_golden
+    from edgestill_runtime import open_bundle, replay_golden, why_failed
 
     opened = open_bundle(bundle, trusted_key)
     opened.verify()
     with TemporaryDirectory() as folder, logged_to(Path(folder) / "engines.log"):
         replays = replay_golden(opened)
-    passed = all(replay.passed or replay.skipped for replay in replays)
+    failure = why_failed(replays)
     if as_json:
-        replayed = [{**asdict(replay), "passed": replay.passed} for replay in replays]
-        print(json.dumps({"hashes": "intact", "golden": replayed, "passed": passed}, indent=2))
+        golden = [replay.to_json() for replay in replays]
+        print(json.dumps({"hashes": "intact", "golden": golden, "passed": not failure, "reason": failure}, indent=2))
     else:
         by = f", signed by {opened.signed_by}" if opened.signed_by else ""
         say(f"{len(opened.files)} files match the manifest{by}")
         for replay in replays:
-            said = replay.skipped or (
-                f"{'as recorded' if replay.passed else 'DIFFERENT'} (largest difference {replay.difference:.2g}, "
-                f"allowed {replay.allowed:.2g}; same class {100 * replay.same_class:.0f} %)"
-            )
-            say(f"{replay.file}: {said}", style=None if replay.passed else "yellow")
-    if not passed:
+            say(f"{replay.file}: {replay.said}", style=None if replay.passed else "yellow")
+        if failure:
+            say(f"FAILED: {failure}", style="red")
+    if failure:
         raise typer.Exit(1)
