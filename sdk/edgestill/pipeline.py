@@ -149,7 +149,7 @@ class Pipeline(TrainingStages):
             "student": self.recipe.student.model,
             "distillation": self.recipe.distillation.model_dump(),
             "training": asdict(self.recipe.training),
-            "augmentation": list(self.recipe.augmentation),
+            "augmentation": asdict(self.augmentation),
             "seed": self.recipe.seed,
         }
         table = self.recipe.conversion
@@ -163,7 +163,7 @@ class Pipeline(TrainingStages):
             budget,
             samples=self.recipe.data.calibration,
             teacher=self._teacher_model() if table.learn_from == "teacher" else None,
-            augmentation=self._augmentation,
+            augmentation=self.augmentation,
             seed=self.recipe.seed,
             overwrite=True,
             log=folder / "conversion.log",

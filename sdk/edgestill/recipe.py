@@ -47,17 +47,27 @@ class _Table(BaseModel):
 
 
 class DataTable(_Table):
-    """`[data]`: see `edgestill.data.load_data`."""
+    """`[data]`: the arguments of `edgestill.data.load_data`, which says what they are."""
 
     source: str = "fashion-mnist-mini"
     seed: int = Field(default=0, ge=0)
     validation: float = Field(default=0.1, gt=0, le=0.5)
     calibration: int = Field(default=256, ge=1)
     image_size: int | None = Field(default=None, ge=8)
+    resize: Literal["crop", "letterbox", "stretch"] = "crop"
+    filter: Literal["bilinear", "bicubic"] = "bilinear"
+    ground: int = Field(default=255, ge=0, le=255)
+    fill: int = Field(default=114, ge=0, le=255)
+    rate: int | None = Field(default=None, ge=1_000, le=384_000)
+    seconds: float = Field(default=1.0, gt=0, le=3600)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     labelled: int | None = Field(default=None, ge=1)
     unlabelled: Path | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """What `load_data` is called with: `load_data(**table.arguments())` is the data of this recipe."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 class TeamMember(_Table):
@@ -138,7 +148,7 @@ class Recipe(_Table):
     data: DataTable = DataTable()
     teacher: TeacherTable = TeacherTable()
     student: StudentTable = StudentTable()
-    augmentation: tuple[str, ...] = ("flip", "shift:2")
+    augmentation: tuple[str, ...] | None = None  # the default of the data: see `data.default_augmentation`
     training: _StudentScheduleTable = _StudentScheduleTable()
     distillation: DistillationTable = DistillationTable()
     conversion: ConversionTable = ConversionTable()
@@ -198,7 +208,7 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         raise RecipeError("\n".join(_explain(path, text, problem) for problem in error.errors())) from error
     for keys, check in (
         (("distillation", "objective"), recipe.objective),
-        (("augmentation",), lambda: Augmentation.parse(recipe.augmentation)),
+        (("augmentation",), lambda: Augmentation.parse(recipe.augmentation or ())),
         (("teacher", "augmentation"), lambda: Augmentation.parse(recipe.teacher.augmentation)),
     ):
         try:

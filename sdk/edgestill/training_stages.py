@@ -17,7 +17,7 @@ from torch import nn
 from edgestill_runtime.files import sha256_of_file
 
 from . import __version__
-from .data import Augmentation, Data, load_data
+from .data import Augmentation, Data, augmentation_for, load_data
 from .distillation import cache_teachers, distill, distill_generations, distill_together
 from .errors import EdgestillError
 from .models import create_model, load_checkpoint, save_checkpoint
@@ -51,24 +51,16 @@ class TrainingStages:
         self.folder = folder
         self._progress = progress
         self._stages = Stages(pool or folder / "stages", progress, force, pooled=pool is not None)
-        self._augmentation = Augmentation.parse(recipe.augmentation)
 
     @cached_property
     def data(self) -> Data:
         """The data, cut; read from its source every time and never copied."""
-        table = self.recipe.data
-        return load_data(
-            table.source,
-            validation=table.validation,
-            calibration=table.calibration,
-            seed=table.seed,
-            image_size=table.image_size,
-            mean=table.mean,
-            std=table.std,
-            labelled=table.labelled,
-            unlabelled=table.unlabelled,
-            progress=self._progress,
-        )
+        return load_data(**self.recipe.data.arguments(), progress=self._progress)
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """What the student sees: the recipe's, or the default of its data."""
+        return augmentation_for(self.data.processor, self.recipe.augmentation)
 
     @cached_property
     def teacher(self) -> Stage:
@@ -84,7 +76,7 @@ class TrainingStages:
         inputs = {
             "teachers": self._teacher_keys(),
             "views": self.recipe.training.views,
-            "augmentation": asdict(self._augmentation),
+            "augmentation": asdict(self.augmentation),
         }
         return self._run("teacher-outputs", inputs, self._teacher_logits)
 
@@ -104,6 +96,8 @@ class TrainingStages:
 
     def check(self) -> None:
         """Refuse models and layers that do not exist or do not fit the data, before anything takes time."""
+        for names in (self.recipe.augmentation, self.recipe.teacher.augmentation):
+            augmentation_for(self.data.processor, names)
         objective = self.recipe.objective()
         pairs = objective.layers if objective else ()
         for who, table, layers in (
@@ -142,7 +136,7 @@ class TrainingStages:
                 self.data,
                 CrossEntropy(),
                 table.training,
-                augmentation=Augmentation.parse(table.augmentation),
+                augmentation=augmentation_for(self.data.processor, table.augmentation),
                 seed=table.seed,
                 folder=folder,
                 label="teacher",
@@ -160,14 +154,14 @@ class TrainingStages:
         return [self._teacher_model(), *others]
 
     def _teacher_logits(self, folder: Path) -> None:
-        views, augmentation = self.recipe.training.views, self._augmentation
+        views, augmentation = self.recipe.training.views, self.augmentation
         cache_teachers(self._teachers(), self.data, views, folder, augmentation=augmentation, progress=self._progress)
 
     def _student_inputs(self) -> dict[str, Any]:
         return {
             "model": self.recipe.student.model,
             "training": asdict(self.recipe.training),
-            "augmentation": asdict(self._augmentation),
+            "augmentation": asdict(self.augmentation),
             "seed": self.recipe.seed,
         }
 
@@ -210,7 +204,7 @@ class TrainingStages:
     def _how(self, folder: Path) -> dict[str, Any]:
         return {
             "schedule": self.recipe.training,
-            "augmentation": self._augmentation,
+            "augmentation": self.augmentation,
             "seed": self.recipe.seed,
             "folder": folder,
             "progress": self._progress,

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgestill.data import Split, fashion_mnist
+from edgestill.data import Split
+from edgestill.data.formats import fashion_mnist
 from edgestill_runtime.files import write_bytes
 
-TARGET = Path(fashion_mnist.__file__).parent / "assets" / "fashion-mnist-mini.npz"
+TARGET = Path(fashion_mnist.__file__).parents[1] / "assets" / "fashion-mnist-mini.npz"
 PER_CLASS = {"train": 1000, "test": 200}
 
 

@@ -11,6 +11,7 @@ from ..errors import EdgestillError
 from . import (
     bench,
     convert,
+    data,
     deploy,
     devices,
     distill,
@@ -42,6 +43,7 @@ for command in (
     distill.distill,
     sweep.sweep,
     convert.convert,
+    data.data,
     verify.verify,
     devices.devices,
     deploy.deploy,

@@ -1,7 +1,14 @@
-"""What may happen to an image before a student sees it, as plain data; `views.py` carries it out."""
+"""What may happen to an image before a student sees it, as plain data; `views.py` carries it out.
+
+Nothing may happen that changes what a sample is: what is harmless depends on the kind of data. A mirrored photo shows
+the same thing; a mirrored log-mel picture is a recording played backwards.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+
+from edgestill_runtime import AudioProcessor
+from edgestill_runtime.processing import Processor
 
 from ..errors import DataError, nearest
 
@@ -25,8 +32,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0 <= self.flip <= 1:
             raise DataError(f"flip is a probability between 0 and 1, not {self.flip}")
-        if min(self.shift, self.cutout, self.mixup) < 0:
-            raise DataError("shift, cutout and mixup must not be negative")
+        if not (self.shift >= 0 and self.cutout >= 0 and 0 <= self.mixup < float("inf")):
+            raise DataError("shift, cutout and mixup must not be negative, and mixup not infinite or NaN")
 
     @classmethod
     def parse(cls, names: Sequence[str]) -> "Augmentation":
@@ -46,3 +53,34 @@ class Augmentation:
 
 
 NO_AUGMENTATION = Augmentation()
+DEFAULTS = {"image": ("flip", "shift:2"), "audio": ("shift:2",)}
+"""For each kind of data what a student sees where a recipe says nothing."""
+
+
+def default_augmentation(processor: Processor) -> tuple[str, ...]:
+    """The names of a recipe that a kind of data gets where nobody says: flips are for images alone."""
+    return DEFAULTS["audio" if isinstance(processor, AudioProcessor) else "image"]
+
+
+def augmentation_for(processor: Processor, names: Sequence[str] | None = None) -> Augmentation:
+    """What a recipe says, or the default of its data where it says nothing.
+
+    Raises:
+        DataError: an unknown name, or one that would change what a sample means.
+    """
+    chosen = Augmentation.parse(default_augmentation(processor) if names is None else names)
+    check_augmentation(chosen, processor)
+    return chosen
+
+
+def check_augmentation(augmentation: Augmentation, processor: Processor) -> None:
+    """Refuse what would change what a sample means.
+
+    Raises:
+        DataError: flips of recordings.
+    """
+    if augmentation.flip and isinstance(processor, AudioProcessor):
+        raise DataError(
+            "augmentation `flip` plays a recording backwards, which is another sound; leave it out (`shift` moves a "
+            "recording in time and pitch)"
+        )

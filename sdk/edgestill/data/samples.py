@@ -1,13 +1,13 @@
-"""Samples from a file or a folder, for converting a model that no data set of ours was used for.
+"""Samples from files, for converting a model that no data set of ours was used for.
 
-samples.npz     images: uint8 (N, H, W, C), with labels: integers (N,) if known, and classes: text (C,) if named;
+samples.npz     images: uint8 or uint16 (N, H, W, C), with labels (N,) if known, and classes: text (C,) if named;
                 or any other arrays (N, …), one for each input of the model, in the order of the file
-folder          images of any size, in any subfolders
+folder          photos of any size, or recordings, in any subfolders; subfolders named like the classes give labels
+files           one photo or recording, or a list of them
 """
 
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_runtime.files import sha256_of_file
+from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
 from ..progress import SILENT, Progress
-from . import image_folder
-from .sources import Split
+from .folders import EXTENSIONS, WORDS, Kind, Skipped, samples_in
+from .formats.image_folder import DEFAULT_SIZE
+from .formats.npz import NpzSamples, read_npz
+from .labels import plain_labels, with_classes
+from .reading import Files, Listing, Part, Reading, processor_for, read_all
+from .types import Split
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Samples:
         images: uint8 (N, H, W, C), or None where the model takes something else; then `arrays` has one for each input.
         labels: int64 (N,), where they are known. classes: their names, where they are named.
         facts: plain data for the manifest.
+        processor: how `images` were made of photos or recordings, for a device to do the same; its mean and std are
+            those that were given, else 0 and 1. None where they came as pixels, or there are none.
+        notes: what was done that nobody asked for, a line each.
     """
 
     images: NDArray[np.uint8] | None
@@ -37,6 +45,8 @@ class Samples:
     labels: NDArray[np.int64] | None
     classes: tuple[str, ...]
     facts: dict[str, Any]
+    processor: Processor | None = None
+    notes: tuple[str, ...] = ()
 
     def calibration(self, count: int) -> NDArray[np.uint8] | Sequence[NDArray[Any]]:
         """The first so many, as `edgestill_converters.convert` takes them."""
@@ -49,41 +59,138 @@ class Samples:
         return [self.images] if self.labels is None else Split(self.images, self.labels)
 
 
-def read_samples(path: Path, image_size: int | None = None, progress: Progress = SILENT) -> Samples:
-    """Read a folder of images or an `.npz`.
+def read_samples(
+    path: str | Path | Sequence[str | Path],
+    image_size: int | None = None,
+    progress: Progress = SILENT,
+    processor: Processor | None = None,
+    classes: Sequence[str] = (),
+) -> Samples:
+    """Read an `.npz`, a folder of photos or recordings, or files.
 
     Args:
-        image_size: side in pixels to which the images of a folder are resized.
+        image_size: side in pixels to which photos are brought, where no `processor` is given.
+        processor: how photos or recordings become pixels; found from them when None.
+        classes: the model's class names, in its order: subfolders of these names label what is in them.
 
     Raises:
         DataError: nothing there, nothing in it, or arrays that do not belong together.
     """
-    if path.is_dir():
-        files = image_folder.list_images(path)
-        images = image_folder.read_images(files, image_size or image_folder.DEFAULT_SIZE, progress)
-        return Samples(images, (), None, (), {"name": f"folder:{path.name}", "samples": len(images)})
+    several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
+    if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
+        read = _from_npz(several[0], image_size, processor)
+    elif not several:
+        raise DataError("no samples given; give a folder, files, or an .npz")
+    else:
+        read = _from_files(several, image_size, progress, processor, tuple(classes))
+    for note in read.notes:
+        progress.message(note)
+    return read
+
+
+def _from_npz(path: Path, image_size: int | None, processor: Processor | None) -> Samples:
+    found = read_npz(path)
+    images = found.images
+    if images is not None:
+        wanted = processor
+        if wanted is None and (image_size or images.dtype != np.uint8):
+            side = (image_size, image_size) if image_size else images.shape[1:3]
+            wanted = Reading().images(side[0], side[1], 1 if images.shape[3] <= 2 else 3)
+        if wanted is not None:
+            images = wanted.pixels(images)
+            processor = wanted
+    labels, classes, notes = _labels(found, str(path))
+    count = len(images) if images is not None else len(found.arrays[0])
+    facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
+    return Samples(images, found.arrays, labels, classes, facts, processor if images is not None else None, notes)
+
+
+def _labels(found: NpzSamples, where: str) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
+    """Labels where they are classes; a note where they are something else, and are left out."""
+    if found.labels is None:
+        return None, found.classes, ()
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; give a folder of images or an .npz") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}") from error
-    facts: dict[str, Any] = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}"}
-    labels, classes = arrays.pop("labels", None), arrays.pop("classes", None)
-    if not arrays:
-        raise DataError(f"{path} has no samples in it; it needs `images`, or an array for each input")
-    counts = {len(one) if one.ndim else 0 for one in arrays.values()} | ({len(labels)} if labels is not None else set())
-    if len(counts) != 1 or counts == {0}:
-        raise DataError(f"{path}: the arrays have {sorted(counts)} samples; give as many of each, and at least one")
-    facts["samples"] = counts.pop()
-    pixels = arrays.get("images")
-    if pixels is not None and (len(arrays) > 1 or pixels.dtype != np.uint8 or pixels.ndim != 4):
-        raise DataError(f"{path}: `images` must be uint8 (N, H, W, C) and alone, not {pixels.dtype} {pixels.shape}")
-    return Samples(
-        images=pixels,
-        arrays=() if pixels is not None else tuple(arrays.values()),
-        labels=None if labels is None else labels.astype(np.int64),
-        classes=() if classes is None else tuple(str(name) for name in classes),
-        facts=facts,
-    )
+        plain = plain_labels(found.labels, f"{where}: labels")
+        labels, classes, notes = with_classes({"train": plain}, found.classes, where)
+    except DataError as error:
+        if found.labels.dtype.kind not in "fiub" or found.labels.ndim > 2:
+            raise
+        kind = f"{found.labels.dtype} {found.labels.shape}"
+        return None, found.classes, (
+            f"labels {kind} are not read, and no accuracy is measured: {error}",
+        )  # fmt: skip
+    # Numbers name no classes: the model's own outputs have an order that only it knows.
+    if plain.dtype.kind != "U" and not found.classes:
+        return plain, (), ()
+    return labels["train"], classes, notes
+
+
+def _from_files(
+    paths: Sequence[Path], image_size: int | None, progress: Progress, processor: Processor | None,
+    classes: tuple[str, ...],
+) -> Samples:  # fmt: skip
+    kind, files, notes = _list(paths, processor)
+    part = Part(Files(files), np.zeros(len(files), np.int64))
+    size = (image_size or DEFAULT_SIZE) if kind == "image" else None
+    listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
+    if processor is None:
+        processor, more = processor_for(listing, Reading())
+        notes += more
+    images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
+    labels, more = _labels_of_folders(paths[0], files, classes) if len(paths) == 1 else (None, ())
+    name = paths[0].name or paths[0].resolve().name
+    facts = {"name": f"folder:{name}" if paths[0].is_dir() else f"files:{name}", "samples": len(images)}
+    return Samples(images, (), labels, classes if labels is not None else (), facts, processor, (*notes, *more))
+
+
+def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, list[Path], tuple[str, ...]]:
+    """What kind of samples there are, which, and what is not read."""
+    wanted: tuple[Kind, ...] = ("image", "audio")
+    if processor is not None:
+        wanted = ("audio",) if processor.kind == "audio" else ("image",)
+    found: dict[Kind, list[Path]] = {}
+    lines: dict[Kind, tuple[str, ...]] = {}
+    for kind in wanted:
+        skipped, files = Skipped(), []
+        for path in paths:
+            if not path.exists():
+                raise DataError(f"{path} does not exist; give a folder of photos or recordings, files, or an .npz")
+            if path.is_dir():
+                files += samples_in(path, kind, skipped)
+            elif path.suffix.lower() in EXTENSIONS[kind] or (len(wanted) == 1 and len(paths) == 1):
+                files.append(path)
+            else:
+                skipped.add(path.suffix.lower() or "without an ending", path)
+        found[kind] = files
+        line = skipped.line(paths[0] if len(paths) == 1 else Path())
+        lines[kind] = (line,) if line else ()
+    kind = max(wanted, key=lambda one: len(found[one]))
+    if not found[kind]:
+        names = ", ".join(sorted(set().union(*(EXTENSIONS[one] for one in wanted))))
+        line = "".join(f"; {line}" for line in lines[kind])
+        words = " or ".join(WORDS[one] for one in wanted)
+        raise DataError(f"{paths[0]} has no {words} ({names}), and is no .npz{line}")
+    return kind, found[kind], lines[kind]
+
+
+def _labels_of_folders(
+    folder: Path, files: Sequence[Path], classes: Sequence[str]
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Labels where every file lies in a subfolder that is named like a class."""
+    if not classes or not folder.is_dir():
+        return None, ()
+    names = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
+    unknown = sorted(set(names) - set(classes))
+    if not unknown:
+        return np.array([classes.index(name) for name in names], dtype=np.int64), ()
+    if len(unknown) == len(set(names)):
+        return None, ()
+    names_of = ", ".join(repr(name) for name in unknown[:3])
+    return None, (f"the subfolders give no labels: {names_of} is none of the classes",)
+
+
+def with_statistics(processor: Processor, mean: Sequence[float], std: Sequence[float]) -> Processor:
+    """The same processor with other mean and std; those of one channel serve three."""
+    count = processor.channels
+    chosen = [tuple(values) * count if len(values) == 1 else tuple(values) for values in (mean, std)]
+    return replace(processor, mean=chosen[0], std=chosen[1])

@@ -2,10 +2,11 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,174 +15,19 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 
 from ..errors import DataError, nearest
 from ..progress import SILENT, Progress
+from .cutting import check_shares, cut
+from .folders import Kind
+from .labels import plain_labels, with_classes
+from .reading import Files, Listing, Reading, read_all, read_listing
+from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, in_memory, rows_of
+
+__all__ = [
+    "Calibration", "Data", "ImageSource", "Images", "Reading", "Rows", "Split", "digest", "in_memory", "load_data",
+    "open_source",
+]  # fmt: skip
 
 _BLOCK = 4096  # images that are read from disk at once
-
-
-class Images(Protocol):
-    """uint8 (N, H, W, C): an array, or something that reads rows when they are asked for, such as a `np.memmap`."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, H, W, C)."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8."""
-
-    def __len__(self) -> int:
-        """N."""
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        """The images at `rows`, int64 (B,)."""
-
-
-def in_memory(images: Images) -> TypeGuard[NDArray[np.uint8]]:
-    """Whether images are an array in memory rather than read from disk."""
-    return isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
-
-
-@runtime_checkable
-class Identified(Protocol):
-    """Images that can be told from others without being read."""
-
-    def identity(self) -> bytes:
-        """What is hashed instead of the pixels."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some rows of images that stay where they are."""
-
-    images: Images
-    rows: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, H, W, C)."""
-        return (len(self.rows), *self.images.shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8."""
-        return self.images.dtype
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        return np.asarray(self.images[self.rows[rows]])
-
-
-@dataclass(frozen=True)
-class Split:
-    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1, or -1 where there is none."""
-
-    images: Any  # `Images`; an array nearly always, and everything that asks for one gets one
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, index: NDArray[np.int64]) -> "Split":
-        """The samples at `index`, in that order; images on disk stay there."""
-        if in_memory(self.images):
-            return Split(self.images[index], self.labels[index])
-        base, rows = (
-            (self.images.images, self.images.rows[index]) if isinstance(self.images, Rows) else (self.images, index)
-        )
-        return Split(Rows(base, rows), self.labels[index])
-
-    def load(self) -> "Split":
-        """The same with all images in memory."""
-        return self if in_memory(self.images) else Split(self.images[np.arange(len(self))], self.labels)
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """What a source gives: class names, a train split and a test split with images of one size.
-
-    Args:
-        mean, std: normalisation per channel in units of the pixel range; computed from the train split when empty.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Split
-    test: Split
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Real images for choosing quantisation ranges, with all that a bundle has to know about its input and labels."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-    processor: Processor
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Data:
-    """A source, cut. `calibration_split` is never trained on; `test` is read once, at the end.
-
-    The train split may hold samples without a label (-1): a teacher's answers are all that is learnt from those.
-    `seed` is that of the cut, and of the augmented views: whoever trains on this data meets the same pictures.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Split
-    calibration_split: Split
-    validation: Split
-    test: Split
-    processor: Processor
-    digest: str
-    seed: int = 0
-
-    def calibration(self, samples: int = 256) -> Calibration:
-        """The first `samples` images of the calibration split.
-
-        Raises:
-            DataError: fewer than `samples` were set aside.
-        """
-        if not 0 < samples <= len(self.calibration_split):
-            raise DataError(
-                f"{samples} calibration images asked for, but {len(self.calibration_split)} were set aside; "
-                "set `calibration` under [data] to at least that many"
-            )
-        part = self.calibration_split.take(np.arange(samples))
-        return Calibration(part.images, part.labels, self.classes, self.processor, self.describe())
-
-    def labelled(self) -> "Data":
-        """The same without the samples that have no label; the others are repeated until there are as many again.
-
-        So a student that learns from labels alone takes as many steps in an epoch as one that learns from everything,
-        and each repetition is augmented in its own way.
-        """
-        with_label = np.flatnonzero(self.train.labels >= 0)
-        if len(with_label) == len(self.train):
-            return self
-        if len(with_label) == 0:
-            raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
-        return replace(self, train=self.train.take(np.resize(with_label, len(self.train))))
-
-    def describe(self) -> dict[str, Any]:
-        """Name, digest and sizes, as plain data for manifests and results."""
-        unlabelled = int((self.train.labels < 0).sum())
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "seed": self.seed,
-            "train": len(self.train),
-            "calibration": len(self.calibration_split),
-            "validation": len(self.validation),
-            "test": len(self.test),
-            **({"unlabelled": unlabelled} if unlabelled else {}),
-        }
+FOLDERS: tuple[Kind, ...] = ("image", "audio")
 
 
 def load_data(
@@ -191,171 +37,258 @@ def load_data(
     calibration: int = 256,
     seed: int = 0,
     image_size: int | None = None,
-    mean: tuple[float, ...] = (),
-    std: tuple[float, ...] = (),
+    resize: str = "crop",
+    filter: str = "bilinear",
+    ground: int = 255,
+    fill: int = 114,
+    rate: int | None = None,
+    seconds: float = 1.0,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
     labelled: int | None = None,
-    unlabelled: Path | None = None,
+    unlabelled: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Data:
     """Open a source and cut it.
 
+    What is cheap to check is checked first; the cut is shown, and refused where it is impossible, before a photo or a
+    recording is decoded.
+
     Args:
         source: see `edgestill.data`.
-        validation: share of the train split, 0–0.5, for choosing hyper-parameters.
-        calibration: images of the train split set aside for quantisation.
+        validation: share of the train split, 0–0.5, for choosing hyper-parameters, where the source has no validation
+            split of its own.
+        calibration: how many train samples choose quantisation ranges as well.
         seed: of the cut and of the augmented views; the same seed gives the same on every machine.
-        image_size: side in pixels to which a folder's images are resized; sources of one size take none.
+        image_size: side in pixels to which photos are brought; sources of one size take none.
+        resize, filter, ground, fill: how, see `edgestill_runtime.ImageProcessor`.
+        rate: samples a second of the model, for recordings; the rate of most train recordings when None.
+        seconds: how much of a recording the model hears.
         mean, std: normalisation per channel; the source's own when empty.
-        labelled: how many train images keep their label, the classes in proportion; None: all.
+        labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
+        progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
         DataError: the source is unknown, damaged, or too small for the cut.
     """
-    opened = open_source(source, image_size=image_size, progress=progress)
-    _check(opened)
-    train, held_out, checked = _cut(opened, validation, calibration, seed)
+    reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
+    check_shares(validation, calibration, labelled)
+    mean, std = _statistics_given(mean, std)
+    more = None if unlabelled is None else Path(unlabelled)
+    found = find_source(source, reading, progress)
+    labels = {name: part.labels for name, part in found.splits.items()}
+    made = cut(
+        labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
+        labelled=labelled,
+    )  # fmt: skip
+    extra_files = [] if more is None else _unlabelled_files(more, found, progress)
+    for note in (*found.notes, *made.notes):
+        progress.message(note)
+    opened = _opened(found, reading, progress)
+    processor = _processor(opened, reading)
+    train = opened.train.take(made.train)
+    held_out = opened.train.take(made.train[: made.calibration])
+    chosen = opened.validation or opened.train.take(made.validation)
     statistics = (opened.mean, opened.std) if opened.mean else _statistics(train)
-    if labelled is not None:
-        train = _forget_labels(train, labelled, len(opened.classes))
+    mean, std = mean or statistics[0], std or statistics[1]
+    if len(mean) != processor.channels or len(std) != processor.channels:
+        count = processor.channels
+        raise DataError(f"{opened.name} has {count} channels; `mean` and `std` need {count} values each")
+    train = Split(train.images, made.labels)
     extra = []
-    if unlabelled is not None:
-        extra = [_read_unlabelled(unlabelled, train.images.shape[1:], progress)]
+    if extra_files:
+        extra = [read_all(Files(extra_files), processor, progress, "read unlabelled")[0]]
         without = np.full(len(extra[0]), -1, np.int64)
         train = Split(np.concatenate([train.load().images, *extra]), np.concatenate([train.labels, without]))
-    chosen_mean, chosen_std = (mean or statistics[0], std or statistics[1])
-    height, width, channels = train.images.shape[1:]
-    if len(chosen_mean) != channels or len(chosen_std) != channels:
-        raise DataError(f"{opened.name} has {channels} channels; `mean` and `std` need {channels} values each")
+    for note in opened.notes[len(found.notes) :]:  # of the decoding
+        progress.message(note)
     return Data(
         name=opened.name,
         classes=opened.classes,
         train=train,
         calibration_split=held_out.load(),
-        validation=checked.load(),
+        validation=chosen.load(),
         test=opened.test.load(),
-        processor=ImageProcessor(height, width, tuple(chosen_mean), tuple(chosen_std)),
+        processor=replace(processor, mean=tuple(mean), std=tuple(std)),
         digest=digest(opened, *extra),
         seed=seed,
+        notes=(*made.notes, *opened.notes),
     )
 
 
-def open_source(source: str, *, image_size: int | None = None, progress: Progress = SILENT) -> ImageSource:
-    """Read a source as it is, uncut. See `edgestill.data` for the names."""
-    from . import fashion_mnist, image_folder, parquet
+def open_source(
+    source: str, *, image_size: int | None = None, reading: Reading | None = None, progress: Progress = SILENT
+) -> ImageSource:
+    """Read a source as it is, uncut. See `edgestill.data` for the names.
 
+    Args:
+        reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
+    """
+    chosen = reading or Reading(image_size)
+    return _opened(find_source(source, chosen, progress), chosen, progress)
+
+
+def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> ImageSource | Listing:
+    """Find and check a source; photos and recordings are not decoded yet.
+
+    Raises:
+        DataError: the source is unknown or damaged, its labels are none, or a key does not belong to its kind.
+    """
+    from .formats import fashion_mnist, image_folder, parquet
+
+    reading.check()
     fixed: dict[str, Callable[[], ImageSource]] = {
         "fashion-mnist-mini": fashion_mnist.load_mini,
         "fashion-mnist": lambda: fashion_mnist.load(progress),
     }
+    listed: dict[str, Callable[[Path], Listing]] = {
+        "parquet": lambda path: parquet.list_parquet(path, progress),
+        **{f"{kind}-folder": partial(image_folder.list_folder, kind=kind) for kind in FOLDERS},
+    }
     kind, colon, rest = source.partition(":")
-    if kind == "parquet" and colon and image_size is None:
-        return parquet.load(Path(rest), progress)
-    if kind == "image-folder" and colon:
-        return image_folder.load(Path(rest), image_size, progress)
-    if image_size is not None:
-        raise DataError(f"image_size applies to image-folder:PATH only; {source!r} comes in one size")
+    if kind in listed and colon:
+        if not rest:
+            raise DataError(f"{source!r} names no folder: {kind}:PATH")
+        found = listed[kind](Path(rest).expanduser())
+        reading.only(found.kind, source)
+        if len(found.classes) < 2:
+            raise DataError(f"{found.name} has {len(found.classes)} class; a classifier needs at least two")
+        return found
     if source in fixed:
-        return fixed[source]()
+        reading.only("image", source, sized=False)
+        return _checked(fixed[source]())
+    if Path(source).is_dir() or Path(source).is_file():
+        raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
     if colon:
-        return _call(kind, rest)
-    known = [*fixed, "image-folder:PATH", "parquet:PATH", "module:function"]
+        opened = _checked(_call(kind, rest))
+        reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
+        return opened
+    known = [*fixed, *(f"{name}:PATH" for name in listed), "module:function"]
     raise DataError(f"unknown data source {source!r}{nearest(source, known)}")
 
 
 def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
-    """`sha256:…` over class names, shapes, pixels and labels of both splits, and over further images."""
+    """`sha256:…` over class names, shapes, pixels and labels of all splits, and over further images."""
     hasher = hashlib.sha256("\0".join(source.classes).encode())
-    for split in (source.train, source.test):
-        hasher.update(str(split.images.shape).encode())
+    splits = [source.train, source.test] + ([source.validation] if source.validation else [])
+    for split in splits:
+        hasher.update(str(tuple(split.images.shape)).encode())
         if isinstance(split.images, Identified):
             hasher.update(split.images.identity())
         else:
             for start in range(0, len(split), _BLOCK):
-                hasher.update(np.ascontiguousarray(split.images[start : start + _BLOCK]).data)
+                rows = np.arange(start, min(start + _BLOCK, len(split)), dtype=np.int64)
+                hasher.update(np.ascontiguousarray(rows_of(split.images, rows)).data)
         hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
     for images in more:
         hasher.update(np.ascontiguousarray(images).data)
     return f"sha256:{hasher.hexdigest()}"
 
 
-def _forget_labels(train: Split, count: int, classes: int) -> Split:
-    if not classes <= count <= len(train):
-        raise DataError(
-            f"labelled = {count}: between {classes} (one a class) and {len(train)} train images can keep theirs"
-        )
-    labels = train.labels.copy()
-    labels[count:] = -1  # the cut has dealt the classes out in proportion, so the first `count` hold all of them
-    return Split(train.images, labels)
+def _opened(found: ImageSource | Listing, reading: Reading, progress: Progress) -> ImageSource:
+    return found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
 
 
-def _read_unlabelled(folder: Path, shape: tuple[int, ...], progress: Progress) -> NDArray[np.uint8]:
-    from .image_folder import list_images, read_images
+def _processor(source: ImageSource, reading: Reading) -> Processor:
+    """How a photo or a recording becomes what this source holds; mean and std are not its own yet."""
+    if source.processor is not None:
+        return source.processor
+    return reading.images(*source.train.images.shape[1:])
 
-    height, width, channels = shape
-    if height != width:
-        raise DataError(f"unlabelled images can be read for square images alone, not for {height}×{width}")
-    return read_images(list_images(folder), height, progress, channels)
+
+def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (0, 1, 3) or not np.isfinite(np.array(values, dtype=float)).all():
+            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {tuple(values)}")
+    if any(value <= 0 for value in std):
+        raise DataError(f"std must be greater than 0 in every channel, not {tuple(std)}")
+    return tuple(float(value) for value in mean), tuple(float(value) for value in std)
+
+
+def _unlabelled_files(folder: Path, found: ImageSource | Listing, progress: Progress) -> list[Path]:
+    from .folders import Skipped
+    from .formats.image_folder import list_files
+
+    kind: Kind = found.kind if isinstance(found, Listing) else _kind(found.processor)
+    skipped = Skipped()
+    files = list_files(folder, kind, skipped)
+    if line := skipped.line(folder):
+        progress.message(f"unlabelled: {line}")
+    return files
+
+
+def _kind(processor: Processor | None) -> Kind:
+    return "image" if processor is None or isinstance(processor, ImageProcessor) else "audio"
+
+
+def _guess(path: Path) -> str:
+    if path.is_file():
+        return "image-folder"
+    if any(path.rglob("*.parquet")):
+        return "parquet"
+    return "audio-folder" if any(path.rglob("*.wav")) or any(path.rglob("*.flac")) else "image-folder"
 
 
 def _call(module: str, function: str) -> ImageSource:
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise DataError(f"data source {module}:{function} cannot be imported: {error}") from error
+    if not callable(factory):
+        raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
     source = factory()
     if not isinstance(source, ImageSource):
         raise DataError(f"{module}:{function} must return an edgestill.ImageSource, not {type(source).__name__}")
     return source
 
 
-def _check(source: ImageSource) -> None:
-    if len(source.classes) < 2:
-        raise DataError(f"{source.name} has {len(source.classes)} class; a classifier needs at least two")
-    for word, split in (("train", source.train), ("test", source.test)):
-        shape, labels = split.images.shape, split.labels
-        if split.images.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3):
+def _checked(source: ImageSource) -> ImageSource:
+    """The same with images (N, H, W, C) and labels int64 (N,) in 0…classes-1."""
+    splits = {name: _with_axes(source.name, name, split) for name, split in source.splits.items()}
+    raw = {name: plain_labels(split.labels, f"{source.name}: {name}") for name, split in splits.items()}
+    for name, split in splits.items():
+        if len(raw[name]) != split.images.shape[0]:
+            raise DataError(f"{source.name}: {name} has {split.images.shape[0]} images and {len(raw[name])} labels")
+    labels, classes, notes = with_classes(raw, source.classes, source.name)
+    if len(classes) < 2:
+        raise DataError(f"{source.name} has {len(classes)} class; a classifier needs at least two")
+    shapes = {name: tuple(split.images.shape[1:]) for name, split in splits.items()}
+    for name, shape in shapes.items():
+        if shape != shapes["train"]:
             raise DataError(
-                f"{source.name}: {word} images must be uint8 (N, H, W, 1 or 3), not {split.images.dtype} {shape}"
+                f"{source.name}: train images are {shapes['train']}, {name} images {shape}; both need one size"
             )
-        if len(labels) != shape[0] or len(labels) == 0:
-            raise DataError(f"{source.name}: {word} has {shape[0]} images and {len(labels)} labels")
-        if labels.min() < 0 or labels.max() >= len(source.classes):
-            raise DataError(
-                f"{source.name}: {word} labels run from {labels.min()} to {labels.max()}, "
-                f"but there are {len(source.classes)} classes (0–{len(source.classes) - 1})"
-            )
-    if source.train.images.shape[1:] != source.test.images.shape[1:]:
+    if source.processor is not None and source.processor.image_shape != shapes["train"]:
         raise DataError(
-            f"{source.name}: train images are {source.train.images.shape[1:]}, test images "
-            f"{source.test.images.shape[1:]}; both need one size"
+            f"{source.name}: its processor makes pixels {source.processor.image_shape}, but it has {shapes['train']}"
         )
+    made = {name: Split(split.images, labels[name]) for name, split in splits.items()}
+    return replace(
+        source, classes=classes, train=made["train"], test=made["test"], validation=made.get("validation"),
+        notes=(*source.notes, *notes),
+    )  # fmt: skip
 
 
-def _cut(source: ImageSource, validation: float, calibration: int, seed: int) -> tuple[Split, Split, Split]:
-    """(train, calibration, validation), disjoint, each with the classes in the source's proportions."""
-    if not 0 < validation <= 0.5:
-        raise DataError(f"validation is a share of the train split between 0 and 0.5, not {validation}")
-    labels = source.train.labels
-    order = np.random.default_rng([seed, 0]).permutation(len(labels))
-    # Deal out class by class, so that any stretch of `dealt` holds the classes in proportion.
-    rank = np.empty(len(labels))
-    for label in range(len(source.classes)):
-        of_class = order[labels[order] == label]
-        rank[of_class] = (np.arange(len(of_class)) + 0.5) / max(len(of_class), 1)
-    dealt = np.lexsort((order.argsort(), rank))
-    checked = round(validation * len(labels))
-    left = len(labels) - checked - calibration
-    if calibration < 1 or left < len(source.classes):
-        raise DataError(
-            f"{source.name} has {len(labels)} train images: too few for {checked} validation and {calibration} "
-            "calibration images; lower `validation` or `calibration` under [data]"
-        )
-    return (
-        source.train.take(dealt[checked + calibration :]),
-        source.train.take(dealt[checked : checked + calibration]),
-        source.train.take(dealt[:checked]),
-    )
+def _with_axes(source: str, name: str, split: Split) -> Split:
+    images: Any = split.images
+    if isinstance(images, list) or type(images).__module__.partition(".")[0] == "torch":
+        images = np.asarray(images)
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        images = images[..., None]  # grey, without an axis for it
+    shape = tuple(images.shape)
+    if images.dtype == np.uint8 and len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape[1:]:
+        return Split(images, split.labels)
+    hint = ""
+    if images.dtype == np.uint8 and len(shape) == 4 and shape[1] in (1, 3):
+        hint = "; its channels must be the last axis: give images.transpose(0, 2, 3, 1)"
+    elif np.dtype(images.dtype).kind == "f":
+        hint = "; round 255 · x where its values run from 0 to 1"
+    elif images.dtype == np.uint16:
+        hint = "; give (images >> 8).astype(numpy.uint8) where they use all 16 bits"
+    elif len(shape) == 4 and shape[3] in (2, 4):
+        hint = "; lay what is transparent over a ground first"
+    raise DataError(f"{source}: {name} images must be uint8 (N, H, W, 1 or 3), not {images.dtype} {shape}{hint}")
 
 
 def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -363,9 +296,9 @@ def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     Of images on disk, some thousand are enough.
     """
-    images = (
-        split.images if in_memory(split.images) else split.images[np.arange(0, len(split), len(split) // _BLOCK + 1)]
-    )
+    images = split.images
+    if not in_memory(images):
+        images = rows_of(images, np.arange(0, len(split), len(split) // _BLOCK + 1))
     counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
     values = np.arange(256) / 255.0
     means = [float((count * values).sum() / count.sum()) for count in counts]

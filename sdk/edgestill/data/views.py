@@ -4,7 +4,7 @@ All randomness of a view is drawn at once from (seed, view), so a view depends n
 nor on the process. That lets the teacher answer a view once, into a cache, and the student meet exactly that view
 later ("consistent teaching", Beyer et al. 2022, arXiv:2106.05237), and lets a killed training go on bit for bit.
 
-Images that fit stay on the training device as uint8. Others (`Images` that are read from disk, see `sources.py`) come
+Images that fit stay on the training device as uint8. Others (`Images` that are read from disk, see `types.py`) come
 through workers that read ahead. Either way they are transformed on the device, a batch at a time.
 """
 
@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgestill_runtime.processing import Processor
 
-from .augmentation import NO_AUGMENTATION, Augmentation
-from .sources import Images, Split, in_memory
+from ..errors import DataError
+from .augmentation import NO_AUGMENTATION, Augmentation, check_augmentation
+from .types import Images, Split, in_memory, rows_of
 
 WORKERS = 2
 
@@ -31,6 +32,9 @@ class Views:
         split: images uint8 (N, H, W, C) and labels; a label of -1 is none.
         classes: number of classes, the width of the targets.
         workers: processes that read ahead, where the images are not in memory; 0: none.
+
+    Raises:
+        DataError: an augmentation that would change what a recording means.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Views:
         device: torch.device | str = "cpu",
         workers: int = WORKERS,
     ) -> None:
+        check_augmentation(augmentation, processor)
         self._augmentation = augmentation
         self._seed = seed
         self._device = torch.device(device)
@@ -109,6 +114,8 @@ class Views:
             pin_memory=self._device.type == "cuda",
         )
         for pixels in loader:
+            if isinstance(pixels, DataError):  # raised here, it keeps its one line; a worker would add its own stack
+                raise pixels
             yield self._pad(pixels.to(self._device, non_blocking=True)), torch.arange(len(pixels), device=self._device)
 
     def _draw(self, view: int) -> dict[str, Tensor]:
@@ -152,7 +159,7 @@ class Views:
         return ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
 
 
-class _Reader(Dataset[Tensor]):
+class _Reader(Dataset[Tensor | DataError]):
     """Batches of raw pixels, read by a worker."""
 
     def __init__(self, images: Images, wanted: Sequence[Tensor]) -> None:
@@ -161,5 +168,8 @@ class _Reader(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self._wanted)
 
-    def __getitem__(self, number: int) -> Tensor:
-        return torch.from_numpy(self._images[self._wanted[number].numpy()])
+    def __getitem__(self, number: int) -> Tensor | DataError:
+        try:
+            return torch.from_numpy(rows_of(self._images, self._wanted[number].numpy()))
+        except DataError as error:
+            return error

@@ -16,9 +16,9 @@ import numpy as np
 
 from edgestill_runtime.files import write_bytes
 
-from ..errors import DataError
-from ..progress import SILENT, Progress
-from .sources import ImageSource, Split
+from ...errors import DataError
+from ...progress import SILENT, Progress
+from ..types import ImageSource, Split
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -49,7 +49,7 @@ def load(progress: Progress = SILENT) -> ImageSource:
 
 def load_mini() -> ImageSource:
     """10,000 train and 2,000 test images of the complete set, shipped with the package."""
-    with resources.files(__package__).joinpath("assets/fashion-mnist-mini.npz").open("rb") as file:
+    with resources.files("edgestill.data").joinpath("assets/fashion-mnist-mini.npz").open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
         train, test = (
             Split(arrays[f"{word}_images"][..., None], arrays[f"{word}_labels"].astype(np.int64))

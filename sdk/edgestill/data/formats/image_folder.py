@@ -1,0 +1,200 @@
+"""A folder of photos or of recordings, a subfolder per class, as torchvision's `ImageFolder` reads it.
+
+    PATH/cat/1.png …  PATH/dog/2.jpg …                        a fifth is cut off as test, by a hash of the file names
+    PATH/train/cat/…  PATH/train/dog/…  PATH/test/cat/…  …    the user's own splits, by any of their usual names
+    PATH/cat/…        PATH/dog/…        PATH/test/cat/…  …    the same, with the train split not in a folder of its own
+
+A split's name is never a class. Photos may have any size: they are brought to `image_size` × `image_size`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from ..folders import EXTENSIONS, WORDS, Kind, Skipped, loose_files, samples_in, subfolders
+from ..reading import Files, Listing, Part
+from ..splits import TEST, TRAIN, VALIDATION, split_of
+
+TEST_SHARE = 0.2
+DEFAULT_SIZE = 64
+
+_Found = dict[str, list[Path]]  # class → its files
+
+
+def list_folder(folder: Path, kind: Kind = "image") -> Listing:
+    """Find all samples of a folder; none is decoded.
+
+    Raises:
+        DataError: no such folder, no samples, one class, classes that differ between splits, or a folder that may be
+            a class or a split.
+    """
+    skipped = Skipped()
+    folders = subfolders(folder, skipped)
+    splits = _split_folders(folder, folders)
+    others = [one for one in folders if one not in splits.values()]
+    loose_files(folder, kind, skipped)
+    notes: list[str] = []
+    if TRAIN in splits:
+        found = {name: _classes(place, kind, skipped) for name, place in splits.items()}
+        notes += _beside(folder, splits, others, kind)
+    else:
+        found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
+        found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
+    if VALIDATION in found and TEST not in found:
+        notes.append(
+            f"there is no test split: {splits[VALIDATION].name} serves as test, and validation is cut from train"
+        )
+        found[TEST] = found.pop(VALIDATION)
+    classes = tuple(sorted(found[TRAIN]))
+    for name, part in found.items():
+        _check_classes(folder, name, part, classes)
+    if TEST not in found:
+        found[TRAIN], found[TEST] = _cut_off_test(folder, found[TRAIN])
+        count = sum(len(files) for files in found[TEST].values())
+        notes.append(f"there is no test split: a fifth is set aside as one, {count:,} {WORDS[kind]}, by their names")
+    notes.append(skipped.line(folder))
+    return Listing(
+        name=f"{kind}-folder:{folder.name or folder.resolve().name}",
+        kind=kind,
+        classes=classes,
+        splits={name: _part(found[name], classes) for name in (TRAIN, VALIDATION, TEST) if name in found},
+        size=DEFAULT_SIZE if kind == "image" else None,
+        notes=tuple(note for note in notes if note),
+        origin=str(folder),
+        skipped={reason: len(paths) for reason, paths in skipped.reasons.items()},
+    )
+
+
+def list_files(folder: Path, kind: Kind = "image", skipped: Skipped | None = None) -> list[Path]:
+    """All samples under a folder, in any subfolders, sorted.
+
+    Raises:
+        DataError: no such folder, or none in it.
+    """
+    skipped = Skipped() if skipped is None else skipped
+    subfolders(folder, Skipped())  # says what is wrong with the folder itself
+    files = samples_in(folder, kind, skipped)
+    if not files:
+        raise DataError(_nothing(folder, folder, kind, skipped))
+    return files
+
+
+def _split_folders(folder: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    splits: dict[str, Path] = {}
+    for one in folders:
+        split = split_of(one.name)
+        if split in splits:
+            raise DataError(f"{folder} has two {split} splits, {splits[split].name} and {one.name}; keep one of them")
+        if split:
+            splits[split] = one
+    return splits
+
+
+def _classes(
+    folder: Path, kind: Kind, skipped: Skipped, folders: Sequence[Path] | None = None,
+    splits: Mapping[str, Path] | None = None,
+) -> _Found:  # fmt: skip
+    """The class folders of a folder, and their files."""
+    if folders is None:
+        folders = subfolders(folder, skipped)
+        loose_files(folder, kind, skipped)
+    if len(folders) < 2:
+        raise DataError(_no_classes(folder, kind, folders, splits or {}))
+    found = {}
+    for one in folders:
+        found[one.name] = samples_in(one, kind, skipped)
+        if not found[one.name]:
+            raise DataError(_nothing(folder, one, kind, skipped))
+    return found
+
+
+def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mapping[str, Path]) -> str:
+    has = f"one class folder ({folders[0].name})" if folders else "no class folders"
+    text = f"{folder} has {has}; it needs a folder per class, two or more"
+    if splits:
+        return f"{text}. {', '.join(one.name for one in splits.values())}: splits, not classes, and none is train"
+    loose = Skipped()
+    loose_files(folder, kind, loose)
+    if not folders and split_of(folder.name) and "outside of the class folders" in loose.reasons:
+        return (
+            f"{folder} holds {WORDS[kind]}, not a folder per class. If it is a split, it needs class folders in it; if "
+            f"it is a class, give it another name: {folder.name!r} is read as a split"
+        )
+    inner = subfolders(folders[0], Skipped()) if folders else []
+    return f"{text}. Is it {folders[0]} that you mean?" if len(inner) > 1 else text
+
+
+def _nothing(root: Path, folder: Path, kind: Kind, skipped: Skipped) -> str:
+    text = f"{folder} has no {WORDS[kind]} ({', '.join(sorted(EXTENSIONS[kind]))})"
+    here = Skipped()
+    for reason, paths in skipped.reasons.items():
+        here.reasons |= {reason: inside} if (inside := [one for one in paths if one.is_relative_to(folder)]) else {}
+    if {one.name.casefold() for one in subfolders(root, Skipped())} & {"labels", "masks", "annotations"}:
+        text += ". Folders such as labels/ or masks/ belong to detection or segmentation; classes need a folder each"
+    other: Kind = "audio" if kind == "image" else "image"
+    if any(reason in EXTENSIONS[other] for reason in here.reasons):
+        text += f". It has {WORDS[other]}: read them with {other}-folder:{root}"
+    return f"{text}; {line}" if (line := here.line(root)) else text
+
+
+def _beside(folder: Path, splits: Mapping[str, Path], others: Sequence[Path], kind: Kind) -> list[str]:
+    """Folders beside the splits: not read, which is worth a line where samples are in them."""
+    counts = {one.name: len(samples_in(one, kind, Skipped())) for one in others}
+    words = ", ".join(f"{name} ({count:,} {WORDS[kind]})" for name, count in counts.items() if count)
+    names = ", ".join(one.name for one in splits.values())
+    return [f"{folder}: {words} is not read: it lies beside the splits {names}"] if words else []
+
+
+def _splits_beside_classes(
+    splits: Mapping[str, Path], train: _Found, kind: Kind, skipped: Skipped, notes: list[str]
+) -> dict[str, _Found]:
+    """Splits that lie beside class folders: used where they have class folders in them, else named and left out."""
+    found = {}
+    for name, place in splits.items():
+        inner = subfolders(place, Skipped())
+        if {one.name for one in inner} & set(train):
+            found[name] = _classes(place, kind, skipped)
+            notes.append(f"{place.name}, beside the class folders {_few(train)}, is taken as the {name} split")
+        else:
+            count = len(samples_in(place, kind, Skipped()))
+            notes.append(
+                f"{place.name} is taken as a split, not as a class, and has no folder per class: its {count:,} "
+                f"{WORDS[kind]} are not read. If it is a class, give it another name"
+            )
+    return found
+
+
+def _check_classes(folder: Path, name: str, part: _Found, classes: Sequence[str]) -> None:
+    if unknown := sorted(set(part) - set(classes)):
+        odd = sorted(set(classes) ^ set(part))
+        raise DataError(
+            f"{folder}: train and {name} differ in the classes {', '.join(odd)}: {unknown[0]} is not in train"
+        )
+
+
+def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
+    """(train, test): a fifth of all files, by a hash of their names, but never all of a class."""
+    files = [(path, name) for name, paths in found.items() for path in paths]
+    ranked = sorted(files, key=lambda item: hashlib.sha256(item[0].relative_to(folder).as_posix().encode()).digest())
+    cut = max(1, round(TEST_SHARE * len(ranked)))
+    kept = {name for _, name in ranked[cut:]}
+    test = ranked[:cut]
+    for name in found.keys() - kept:  # its last file stays
+        test.remove([item for item in test if item[1] == name][-1])
+    chosen = {path for path, _ in test}
+    return tuple(
+        {name: [path for path in paths if (path in chosen) == wanted] for name, paths in found.items()}
+        for wanted in (False, True)
+    )  # type: ignore[return-value]
+
+
+def _part(found: _Found, classes: Sequence[str]) -> Part:
+    files = sorted((path, classes.index(name)) for name, paths in found.items() for path in paths)
+    return Part(Files([path for path, _ in files]), np.array([label for _, label in files], dtype=np.int64))
+
+
+def _few(names: Sequence[str] | Mapping[str, object]) -> str:
+    return ", ".join(list(names)[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,238 @@
+"""A folder of parquet files, as data hubs hand them out.
+
+    train.parquet, test.parquet, validation.parquet, or in parts: train-00000-of-00002.parquet …; also in data/, or in a
+    folder for each split
+
+    image    PNG, JPEG, … as bytes, or {bytes, path} as Hugging Face writes it (`img` serves as well)
+    audio    WAV, FLAC, … in the same way
+    label    integers, or text; class names from the schema's metadata (`classes`, or Hugging Face's `ClassLabel`), else
+             the labels themselves (`labels` serves as well)
+
+`EDGESTILL_DATA` is searched too when the folder is not a path of its own.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...errors import DataError, MissingExtraError
+from ...progress import SILENT, Progress
+from ..folders import Kind, hidden
+from ..labels import plain_labels, with_classes
+from ..reading import Listing, Part
+from ..splits import TEST, TRAIN, VALIDATION, shard_of, split_of
+
+_COLUMNS: dict[Kind, tuple[str, ...]] = {"image": ("image", "img"), "audio": ("audio",)}
+_LABELS = ("label", "labels")
+
+
+class Cells:
+    """The samples of one split, encoded in memory.
+
+    Args:
+        column: of pyarrow. origins: the files, and how many rows come from each.
+    """
+
+    def __init__(self, column: Any, origins: Sequence[tuple[Path, int]], kind: Kind) -> None:
+        self._column, self._origins, self._kind = column, list(origins), kind
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, row: int) -> bytes:
+        cell = self._column[row].as_py()
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(content, bytes):
+            what = "only a path" if isinstance(cell, dict) and cell.get("path") else f"no {self._kind}"
+            raise DataError(f"{self.name(row)} has {what} in it; write the files' content into the column")
+        return content
+
+    def name(self, row: int) -> str:
+        """The file, and the row in it."""
+        for path, count in self._origins:
+            if row < count:
+                return f"{path}, row {row}"
+            row -= count
+        return f"row {row}"
+
+    def identity(self) -> bytes:
+        """A hash of all that is stored: it is in memory, and hashing is quick beside decoding."""
+        hasher = hashlib.sha256()
+        for row in range(len(self)):
+            hasher.update(hashlib.sha256(self[row]).digest())
+        return hasher.digest()
+
+
+class Table:
+    """The files of one split, and what their schema says."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._parquet = _pyarrow()
+        self.files = list(files)
+        self.schema = self._open(self.files[0]).schema_arrow
+        self.kind, self.column, self.label = self._columns()
+        for file in self.files[1:]:
+            other = self._open(file).schema_arrow
+            if self.column not in other.names or self.label not in other.names:
+                raise DataError(f"{file} has other columns than {self.files[0]}: {', '.join(other.names)}")
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names from the metadata; empty without."""
+        metadata = self.schema.metadata or {}
+        if b"classes" in metadata:
+            return tuple(metadata[b"classes"].decode("utf-8", "replace").split(","))
+        try:
+            features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+            names = features[self.label].get("names") or features[self.label].get("feature", {}).get("names") or ()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return ()
+        return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
+
+    def read(self, progress: Progress) -> tuple[Cells, Any]:
+        """Samples and labels, as they are stored."""
+        import pyarrow
+
+        tables, origins = [], []
+        with progress.task(f"open {self.files[0].stem}", len(self.files)) as task:
+            for file in self.files:
+                tables.append(self._read(file).select([self.column, self.label]))
+                origins.append((file, tables[-1].num_rows))
+                task.advance()
+        try:
+            table = pyarrow.concat_tables(tables)
+        except pyarrow.ArrowException as error:
+            raise DataError(f"{self.files[0].parent}: its parts have columns of different types") from error
+        labels = table[self.label]
+        if pyarrow.types.is_dictionary(labels.type):
+            labels = labels.cast(labels.type.value_type)
+        if labels.null_count:
+            row = labels.is_null().index(True).as_py()
+            raise DataError(f"{Cells(labels, origins, self.kind).name(row)} has no label; remove it, or give it one")
+        # Lists (one-hot, or several labels) as they are: `plain_labels` looks at them.
+        values = labels.to_pylist() if pyarrow.types.is_nested(labels.type) else labels.to_numpy()
+        return Cells(table[self.column], origins, self.kind), values
+
+    def _columns(self) -> tuple[Kind, str, str]:
+        names = self.schema.names
+        label = next((name for name in _LABELS if name in names), None)
+        for kind, words in _COLUMNS.items():
+            column = next((name for name in words if name in names), None)
+            if column and label:
+                return kind, column, label
+        raise DataError(f"{self.files[0]} has the columns {', '.join(names)}; it needs label, and image or audio")
+
+    def _open(self, file: Path) -> Any:
+        return _guarded(file, lambda: self._parquet.ParquetFile(file))
+
+    def _read(self, file: Path) -> Any:
+        # `partitioning=None`: a folder named `split=train` adds no column.
+        return _guarded(
+            file, lambda: self._parquet.read_table(file, columns=[self.column, self.label], partitioning=None)
+        )
+
+
+def list_parquet(folder: Path, progress: Progress = SILENT) -> Listing:
+    """Find and open all splits; no sample is decoded.
+
+    Raises:
+        DataError: no such folder or file, other columns, an empty split, or labels that are none.
+    """
+    place, files = _find(folder)
+    notes = []
+    if TRAIN not in files:
+        raise DataError(f"{place} has no train.parquet")
+    if TEST not in files and VALIDATION in files:
+        notes.append("there is no test split: validation serves as test, and validation is cut from train")
+        files[TEST] = files.pop(VALIDATION)
+    if TEST not in files:
+        raise DataError(f"{place} has no test.parquet or validation.parquet")
+    tables = {split: Table(files[split]) for split in (TRAIN, VALIDATION, TEST) if split in files}
+    train = tables[TRAIN]
+    for split, table in tables.items():
+        if table.kind != train.kind:
+            raise DataError(f"{place}: train has {train.kind}, {split} has {table.kind}; both need the same")
+        if table.classes and table.classes != train.classes:
+            raise DataError(f"{place}: train and {split} name or order their classes differently")
+    read = {split: table.read(progress) for split, table in tables.items()}
+    raw = {split: plain_labels(labels, f"{place}: {split}") for split, (_, labels) in read.items()}
+    labels, classes, more = with_classes(raw, train.classes, str(place))
+    splits = {split: Part(samples, labels[split]) for split, (samples, _) in read.items()}
+    return Listing(place.name, train.kind, classes, splits, notes=(*notes, *more), origin=str(place))
+
+
+def _find(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
+    places = [folder]
+    if not folder.is_absolute() and (root := os.environ.get("EDGESTILL_DATA")):
+        places.append(Path(root) / folder)
+    for place in places:
+        if place.is_file():
+            raise DataError(f"{place} is a file; give the folder that it lies in, with train.parquet and test.parquet")
+        for inner in (place, place / "data"):
+            if files := _files(inner):
+                return place, files
+    tried = " or ".join(str(place) for place in places)
+    raise DataError(f"no train.parquet in {tried}; EDGESTILL_DATA is searched too")
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Split → its files, in order; also those in a folder for each split."""
+    found: dict[str, list[Path]] = {}
+    wanted: dict[str, int] = {}
+    try:
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        for entry in entries:
+            if hidden(entry.name):
+                continue
+            split, total = split_of(entry.name), None
+            if entry.is_dir() and split:
+                found.setdefault(split, []).extend(sorted(entry.glob("*.parquet")))
+            elif entry.suffix.lower() == ".parquet":
+                split, total = shard_of(entry.stem)
+                if split:
+                    found.setdefault(split, []).append(entry)
+            if split and total:
+                wanted[split] = total
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    for split, total in wanted.items():
+        if len(found[split]) != total:
+            raise DataError(f"{folder} has {len(found[split])} of the {total} parts of {split}; fetch the others")
+    return {split: files for split, files in found.items() if files}
+
+
+def _guarded(file: Path, action: Any) -> Any:
+    from pyarrow import ArrowException
+
+    try:
+        return action()
+    except FileNotFoundError as error:
+        raise DataError(f"{file} does not exist") from error
+    except PermissionError as error:
+        raise DataError(f"{file} cannot be read: permission denied") from error
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{file} cannot be read as parquet: it is damaged, or something else{_what(file)}") from error
+
+
+def _what(file: Path) -> str:
+    try:
+        head = file.open("rb").read(64)
+    except OSError:
+        return ""
+    if not head:
+        return " (it is empty)"
+    if head.startswith(b"version https://git-lfs"):
+        return " (it is a Git LFS pointer; fetch the file itself with `git lfs pull`)"
+    return " (it is text)" if head.isascii() and not head.startswith(b"PAR1") else ""
+
+
+def _pyarrow() -> Any:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "distill") from error
+    return parquet

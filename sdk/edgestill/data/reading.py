@@ -1,0 +1,288 @@
+"""Encoded photos and recordings → pixels, by the processor that a device will use.
+
+A format (`formats/`) lists what there is, as a `Listing`, and decodes nothing. `read_listing` makes an `ImageSource` of
+it: all pixels in memory, or, where they are more than `MEMORY`, read when they are asked for.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestill_runtime import AudioProcessor, ImageProcessor, InputError
+from edgestill_runtime.processing import Processor
+from edgestill_runtime.processing.audio import frames
+from edgestill_runtime.processing.pictures import read_picture
+
+from ..errors import DataError
+from ..progress import SILENT, Progress
+from .folders import WORDS, Kind
+from .recordings import rate_of
+from .types import ImageSource, Split
+
+MEMORY = 4 << 30  # bytes of pixels
+BANDS = 40
+_TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How what people have becomes pixels; the keys of `[data]`, see `edgestill_runtime.ImageProcessor`.
+
+    Args:
+        image_size: side in pixels. resize, filter, ground, fill: of images. rate, seconds: of recordings.
+    """
+
+    image_size: int | None = None
+    resize: str = "crop"
+    filter: str = "bilinear"
+    ground: int = 255
+    fill: int = 114
+    rate: int | None = None
+    seconds: float = 1.0
+
+    def check(self) -> None:
+        """Refuse values that make no sense, before anything is read.
+
+        Raises:
+            DataError: which.
+        """
+        if not 0 < self.seconds <= 3600:  # also NaN
+            raise DataError(f"under [data]: seconds must be above 0 and at most 3600, not {self.seconds}")
+        try:
+            self.images(self.image_size or 8, self.image_size or 8)
+            self.recordings(self.rate or 16000)
+        except InputError as error:
+            raise DataError(f"under [data]: {error}") from error
+
+    def images(self, height: int, width: int, channels: int = 3) -> ImageProcessor:
+        """The processor of images; mean and std are put in later."""
+        plain = (0.0,) * channels, (1.0,) * channels
+        return ImageProcessor(
+            height, width, *plain, resize=self.resize, filter=self.filter, ground=self.ground, fill=self.fill
+        )
+
+    def recordings(self, rate: int) -> AudioProcessor:
+        """The processor of recordings."""
+        width = frames(rate, self.seconds, AudioProcessor.window, AudioProcessor.step)
+        return AudioProcessor(BANDS, width, (0.0,), (1.0,), rate=rate, seconds=self.seconds)
+
+    def only(self, kind: Kind | None, name: str, sized: bool = True) -> None:
+        """Refuse what does not belong to a kind of data.
+
+        Raises:
+            DataError: the key, and what it is for.
+        """
+        usual = Reading()
+        images, recordings = ("image_size", "resize", "filter", "ground", "fill"), ("rate", "seconds")
+        if kind == "image" and not sized and self.image_size is not None:
+            raise DataError(f"image_size is for image-folder:PATH and parquet:PATH only; {name!r} comes in one size")
+        for key in recordings if kind == "image" else images:
+            if getattr(self, key) != getattr(usual, key):
+                raise DataError(f"{key} is for {'recordings' if kind == 'image' else 'images'} only; {name!r} has none")
+
+
+class Encoded(Protocol):
+    """Photos or recordings as they are stored."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, row: int) -> Path | bytes:
+        """A file, or its content."""
+
+    def name(self, row: int) -> str:
+        """For messages."""
+
+    def identity(self) -> bytes:
+        """Tells them from others without reading them."""
+
+
+class Files:
+    """Files of their own."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Path:
+        return self.paths[row]
+
+    def name(self, row: int) -> str:
+        """The path."""
+        return str(self.paths[row])
+
+    def identity(self) -> bytes:
+        """Last two parts of each file's name and its size: decoding all of them would take as long as an epoch."""
+        return "\0".join(f"{'/'.join(path.parts[-2:])} {path.stat().st_size}" for path in self.paths).encode()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split, encoded."""
+
+    samples: Encoded
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds, before anything is decoded.
+
+    Args:
+        splits: `train`, `test`, and `validation` where the source has its own.
+        size: the side in pixels that images get where nobody says; None: they must all have one size.
+        notes: what was done that nobody asked for, a line each. origin: for messages.
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    splits: Mapping[str, Part]
+    size: int | None = None
+    notes: tuple[str, ...] = ()
+    origin: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+class DecodedLater:
+    """Images that stay encoded: uint8 (N, H, W, C), decoded when they are asked for."""
+
+    def __init__(self, samples: Encoded, processor: Processor) -> None:
+        self._samples, self._processor = samples, processor
+        self.shape = (len(samples), *processor.image_shape)
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([decode(self._samples, int(row), self._processor)[0] for row in rows])
+
+    def identity(self) -> bytes:
+        """What is stored, and what is done to it."""
+        return self._samples.identity() + b"\0" + repr(self._processor.to_json()).encode()
+
+
+def decode(samples: Encoded, row: int, processor: Processor, exact: bool = False) -> tuple[NDArray[np.uint8], bool]:
+    """One sample: uint8 (H, W, C), and whether it is grey as it is stored.
+
+    Args:
+        exact: refuse an image that would have to be resized.
+
+    Raises:
+        DataError: it cannot be decoded; names it.
+    """
+    try:
+        source: Any = samples[row]
+        if not isinstance(processor, ImageProcessor):
+            return processor.pixels(source)[0], True
+        picture = read_picture(source)
+        if exact and upright_size(picture) != (processor.height, processor.width):
+            height, width = upright_size(picture)
+            raise DataError(
+                f"{samples.name(row)} has {height}×{width} pixels, the first one {processor.height}×{processor.width}: "
+                "images of several sizes; give `image_size` under [data]"
+            )
+        return processor.pixels(picture)[0], _is_grey(picture.pixels)
+    except InputError as error:
+        name, text = samples.name(row), str(error)
+        # Of bytes the processor knows no name.
+        raise DataError(f"{text if name in text else f'{name}: {text}'}; repair or remove it") from error
+
+
+def read_all(
+    samples: Encoded, processor: Processor, progress: Progress = SILENT, label: str = "read", exact: bool = False
+) -> tuple[NDArray[np.uint8], bool]:
+    """All of them: uint8 (N, H, W, C), and whether all are grey as they are stored."""
+    images = np.empty((len(samples), *processor.image_shape), dtype=np.uint8)
+    grey = True
+    with progress.task(label, len(samples)) as task:
+        for row in range(len(samples)):
+            images[row], one = decode(samples, row, processor, exact)
+            grey = grey and one
+            task.advance()
+    return images, grey
+
+
+def read_listing(listing: Listing, reading: Reading, progress: Progress = SILENT) -> ImageSource:
+    """Decode a listing, or leave it to be decoded later where it is too large.
+
+    Raises:
+        DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
+    """
+    processor, notes = processor_for(listing, reading)
+    exact = listing.kind == "image" and listing.size is None and reading.image_size is None
+    count = sum(len(part) for part in listing.splits.values())
+    found = {}
+    if int(np.prod(processor.image_shape)) * count > MEMORY:
+        for name, part in listing.splits.items():
+            found[name] = Split(DecodedLater(part.samples, processor), part.labels)
+        notes = (*notes, f"{count:,} {WORDS[listing.kind]} stay encoded and are read while training: they are too many "
+                 f"for {MEMORY >> 30} GB of memory")  # fmt: skip
+    else:
+        grey = True
+        for name, part in listing.splits.items():
+            label = f"read {name} {WORDS[listing.kind]}"
+            images, one = read_all(part.samples, processor, progress, label, exact)
+            found[name] = Split(images, part.labels)
+            grey = grey and one
+        if grey and processor.channels == 3:
+            processor = replace(processor, mean=(0.0,), std=(1.0,))
+            found = {name: Split(split.images[..., :1].copy(), split.labels) for name, split in found.items()}
+    return ImageSource(
+        listing.name, listing.classes, found["train"], found["test"], validation=found.get("validation"),
+        processor=processor, notes=(*listing.notes, *notes),
+    )  # fmt: skip
+
+
+def processor_for(listing: Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
+    """The processor of a listing, in colour, and notes."""
+    reading.only(listing.kind, listing.origin or listing.name)
+    train = listing.splits["train"].samples
+    if listing.kind == "audio":
+        return _for_recordings(listing, reading)
+    size = reading.image_size or listing.size
+    if size is not None:
+        return reading.images(size, size), ()
+    try:
+        return reading.images(*upright_size(read_picture(train[0]))), ()
+    except InputError as error:
+        raise DataError(f"{train.name(0)}: {error}; repair or remove it") from error
+
+
+def upright_size(picture: Any) -> tuple[int, int]:
+    """(height, width) of a picture as it is seen."""
+    height, width = picture.pixels.shape[:2]
+    return (width, height) if picture.orientation in _TURNED else (height, width)
+
+
+def _for_recordings(listing: Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
+    if reading.rate is not None:
+        return reading.recordings(reading.rate), ()
+    train = listing.splits["train"].samples
+    rates = Counter(rate_of(train[row], train.name(row)) for row in range(len(train)))
+    rate = min(rates, key=lambda one: (-rates[one], -one))
+    others = ", ".join(f"{count:,} of {one:,} Hz" for one, count in sorted(rates.items()) if one != rate)
+    notes = (f"the model's rate is {rate:,} Hz, as most recordings have; resampled: {others}",) if others else ()
+    try:
+        return reading.recordings(rate), notes
+    except InputError as error:
+        raise DataError(f"{listing.origin or listing.name}: {error}; give `rate` or `seconds` under [data]") from error
+
+
+def _is_grey(pixels: NDArray[Any]) -> bool:
+    if pixels.shape[2] < 3:
+        return True
+    if pixels.dtype == np.uint16:
+        pixels = pixels >> 8
+    return bool((pixels[..., :1] == pixels[..., :3]).all())

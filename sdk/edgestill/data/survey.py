@@ -1,0 +1,270 @@
+"""What is in a source, before anything is trained: counts, sizes, formats, what is skipped, doubtful, or there twice.
+
+Heads of files are read, and their bytes hashed; nothing is decoded unless it is asked for.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestill_runtime.processing import Processor
+
+from ..errors import DataError
+from ..progress import SILENT, Progress
+from .cutting import cut
+from .heads import ImageHead, image_head
+from .reading import DecodedLater, Listing, Part, Reading, decode, processor_for
+from .recordings import Head, head_of
+from .sources import find_source
+from .types import ImageSource, Split, rows_of
+
+_IMBALANCE = 5  # times as many samples in one class as in another
+_MOST_PROBLEMS = 5
+_BLOCK = 1024
+
+
+@dataclass
+class _Seen:
+    """What was met on the way through all samples."""
+
+    heads: list[ImageHead | Head] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    # hash → (split, label, name) of each sample with that content
+    places: dict[bytes, list[tuple[str, int, str]]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found. `facts` is plain data, as `edgestill data --json` prints it."""
+
+    facts: dict[str, Any]
+    found: ImageSource | Listing
+    processor: Processor
+
+    def examples(self, classes: int = 24, count: int = 8) -> list[tuple[str, NDArray[np.uint8]]]:
+        """Some train images of some classes, as the model sees them: (class, uint8 (H, W, C)), class by class."""
+        train = self.found.splits["train"]
+        images = DecodedLater(train.samples, self.processor) if isinstance(train, Part) else train.images
+        chosen = []
+        for label, name in list(enumerate(self.found.classes))[:classes]:
+            rows = np.flatnonzero(train.labels == label)
+            rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+            chosen += [(name, image) for image in rows_of(images, rows)]
+        return chosen
+
+
+def survey(
+    source: str,
+    reading: Reading | None = None,
+    *,
+    validation: float = 0.1,
+    calibration: int = 256,
+    seed: int = 0,
+    labelled: int | None = None,
+    check: bool = False,
+    progress: Progress = SILENT,
+) -> Survey:
+    """Look through a source.
+
+    Args:
+        reading: how photos and recordings become pixels.
+        validation, calibration, seed, labelled: of the cut that a recipe would make; see `load_data`.
+        check: decode every sample, to find damaged ones.
+
+    Raises:
+        DataError: the source is unknown, damaged as a whole, or its layout can mean several things.
+    """
+    reading = reading or Reading()
+    found = find_source(source, reading, progress)
+    kind = found.kind if isinstance(found, Listing) else "image"
+    seen = _look(found, kind, progress)
+    notes, warnings = list(found.notes), []
+    try:
+        processor, more = _processor(found, reading)
+        notes += more
+    except DataError as error:
+        raise DataError(f"{error}. {_sizes_in_words(seen.heads)}".rstrip(". ")) from error
+    warnings += _decode_all(found, processor, progress) if check else []
+    warnings = seen.problems + warnings
+    labels = {name: part.labels for name, part in found.splits.items()}
+    shares: dict[str, int] | None = None
+    try:
+        made = cut(
+            labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
+            labelled=labelled,
+        )  # fmt: skip
+        shares = {
+            "train": len(made.train), "calibration": made.calibration,
+            "validation": len(labels.get("validation", made.validation)), "test": len(labels["test"]),
+        }  # fmt: skip
+        warnings += made.notes[1:]
+    except DataError as error:
+        warnings.append(str(error))
+    warnings += _imbalance(labels["train"], found.classes) + _twice(seen.places, found.classes)
+    notes += _flips(kind, found.classes)
+    facts: dict[str, Any] = {
+        "source": source,
+        "name": found.name,
+        "kind": kind,
+        "classes": list(found.classes),
+        "splits": {name: _counts(part.labels, found.classes) for name, part in found.splits.items()},
+        **_heads(seen.heads),
+        "skipped": dict(found.skipped) if isinstance(found, Listing) else {},
+        "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
+        "cut": shares,
+        "notes": notes,
+        "warnings": warnings,
+    }
+    return Survey(facts, found, processor)
+
+
+def _processor(found: ImageSource | Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
+    if isinstance(found, Listing):
+        return processor_for(found, reading)
+    return found.processor or reading.images(*found.train.images.shape[1:]), ()
+
+
+def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
+    seen = _Seen()
+    total = sum(len(part) for part in found.splits.values())
+    with progress.task("look through", total) as task:
+        for split, part in found.splits.items():
+            samples = _encoded(part, kind, seen) if isinstance(part, Part) else _arrays(part, seen)
+            for label, (name, content) in zip(part.labels.tolist(), samples, strict=True):
+                if content is not None:
+                    seen.places[content].append((split, label, name))
+                task.advance()
+    return seen
+
+
+def _encoded(part: Part, kind: str, seen: _Seen) -> Iterator[tuple[str, bytes | None]]:
+    for row in range(len(part)):
+        name = part.samples.name(row)
+        try:
+            source = part.samples[row]
+            seen.heads.append(image_head(source, name) if kind == "image" else head_of(source, name))
+            yield name, _hash(source, name)
+        except DataError as error:
+            seen.problems.append(str(error))
+            yield name, None
+
+
+def _arrays(split: Split, seen: _Seen) -> Iterator[tuple[str, bytes]]:
+    height, width, channels = split.images.shape[1:]
+    seen.heads += [ImageHead(height, width, "array", "grey" if channels == 1 else "RGB", False)] * len(split)
+    for start in range(0, len(split), _BLOCK):
+        for row, image in enumerate(rows_of(split.images, np.arange(start, min(start + _BLOCK, len(split)))), start):
+            yield f"sample {row}", hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def _hash(source: Path | bytes, name: str) -> bytes:
+    try:
+        if isinstance(source, bytes):
+            return hashlib.blake2b(source, digest_size=16).digest()
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _decode_all(found: ImageSource | Listing, processor: Processor, progress: Progress) -> list[str]:
+    problems = []
+    parts = [part for part in found.splits.values() if isinstance(part, Part)]
+    with progress.task("decode", sum(len(part) for part in parts)) as task:
+        for part in parts:
+            for row in range(len(part)):
+                try:
+                    decode(part.samples, row, processor)
+                except DataError as error:
+                    problems.append(str(error))
+                task.advance()
+    return problems
+
+
+def _counts(labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    return {"samples": len(labels), "classes": {name: int(count) for name, count in zip(classes, counts, strict=True)}}
+
+
+def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
+    images = [one for one in heads if isinstance(one, ImageHead)]
+    sounds = [one for one in heads if isinstance(one, Head)]
+    facts: dict[str, Any] = {"formats": dict(Counter(one.format for one in heads).most_common())}
+    if images:
+        by_area = sorted(images, key=lambda one: (one.height * one.width, one.height))
+        facts["sizes"] = {
+            word: [one.height, one.width]
+            for word, one in (
+                ("smallest", by_area[0]),
+                ("median", by_area[len(by_area) // 2]),
+                ("largest", by_area[-1]),
+            )
+        }
+        facts["modes"] = dict(Counter(one.mode for one in images).most_common())
+        facts["turned"] = sum(one.turned for one in images)
+    if sounds:
+        lengths = sorted(one.seconds for one in sounds)
+        facts["rates"] = {str(rate): count for rate, count in Counter(one.rate for one in sounds).most_common()}
+        facts["channels"] = {str(count): many for count, many in Counter(one.channels for one in sounds).most_common()}
+        facts["seconds"] = {
+            "shortest": round(lengths[0], 3),
+            "median": round(lengths[len(lengths) // 2], 3),
+            "longest": round(lengths[-1], 3),
+        }
+    return facts
+
+
+def _sizes_in_words(heads: Sequence[ImageHead | Head]) -> str:
+    sizes = {(one.height, one.width) for one in heads if isinstance(one, ImageHead)}
+    return f"Images have {len(sizes)} sizes" if len(sizes) > 1 else ""
+
+
+def _imbalance(labels: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if not counts[least] or counts[most] < _IMBALANCE * counts[least]:
+        return []
+    return [
+        f"imbalanced: {classes[most]} has {counts[most]:,} train samples, {classes[least]} {counts[least]:,}; "
+        f"always answering {classes[most]} is right for {100 * counts[most] / counts.sum():.0f} % of them"
+    ]
+
+
+def _twice(places: Mapping[bytes, Sequence[tuple[str, int, str]]], classes: Sequence[str]) -> list[str]:
+    """Lines about the same content in two splits, in two classes, and in one place."""
+    kinds: dict[str, list[str]] = {"splits": [], "classes": [], "same": []}
+    for found in places.values():
+        if len(found) < 2:
+            continue
+        first = found[0]
+        other_class = next((one for one in found if one[1] != first[1]), None)
+        other_split = next((one for one in found if one[0] != first[0]), None)
+        kind = "classes" if other_class else "splits" if other_split else "same"
+        other = other_class or other_split or found[1]
+        kinds[kind].append(f"{_place(first, classes)} = {_place(other, classes)}")
+    texts = {
+        "classes": "the same content has different labels",
+        "splits": "the same content is in two splits, so that one is no test of the other",
+        "same": "the same content is there more than once",
+    }
+    return [f"{texts[kind]}: {len(found):,}, such as {found[0]}" for kind, found in kinds.items() if found]
+
+
+def _place(one: tuple[str, int, str], classes: Sequence[str]) -> str:
+    split, label, name = one
+    return f"{name} ({split}, {classes[label]})"
+
+
+def _flips(kind: str, classes: Sequence[str]) -> list[str]:
+    if kind == "image" and all(len(name) == 1 and name.isalnum() for name in classes):
+        return [
+            "the default augmentation mirrors images; digits and letters change their meaning then, so say "
+            'augmentation = ["shift:2"] in the recipe'
+        ]
+    return []

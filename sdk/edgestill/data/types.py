@@ -1,0 +1,219 @@
+"""What the other files of this package hand to each other: images, splits, a source, and data that is cut."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestill_runtime.processing import Processor
+
+from ..errors import DataError
+
+
+class Images(Protocol):
+    """uint8 (N, H, W, C): an array, or something that reads rows when they are asked for, such as a `np.memmap`.
+
+    Of something that is no array, rows are always asked for in ascending order and each once, so that what cannot do
+    more (an HDF5 data set) serves too. It is pickled, or inherited by a fork, on its way into the processes that read
+    ahead.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+        """The images at `rows`, int64 (B,), ascending."""
+
+
+def in_memory(images: Images) -> TypeGuard[NDArray[np.uint8]]:
+    """Whether images are an array in memory rather than read from disk."""
+    return isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+
+
+def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The images at `rows`, in any order, and more than once where that is asked for.
+
+    Raises:
+        DataError: what is no array gave something else than it was asked for.
+    """
+    if isinstance(images, np.ndarray):
+        return np.asarray(images[rows])
+    shape = tuple(images.shape[1:])
+    if not len(rows):
+        return np.empty((0, *shape), np.uint8)
+    ascending, places = np.unique(rows, return_inverse=True)
+    found = np.asarray(images[ascending])
+    if found.shape != (len(ascending), *shape) or found.dtype != np.uint8:
+        raise DataError(
+            f"{type(images).__name__} says that it holds images {shape}, but gave {found.dtype} {found.shape} "
+            f"for {len(ascending)} of them; it must give uint8 {(len(ascending), *shape)}"
+        )
+    return found if len(ascending) == len(rows) and (ascending == rows).all() else found[places]
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """Images that can be told from others without being read."""
+
+    def identity(self) -> bytes:
+        """What is hashed instead of the pixels."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of images that stay where they are."""
+
+    images: Images
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return (len(self.rows), *self.images.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+        return self.images.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+        return rows_of(self.images, self.rows[rows])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1, or -1 where there is none."""
+
+    images: Any  # `Images`; an array nearly always, and everything that asks for one gets one
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.int64]) -> "Split":
+        """The samples at `index`, in that order; images on disk stay there."""
+        if in_memory(self.images):
+            return Split(self.images[index], self.labels[index])
+        base, rows = (
+            (self.images.images, self.images.rows[index]) if isinstance(self.images, Rows) else (self.images, index)
+        )
+        return Split(Rows(base, rows), self.labels[index])
+
+    def load(self) -> "Split":
+        """The same with all images in memory."""
+        if in_memory(self.images):
+            return self
+        return Split(rows_of(self.images, np.arange(len(self))), self.labels)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What a source gives: class names, a train split and a test split with images of one size.
+
+    Labels may also be text, numbers that are whole, one-hot rows or booleans: `open_source` makes int64 of them.
+
+    Args:
+        mean, std: normalisation per channel in units of the pixel range; computed from the train split when empty.
+        validation: the source's own; cut from the train split when None.
+        processor: how the pixels were made from photos or recordings, for a device to do the same; its mean and std
+            are not read. None: they came as arrays of one size, and a device crops.
+        notes: what somebody who uses the source should know, a line each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    validation: Split | None = None
+    processor: Processor | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Real images for choosing quantisation ranges, with all that a bundle has to know about its input and labels."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    processor: Processor
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A source, cut. `test` is read once, at the end; `calibration_split` is a part of `train`, chosen by the seed.
+
+    The train split may hold samples without a label (-1): a teacher's answers are all that is learnt from those.
+    `processor` turns any photo (or recording) into the pixels that these splits hold. `seed` is that of the cut, and
+    of the augmented views: whoever trains on this data meets the same pictures. `notes` is what `load_data` said.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    calibration_split: Split
+    validation: Split
+    test: Split
+    processor: Processor
+    digest: str
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+
+    def calibration(self, samples: int = 256) -> Calibration:
+        """The first `samples` of the calibration split; all of it where it has fewer, which `load_data` has said.
+
+        Raises:
+            DataError: `samples` is below 1.
+        """
+        if samples < 1:
+            raise DataError(f"{samples} calibration samples asked for; at least one is needed")
+        part = self.calibration_split.take(np.arange(min(samples, len(self.calibration_split))))
+        return Calibration(part.images, part.labels, self.classes, self.processor, self.describe())
+
+    def labelled(self) -> "Data":
+        """The same without the samples that have no label; the others are repeated until there are as many again.
+
+        So a student that learns from labels alone takes as many steps in an epoch as one that learns from everything,
+        and each repetition is augmented in its own way.
+        """
+        with_label = np.flatnonzero(self.train.labels >= 0)
+        if len(with_label) == len(self.train):
+            return self
+        if len(with_label) == 0:
+            raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
+        return replace(self, train=self.train.take(np.resize(with_label, len(self.train))))
+
+    def describe(self) -> dict[str, Any]:
+        """Name, digest and sizes, as plain data for manifests and results."""
+        unlabelled = int((self.train.labels < 0).sum())
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "seed": self.seed,
+            "train": len(self.train),
+            "calibration": len(self.calibration_split),
+            "validation": len(self.validation),
+            "test": len(self.test),
+            **({"unlabelled": unlabelled} if unlabelled else {}),
+        }
