@@ -1,6 +1,6 @@
 """What a file is, told by what is in it: for messages, and to choose how it is read. Its name decides nothing.
 
-    kind = describe_file(path)      # FileKind("onnx", "an ONNX model", …)
+kind = describe_file(path)      # FileKind("onnx", "an ONNX model", …)
 """
 
 import json

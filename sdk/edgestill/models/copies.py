@@ -1,8 +1,8 @@
 """The caller's modules stay as they were: what is trained, moved or run for long is a copy.
 
-    working = copied(student)           # to train, or to run on another device
-    with eval_mode(model): …            # for one forward pass: each submodule's mode comes back
-    with kept_randomness(): …           # torch's random numbers go on as if nothing had been drawn
+working = copied(student)           # to train, or to run on another device
+with eval_mode(model): …            # for one forward pass: each submodule's mode comes back
+with kept_randomness(): …           # torch's random numbers go on as if nothing had been drawn
 """
 
 import copy

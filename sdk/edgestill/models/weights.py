@@ -177,7 +177,9 @@ def _what_else(path: Path) -> str:
 
 
 def _known(name: str) -> bool:
-    return name.startswith(("torch._utils", "torch.", "collections.OrderedDict")) and not name.startswith("torch.nn.mod")
+    return name.startswith(("torch._utils", "torch.", "collections.OrderedDict")) and not name.startswith(
+        "torch.nn.mod"
+    )
 
 
 def _begins_with_class(names: list[str]) -> bool:
