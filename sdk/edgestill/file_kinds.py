@@ -153,7 +153,7 @@ def _text_kind(path: Path, head: bytes) -> str:
     begin = text[:200].lower()
     if begin.startswith(("<!doctype html", "<html")) or "<html" in begin:
         return "html"
-    if begin.startswith("<?xml") or begin.startswith("<error"):
+    if begin.startswith(("<?xml", "<error")):
         return "xml"
     if begin.startswith(("{", "[")):
         try:

@@ -78,10 +78,10 @@ def refuse_guessing(
         task.advance(len(labelled), accuracy=found.accuracy)
     if found.near_chance:
         raise ModelError(
-            f"the {who} classifies {100 * found.accuracy:.1f} % of {found.images:,} validation images as labelled, and "
-            f"guessing gives {100 * found.chance:.1f} %: a student would learn nothing from it. {found.reason}Set mean, "
-            "std and image_size under [teacher] to what it was trained with, give it classes in the data's order, or "
-            "train it; check = false under [teacher] (check_teacher=False) goes on without"
+            f"the {who} is right on {100 * found.accuracy:.1f} % of {found.images:,} validation images, guessing on "
+            f"{100 * found.chance:.1f} %: a student would learn nothing from it. {found.reason}Set mean, std and "
+            "image_size under [teacher] to what it was trained with, bring its classes into the data's order, or train "
+            "it; check = false under [teacher] (check_teacher=False) goes on all the same"
         )
     return found
 

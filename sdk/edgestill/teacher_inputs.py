@@ -8,6 +8,7 @@ teacher's colours and size, and normalised with the teacher's mean and standard 
 `crop_share` is for photos, and would hide from the teacher what the student sees. Nothing is done where both are alike.
 """
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -145,8 +146,7 @@ def _of_timm(settings: Mapping[str, Any]) -> ImageProcessor:
 
 
 def _of_torchvision(builder: str) -> ImageProcessor:
-    import torchvision
-
+    torchvision: Any = importlib.import_module("torchvision")
     size, share, mean, std, how = IMAGENET_SIZE, 1.0, IMAGENET_MEAN, IMAGENET_STD, "bilinear"
     try:
         made = torchvision.models.get_model_weights(builder).DEFAULT.transforms()

@@ -166,9 +166,9 @@ def _hint(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
         heads = {(state[name].shape[:1], expected[name].shape[:1]) for name in odd}
         same_rest = all(state[name].shape[1:] == expected[name].shape[1:] for name in odd)
         if len(heads) == 1 and same_rest:
-            (theirs, ours) = heads.pop()
+            theirs, ours = heads.pop()
             return (
-                f". Its head has {theirs[0]} classes where {ours[0]} are needed: data and checkpoint must have the same"
+                f". Its head has {theirs[0]} classes, and {ours[0]} are needed: data and checkpoint must have the same"
             )
         if all(state[name].ndim == 4 and state[name].shape[1] in (1, 3) for name in odd):
             return ". It was trained on another number of colour channels"

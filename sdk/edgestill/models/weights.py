@@ -7,6 +7,7 @@ DataParallel, `model.` of Lightning, `_orig_mod.` of torch.compile): all of thes
 
 import argparse
 import contextlib
+import io
 import json
 import pickle
 import pickletools
@@ -150,12 +151,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _read_pickled(path: Path) -> Any:
-    harmless = [argparse.Namespace]  # timm and others keep their options beside the weights
+    harmless: list[Any] = [argparse.Namespace]  # timm and others keep their options beside the weights
     try:
-        with torch.serialization.safe_globals(harmless):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"checkpoint {path} cannot be read: {error.strerror or 'it is cut off or damaged'}") from error
+        # The open file: of a path, torch would believe the name.
+        with path.open("rb") as file, torch.serialization.safe_globals(harmless):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         # Whatever it was, torch's words are about its own options; what helps is in the file.
         raise ModelError(f"checkpoint {path} {_what_else(path)}") from error
@@ -177,9 +177,7 @@ def _what_else(path: Path) -> str:
 
 
 def _known(name: str) -> bool:
-    return name.startswith(("torch._utils", "torch.", "collections.OrderedDict")) and not name.startswith(
-        "torch.nn.mod"
-    )
+    return name.startswith(("torch.", "collections.OrderedDict")) and not name.startswith("torch.nn.modules.")
 
 
 def _begins_with_class(names: list[str]) -> bool:
@@ -198,20 +196,23 @@ def _globals(path: Path) -> list[str] | None:
             with zipfile.ZipFile(path) as archive:
                 member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
                 return list(_named_in(archive.read(member)))
-        return list(_named_in(path.read_bytes()))
+        return list(_named_in(path.read_bytes()))  # the old format is several pickles in a row
     except (OSError, ValueError, StopIteration, zipfile.BadZipFile, KeyError, IndexError, pickle.UnpicklingError):
         return None
 
 
 def _named_in(content: bytes) -> Iterator[str]:
     strings: list[str] = []
-    for operation, argument, _ in pickletools.genops(content):
-        if operation.name == "GLOBAL":
-            yield str(argument).replace(" ", ".")
-        elif operation.name == "STACK_GLOBAL" and len(strings) > 1:
-            yield ".".join(strings[-2:])
-        elif isinstance(argument, str):
-            strings.append(argument)
+    stream, read = io.BytesIO(content), 0
+    while read < 5 and stream.tell() < len(content):
+        read += 1
+        for operation, argument, _ in pickletools.genops(stream):
+            if operation.name == "GLOBAL":
+                yield str(argument).replace(" ", ".")
+            elif operation.name == "STACK_GLOBAL" and len(strings) > 1:
+                yield ".".join(strings[-2:])
+            elif isinstance(argument, str):
+                strings.append(argument)
 
 
 def _choose(content: Any, path: Path, wanted: str | None, notes: list[str]) -> dict[str, Tensor]:
@@ -237,9 +238,8 @@ def _choose(content: Any, path: Path, wanted: str | None, notes: list[str]) -> d
 def _key(path: Path, wanted: str | None, keys: list[str], plain: list[str], averaged: list[str]) -> str | None:
     if wanted == "ema":
         if not averaged:
-            raise ModelError(
-                f"checkpoint {path} holds no moving average; it has {', '.join(map(repr, keys)) or 'one set of weights'}"
-            )
+            there = ", ".join(map(repr, keys)) or "one set of weights"
+            raise ModelError(f"checkpoint {path} holds no moving average; it has {there}")
         return averaged[0]
     if wanted in keys:
         return wanted
