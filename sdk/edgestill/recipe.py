@@ -61,18 +61,33 @@ class DataTable(_Table):
 
 
 class TeamMember(_Table):
-    """One of `[[teacher.team]]`: a teacher beside the first."""
+    """One of `[[teacher.team]]`: a teacher beside the first. Keys as of `[teacher]`."""
 
     model: str
     checkpoint: Path
+    weights: str | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: int | None = Field(default=None, ge=1)
 
 
 class TeacherTable(_Table):
-    """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by."""
+    """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by.
+
+    Args:
+        weights: of a checkpoint with several sets: `ema`, or a key of the file. mean, std, image_size: how it was
+            trained to see pixels, where its checkpoint and its publishers do not say so. check: refuse a teacher that
+            does no better than guessing.
+    """
 
     model: str = "resnet8_l"
     seed: int = Field(default=0, ge=0)
     checkpoint: Path | None = None
+    weights: str | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: int | None = Field(default=None, ge=1)
+    check: bool = True
     augmentation: tuple[str, ...] = ()
     training: _ScheduleTable = _ScheduleTable()
     team: tuple[TeamMember, ...] = ()

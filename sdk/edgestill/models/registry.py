@@ -1,8 +1,11 @@
 """From a model's name to the module, and the two numbers that say how large it is."""
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from edgestill_runtime.files import sha256_of_file
 
 from ..errors import MissingExtraError, ModelError, nearest
 from ..file_kinds import describe_file
@@ -63,6 +68,20 @@ def _unknown(name: str) -> str:
 create_student = create_model
 
 
+def code_of(name: str) -> str:
+    """What else than its name a model depends on: timm's version, or the file of a factory; empty for ours."""
+    kind, colon, _ = name.partition(":")
+    if not colon:
+        return ""
+    if kind == "timm":
+        return metadata.version("timm")
+    try:
+        origin = getattr(importlib.util.find_spec(kind), "origin", None)
+        return sha256_of_file(Path(origin)) if origin else ""
+    except (OSError, ImportError, ValueError):
+        return ""
+
+
 def parameters(model: nn.Module) -> int:
     """Number of trainable values."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -82,13 +101,18 @@ def multiply_accumulates(model: nn.Module, inputs: tuple[int, ...] | Sequence[ND
     return int(counter.get_total_flops()) // 2
 
 
-def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
+def _timm_knows(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
         raise MissingExtraError("timm", "distill") from error
     if not timm.is_model(name):
         raise ModelError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
+    return timm
+
+
+def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
+    timm = _timm_knows(name)
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
     except Exception as error:  # whatever a model of theirs does not take
@@ -98,7 +122,22 @@ def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
     return model
 
 
-def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn.Module:
+def find_model(name: str) -> None:
+    """Refuse a name that is no model's, without making one.
+
+    Raises:
+        ModelError: names the nearest.
+    """
+    kind, colon, rest = name.partition(":")
+    if kind == "timm" and colon:
+        _timm_knows(rest)
+    elif colon and kind and rest:
+        _factory(kind, rest)
+    elif name not in MODELS:
+        raise ModelError(_unknown(name))
+
+
+def _factory(module: str, factory: str) -> Callable[..., Any]:
     name = f"{module}:{factory}"
     try:
         build: Any = importlib.import_module(module)
@@ -112,7 +151,13 @@ def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn
         build = getattr(build, part)
     if isinstance(build, nn.Module) or not callable(build):
         raise ModelError(f"{name} must be a function or class that makes a model, not a {type(build).__name__}")
-    model = _build(name, build, num_classes, in_channels)
+    made: Callable[..., Any] = build
+    return made
+
+
+def _import(module: str, factory: str, num_classes: int, in_channels: int) -> nn.Module:
+    name = f"{module}:{factory}"
+    model = _build(name, _factory(module, factory), num_classes, in_channels)
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, not {type(model).__name__}")
     return model

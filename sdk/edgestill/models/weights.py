@@ -83,6 +83,16 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return _metadata(path, _header(path))
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse a file that cannot hold weights, by a look at its first bytes.
+
+    Raises:
+        ModelError: no such file, or says what it is.
+    """
+    if _describe(Path(path)) == "safetensors":
+        _header(Path(path))
+
+
 def tied_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Name → the earlier name of the same tensor, for weights that a model uses in several places."""
     seen: dict[Any, str] = {}
