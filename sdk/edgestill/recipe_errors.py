@@ -138,6 +138,8 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = _words(schema.get("items", {}), definitions) if schema.get("items") else ""
         least = f" of at least {schema['minItems']}" if schema.get("minItems") else ""
+        if inner == "a table":
+            return "a list of tables"
         return f"{words}{least}{f': {inner}, each' if inner else ''}"
     limits = [
         f"{sign} {schema[key]:g}"

@@ -198,6 +198,10 @@ def load_teacher(
     Raises:
         ModelError: no such model, or a checkpoint that does not fit it.
     """
+    if (mean or std) and (len(mean) != len(std) or len(mean) not in (1, 3)):
+        raise ModelError(
+            f"a teacher's mean and std have 1 value (grey) or 3 (RGB) each, not {len(mean)} and {len(std)}"
+        )
     base = data.processor if data is not None else None
     if processor is not None or mean:
         in_channels = processor.channels if processor is not None else len(mean)

@@ -176,6 +176,25 @@ def test_what_a_value_must_be(tmp_path, line, table, said):
     assert any(said in one and f"line {number}:" in one for one in message.splitlines()), message
 
 
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ('{ kind = "hinton-kd", temperature = "x" }', "temperature must be a number, not 'x'"),
+        ('{ kind = "hinton-kd", temperature = [1] }', "temperature must be a number, not [1]"),
+        ('{ kind = "fitnets", layers = 3 }', "objective 'fitnets' does not take layers = 3"),
+        ('{ kind = "fitnets" }', "layers"),
+        ('{ kind = ["dkd"] }', "unknown objective ['dkd']"),
+        ("{ a = 1 }", "objective has no kind; valid: attention-transfer"),
+        ("[]", "objective is empty"),
+        ("3", "distillation.objective = 3: it must be a table or a list of tables"),
+        ('[{ kind = "dkd", weight = nan }]', "weight is a number ≥ 0, not nan"),
+    ],
+)
+def test_objectives_say_what_they_need(tmp_path, objective, said):
+    message, number = said_of(tmp_path, "distillation", f"objective = {objective}")
+    assert said in message and f"line {number}:" in message and len(message.splitlines()) == 1, message
+
+
 def test_a_teachers_pixels_belong_to_a_checkpoint(tmp_path):
     with pytest.raises(RecipeError, match="line 3: teacher: mean, std say how a checkpoint was trained"):
         load_recipe(recipe(tmp_path, 'name = "x"\n[teacher]\nmean = [0.5]\nstd = [0.5]\n'))
