@@ -110,6 +110,12 @@ class Manifest:
     agreement: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def deployable(self) -> dict[str, str]:
+        """Engine → name of the file that is meant for a device: its int8 or mixed one; its fp32 one without such."""
+        ranked = sorted(self.models.items(), key=lambda item: item[1].precision != "fp32")
+        chosen = {entry.engine: name for name, entry in ranked}  # of an engine's files the last one stays
+        return {engine: chosen[engine] for engine in dict.fromkeys(entry.engine for entry in self.models.values())}
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; `files` is added when a bundle is written."""
         processor = None if self.processor is None else self.processor.to_json()

@@ -20,12 +20,16 @@ from torch import nn
 from edgestill_runtime.files import atomic_file, write_bytes
 
 from .data import Augmentation, Data, Views
-from .errors import DataError
+from .errors import DataError, ModelError
+from .models.copies import copied
+from .objectives.layers import as_logits
 from .processes import processes
 from .progress import SILENT, Progress
+from .teacher_inputs import adapted, processor_of
 
 SHARD = 8192
 BATCH = 256
+LARGEST = 65504  # of float16; the softmax of such a logit has long been 0 or 1
 
 
 def cache_logits(
@@ -44,6 +48,7 @@ def cache_logits(
 
     Raises:
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
+        ModelError: the teacher answers infinities, no numbers, or none of any use.
     """
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
@@ -66,8 +71,10 @@ def cache_logits(
 
 
 def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, state: PartialState) -> None:
+    own = processor_of(teacher)
     facts = {
         "teacher": _digest(teacher),
+        "teacher's pixels": None if own is None else own.to_json(),
         "data": {name: value for name, value in data.describe().items() if name != "seed"},
         "pixels": data.processor.to_json(),
         "augmentation": asdict(augmentation),
@@ -90,6 +97,9 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
 def _digest(model: nn.Module) -> str:
     hasher = hashlib.sha256()
     for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):  # what `get_extra_state` adds
+            hasher.update(f"{name}={value!r}".encode())
+            continue
         hasher.update(name.encode())
         hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return f"sha256:{hasher.hexdigest()}"
@@ -104,16 +114,48 @@ def _answer(
     progress: Progress,
 ) -> None:
     split = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
-    teacher = teacher.to(device).to(memory_format=torch.channels_last).eval()
+    teacher = copied(teacher).to(device).to(memory_format=torch.channels_last).eval()
     total = sum(min(SHARD, len(split) - start) for _, start, _ in shards)
-    with progress.task("teacher outputs", total) as task, torch.inference_mode():
+    with (
+        progress.task("teacher outputs", total) as task,
+        adapted(teacher, data.processor),
+        torch.inference_mode(),
+    ):
         for view, start, path in shards:
             rows = torch.arange(start, min(start + SHARD, len(split)))
             answers = []
             for images, _ in split.batches(view, torch.split(rows, BATCH)):
-                answers.append(teacher(images).half().cpu())
+                answers.append(_stored(as_logits(teacher(images), "teacher"), view))
                 task.advance(len(images))
             _write(path, torch.cat(answers).numpy())
+
+
+def _stored(logits: torch.Tensor, view: int) -> torch.Tensor:
+    """Logits in float16, which holds every sensible one.
+
+    Raises:
+        ModelError: one is no number, or so large that it says nothing but its sign.
+    """
+    logits = logits.cpu()
+    check_logits(logits, f"on view {view} of the train split")
+    return logits.half()
+
+
+def check_logits(logits: torch.Tensor, where: str) -> None:
+    """Refuse a teacher whose logits nobody can learn from.
+
+    Raises:
+        ModelError: names what it answers.
+    """
+    odd = ~(logits.abs() <= LARGEST).all(dim=1)
+    if not bool(odd.any()):
+        return
+    worst = logits[odd][0]
+    value = worst[~(worst.abs() <= LARGEST)][0]
+    raise ModelError(
+        f"the teacher answers {float(value):.4g} for {int(odd.sum())} of {len(logits)} images {where}; logits are "
+        f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
+    )
 
 
 def _join(path: Path, parts: list[Path]) -> None:

@@ -13,6 +13,7 @@ from edgestill_runtime import Bundle
 from .data.sources import Calibration
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
+from .models.copies import copied
 
 if TYPE_CHECKING:
     from edgestill_converters import Description
@@ -30,7 +31,7 @@ def convert(
     on_step: Callable[[str], None] = lambda step: None,
     **options: Any,
 ) -> Bundle:
-    """Quantise `model` once and write a bundle with int8 and fp32 files for both engines.
+    """Quantise a copy of `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
         calibration: real images with their processor and class names, `data.calibration(256)`; or, for a model of
@@ -46,7 +47,7 @@ def convert(
         import edgestill_converters
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
-    model = model.cpu().eval()
+    model = copied(model).cpu().eval()
     return edgestill_converters.convert(
         model,
         calibration.images if isinstance(calibration, Calibration) else calibration,

@@ -23,9 +23,11 @@ from .cache import cache_logits
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
 from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
+from .objectives.layers import check_layers
 from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import Schedule
+from .teacher_check import refuse_guessing
 from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
 from .training import train
 
@@ -34,7 +36,7 @@ DEFAULT_SCHEDULE = Schedule(views=8)
 
 @dataclass(frozen=True)
 class Distilled:
-    """A trained student (on the CPU, in eval mode) and its log: one entry an epoch.
+    """A trained student (on the CPU, in eval mode; not the object that was given) and its log: one entry an epoch.
 
     Args:
         peers: the students that were trained beside it, if any.
@@ -59,10 +61,11 @@ def distill(
     seed: int = 0,
     folder: Path | None = None,
     cache: Path | None = None,
+    check_teacher: bool = True,
     label: str = "student distilled",
     progress: Progress = SILENT,
 ) -> Distilled:
-    """Train `student` to answer like `teacher`; with `teacher=None`, the same training from the labels alone.
+    """Train a copy of `student` to answer like `teacher`; with `teacher=None`, the same from the labels alone.
 
     Args:
         teacher, student: (N, C, H, W) → logits (N, classes), with the classes of `data`. Of several teachers the first
@@ -75,9 +78,11 @@ def distill(
         live: run the teacher beside the student instead of caching its answers. Objectives on layers always do.
         folder: keeps the training's state and log; a killed training goes on there.
         cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
+        check_teacher: refuse a teacher that does no better than guessing on validation data; see `teacher_check.py`.
 
     Raises:
-        ModelError: teacher or student have other classes than the data, or not the layers that the objective names.
+        ModelError: teacher or student have other classes than the data, or not the layers that the objective names; a
+            teacher near chance.
         TrainingError: the loss is no longer a number.
     """
     if epochs is not None:
@@ -94,13 +99,19 @@ def distill(
         teachers = list(teacher)
     for one in teachers:
         check_classes(one, data, "teacher")
+    check_layers(student, [ours for ours, _ in objective.layers], "student")
+    if check_teacher:
+        for one in teachers:
+            refuse_guessing(one, data, progress=progress)
     with _kept(cache) as outputs:
         layers = [theirs for _, theirs in objective.layers]
         answering: Teacher | None = EmaTeacher(layers) if teacher == "self" else None
         if teachers:
             members: list[Teacher]
             if live or layers:
-                members = [LiveTeacher(one, () if number else layers) for number, one in enumerate(teachers)]
+                members = [
+                    LiveTeacher(one, () if number else layers, data.processor) for number, one in enumerate(teachers)
+                ]
             else:
                 members = list(
                     cache_teachers(
@@ -173,6 +184,7 @@ def distill_generations(
                 seed=seed,
                 folder=folder and folder / f"generation-{number}",
                 cache=cache and cache / f"generation-{number}",
+                check_teacher=False,  # it comes from here, and saw the same pixels
                 label=f"generation {number}",
                 progress=progress,
             )

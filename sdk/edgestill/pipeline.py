@@ -7,32 +7,40 @@ disk (`stages.py`). The test split is read by the evaluations alone, after every
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_benchmarks import Rule, accuracy, agreement, open_models, survey_bundle, usable_cores
+from edgestill_benchmarks import Rule, accuracy, agreement, machine, open_models, survey_bundle, usable_cores
 from edgestill_converters.quiet import logged_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, why_failed, write_bundle
+from edgestill_runtime.engines import installed_engines
 from edgestill_runtime.files import atomic_file, write_bytes
 
 from .conversion import describe_model
 from .errors import EdgestillError
+from .extras import require
 from .gate import check_bundle
+from .locks import exclusive
 from .models import multiply_accumulates, parameters
 from .processes import processes
 from .progress import SILENT, Progress
 from .quantisation import Budget, quantise
 from .recipe import Recipe
+from .recipe_check import check_recipe
 from .results import assemble, write_results
 from .stages import Stage
 from .training import default_device, predict
 from .training_stages import TrainingStages
 
+# What a model file depends on beside the model: the packages that make it.
+CONVERTERS = ("torch", "torchao", "executorch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer")
 STAGES = (
     "teacher",
     "teacher_outputs",
@@ -42,6 +50,31 @@ STAGES = (
     "evaluation",
     "measurement",
 )
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    """What makes a measurement this machine's and no other's."""
+    identity = getattr(machine, "measurement_identity", None)
+    if identity is not None:
+        return dict(identity())
+    described = machine.describe_machine()
+    return {name: described.get(name) for name in ("cpu", "features", "architecture", "cores", "python", "packages")}
+
+
+def _agreement(bundle: Bundle, logits: Mapping[str, NDArray[np.float32]]) -> float | None:
+    """Share of samples on which the files of both engines choose the same class; None for one engine."""
+    names = list(bundle.manifest.deployable().values())
+    return agreement(logits[names[0]], logits[names[1]]) if len(names) == 2 else None
 
 
 @dataclass(frozen=True)
@@ -61,16 +94,18 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
         force: do every stage again.
 
     Raises:
-        EdgestillError: bad data, models or files; what was finished before stays.
+        EdgestillError: bad data, models or files, or another run at work in the folder; what was finished before stays.
     """
     if processes().num_processes > 1:
         raise EdgestillError("several processes train together: use `edgestill distill`, then `edgestill run` in one")
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
-    steps.check()
-    for stage in STAGES:
-        getattr(steps, stage)
-    results = write_results(steps.folder, assemble(steps))
-    return Run(steps.folder, steps.bundle, results)
+    with exclusive(steps.folder):
+        check_recipe(recipe, lambda: require("convert"), lambda: require("litert"), lambda: require("report"))
+        steps.check()
+        for stage in STAGES:
+            getattr(steps, stage)
+        results = write_results(steps.folder, assemble(steps))
+        return Run(steps.folder, steps.bundle, results)
 
 
 class Pipeline(TrainingStages):
@@ -79,7 +114,12 @@ class Pipeline(TrainingStages):
     @cached_property
     def conversion(self) -> Stage:
         """`student.edge`: the four files, not yet measured; `gate.json`: what they do on validation data; the logs."""
-        inputs = {"student": self.student_distilled.key, "conversion": self.recipe.conversion.model_dump()}
+        inputs = {
+            "student": self.student_distilled.key,
+            "conversion": self.recipe.conversion.model_dump(),
+            "calibration": self.recipe.data.calibration,
+            "packages": _versions(CONVERTERS),
+        }
         if self.recipe.conversion.learn_from == "teacher":
             inputs["teacher"] = self.teacher.key
         return self._run("conversion", inputs, self._make_conversion)
@@ -93,13 +133,18 @@ class Pipeline(TrainingStages):
     def evaluation(self) -> Stage:
         """`logits.npz`: what teacher, students and every file say of the test split."""
         stages = {"teacher": self.teacher, "alone": self.student_alone, "conversion": self.conversion}
-        inputs = {name: stage.key for name, stage in stages.items()}
+        inputs = {name: stage.key for name, stage in stages.items()} | {"engines": installed_engines()}
         return self._run("evaluation", inputs, self._make_evaluation)
 
     @cached_property
     def measurement(self) -> Stage:
         """`measurement.json`: every file at each number of threads, cold start, memory; see `survey_bundle`."""
-        inputs = {"conversion": self.conversion.key, "measure": self.recipe.measure.model_dump()}
+        inputs = {
+            "conversion": self.conversion.key,
+            "measure": self.recipe.measure.model_dump(),
+            "engines": installed_engines(),
+            "machine": _machine(),
+        }
         return self._run("measurement", inputs, self._make_measurement)
 
     @cached_property
@@ -122,7 +167,7 @@ class Pipeline(TrainingStages):
             name=self.recipe.name,  # the conversion may be that of a run under another name
             models=models,
             accuracy={name: accuracy(logits[name], labels) for name in names},
-            agreement=agreement(logits["model.pte"], logits["model.tflite"]),
+            agreement=_agreement(made, logits),
         )
         contents = {name: made.read(name) for name in made.files}
         bundle = write_bundle(self.folder / f"{self.recipe.name}.edge", manifest, contents, overwrite=True)
@@ -133,6 +178,10 @@ class Pipeline(TrainingStages):
                 f"{bundle.path}: the golden samples are not answered as recorded: {failure}; use --force"
             )
         return bundle
+
+    def bundle_files(self) -> dict[str, str]:
+        """Engine → the converted file that is meant for a device."""
+        return self._converted().manifest.deployable()
 
     def size(self, name: str) -> dict[str, int]:
         """Parameters and MACs of the `teacher` or the `student`."""

@@ -4,9 +4,8 @@ Every key has a default but `name`; an unknown key is an error that names the fi
 `docs/recipes.md` shows them all.
 """
 
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,11 +16,12 @@ from pydantic.dataclasses import dataclass as checked
 from edgestill_runtime import EdgestillError
 
 from .data import Augmentation
-from .errors import RecipeError, nearest
+from .errors import RecipeError
 from .objectives import Objective, create_objective
+from .recipe_errors import explain, fields_of, place
 from .schedule import QatSchedule, Schedule
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,46 @@ class DataTable(_Table):
 
 
 class TeamMember(_Table):
-    """One of `[[teacher.team]]`: a teacher beside the first."""
+    """One of `[[teacher.team]]`: a teacher beside the first. Keys as of `[teacher]`."""
 
     model: str
     checkpoint: Path
+    weights: str | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: int | None = Field(default=None, ge=1)
 
 
 class TeacherTable(_Table):
-    """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by."""
+    """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by.
+
+    Args:
+        weights: of a checkpoint with several sets: `ema`, or a key of the file. mean, std, image_size: how it was
+            trained to see pixels, where its checkpoint and its publishers do not say so. check: refuse a teacher that
+            does no better than guessing.
+    """
 
     model: str = "resnet8_l"
     seed: int = Field(default=0, ge=0)
     checkpoint: Path | None = None
+    weights: str | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    image_size: int | None = Field(default=None, ge=1)
+    check: bool = True
     augmentation: tuple[str, ...] = ()
     training: _ScheduleTable = _ScheduleTable()
     team: tuple[TeamMember, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_a_checkpoint(self) -> "TeacherTable":
+        given = [name for name in ("weights", "mean", "std", "image_size") if getattr(self, name)]
+        if given and self.checkpoint is None:
+            raise ValueError(
+                f"{', '.join(given)} say how a checkpoint was trained; a teacher that is trained here sees what the "
+                "data gives"
+            )
+        return self
 
 
 class StudentTable(_Table):
@@ -205,7 +230,7 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(path, text, problem) for problem in error.errors())) from error
+        raise RecipeError(explain(Recipe, error.errors(), path, text)) from error
     for keys, check in (
         (("distillation", "objective"), recipe.objective),
         (("augmentation",), lambda: Augmentation.parse(recipe.augmentation or ())),
@@ -214,10 +239,10 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         try:
             check()
         except EdgestillError as error:
-            raise RecipeError(f"{_place(path, text, keys)}: {error}") from error
+            raise RecipeError(f"{place(path, text, keys)}: {error}") from error
     if recipe.cached() and recipe.training.views < 1:
-        place = _place(path, text, ("training", "views"))
-        raise RecipeError(f"{place}: training.views must be at least 1: the teacher answers that many views in advance")
+        where = place(path, text, ("training", "views"))
+        raise RecipeError(f"{where}: training.views must be at least 1: the teacher answers that many views in advance")
     return _beside(path.parent, recipe)
 
 
@@ -225,20 +250,15 @@ def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Nested tables as `changes` of `load_recipe`: `{"training": {"epochs": 3}}` → `{"training.epochs": 3}`."""
 
     def walk(level: Any, tables: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-        known = _fields(level)
+        known = fields_of(level)
         for name, value in tables.items():
             inner = known[name].annotation if name in known else None
-            if isinstance(value, Mapping) and _fields(inner):
+            if isinstance(value, Mapping) and fields_of(inner):
                 yield from walk(inner, value, f"{before}{name}.")
             else:
                 yield f"{before}{name}", value
 
     return dict(walk(Recipe, tables, ""))
-
-
-def _fields(table: Any) -> dict[str, Any]:
-    """Fields of a table of the recipe; nothing for a value."""
-    return getattr(table, "model_fields", None) or getattr(table, "__pydantic_fields__", None) or {}
 
 
 def _change(tables: dict[str, Any], key: str, value: Any) -> None:
@@ -262,53 +282,3 @@ def _beside(folder: Path, recipe: Recipe) -> Recipe:
             "data": data.model_copy(update={"unlabelled": unlabelled}),
         }
     )
-
-
-def _explain(path: Path, text: str, problem: Any) -> str:
-    keys = [key for key in problem["loc"] if isinstance(key, str)]
-    place = _place(path, text, keys)
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        under = f" under [{'.'.join(keys[:-1])}]" if keys[:-1] else ""
-        hint = _elsewhere(keys[-1]) or nearest(keys[-1], _keys_of(keys[:-1]))
-        return f"{place}: unknown key {keys[-1]!r}{under}{hint}"
-    if problem["type"] == "missing":
-        return f"{place}: {'.'.join(keys)} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {'.'.join(keys) or 'recipe'} = {problem['input']!r}: {message}"
-
-
-def _elsewhere(key: str) -> str:
-    """The end of a message about a key that is valid in other places; empty where it is in none."""
-    places = ["at the top"] if key in _keys_of([]) else []
-    places += [f"under [{table}]" for table in _fields(Recipe) if key in _keys_of([table])]
-    return f"; it belongs {' or '.join(places)}" if places else ""
-
-
-def _keys_of(tables: Sequence[str]) -> list[str]:
-    """Valid keys of a table, by walking the models."""
-    level: Any = Recipe
-    for name in tables:
-        level = _fields(level)[name].annotation
-    return [name for name in _fields(level) if name != "quick"]
-
-
-def _place(path: Path, text: str, keys: Sequence[str]) -> str:
-    """`FILE, line N`, where the key is set, or the nearest table or inline table above it."""
-    for length in range(len(keys), 0, -1):
-        if line := _line_of(text, list(keys[:length])):
-            return f"{path}, line {line}"
-    return str(path)
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
-            if table == keys:
-                return number
-            continue
-        entry = re.match(r"\s*([A-Za-z0-9_\"'.-]+)\s*=", line)
-        if entry and table + [part.strip("\"'") for part in entry[1].split(".")] == keys:
-            return number
-    return None

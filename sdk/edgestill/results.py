@@ -25,6 +25,7 @@ def assemble(steps: "Pipeline") -> Results:
     logits, labels, bundle = steps.test_logits, steps.data.test.labels, steps.bundle
     teacher, alone, distilled = (_trained(steps, name) for name in ("teacher", "student_alone", "student_distilled"))
     measured = json.loads((steps.measurement.folder / "measurement.json").read_text())
+    deployed = list(bundle.manifest.deployable().values())
     files = []
     for name, entry in bundle.manifest.models.items():
         file = steps.folder / bundle.path.name / name
@@ -36,7 +37,7 @@ def assemble(steps: "Pipeline") -> Results:
                 "bytes": bundle.files[name].bytes,
                 "exporter": entry.exporter,
                 "accuracy": accuracy(logits[name], labels),
-                "retained": accuracy(logits[name], labels) / teacher["accuracy"],
+                "retained": _retained(accuracy(logits[name], labels), teacher),
                 "inside": _look_inside(steps, name),
                 **_of_file(measured, name),
             }
@@ -52,21 +53,21 @@ def assemble(steps: "Pipeline") -> Results:
         "teacher": teacher,
         "student_alone": alone,
         "student_distilled": distilled,
-        "retained": distilled["accuracy"] / teacher["accuracy"],
+        "retained": _retained(distilled["accuracy"], teacher),
         "gain": distilled["accuracy"] - alone["accuracy"],
         "gain_standard_error": standard_error(logits["student_distilled"], logits["student_alone"], labels),
         "compression": teacher["parameters"] / distilled["parameters"],
         "files": files,
-        "agreement": agreement(logits["model.pte"], logits["model.tflite"]),
+        "agreement": bundle.manifest.agreement,
         "agreements": {
             f"{first} · {second}": agreement(logits[first], logits[second])
             for first, second in combinations(bundle.manifest.models, 2)
         },
         "per_class": {
             name: [None if np.isnan(share) else share for share in accuracy_per_class(logits[name], labels).tolist()]
-            for name in ("teacher", "student_distilled", "model.pte", "model.tflite")
+            for name in ("teacher", "student_distilled", *deployed)
         },
-        "confusion": confusion_matrix(logits["model.tflite"], labels).tolist(),
+        "confusion": confusion_matrix(logits[deployed[-1]], labels).tolist(),
         "curves": {
             name: steps.history(stage)
             for name, stage in (
@@ -80,7 +81,7 @@ def assemble(steps: "Pipeline") -> Results:
             "gate": json.loads((steps.conversion.folder / "gate.json").read_text()),
         },
         "bundle": bundle.digest(),
-        "machine": measured["machine"] | {"cuda": _cuda()},
+        "machine": measured["machine"] | {"cuda": distilled["cuda"]},
         "warnings": measured["warnings"],
         "versions": dict(bundle.manifest.versions),
         "samples": _keep_samples(steps),
@@ -103,7 +104,12 @@ def _trained(steps: "Pipeline", name: str) -> dict[str, Any]:
     logits, labels = steps.test_logits[name], steps.data.test.labels
     table = steps.recipe.teacher if name == "teacher" else steps.recipe.student
     found = {"model": table.model, "accuracy": accuracy(logits, labels), **steps.size(name.partition("_")[0])}
-    return found | {"seed": steps.recipe.seed}
+    return found | steps.trained_as(getattr(steps, name))
+
+
+def _retained(share: float, teacher: dict[str, Any]) -> float:
+    """Of the teacher's accuracy; 0 where that is 0 and there is nothing to keep."""
+    return share / teacher["accuracy"] if teacher["accuracy"] else 0.0
 
 
 def _look_inside(steps: "Pipeline", name: str) -> dict[str, Any]:
@@ -128,16 +134,10 @@ def _of_file(measured: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _cuda() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
 def _keep_samples(steps: "Pipeline") -> str:
     """Write `samples.npz`: some test images with the logits of teacher and students, mistakes first."""
     test, logits = steps.data.test, steps.test_logits
-    student = logits["model.tflite"]
+    student = logits[list(steps.bundle.manifest.deployable().values())[-1]]
     wrong = np.flatnonzero(student.argmax(1) != test.labels)
     right = np.flatnonzero(student.argmax(1) == test.labels)
     generator = np.random.default_rng([steps.recipe.seed, 3])

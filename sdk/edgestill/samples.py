@@ -28,7 +28,7 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
         return None
     # Only now what needs torch: a measurement without images starts at once.
     from .data import load_data
-    from .recipe import Recipe
+    from .run_data import parse_recipe, refuse_source
     from .training_stages import TrainingStages
 
     reference: dict[str, NDArray[np.float32]] = {}
@@ -36,7 +36,9 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
         test = load_data(source).test
     else:
         results = read_results(run)
-        data = TrainingStages(Recipe.model_validate(results["recipe"]), run).data
+        recipe = parse_recipe(results["recipe"], run / "results.json")
+        refuse_source(recipe.data.source, run / "results.json", None)
+        data = TrainingStages(recipe, run).data
         if data.digest != results["data"]["digest"]:
             raise DataError(
                 f"{data.name} is no longer the data that {run} was made with; say --samples 0 to measure without images"

@@ -101,6 +101,14 @@ class Stages:
             yield
 
 
+def changed_files(folder: Path) -> list[str]:
+    """Files of a finished stage that are gone or no longer what they were; all of them where it is not finished."""
+    files = _read(folder / MARK).get("files")
+    if not isinstance(files, dict):
+        return [MARK]
+    return [name for name, digest in files.items() if not _intact(folder, {name: digest})]
+
+
 def _end(folder: Path, key: str) -> None:
     files = {
         path.relative_to(folder).as_posix(): sha256_of_file(path)

@@ -14,8 +14,6 @@ from .errors import EdgestillError
 from .pipeline import Pipeline
 from .recipe import load_recipe
 
-INT8 = ("model.pte", "model.tflite")
-
 
 def main() -> None:
     """Train, judge on validation data, and, if asked for, convert and judge on test; write `result.json`."""
@@ -47,9 +45,11 @@ def measure(steps: Pipeline, evaluate: bool) -> dict[str, Any]:
         labels = steps.data.test.labels
         test = {name: accuracy(logits, labels) for name, logits in steps.test_logits.items()}
         found |= {"test_alone": test["student_alone"], "test_distilled": test["student_distilled"]}
-        found |= {"test_teacher": test["teacher"], "test_int8": min(test[name] for name in INT8)}
-        found |= {"retained": found["test_int8"] / test["teacher"], "parameters": steps.size("student")["parameters"]}
-        found["files"] = {name: test[name] for name in INT8}
+        files = steps.bundle_files().values()
+        found |= {"test_teacher": test["teacher"], "test_int8": min(test[name] for name in files)}
+        retained = found["test_int8"] / test["teacher"] if test["teacher"] else 0.0
+        found |= {"retained": retained, "parameters": steps.size("student")["parameters"]}
+        found["files"] = {name: test[name] for name in files}
     return found
 
 

@@ -9,20 +9,35 @@
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgestill_runtime import EdgestillError
+from edgestill_runtime.processing import ImageProcessor, Processor
+
 from .data import Data
 from .errors import ModelError
-from .models import create_model, load_checkpoint
+from .models import create_model, load_checkpoint, read_metadata
+from .models.copies import copied, device_of, eval_mode
 from .objectives import Outputs
-from .objectives.layers import check_layers, run
+from .objectives.layers import as_logits, check_layers, run
+from .progress import SILENT, Progress
+from .teacher_inputs import (
+    adapted,
+    adapter_for,
+    kept_processor,
+    overridden,
+    published_processor,
+    same_tensors,
+    set_processor,
+)
 
 Combination = Literal["average", "confidence", "choice"]
 
@@ -66,18 +81,22 @@ class CachedTeacher:
 
 
 class LiveTeacher:
-    """A model that answers while the student learns; frozen, and never part of the student.
+    """A model that answers while the student learns: a frozen copy, never part of the student.
 
     Args:
         layers: names, as in `named_modules()`, of the layers to show.
+        source: what makes the images that it will be shown; they are turned into its own (`teacher_inputs.py`).
 
     Raises:
         ModelError: the model has no such layer.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str] = ()) -> None:
+    def __init__(self, model: nn.Module, layers: Sequence[str] = (), source: Processor | None = None) -> None:
         check_layers(model, layers, "teacher")
-        self._model, self._layers = model, tuple(layers)
+        self._model, self._layers = copied(model).eval().requires_grad_(False), tuple(layers)
+        adapter = None if source is None else adapter_for(model, source)
+        if adapter is not None:
+            self._model.register_forward_pre_hook(adapter, prepend=True)
         self._ready_on: torch.device | None = None
 
     def answer(self, batch: Batch) -> Outputs:
@@ -86,7 +105,7 @@ class LiveTeacher:
             self._ready_on = batch.images.device
             self._model.to(self._ready_on).to(memory_format=torch.channels_last)
         with torch.no_grad():
-            return run(self._model.eval(), batch.images, self._layers)
+            return run(self._model, batch.images, self._layers, "teacher")
 
 
 class EmaTeacher:
@@ -98,18 +117,20 @@ class EmaTeacher:
     """  # fmt: skip
 
     def __init__(self, layers: Sequence[str] = ()) -> None:
-        self._layers = layers
-        self._live: LiveTeacher | None = None
+        self._layers = tuple(layers)
+        self._average: nn.Module | None = None
 
     def attach(self, average: nn.Module) -> None:
         """The training hands over the average, which it goes on updating."""
-        self._live = LiveTeacher(average, self._layers)
+        check_layers(average, self._layers, "teacher")
+        self._average = average
 
     def answer(self, batch: Batch) -> Outputs:
         """One forward pass of the average."""
-        if self._live is None:
+        if self._average is None:
             raise ModelError("an EmaTeacher needs a schedule with ema above 0, such as 0.99")
-        return self._live.answer(batch)
+        with torch.no_grad():
+            return run(self._average.eval(), batch.images, self._layers, "teacher")
 
 
 class Team:
@@ -154,42 +175,119 @@ def load_teacher(
     num_classes: int = 10,
     in_channels: int = 1,
     data: Data | None = None,
+    *,
+    processor: Processor | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    image_size: int | None = None,
+    weights: str | None = None,
+    progress: Progress = SILENT,
 ) -> nn.Module:
-    """A frozen teacher: a model by name (see `edgestill.models`) with the weights of a safetensors file.
+    """A frozen teacher: a model by name (see `edgestill.models`) with the weights of a file.
+
+    It remembers how its inputs were made: as its checkpoint says, if that is ours; as timm or torchvision publish, if
+    it is a model of theirs with weights from elsewhere; as `processor`, or `mean`, `std` and `image_size`, say, if they
+    are given; else it takes what the data gives. `distill` shows it every view in that form.
 
     Args:
-        checkpoint: None keeps fresh weights, for a teacher that is still to be trained.
-        data: the data it will teach on; a checkpoint of ours that was trained on other pixels is then refused.
+        checkpoint: None keeps fresh weights, for a teacher that is still to be trained. weights: see `load_checkpoint`.
+        in_channels: of the data; a teacher of RGB images on grey data, or the other way round, is found out.
+        data: the data it will teach on; what differs from its own is said to `progress`.
+        mean, std, image_size: other values than its published ones.
 
     Raises:
-        ModelError: no such model, a checkpoint that does not fit it, or other processor than `data` has.
+        ModelError: no such model, or a checkpoint that does not fit it.
     """
-    teacher = create_model(model, num_classes, in_channels)
-    if checkpoint is not None:
-        metadata = load_checkpoint(checkpoint, teacher)
-        trained_on = metadata.get("processor")
-        if data is not None and trained_on is not None and trained_on != data.processor.to_json():
-            raise ModelError(
-                f"checkpoint {checkpoint} was trained on {trained_on}, the data gives {data.processor.to_json()}; "
-                "set mean, std and image_size under [data] to the former"
-            )
+    if (mean or std) and (len(mean) != len(std) or len(mean) not in (1, 3)):
+        raise ModelError(
+            f"a teacher's mean and std have 1 value (grey) or 3 (RGB) each, not {len(mean)} and {len(std)}"
+        )
+    base = data.processor if data is not None else None
+    if processor is not None or mean:
+        in_channels = processor.channels if processor is not None else len(mean)
+    teacher, metadata = _loaded(model, checkpoint, num_classes, in_channels, weights, progress)
+    own = processor or kept_processor(metadata, checkpoint)
+    if own is None and checkpoint is not None and "data" not in metadata:
+        own = published_processor(model, teacher)
+    if mean or std or image_size is not None:
+        if own is None and base is None and not (mean and std and image_size):
+            raise ModelError("without data, a teacher's mean, std and image_size are given together")
+        own = overridden(own or base or ImageProcessor(image_size or 1, image_size or 1, tuple(mean), tuple(std)),
+                         mean, std, image_size)  # fmt: skip
+    set_processor(teacher, own)
+    if base is not None and own is not None and not same_tensors(base, own):
+        progress.message(_difference(base, own))
     return teacher.eval().requires_grad_(False)
 
 
+def _loaded(
+    model: str, checkpoint: str | Path | None, classes: int, channels: int, weights: str | None, progress: Progress
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A model with its weights; where they are for another number of colour channels, with that number."""
+    teacher = create_model(model, classes, channels)
+    if checkpoint is None:
+        return teacher, {}
+    known = kept_processor(read_metadata(checkpoint), checkpoint)
+    if known is not None and known.channels != channels:
+        teacher = create_model(model, classes, known.channels)
+    try:
+        return teacher, load_checkpoint(checkpoint, teacher, weights=weights, progress=progress)
+    except ModelError as misfit:
+        other = create_model(model, classes, 3 if channels == 1 else 1)
+        try:
+            return other, load_checkpoint(checkpoint, other, weights=weights, progress=progress)
+        except ModelError:
+            raise misfit from None
+
+
+def _difference(source: Processor, own: Processor) -> str:
+    def said(one: Processor) -> str:
+        return f"{one.height}×{one.width}×{one.channels}, mean {_short(one.mean)}, std {_short(one.std)}"
+
+    enlarged = own.height > source.height or own.width > source.width
+    return f"the teacher sees each view as it was trained to: {said(own)}; the data gives {said(source)}" + (
+        "; it sees enlarged images" if enlarged else ""
+    )
+
+
+def _short(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
 def check_classes(model: nn.Module, data: Data, who: str) -> None:
-    """Refuse a model whose output is not one logit per class of the data.
+    """Refuse a model that does not take the data's images, or whose output is not one logit per class.
 
     Raises:
-        ModelError: names both numbers.
+        ModelError: names both shapes, or the layer that failed.
     """
-    device = next(model.parameters()).device
     height, width, channels = data.processor.image_shape
-    training = model.training
-    with torch.inference_mode():
-        shape = tuple(model.eval()(torch.zeros((1, channels, height, width), device=device)).shape)
-    model.train(training)
+    turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
+    with eval_mode(model), turned, torch.no_grad():
+        image = torch.zeros((1, channels, height, width), device=device_of(model))
+        try:
+            output = model(image)
+        except EdgestillError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
+                f"them; it failed in {_where(model, error)}"
+            ) from error
+        shape = tuple(as_logits(output, who).shape)
     if shape != (1, len(data.classes)):
         raise ModelError(
             f"the {who} answers one image with shape {shape}, but {data.name} has {len(data.classes)} classes, "
             f"which needs (1, {len(data.classes)}); teacher, student and data must have the same classes"
         )
+
+
+def _where(model: nn.Module, error: BaseException) -> str:
+    """The innermost layer of the model that an exception went through."""
+    names = {id(module): name for name, module in model.named_modules()}
+    found, trace = model, error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_locals.get("self")
+        if isinstance(module, nn.Module) and id(module) in names:
+            found = module
+        trace = trace.tb_next
+    return f"{names[id(found)] or 'its forward'}: {str(found).splitlines()[0].rstrip('(')}"

@@ -5,6 +5,7 @@ Randomness comes from (seed, epoch) alone, and the state is written after every 
 goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `accelerate launch` or `torchrun`.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +19,18 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .cache import LARGEST
 from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
 from .errors import ModelError, TrainingError
+from .models.copies import copied, kept_randomness
 from .objectives import Objective, Outputs
-from .objectives.layers import check_layers, run
+from .objectives.layers import as_logits, check_layers, run
 from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
+from .teacher_inputs import adapted, set_processor
 from .teachers import Batch, EmaTeacher, Teacher, combine
 from .training_state import STATE, TrainingState, fingerprint
 
@@ -35,7 +39,7 @@ SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model (on the CPU, in eval mode) and its log: one entry an epoch.
+    """A trained model (on the CPU, in eval mode, always another object than was given) and its log: one entry an epoch.
 
     Args:
         peers: the other models, where several were trained together.
@@ -60,7 +64,7 @@ def train(
     label: str = "train",
     progress: Progress = SILENT,
 ) -> Trained:
-    """Train `model` on the train split of `data`.
+    """Train a copy of `model` on the train split of `data`; the model itself, and torch's random numbers, stay.
 
     Args:
         teacher: answers each batch; None: the labels alone.
@@ -74,12 +78,33 @@ def train(
 
     Raises:
         TrainingError: the loss is no longer a number; names the step and the last good checkpoint.
-        ModelError: a layer that the objective names does not exist, or no teacher shows it.
+        ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
+            infinities; a model with nothing to train.
     """
+    for one in (model, *peers):
+        if not any(parameter.requires_grad for parameter in one.parameters()):
+            raise ModelError(
+                f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
+                "none"
+            )
+    with kept_randomness():
+        return _train(
+            copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
+            folder, label, progress,
+        )  # fmt: skip
+
+
+def _train(
+    model: nn.Module, data: Data, objective: Objective, schedule: Schedule, teacher: Teacher | None,
+    peers: Sequence[nn.Module], augmentation: Augmentation, seed: int, folder: Path | None, label: str,
+    progress: Progress,
+) -> Trained:  # fmt: skip
     accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
     device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(seed)
     views = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
+    for one in (model, *peers):
+        set_processor(one, None)  # from now on it sees what the data gives
     students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
     average = _average(students, schedule.ema)
     if isinstance(teacher, EmaTeacher) and average is not None:
@@ -102,7 +127,7 @@ def train(
     with progress.task(label, schedule.epochs * steps * batch_size) as task:
         task.advance(len(reached.history) * steps * batch_size)
         for epoch in range(len(reached.history), schedule.epochs):
-            started, losses = time.perf_counter(), []
+            started, losses, peaks = time.perf_counter(), [], []
             wrapped.train()
             # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
             torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, accelerator.process_index]).integers(1 << 62)))
@@ -124,7 +149,10 @@ def train(
                 if average is not None:
                     average.update_parameters(students)
                 losses.append(loss.detach())
+                if said is not None:
+                    peaks.append(said.logits.abs().max())
                 if step % 10 == 9 or step == steps - 1:
+                    _check_teacher(losses, peaks, label)
                     _check(losses, step, epoch, label, folder if reached.history else None)
                     task.advance((step % 10 + 1) * batch_size)
             seconds = time.perf_counter() - started
@@ -164,7 +192,7 @@ class Lesson(nn.Module):
 
     def forward(self, images: Tensor, teacher: Outputs | None, targets: Tensor) -> Tensor:
         """Loss of a batch; with peers, the sum of the students'."""
-        said = [run(student, images, self._layers) for student in self.students]
+        said = [run(student, images, self._layers, "student") for student in self.students]
         teachers = [teacher] if len(said) == 1 else [_peers(said, number, targets) for number in range(len(said))]
         with torch.autocast(images.device.type, enabled=False):
             losses = [self.objective(own, other, targets) for own, other in zip(said, teachers, strict=True)]
@@ -224,10 +252,22 @@ def _check(losses: Sequence[Tensor], step: int, epoch: int, label: str, folder: 
     )
 
 
+def _check_teacher(losses: Sequence[Tensor], peaks: Sequence[Tensor], label: str) -> None:
+    """Name the teacher where a loss is no number because of what it answered."""
+    if not peaks or bool(torch.stack(list(losses[-10:])).isfinite().all()):
+        return
+    largest = float(torch.stack(list(peaks[-10:])).nan_to_num(nan=math.inf).max())
+    if not largest <= LARGEST:
+        raise ModelError(
+            f"{label}: the teacher answers logits as large as {largest:.4g}, so there is no loss: its weights, or the "
+            "pixel values that it is shown, are wrong"
+        )
+
+
 def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
     """Accuracy of a split that is dealt out over the processes."""
     mine = split.take(np.arange(accelerator.process_index, len(split), accelerator.num_processes))
-    right = (predict(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
+    right = (_predict(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
     total = accelerator.reduce(torch.tensor(float(right), device=accelerator.device), "sum")
     return float(total) / len(split)
 
@@ -238,13 +278,20 @@ def _plain(model: nn.Module) -> nn.Module:
 
 
 def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
-    """Logits float32 (N, classes) of a split, without augmentation; `model` is left in eval mode."""
+    """Logits float32 (N, classes) of a split, without augmentation; `model` itself is not moved or changed."""
     device = device or default_device()
+    working = copied(model).to(device)
+    with adapted(working, data.processor):
+        return _predict(working, split, data, device)
+
+
+def _predict(model: nn.Module, split: Split, data: Data, device: torch.device | str) -> np.ndarray:
+    """The same by a model that is on the device, and is left in eval mode."""
     views = Views(split, len(data.classes), data.processor, device=device)
-    model = model.to(device).eval()
+    model.eval()
     with torch.inference_mode():
         whole = torch.split(torch.arange(len(split)), 256)
-        answers = [model(images).float().cpu() for images, _ in views.batches(0, whole)]
+        answers = [as_logits(model(images)).cpu() for images, _ in views.batches(0, whole)]
     return torch.cat(answers).numpy()
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from edgestill_runtime.files import sha256_of_file
@@ -20,13 +21,17 @@ from . import __version__
 from .data import Augmentation, Data, augmentation_for, load_data
 from .distillation import cache_teachers, distill, distill_generations, distill_together
 from .errors import EdgestillError
-from .models import create_model, load_checkpoint, save_checkpoint
+from .models import create_model, load_checkpoint, read_metadata, save_checkpoint
+from .models.registry import code_of
 from .objectives import CrossEntropy
 from .objectives.layers import check_layers
 from .processes import processes
 from .progress import SILENT, Progress
-from .recipe import Recipe
+from .recipe import Recipe, TeacherTable, TeamMember
+from .recipe_check import check_recipe
 from .stages import Stage, Stages
+from .teacher_check import refuse_guessing
+from .teacher_inputs import processor_of
 from .teachers import check_classes, load_teacher
 from .training import train
 from .training_state import STATE
@@ -66,9 +71,10 @@ class TrainingStages:
     def teacher(self) -> Stage:
         """`model.safetensors`: the given checkpoint, or a teacher trained here."""
         table = self.recipe.teacher
-        given = None if table.checkpoint is None else {"checkpoint": _digest(table.checkpoint)}
+        given = None if table.checkpoint is None else _identity_of_teacher(table)
         trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": table.seed}
-        return self._run("teacher", {"model": table.model, **(given or trained)}, self._make_teacher)
+        inputs = {"model": table.model, "code": code_of(table.model), **(given or trained)}
+        return self._run("teacher", inputs, self._make_teacher)
 
     @cached_property
     def teacher_outputs(self) -> Stage:
@@ -95,18 +101,41 @@ class TrainingStages:
         return self._run("student-distilled", inputs, self._make_distilled)
 
     def check(self) -> None:
-        """Refuse models and layers that do not exist or do not fit the data, before anything takes time."""
+        """Refuse what cannot work before anything takes time: first what needs no data, all of it at once.
+
+        Raises:
+            EdgestillError: a line for each thing that is wrong.
+        """
+        check_recipe(self.recipe)
         for names in (self.recipe.augmentation, self.recipe.teacher.augmentation):
             augmentation_for(self.data.processor, names)
         objective = self.recipe.objective()
         pairs = objective.layers if objective else ()
-        for who, table, layers in (
-            ("teacher", self.recipe.teacher, [theirs for _, theirs in pairs]),
-            ("student", self.recipe.student, [ours for ours, _ in pairs]),
-        ):
-            model = self._new(table.model)
-            check_classes(model, self.data, who)
-            check_layers(model, layers, who)
+        student = self._new(self.recipe.student.model)
+        check_classes(student, self.data, "student")
+        check_layers(student, [ours for ours, _ in pairs], "student")
+        if self.recipe.teacher.checkpoint is None:
+            teacher = self._new(self.recipe.teacher.model)
+            check_classes(teacher, self.data, "teacher")
+            check_layers(teacher, [theirs for _, theirs in pairs], "teacher")
+        for table in self.given_teachers():
+            teacher = self._given(table)
+            check_classes(teacher, self.data, "teacher")
+            if table is self.recipe.teacher:
+                check_layers(teacher, [theirs for _, theirs in pairs], "teacher")
+            if self.recipe.teacher.check:
+                refuse_guessing(teacher, self.data, who=f"teacher {table.model}", progress=self._progress)
+
+    def given_teachers(self) -> list[TeacherTable | TeamMember]:
+        """Those that come as checkpoints and take part."""
+        table = self.recipe.teacher
+        first: list[TeacherTable | TeamMember] = [] if table.checkpoint is None else [table]
+        return first + (list(table.team) if self.recipe.distillation.method == "teacher" else [])
+
+    def trained_as(self, stage: Stage) -> dict[str, Any]:
+        """What was true of a training: `seed`, and the GPU's name as `cuda`; None where nobody noted it."""
+        noted = read_metadata(stage.folder / "model.safetensors").get("trained", {})
+        return {"seed": noted.get("seed"), "cuda": noted.get("cuda")}
 
     def history(self, stage: Stage) -> list[dict[str, float]]:
         """A training's log, one entry an epoch; empty for a teacher that came as a checkpoint."""
@@ -126,32 +155,39 @@ class TrainingStages:
                 state.unlink()
 
     def _make_teacher(self, folder: Path) -> None:
-        table, classes = self.recipe.teacher, len(self.data.classes)
-        channels = self.data.processor.channels
+        table = self.recipe.teacher
         if table.checkpoint is not None:
-            teacher = load_teacher(table.model, table.checkpoint, classes, channels, self.data)
-        else:
-            teacher = train(
-                create_model(table.model, classes, channels, table.seed),
-                self.data,
-                CrossEntropy(),
-                table.training,
-                augmentation=augmentation_for(self.data.processor, table.augmentation),
-                seed=table.seed,
-                folder=folder,
-                label="teacher",
-                progress=self._progress,
-            ).model
-        self._save(folder, teacher, table.model)
+            noted = read_metadata(table.checkpoint).get("trained", {})  # elsewhere, by somebody who may not say how
+            self._save(folder, self._given(table), table.model, trained=noted)
+            return
+        teacher = train(
+            create_model(table.model, len(self.data.classes), self.data.processor.channels, table.seed),
+            self.data,
+            CrossEntropy(),
+            table.training,
+            augmentation=augmentation_for(self.data.processor, table.augmentation),
+            seed=table.seed,
+            folder=folder,
+            label="teacher",
+            progress=self._progress,
+        ).model
+        if table.check and not self.recipe.quick:
+            refuse_guessing(teacher, self.data, progress=self._progress)
+        self._save(folder, teacher, table.model, trained=_training_facts(table.seed))
 
-    def _teacher_keys(self) -> list[str]:
-        return [self.teacher.key, *(_digest(one.checkpoint) for one in self.recipe.teacher.team)]
+    def _teacher_keys(self) -> list[Any]:
+        return [self.teacher.key, *(_identity_of_teacher(one) for one in self.recipe.teacher.team)]
+
+    def _given(self, table: TeacherTable | TeamMember) -> nn.Module:
+        """A teacher that comes as a checkpoint."""
+        return load_teacher(
+            table.model, table.checkpoint, len(self.data.classes), self.data.processor.channels, self.data,
+            mean=table.mean, std=table.std, image_size=table.image_size, weights=table.weights,
+            progress=self._progress,
+        )  # fmt: skip
 
     def _teachers(self) -> list[nn.Module]:
-        classes, channels = len(self.data.classes), self.data.processor.channels
-        team = self.recipe.teacher.team
-        others = [load_teacher(one.model, one.checkpoint, classes, channels, self.data) for one in team]
-        return [self._teacher_model(), *others]
+        return [self._teacher_model(), *map(self._given, self.recipe.teacher.team)]
 
     def _teacher_logits(self, folder: Path) -> None:
         views, augmentation = self.recipe.training.views, self.augmentation
@@ -160,6 +196,7 @@ class TrainingStages:
     def _student_inputs(self) -> dict[str, Any]:
         return {
             "model": self.recipe.student.model,
+            "code": code_of(self.recipe.student.model),
             "training": asdict(self.recipe.training),
             "augmentation": asdict(self.augmentation),
             "seed": self.recipe.seed,
@@ -193,7 +230,11 @@ class TrainingStages:
             teacher: Any = "self" if table.method == "self" else self._teachers()
             cached = self.teacher_outputs.folder if self.recipe.cached() else None
             student = self._new(name)
-            done = distill(teacher, student, self.data, combine=table.combine, live=table.live, cache=cached, **how)
+            done = distill(
+                teacher, student, self.data, combine=table.combine, live=table.live, cache=cached,
+                check_teacher=False,  # each was looked at before this, or when it was trained
+                **how,
+            )  # fmt: skip
         self._save(folder, done.student, name)
 
     def _copy(self, source: Path, target: Path, *files: str) -> None:
@@ -225,20 +266,40 @@ class TrainingStages:
         load_checkpoint(stage.folder / "model.safetensors", student)
         return student.eval()
 
-    def _save(self, folder: Path, model: nn.Module, name: str, file: str = "model.safetensors") -> None:
+    def _save(
+        self,
+        folder: Path,
+        model: nn.Module,
+        name: str,
+        file: str = "model.safetensors",
+        trained: dict[str, Any] | None = None,
+    ) -> None:
+        trained = _training_facts(self.recipe.seed) if trained is None else trained
         described = {
             "model": name,
             "classes": list(self.data.classes),
-            "processor": self.data.processor.to_json(),
+            "processor": (processor_of(model) or self.data.processor).to_json(),
             "data": self.data.describe(),
-            "seed": self.recipe.seed,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "seed": trained.get("seed"),
+            "trained": trained,
         }
         if processes().is_main_process:
             save_checkpoint(folder / file, model, described)
 
 
-def _digest(path: Path) -> str:
+def _identity_of_teacher(table: TeacherTable | TeamMember) -> dict[str, Any]:
+    """All that a given teacher depends on."""
+    assert table.checkpoint is not None
     try:
-        return sha256_of_file(path)
+        digest = sha256_of_file(table.checkpoint)
     except OSError as error:
-        raise EdgestillError(f"teacher checkpoint {path} cannot be read: {error.strerror}") from error
+        raise EdgestillError(f"teacher checkpoint {table.checkpoint} cannot be read: {error.strerror}") from error
+    settings = {"weights": table.weights, "mean": table.mean, "std": table.std, "image_size": table.image_size}
+    return {"checkpoint": digest, "model": table.model, "code": code_of(table.model), **settings}
+
+
+def _training_facts(seed: int) -> dict[str, Any]:
+    """What results will say of a training that is done here and now."""
+    cuda = processes().device.type == "cuda"
+    return {"seed": seed, "cuda": torch.cuda.get_device_name() if cuda else None}

@@ -3,7 +3,8 @@ from dataclasses import asdict
 import pytest
 
 from edgestill.errors import RecipeError
-from edgestill.recipe import load_recipe
+from edgestill.recipe import Recipe, load_recipe
+from edgestill.recipe_errors import fields_of
 from edgestill.schedule import Schedule
 
 GOOD = """\
@@ -80,6 +81,123 @@ def test_mistakes_are_named_with_file_line_and_nearest_key(tmp_path, change, sai
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
+
+
+TABLES = {
+    "": "",
+    "data": "[data]",
+    "teacher": '[teacher]\ncheckpoint = "x"',
+    "teacher.training": "[teacher.training]",
+    "teacher.team": '[[teacher.team]]\nmodel = "resnet8"\ncheckpoint = "a"\n[[teacher.team]]',
+    "student": "[student]",
+    "training": "[training]",
+    "distillation": "[distillation]",
+    "conversion": "[conversion]",
+    "conversion.qat": "[conversion.qat]",
+    "measure": "[measure]",
+}
+JARGON = (
+    "pydantic",
+    "dataclass",
+    "function-",
+    "Input should",
+    "validation error",
+    "literal[",
+    "constrained",
+    "ArgsKwargs",
+    "{}'",
+)
+
+
+def keys_of(table):
+    level = Recipe
+    for name in filter(None, table.split(".")):
+        level = fields_of(level)[name].annotation
+    return {name: field.annotation for name, field in fields_of(level).items()}
+
+
+def said_of(tmp_path, table, line, name='name = "x"'):
+    """The message about a recipe whose `table` has a `line`, and the number of that line."""
+    head = TABLES[table].replace('checkpoint = "x"', "") if line.startswith("checkpoint") else TABLES[table]
+    text = f"{name}\n{head}\n{line}\n" if table else f"{line}\n{name}\n"
+    path = recipe(tmp_path, text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    return str(caught.value), text.splitlines().index(line) + 1
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_unknown_key_of_any_table_is_one_line_with_the_valid_ones(tmp_path, table):
+    said, number = said_of(tmp_path, table, "zzzz = 1")
+    first = next(line for line in said.splitlines() if f"line {number}: unknown key 'zzzz'" in line)
+    assert not any(word in said for word in JARGON)
+    assert "valid: " in first and all(key in first for key in keys_of(table) if key != "quick")
+    near = next(key for key in keys_of(table) if len(key) > 4)
+    said, _ = said_of(tmp_path, table, f"{near}x = 1")
+    assert f"did you mean {near!r}?" in said
+
+
+EVERY = [
+    (table, key)
+    for table in TABLES
+    for key, annotation in keys_of(table).items()
+    if key not in ("quick", "name") and not fields_of(annotation)
+]
+
+
+@pytest.mark.parametrize(("table", "key"), EVERY)
+@pytest.mark.parametrize("value", ["{ a = 1 }", "[[]]", "1979-05-27", "[0, {}]", "-1", "nan"])
+def test_a_wrong_value_of_any_key_is_one_line_that_says_what_it_must_be(tmp_path, table, key, value):
+    if key == "objective" and value in ("{ a = 1 }",):
+        return  # which has messages of its own, and any table may be one
+    said, number = said_of(tmp_path, table, f"{key} = {value}")
+    lines = [line for line in said.splitlines() if f"line {number}:" in line]
+    assert len(lines) == 1 and key in lines[0] and not any(word in said for word in JARGON), said
+    assert len(said.splitlines()) <= 3  # what the table lacks beside
+
+
+@pytest.mark.parametrize(
+    ("line", "table", "said"),
+    [
+        ("threads = [0]", "measure", "measure.threads[0] = 0: it must be a whole number at least 1 or 'all'"),
+        ('threads = [1, "most"]', "measure", "measure.threads[1] = 'most': it must be a whole number"),
+        ("threads = []", "measure", "measure.threads = []: it must be a list of at least 1"),
+        ('method = "teach"', "distillation", "it must be one of teacher, self, generations, together, alone"),
+        ("validation = 0.7", "data", "data.validation = 0.7: it must be a number above 0 and at most 0.5"),
+        ("learning_rate = -1.0", "training", "learning_rate must be above 0"),
+        ("peers = [3]", "distillation", "distillation.peers[0] = 3: it must be text"),
+        ('live = "perhaps"', "distillation", "distillation.live = 'perhaps': it must be true or false"),
+        ('mean = [0.5, "x"]', "data", "data.mean[1] = 'x': it must be a number"),
+        ("image_size = 0", "teacher.team", "teacher.team[1].image_size = 0: it must be a whole number at least 1"),
+    ],
+)
+def test_what_a_value_must_be(tmp_path, line, table, said):
+    message, number = said_of(tmp_path, table, line)
+    assert any(said in one and f"line {number}:" in one for one in message.splitlines()), message
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ('{ kind = "hinton-kd", temperature = "x" }', "temperature must be a number, not 'x'"),
+        ('{ kind = "hinton-kd", temperature = [1] }', "temperature must be a number, not [1]"),
+        ('{ kind = "fitnets", layers = 3 }', "objective 'fitnets' does not take layers = 3"),
+        ('{ kind = "fitnets" }', "layers"),
+        ('{ kind = ["dkd"] }', "unknown objective ['dkd']"),
+        ("{ a = 1 }", "objective has no kind; valid: attention-transfer"),
+        ("[]", "objective is empty"),
+        ("3", "distillation.objective = 3: it must be a table or a list of tables"),
+        ('[{ kind = "dkd", weight = nan }]', "weight is a number ≥ 0, not nan"),
+    ],
+)
+def test_objectives_say_what_they_need(tmp_path, objective, said):
+    message, number = said_of(tmp_path, "distillation", f"objective = {objective}")
+    assert said in message and f"line {number}:" in message and len(message.splitlines()) == 1, message
+
+
+def test_a_teachers_pixels_belong_to_a_checkpoint(tmp_path):
+    with pytest.raises(RecipeError, match="line 3: teacher: mean, std say how a checkpoint was trained"):
+        load_recipe(recipe(tmp_path, 'name = "x"\n[teacher]\nmean = [0.5]\nstd = [0.5]\n'))
 
 
 def test_a_recipe_that_cannot_be_read(tmp_path):

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from edgestill_benchmarks import INTERLEAVED, MLPERF, Rule
-from edgestill_runtime import open_bundle
 from edgestill_runtime.files import write_bytes
 
 from ..errors import EdgestillError
-from .console import CONSOLE, ERRORS, TerminalProgress, say
+from .console import CONSOLE, ERRORS, TerminalProgress, columns, say
 from .options import DEVICES, the_device
+from .paths import the_bundle
 
 HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB", "accuracy", "as here")
 RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
@@ -48,7 +46,7 @@ def bench(
     for number in threads or ():
         if number != "all" and not (number.isdecimal() and int(number)):
             raise typer.BadParameter(f"{number!r} is neither a number nor `all`", param_hint="--threads")
-    opened = open_bundle(bundle)
+    opened = the_bundle(bundle)
     opened.verify()
     chosen = [the_device(name, devices) for name in device or ["local"]]
     wanted = Wanted(
@@ -87,15 +85,8 @@ def _folder_of_run(bundle: Path) -> Path | None:
 def _print(bundle: Path, measured: dict[str, dict[str, Any]]) -> None:
     for name, one in measured.items():
         machine = one["machine"]
-        table = Table(
-            title=f"{bundle} on {name}: {machine['cpu']}, {machine['cores']} cores",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=0,
-        )
-        table.add_column("file", no_wrap=True)
-        for heading in HEADINGS:
-            table.add_column(heading, justify="right", no_wrap=True)
+        title = f"{bundle} on {name}: {machine['cpu']}, {machine['cores']} cores"
+        table = columns(["file"], HEADINGS, title)
         for file in one["files"]:
             for place, row in enumerate(file["threads"]):
                 times = row["latency_ms"]

@@ -4,10 +4,11 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 
 def _own_stream(descriptor: int) -> TextIO:
@@ -38,6 +40,23 @@ LOG_SECONDS = 10.0
 def say(text: str, style: str | None = None) -> None:
     """Print a line as it is: no markup, no colours guessed, no wrapping."""
     CONSOLE.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def columns(words: Sequence[str], numbers: Sequence[str], title: str = "", caption: str = "") -> Table:
+    """A table that stays readable in 80 columns: numbers are never cut, words go on in the next line.
+
+    Args:
+        words: headings of the columns that may be folded, the first ones. numbers: of those that are not.
+    """
+    table = Table(
+        title=title or None, caption=caption or None, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
+    for heading in words:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True, overflow="fold")
+    return table
 
 
 _LABELS = {"validation_accuracy": "val. accuracy", "images_per_second": "images/s"}

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .console import TerminalProgress, say
+from .paths import refuse_other_files
+
+CALIBRATION = 256
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,12 @@ def convert(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Its weights: safetensors, or a state_dict by torch.save.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Of a checkpoint with several sets: ema, or a key of the file.")
+    ] = None,
     data: Annotated[
-        str | None, typer.Option(help="A data set, to calibrate and judge with (default: what it was trained on).")
+        str | None,
+        typer.Option(help="A data set, to calibrate and judge with; that of its run or checkpoint without it."),
     ] = None,
     samples: Annotated[
         Path | None,
@@ -43,7 +50,9 @@ def convert(
     image_size: Annotated[int | None, typer.Option(help="For folders of images, the side in pixels.")] = None,
     mean: Annotated[str, typer.Option(help="Of pixels in 0–1, a number a channel: 0.485,0.456,0.406.")] = "",
     std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
-    calibration: Annotated[int, typer.Option(min=1, help="How many samples to calibrate with.")] = 256,
+    calibration: Annotated[
+        int | None, typer.Option(min=1, help="How many samples to calibrate with; as the run did, or 256, without it.")
+    ] = None,
     target: Annotated[
         Literal["both", "executorch", "litert"], typer.Option(help="Which engine's files to make.")
     ] = "both",
@@ -77,17 +86,21 @@ def convert(
     """
     from edgestill_runtime.files import refuse_existing
 
+    from ..extras import require
     from ..progress import SILENT
 
     if not overwrite:
         refuse_existing(output)  # before anything takes time
+    if source == "torch":
+        refuse_other_files(model, checkpoint)
+        require("convert")
     progress = SILENT if as_json else TerminalProgress()
     pixels = _Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
     drop = max_drop / 100
     common: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
     if source != "torch":
         bundle, judged = _from_tensorflow(
-            model, source, output, samples, labels, pixels, calibration, environment, progress, common
+            model, source, output, samples, labels, pixels, calibration or CALIBRATION, environment, progress, common
         )
     else:
         common["targets"] = ("executorch", "litert") if target == "both" else (target,)
@@ -95,12 +108,23 @@ def convert(
             if quantize != "ptq" or precision == "mixed":
                 raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
             bundle, judged = _from_samples(
-                model, checkpoint, output, samples, labels, pixels, calibration, precision, progress, common
+                model,
+                checkpoint,
+                weights,
+                output,
+                samples,
+                labels,
+                pixels,
+                calibration or CALIBRATION,
+                precision,
+                progress,
+                common,
             )
         else:
             bundle, judged = _from_data(
                 model,
                 checkpoint,
+                weights,
                 output,
                 data,
                 pixels,
@@ -135,38 +159,44 @@ def show_findings(findings: Sequence[Any]) -> None:
 
 
 def _from_data(
-    name: str, checkpoint: Path | None, output: Path, data: str | None, pixels: _Pixels, count: int,
-    quantize: Any, precision: Any, max_drop: float, progress: Any, common: dict[str, Any],
+    name: str, checkpoint: Path | None, weights: str | None, output: Path, source: str | None, pixels: _Pixels,
+    count: int | None, quantize: Any, precision: Any, max_drop: float, progress: Any, common: dict[str, Any],
 ) -> tuple[Any, Any]:  # fmt: skip
     from ..conversion import describe_model
     from ..data import load_data
-    from ..models import create_model, load_checkpoint, read_metadata
+    from ..models import create_model, load_checkpoint
     from ..quantisation import Budget, quantise
+    from ..run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
     from ..teachers import check_classes
 
+    known = None
     if Path(name).is_dir():
-        checkpoint = checkpoint or Path(name) / "stages" / "student-distilled" / "model.safetensors"
-    known = read_metadata(checkpoint) if checkpoint and checkpoint.suffix == ".safetensors" else {}
-    if Path(name).is_dir():
-        name = known.get("model", name)
-    trained_on = known.get("data", {}).get("name")
-    source = load_data(
-        data or trained_on or "fashion-mnist-mini", calibration=count, image_size=pixels.size, mean=pixels.mean,
-        std=pixels.std, progress=progress,
-    )  # fmt: skip
-    model = create_model(name, len(source.classes), source.processor.channels)
+        known = known_of_run(Path(name))
+        refuse_code(known)
+        name, checkpoint = known.model, checkpoint or known.checkpoint
+    elif checkpoint is not None:
+        known = known_of_checkpoint(checkpoint)
+    said = {"image_size": pixels.size, "mean": pixels.mean, "std": pixels.std, "calibration": count}
+    changes: dict[str, Any] = {key: value for key, value in said.items() if value}
+    if known is not None:
+        data = read_again(known, source, changes, progress)
+        count = count or known.recipe.data.calibration
+    else:
+        count = count or CALIBRATION
+        data = load_data(source or "fashion-mnist-mini", progress=progress, **changes)
+    model = create_model(name, len(data.classes), data.processor.channels)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, model)
-    check_classes(model, source, "model")
-    description = describe_model(model, output.stem, source.calibration(count), {"student": name})
+        load_checkpoint(checkpoint, model, weights=weights, progress=progress)
+    check_classes(model, data, "model")
+    description = describe_model(model, output.stem, data.calibration(count), {"student": name})
     budget = Budget(quantize, precision, max_drop)
-    bundle = quantise(model.eval(), source, description, output, budget, samples=count, progress=progress, **common)
-    return bundle, source.validation
+    bundle = quantise(model.eval(), data, description, output, budget, samples=count, progress=progress, **common)
+    return bundle, data.validation
 
 
 def _from_samples(
-    name: str, checkpoint: Path | None, output: Path, path: Path, labels: Path | None, pixels: _Pixels, count: int,
-    precision: Any, progress: Any, common: dict[str, Any],
+    name: str, checkpoint: Path | None, weights: str | None, output: Path, path: Path, labels: Path | None,
+    pixels: _Pixels, count: int, precision: Any, progress: Any, common: dict[str, Any],
 ) -> tuple[Any, Any]:  # fmt: skip
     import numpy as np
 
@@ -182,7 +212,7 @@ def _from_samples(
     channels = 0 if read.images is None else read.images.shape[3]
     model = create_model(name, len(classes) or 1000, channels)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, model)
+        load_checkpoint(checkpoint, model, weights=weights, progress=progress)
     chosen: Any = read.calibration(count)
     if read.images is not None:
         processor = _processor(read.images, pixels, getattr(model, "pretrained_cfg", {}))

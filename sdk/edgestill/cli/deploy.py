@@ -9,6 +9,7 @@ import typer
 
 from .console import TerminalProgress, say
 from .options import DEVICES, the_device
+from .paths import the_bundle
 
 
 def deploy(
@@ -42,7 +43,9 @@ def deploy(
             found: dict[str, Any] = go_back(host, name)
             lines = [f"{device}: {name} {found['current']} is in use again; {found['previous']} is kept"]
         else:
-            done = carry_out(host, open_bundle(bundle), engine, wheels=wheels or (), offline=offline, progress=progress)
+            done = carry_out(
+                host, the_bundle(Path(bundle)), engine, wheels=wheels or (), offline=offline, progress=progress
+            )
             found = asdict(done)
             lines = _told(found)
     finally:

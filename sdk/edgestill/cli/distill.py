@@ -20,6 +20,7 @@ def distill(
 
     Prints validation accuracies: the test split stays unread. `edgestill run` with the same recipe goes on from here.
     """
+    from ..locks import exclusive
     from ..progress import SILENT
     from ..recipe import load_recipe
     from ..training_stages import TrainingStages
@@ -28,14 +29,15 @@ def distill(
     chosen = chosen.shortened() if quick else chosen
     folder = output or Path("runs") / chosen.name
     steps = TrainingStages(chosen, folder, force, SILENT if as_json else TerminalProgress())
-    steps.check()
-    found: dict[str, dict[str, Any]] = {
-        name: {
-            "checkpoint": str(stage.folder / "model.safetensors"),
-            "validation_accuracy": steps.history(stage)[-1]["validation_accuracy"],
+    with exclusive(folder):
+        steps.check()
+        found: dict[str, dict[str, Any]] = {
+            name: {
+                "checkpoint": str(stage.folder / "model.safetensors"),
+                "validation_accuracy": steps.history(stage)[-1]["validation_accuracy"],
+            }
+            for name, stage in (("student_alone", steps.student_alone), ("student_distilled", steps.student_distilled))
         }
-        for name, stage in (("student_alone", steps.student_alone), ("student_distilled", steps.student_distilled))
-    }
     if as_json and FIRST:
         print(json.dumps(found, indent=2))
     if as_json:

@@ -10,17 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ..extras import EXTRAS, missing_modules
 from .console import CONSOLE
-
-# Extra → what it is for, and the modules that must be there.
-EXTRAS = {
-    "litert": ("run .tflite files", ("ai_edge_litert",)),
-    "executorch": ("run .pte files", ("edgestill_executorch",)),
-    "sign": ("sign bundles and check signatures", ("cryptography",)),
-    "distill": ("train and distil", ("torch", "accelerate", "safetensors", "timm", "pydantic")),
-    "convert": ("make .pte and .tflite files", ("executorch", "torchao", "litert_torch")),
-    "report": ("draw the report", ("altair", "jinja2", "vl_convert", "jsonschema", "PIL")),
-}
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
@@ -46,8 +37,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 
 
 def _extra(name: str) -> dict[str, Any]:
-    purpose, modules = EXTRAS[name]
-    missing = [module for module in modules if util.find_spec(module) is None]
+    purpose, missing = EXTRAS[name][0], missing_modules(name)
     return {"for": purpose, "complete": not missing, "missing": missing, "install": f"pip install 'edgestill[{name}]'"}
 
 
@@ -89,7 +79,7 @@ def _print(found: dict[str, Any]) -> None:
     )
     table = Table()
     for heading in ("what", "state", "to do"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for name, extra in found["extras"].items():
         state = "[green]complete[/]" if extra["complete"] else f"[yellow]missing: {', '.join(extra['missing'])}[/]"
         table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else extra["install"])

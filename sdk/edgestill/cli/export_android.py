@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import say
+from .paths import the_bundle
 
 
 def export_android(
@@ -19,12 +20,10 @@ def export_android(
 
     The app reads it as `android-demo/` does: hashes first, then an engine.
     """
-    from edgestill_runtime import open_bundle
-
     from .. import android, zoo
 
     in_zoo = not bundle.exists() and bundle.name == str(bundle) and bundle.name in [one.name for one in zoo.entries()]
-    opened = zoo.find(bundle.name) if in_zoo else open_bundle(bundle)
+    opened = zoo.find(bundle.name) if in_zoo else the_bundle(bundle)
     done = android.export_android(opened, into, name, samples, overwrite)
     state = "" if done.changed else ", as it was there already"
     say(f"{done.folder}: {len(opened.files) + 1} files, {done.bytes / 1000:.1f} kB, hashes verified{state}")

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
 from .console import CONSOLE, say
+from .paths import the_bundle
 
 if TYPE_CHECKING:
     from edgestill_converters.inspection import Inspection
@@ -37,9 +39,9 @@ def inspect(
     if file is None:
         seen, name = inspect_file(path), str(path)
     else:
-        from edgestill_runtime import EdgestillError, open_bundle
+        from edgestill_runtime import EdgestillError
 
-        bundle = open_bundle(path)
+        bundle = the_bundle(path)
         if file not in bundle.manifest.models:
             raise EdgestillError(f"{path} has no model file {file!r}; it has {', '.join(bundle.manifest.models)}")
         seen, name = inspect_bytes(bundle.read(file), bundle.manifest.models[file].engine, file), f"{path}/{file}"
@@ -91,9 +93,7 @@ def _show_file(seen: "Inspection", name: str) -> None:
 
 
 def _show_bundle(path: Path, as_json: bool) -> None:
-    from edgestill_runtime import open_bundle
-
-    opened = open_bundle(path)
+    opened = the_bundle(path)
     manifest = opened.manifest
     if as_json:
         files = {name: asdict(entry) for name, entry in opened.files.items()}
@@ -119,7 +119,7 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         entry = manifest.models.get(name)
         specs = [_specs(side) for side in (entry.inputs, entry.outputs)] if entry else ["", ""]
         share = "" if entry is None or entry.accuracy is None else f"{100 * entry.accuracy:.2f} %"
-        files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:12])
+        files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:8])
     CONSOLE.print(files_table)
 
 
@@ -128,11 +128,16 @@ def _specs(specs: Any) -> str:
 
 
 def _facts(title: str) -> Table:
-    return Table(show_header=False, box=None, title=title, title_justify="left")
+    table = Table(show_header=False, box=None, title=title, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
 
 
 def _columns(*headings: str) -> Table:
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD)
     for heading in headings:
-        table.add_column(heading, justify="right" if heading in ("count", "MACs", "weights", "bytes") else "left")
+        table.add_column(
+            heading, overflow="fold", justify="right" if heading in ("count", "MACs", "weights", "bytes") else "left"
+        )
     return table

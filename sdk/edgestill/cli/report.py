@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 
 from edgestill_benchmarks.comparison import Change, compare_runs
@@ -15,7 +14,7 @@ from edgestill_benchmarks.metrics import read_devices
 from edgestill_benchmarks.results import read_results
 
 from ..errors import EdgestillError, MissingExtraError
-from .console import CONSOLE, say
+from .console import CONSOLE, columns, say
 
 COLOURS = {"better": "green", "worse": "red", "same": "dim"}
 
@@ -59,11 +58,7 @@ def _changes(folders: Sequence[Path]) -> list[Change]:
 
 
 def _table(folders: Sequence[Path], changes: Sequence[Change]) -> Table:
-    table = Table(title=" → ".join(map(str, folders)), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    for heading in ("what", "of"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("before", "after", "change", "noise", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = columns(("what", "of"), ("before", "after", "change", "noise", ""), " → ".join(map(str, folders)))
     for one in changes:
         table.add_row(one.what, one.of, *one.shown(), f"[{COLOURS[one.verdict]}]{one.verdict}[/]")
     return table

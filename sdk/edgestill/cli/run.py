@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
 from edgestill_benchmarks.results import gain_is_noise, int8_against_fp32
 
-from .console import CONSOLE, TerminalProgress, say
+from .console import CONSOLE, TerminalProgress, columns, say
 from .convert import show_findings
 
 
@@ -30,23 +29,21 @@ def run(
     done, when an int8 file loses more accuracy than the budget or the two int8 files disagree.
     """
     from ..pipeline import run as carry_out
+    from ..progress import SILENT
     from ..recipe import load_recipe
 
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
-    progress = TerminalProgress()
-    if as_json:
-        from ..progress import SILENT
-
-        print(json.dumps(carry_out(chosen, output, force=force, progress=SILENT).results, indent=2))
-        return
-    done = carry_out(chosen, output, force=force, progress=progress)
-    CONSOLE.print(summary(done.results))
-    for warning in done.results["warnings"]:
-        say(f"warning: {warning}", style="yellow")
+    done = carry_out(chosen, output, force=force, progress=SILENT if as_json else TerminalProgress())
     gate = done.results["conversion"]["gate"]
-    show_findings(gate["findings"])
-    say(f"bundle {done.bundle.path}\nreport {done.folder / 'report.html'}")
+    if as_json:
+        print(json.dumps(done.results, indent=2))
+    else:
+        CONSOLE.print(summary(done.results))
+        for warning in done.results["warnings"]:
+            say(f"warning: {warning}", style="yellow")
+        show_findings(gate["findings"])
+        say(f"bundle {done.bundle.path}\nreport {done.folder / 'report.html'}")
     if not gate["passed"] and not quick:
         raise typer.Exit(1)
 
@@ -57,21 +54,18 @@ def summary(results: dict[str, Any]) -> Table:
     title = f"{results['name']} · {results['data']['name']} · {results['machine']['cpu']}"
     ratios = ", ".join(f"{engine} {ratio:.2f}" for engine, ratio in int8_against_fp32(results).items())
     threads = results["files"][0]["threads"][0]["threads"]
+    agreement = results["agreement"]
+    same = "" if agreement is None else f" · the quantized files agree on {100 * agreement:.2f} %"
     caption = (
         f"size: parameters or bytes · latency of one image on {threads} thread\n"
-        f"time of int8 / fp32: {ratios}\n"
+        f"time of quantized / fp32: {ratios or 'not measured'}\n"
         f"distillation gain {100 * results['gain']:+.2f} ± {100 * results['gain_standard_error']:.2f} points "
         f"({'within noise' if gain_is_noise(results) else 'more than noise'}, seed {results['seed']})\n"
-        f"{results['compression']:.0f}× fewer parameters · the int8 files agree on {100 * results['agreement']:.2f} %"
+        f"{results['compression']:.0f}× fewer parameters{same}"
     )
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0
-    )
-    table.add_column("", no_wrap=True)
-    for heading in ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = columns([""], ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms"), title, caption)
     for name, model in (("teacher", teacher), ("student alone", alone), ("student distilled", distilled)):
-        share = model["accuracy"] / teacher["accuracy"]
+        share = model["accuracy"] / teacher["accuracy"] if teacher["accuracy"] else 0.0
         size = f"{model['parameters'] / 1000:,.1f} k"
         table.add_row(f"{name}, {model['model']}", size, _percent(model["accuracy"]), _percent(share))
     table.add_section()
@@ -82,7 +76,7 @@ def summary(results: dict[str, Any]) -> Table:
             _percent(file["accuracy"]),
             _percent(file["retained"]),
             *(f"{file['latency_ms'][name]:.3f}" for name in ("p50", "p90", "p99")),
-            style="bold" if file["precision"] == "int8" else None,
+            style=None if file["precision"] == "fp32" else "bold",
         )
     return table
 

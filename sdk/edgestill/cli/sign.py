@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import say
+from .paths import the_bundle
 
 
 def sign(
@@ -25,7 +26,7 @@ def sign(
     from edgestill_runtime.signature import SIGNATURE, load_private_key, new_private_key
     from edgestill_runtime.signature import sign as signature_of
 
-    opened = open_bundle(bundle)
+    opened = the_bundle(bundle)
     opened.verify()
     public = key.with_name(f"{key.name}.pub")
     if new_key:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
-from .console import CONSOLE, TerminalProgress, say
+from .console import CONSOLE, TerminalProgress, columns, say
 
 
 def sweep(
@@ -35,6 +34,7 @@ def sweep(
     and what an earlier sweep into the same folder finished is not done again. With RAY_ADDRESS set, trials run on the
     hosts of that cluster (extra: sweep); the folder has to be one that all of them see.
     """
+    from ..locks import exclusive
     from ..progress import SILENT
     from ..recipe import load_recipe
     from ..sweep import Sweep, grid, parse_over, read_points, run_sweep
@@ -44,7 +44,8 @@ def sweep(
     chosen = read_points(points) if points is not None else grid([parse_over(text) for text in over or ()])
     folder = output or Path("runs") / f"{load_recipe(recipe).name}-sweep"
     plan = Sweep(recipe, chosen, range(seeds), folder, evaluate, quick)
-    found = run_sweep(plan, jobs, SILENT if as_json else TerminalProgress())
+    with exclusive(folder):
+        found = run_sweep(plan, jobs, SILENT if as_json else TerminalProgress())
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -56,19 +57,14 @@ def _table(found: dict[str, Any]) -> Table:
     from ..sweep import COLUMNS, shown
 
     told = ("validation_distilled", "validation_gain", "test_int8", "retained")
-    columns = [name for name in told if any(name in point["measured"] for point in found["points"])]
+    names = [name for name in told if any(name in point["measured"] for point in found["points"])]
     count = len(found["seeds"])
-    table = Table(
-        title=f"{found['recipe']} · {count} seed{'s' if count > 1 else ''}{' · quick' if found['quick'] else ''}",
-        caption="per cent, mean ± standard deviation over the seeds; gain: in points over the student alone",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
+    table = columns(
+        [""],
+        [COLUMNS[name] for name in names],
+        f"{found['recipe']} · {count} seed{'s' if count > 1 else ''}{' · quick' if found['quick'] else ''}",
+        "per cent, mean ± standard deviation over the seeds; gain: in points over the student alone",
     )
-    table.add_column("", overflow="fold")
-    for name in columns:
-        table.add_column(COLUMNS[name], justify="right", no_wrap=True)
     for point in found["points"]:
-        table.add_row(point["name"], *(shown(point["measured"].get(name)) for name in columns))
+        table.add_row(point["name"], *(shown(point["measured"].get(name)) for name in names))
     return table

@@ -6,37 +6,34 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from .console import CONSOLE, say
+from .console import CONSOLE, columns, say
 
 
 def zoo(
     name: Annotated[str | None, typer.Argument(help="A bundle to copy; without it, the list.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to copy it to; NAME.edge here without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the bundles that come with Edgestill, or copy one out, to run with `python -m edgestill_runtime run`."""
     from .. import zoo as bundles
 
     if name is not None:
         copied = bundles.copy(name, output or Path(f"{name}.edge"))
+        if as_json:
+            print(
+                json.dumps({"name": name, "path": str(copied.path), "classes": list(copied.manifest.labels)}, indent=2)
+            )
+            return
         say(f"{copied.path}: {len(copied.manifest.models)} int8 files, {len(copied.manifest.labels)} classes")
         return
     found = bundles.entries()
     if as_json:
         print(json.dumps([asdict(one) | {"path": str(one.path)} for one in found], indent=2))
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
-    table.caption = (
-        "accuracy of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
-    )
-    table.add_column("name", no_wrap=True)  # to be copied from here
-    for heading in ("data", "student"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("params", "accuracy", "teacher", "size"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    caption = "accuracy of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
+    table = columns(("name", "data", "student"), ("params", "accuracy", "teacher", "size"), caption=caption)
+    table.columns[0].no_wrap = True  # to be copied from here
     for one in found:
         table.add_row(
             one.name,

@@ -1,24 +1,26 @@
 """Checkpoints: safetensors files, written atomically, with what the weights were trained on beside them.
 
-A `state_dict` that `torch.save` wrote is read too, its tensors alone: no code in the file is run.
+Other people's files are read too (`weights.py`); no code in a file is run.
 """
 
-import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgestill_runtime.files import write_bytes
 
 from ..errors import ModelError
+from ..progress import SILENT, Progress
+from .weights import AVERAGED, Weights, described, read_metadata, read_weights, tied_names
 
-PICKLED = {".pt", ".pth", ".bin", ".ckpt"}
+__all__ = ["load_checkpoint", "read_metadata", "save_checkpoint"]
+
+# What older or other programs leave out or add, and no forward pass in eval mode misses.
+_COUNTER = "num_batches_tracked"
 
 
 def save_checkpoint(
@@ -27,7 +29,7 @@ def save_checkpoint(
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model's `state_dict`.
+    """Write a model's `state_dict`; weights that are used in several places are written once.
 
     Args:
         metadata: plain data, kept in the file as JSON under the key `edgestill`.
@@ -36,73 +38,140 @@ def save_checkpoint(
     Raises:
         StorageError: the file could not be written; an earlier one is untouched.
     """
-    state = {
-        name: tensor.detach().cpu().contiguous().to(dtype if dtype and tensor.is_floating_point() else tensor.dtype)
-        for name, tensor in model.state_dict().items()
-    }
-    write_bytes(path, safetensors.torch.save(state, {"edgestill": json.dumps(dict(metadata or {}), sort_keys=True)}))
+    given = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    tied = tied_names(given)
+    state: dict[str, Tensor] = {}
+    for name, tensor in given.items():
+        if name in tied:
+            continue
+        wanted = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+        # A copy, as tensors may be views into one another, which a file cannot hold.
+        state[name] = tensor.detach().to("cpu", wanted).clone(memory_format=torch.contiguous_format)
+    write_bytes(path, safetensors.torch.save(state, described(tied, metadata or {})))
 
 
-def load_checkpoint(path: str | Path, model: nn.Module) -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path, model: nn.Module, *, weights: str | None = None, progress: Progress = SILENT
+) -> dict[str, Any]:
     """Put the weights of a file into `model`, all or nothing, and return the file's metadata.
 
     Args:
-        path: safetensors, or a `state_dict` by `torch.save` (.pt, .pth, .bin, .ckpt), alone or under the key
-            `state_dict` or `model`; names that all begin with `module.` lose that.
+        path: safetensors, or what `torch.save` wrote: a `state_dict`, alone or in a checkpoint under `state_dict`,
+            `model`, `net` and the like; told by the content, not by the name. Prefixes of the names (`module.`,
+            `model.`, `_orig_mod.`) are taken off, and what was recognised is said to `progress`.
+        weights: of a file that holds several: `ema` for the moving average, or a key of the file, or a prefix of its
+            names; the plain weights when None.
 
     Raises:
         ModelError: no such file, no weights in it, or names or shapes that differ; `model` is untouched.
     """
-    if Path(path).suffix.lower() in PICKLED:
-        metadata, state = {}, _read_pickled(Path(path))
-    else:
-        metadata = read_metadata(path)
-        try:
-            state = safetensors.torch.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise ModelError(f"checkpoint {path} is damaged: {error}") from error
-    expected = model.state_dict()
-    problems = [f"{name} is missing" for name in expected.keys() - state.keys()]
-    problems += [f"{name} is not in the model" for name in state.keys() - expected.keys()]
-    problems += [
+    path = Path(path)
+    found = read_weights(path, weights)
+    expected = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    state = _fitted(found, expected, path, weights)
+    problems = _problems(state, expected)
+    if problems:
+        shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+        raise ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{_hint(state, expected)}")
+    if found.notes:
+        progress.message(f"{path}: {'; '.join(found.notes)}")
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            if name in state:
+                tensor.copy_(state[name])
+    return found.metadata
+
+
+def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path, wanted: str | None) -> dict[str, Tensor]:
+    """The file's weights under the names that the model has."""
+    state = {_bare(name): tensor for name, tensor in found.state.items()}
+    if len(state) < len(found.state):
+        state = dict(found.state)
+    bare = {_bare(name): name for name in expected}
+    prefix = _prefix(state, bare, path, wanted)
+    inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if prefix and (left := len(state) - len(inside)):
+        found.notes.append(f"{left} other tensors left out")
+    if prefix:
+        found.notes.append(f"{prefix!r} taken off the names")
+    elif len(bare) and not inside.keys() & bare.keys():
+        # The other way round: here the model is the one that is wrapped.
+        outer = {name.removeprefix(f"{word}."): name for word in ("module", "model", "net") for name in bare}
+        if inside.keys() <= outer.keys():
+            inside = {outer[name]: value for name, value in inside.items()}
+    named = {bare.get(name, name): value for name, value in inside.items()}
+    for name, first in tied_names(expected).items():
+        if name not in named and first in named:
+            named[name] = named[first]
+        elif first not in named and name in named:
+            named[first] = named[name]
+    return named
+
+
+def _bare(name: str) -> str:
+    return name.replace("_orig_mod.", "")
+
+
+def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path, wanted: str | None) -> str:
+    """What stands before the model's own names in the file: the prefix under which most of them are found."""
+    needed = [name for name in expected if not name.endswith(_COUNTER)]
+    if not needed:
+        return ""
+    candidates = {""}
+    for sample in (needed[0], needed[len(needed) // 2], needed[-1]):
+        candidates |= {name.removesuffix(sample) for name in state if name.endswith(f".{sample}")}
+    hits = {one: sum(f"{one}{name}" in state for name in needed) for one in candidates}
+    if wanted and wanted != "ema":
+        chosen = [one for one in hits if one.rstrip(".") == wanted and hits[one]]
+        if chosen:
+            return chosen[0]
+    best = max(hits.values())
+    if 2 * best < len(needed):
+        return ""
+    found = sorted((one for one, count in hits.items() if count == best), key=len)
+    averaged = [one for one in found if any(part in AVERAGED for part in one.split("."))]
+    plain = [one for one in found if one not in averaged]
+    chosen = averaged if wanted == "ema" and averaged else plain or averaged
+    if len(chosen) > 1 and "" not in chosen:
+        names = ", ".join(one.rstrip(".") for one in chosen)
+        raise ModelError(
+            f"checkpoint {path} holds the model's weights several times, under {names}; say which with weights = "
+            f'"{chosen[0].rstrip(".")}"'
+        )
+    return chosen[0]
+
+
+def _problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    missing = [f"{name} is missing" for name in expected.keys() - state.keys() if not name.endswith(_COUNTER)]
+    extra = [f"{name} is not in the model" for name in state.keys() - expected.keys()]
+    both = expected.keys() & state.keys()
+    shapes = [
         f"{name} is {tuple(state[name].shape)}, the model has {tuple(expected[name].shape)}"
-        for name in expected.keys() & state.keys()
+        for name in both
         if state[name].shape != expected[name].shape
     ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-        raise ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}")
-    model.load_state_dict(state)
-    return metadata
+    kinds = [
+        f"{name} is {str(state[name].dtype).removeprefix('torch.')}, the model has floating-point numbers there"
+        for name in both
+        if expected[name].is_floating_point() and not state[name].is_floating_point()
+    ]
+    return [*sorted(shapes), *sorted(kinds), *sorted(missing), *sorted(extra)]
 
 
-def _read_pickled(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"checkpoint {path} cannot be read: no such file") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        first = next(iter(str(error).strip().splitlines()), "")
-        raise ModelError(
-            f"checkpoint {path} holds more than tensors, or is damaged: {first}; save `model.state_dict()` alone"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ModelError(f"checkpoint {path} is no state_dict; save `model.state_dict()`")
-    if content and all(name.startswith("module.") for name in content):
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    return content
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `save_checkpoint` was given as `metadata`; empty for a file of another maker."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            entries = file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise ModelError(f"checkpoint {path} cannot be read as safetensors: {reason}") from error
-    metadata: dict[str, Any] = json.loads(entries.get("edgestill", "{}"))
-    return metadata
+def _hint(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What a difference usually means."""
+    odd = [name for name in expected.keys() & state.keys() if state[name].shape != expected[name].shape]
+    names = expected.keys() ^ state.keys()
+    if odd and not names:
+        heads = {(state[name].shape[:1], expected[name].shape[:1]) for name in odd}
+        same_rest = all(state[name].shape[1:] == expected[name].shape[1:] for name in odd)
+        if len(heads) == 1 and same_rest:
+            theirs, ours = heads.pop()
+            return (
+                f". Its head has {theirs[0]} classes, and {ours[0]} are needed: data and checkpoint must have the same"
+            )
+        if all(state[name].ndim == 4 and state[name].shape[1] in (1, 3) for name in odd):
+            return ". It was trained on another number of colour channels"
+    if not expected.keys() & state.keys():
+        return ". No name is the same: the checkpoint is of another model"
+    return ""

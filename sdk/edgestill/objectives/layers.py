@@ -1,6 +1,6 @@
 """Layers by name: what they give, and how the outputs of two different models are brought to one shape."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import isqrt
 from typing import Any
@@ -27,11 +27,47 @@ def check_layers(model: nn.Module, names: Sequence[str], who: str) -> None:
             raise ModelError(f"the {who} has no layer {name!r}{nearest(name, modules)}")
 
 
-def run(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Outputs:
-    """One forward pass: logits, and what some layers gave, all in float32. No hook stays on the model.
+def as_logits(output: Any, who: str = "model") -> Tensor:
+    """What a model returned, as logits in float32.
+
+    Args:
+        who: `student` or `teacher`, for the message.
 
     Raises:
-        ModelError: a layer took no part, or gave no tensor.
+        ModelError: it is no tensor of floating-point numbers; says how to wrap the model.
+    """
+    if isinstance(output, Tensor) and output.is_floating_point():
+        return output.float()
+    if isinstance(output, Tensor):
+        raise ModelError(
+            f"the {who} returns {str(output.dtype).removeprefix('torch.')} numbers; one tensor of logits (N, classes), "
+            "float32, is needed, not the classes themselves"
+        )
+    what, part = f"a {type(output).__name__}", "[0]"
+    if hasattr(output, "logits"):
+        part = ".logits"
+    elif isinstance(output, Mapping):
+        keys = [str(key) for key in output]
+        what = f"a {type(output).__name__} with {', '.join(map(repr, keys[:4])) or 'nothing in it'}"
+        part = f'["{next((key for key in ("logits", "out", "output") if key in keys), next(iter(keys), "logits"))}"]'
+    elif isinstance(output, (tuple, list)):
+        what = f"a {type(output).__name__} of {len(output)}"
+    elif output is None:
+        what = "nothing (None)"
+    raise ModelError(
+        f"the {who} returns {what}; one tensor of logits (N, classes) is needed: wrap it in a module whose forward is "
+        f"`return self.model(images){part}`"
+    )
+
+
+def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str = "model") -> Outputs:
+    """One forward pass: logits, and what some layers gave, all in float32. No hook stays on the model.
+
+    Args:
+        who: `student` or `teacher`, for messages.
+
+    Raises:
+        ModelError: a layer took no part, or gave no tensor; or the model returned something else than logits.
     """
     kept: dict[str, Tensor] = {}
 
@@ -45,7 +81,7 @@ def run(model: nn.Module, images: Tensor, layers: Sequence[str] = ()) -> Outputs
     with ExitStack() as hooks:
         for name in dict.fromkeys(layers):
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
-        logits = model(images).float()
+        logits = as_logits(model(images), who)
     for name in layers:
         if name not in kept:
             raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")

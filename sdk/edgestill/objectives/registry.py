@@ -1,6 +1,7 @@
 """From a recipe's table to an objective."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,21 +43,35 @@ def create_objective(tables: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
 
 def _weight(table: Mapping[str, Any]) -> float:
     weight = table.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
+    if not _is_number(weight) or not 0 <= weight < math.inf:
         raise RecipeError(f"objective {table.get('kind')!r}: weight is a number ≥ 0, not {weight!r}")
     return float(weight)
 
 
 def _create(table: Mapping[str, Any]) -> Objective:
     kind = table.get("kind")
-    if kind not in OBJECTIVES:
+    if kind is None:
+        raise RecipeError(f"objective has no kind; valid: {', '.join(sorted(OBJECTIVES))}")
+    if not isinstance(kind, str) or kind not in OBJECTIVES:
         raise RecipeError(f"unknown objective {kind!r}{nearest(str(kind), OBJECTIVES)}")
     arguments = {name: value for name, value in table.items() if name not in ("kind", "weight")}
     known = inspect.signature(OBJECTIVES[kind]).parameters
-    for name in arguments:
+    for name, value in arguments.items():
         if name not in known:
             raise RecipeError(f"objective {kind!r} has no argument {name!r}{nearest(name, known)}")
+        if _is_number(known[name].default) and not _is_number(value):
+            raise RecipeError(f"objective {kind!r}: {name} must be a number, not {value!r}")
     try:
         return OBJECTIVES[kind](**arguments)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise RecipeError(f"objective {kind!r}: {error}") from error
+    except TypeError as error:
+        given = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
+        needs = [name for name, one in known.items() if one.default is one.empty and name not in arguments]
+        raise RecipeError(
+            f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {given}"
+        ) from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

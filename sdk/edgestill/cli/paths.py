@@ -1,0 +1,88 @@
+"""What a path on the command line is, where it is not what the command wants: said, with what can be done with it."""
+
+from pathlib import Path
+from typing import Any
+
+from edgestill_runtime import open_bundle
+
+from ..errors import EdgestillError, ModelError
+from ..file_kinds import describe_file
+
+_TORCH = (
+    "Edgestill converts PyTorch modules: give the one it was exported from, module:factory, and its weights with "
+    "--checkpoint"
+)
+_DONE = "it is converted already: `edgestill inspect` looks into it, `python -m edgestill_runtime run` runs it"
+_KERAS = "say so with --from keras --samples FOLDER"
+# Kind of file → what `convert` can do with it.
+_CONVERT = {
+    "onnx": _TORCH,
+    "torchscript": _TORCH,
+    "exported": _TORCH,
+    "litert": _DONE,
+    "executorch": _DONE,
+    "bundle": "it is converted already: `edgestill inspect` looks into it, `edgestill bench` measures it",
+    "keras": _KERAS,
+    "hdf5": _KERAS,
+    "safetensors": "weights alone: name the model too, edgestill convert MODEL --checkpoint FILE",
+    "torch": "weights alone: name the model too, edgestill convert MODEL --checkpoint FILE",
+    "pickle": "weights alone: name the model too, edgestill convert MODEL --checkpoint FILE",
+}
+
+
+def refuse_other_files(model: str, checkpoint: Path | None) -> None:
+    """Refuse a file or folder that `convert` takes for a model's name, before anything is read.
+
+    Raises:
+        ModelError: says what it is, and what can be done with it.
+    """
+    path = Path(model)
+    if checkpoint is not None:
+        from ..models.weights import check_file
+
+        check_file(checkpoint)
+    if path.is_dir():
+        _refuse_folder(path)
+        return
+    try:
+        found = describe_file(path)
+    except (OSError, ValueError):
+        if ":" not in model and (path.suffix or len(path.parts) > 1):
+            raise ModelError(f"{model} does not exist, and is no model's name") from None
+        return
+    raise ModelError(f"{model} is {found.words}; {_CONVERT.get(found.kind) or found.advice or _TORCH}")
+
+
+def _refuse_folder(path: Path) -> None:
+    if (path / "stages" / "student-distilled").is_dir():
+        return
+    if (path / "manifest.json").is_file():
+        raise ModelError(f"{path} is a bundle; {_CONVERT['bundle']}")
+    if (path / "saved_model.pb").is_file():
+        raise ModelError(f"{path} is a SavedModel of TensorFlow; say so with --from saved-model --samples FOLDER")
+    if (path / "results.json").is_file():
+        raise ModelError(f"{path} has a run's results without its stages, so its student is not there")
+    raise ModelError(
+        f"{path} is a folder, but not of a run: it has no stages/student-distilled; give the folder that `edgestill "
+        "run` or `edgestill distill` named, or a model's name"
+    )
+
+
+def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
+    """Open a bundle; say what else a path is.
+
+    Raises:
+        EdgestillError: no bundle; names the run's own one, or what can be done with a bare file.
+    """
+    if path.is_dir() and not (path / "manifest.json").is_file() and (bundles := sorted(path.glob("*.edge"))):
+        raise EdgestillError(f"{path} is a folder with {', '.join(map(str, bundles))} in it; give the bundle itself")
+    if path.is_file():
+        found = describe_file(path)
+        if found.kind in ("litert", "executorch"):
+            raise EdgestillError(
+                f"{path} is {found.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
+                "`python -m edgestill_runtime run` runs it, and `edgestill convert` makes bundles"
+            )
+        if found.kind not in ("bundle", "zip", "unknown"):
+            raise EdgestillError(f"{path} is {found.words}, and a bundle is wanted; `edgestill convert` makes one")
+    return open_bundle(path, trusted_keys)

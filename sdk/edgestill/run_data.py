@@ -1,0 +1,176 @@
+"""What a finished run, or a checkpoint of one, knows of the data it was made with, and that data read again.
+
+    known = known_of_run(Path("runs/demo"))         # or known_of_checkpoint(path)
+    data = read_again(known)                        # the same source, cut, size, mean and std; checked by its digest
+
+A file that may come from anybody never names code to be run: a source or model written `module:function` has to be said
+by the user.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edgestill_benchmarks.results import read_results
+from edgestill_runtime.processing import Processor
+
+from .data import Data
+from .errors import DataError, EdgestillError, ModelError
+from .models import read_metadata
+from .progress import SILENT, Progress
+from .recipe import Recipe
+from .stages import changed_files
+from .teacher_inputs import kept_processor
+from .training_stages import TrainingStages
+
+SOURCES = ("image-folder", "audio-folder", "parquet")
+"""Kinds of sources that read files (see `edgestill.data`); before the colon of any other stands a module."""
+STUDENT = Path("stages") / "student-distilled"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known.
+
+    Args:
+        where: the run's folder or the checkpoint, for messages. recipe: of the run. model: the student's name.
+        checkpoint: its weights. digest: of the data, where it was noted. processor: what the student takes.
+    """
+
+    where: Path
+    recipe: Recipe
+    model: str
+    checkpoint: Path
+    digest: str | None
+    processor: Processor | None
+
+
+def known_of_run(folder: Path) -> Known:
+    """What a run's folder knows.
+
+    Raises:
+        EdgestillError: it is no run's folder, it has no student yet, or the student was changed since.
+    """
+    checkpoint = folder / STUDENT / "model.safetensors"
+    if not checkpoint.is_file():
+        raise EdgestillError(
+            f"{folder} has no trained student in it ({STUDENT / 'model.safetensors'}), so it is not the folder of a "
+            "run that got so far"
+        )
+    if changed := changed_files(folder / STUDENT):
+        raise EdgestillError(
+            f"{folder}: {', '.join(changed)} in {STUDENT} changed since the run; finish or repeat it with `edgestill "
+            "run`, or convert the file by name with --checkpoint"
+        )
+    known = known_of_checkpoint(checkpoint, folder)
+    if known is None:
+        raise EdgestillError(f"{folder} says nothing of its data; name it with --data, and the model by name")
+    return known
+
+
+def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | None:
+    """What a checkpoint of ours knows; None for another maker's.
+
+    Args:
+        where: the folder of its run, whose `results.json` is asked where the checkpoint does not say.
+    """
+    noted = read_metadata(checkpoint)
+    if "model" not in noted or not isinstance(noted.get("data"), Mapping):
+        return None
+    tables = noted.get("recipe")
+    if tables is None and where is not None and (where / "results.json").is_file():
+        tables = read_results(where)["recipe"]
+    recipe = parse_recipe(tables or _older(noted), where or checkpoint)
+    digest = noted["data"].get("digest")
+    return Known(
+        where or checkpoint, recipe, str(noted["model"]), checkpoint, digest, kept_processor(noted, checkpoint)
+    )
+
+
+def parse_recipe(tables: Any, where: Path) -> Recipe:
+    """A recipe that a file holds.
+
+    Raises:
+        EdgestillError: it is not one of this version.
+    """
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise EdgestillError(f"{where}: the recipe in it does not fit this edgestill ({key}); name the data") from error
+
+
+def refuse_code(known: Known) -> None:
+    """Refuse to import a model that only a file names.
+
+    Raises:
+        ModelError: says how to name it.
+    """
+    kind, colon, _ = known.model.partition(":")
+    if colon and kind != "timm":
+        raise ModelError(
+            f"the student of {known.where} is {known.model}, code that only the file names; say it yourself: "
+            f"edgestill convert {known.model} --checkpoint {known.checkpoint}"
+        )
+
+
+def read_again(
+    known: Known,
+    source: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Data:
+    """The data of a run.
+
+    Args:
+        source: another source, or the same named by the user. changes: of the keys of `[data]`.
+
+    Raises:
+        DataError: it is no longer what the run was made with, or only a file names the code that reads it.
+    """
+    table = known.recipe.data
+    refuse_source(table.source, known.where, source)
+    data_table = table.model_copy(update={"source": source or table.source, **(changes or {})})
+    recipe = known.recipe.model_copy(update={"data": data_table})
+    data = TrainingStages(recipe, known.where, progress=progress).data
+    if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
+        raise DataError(
+            f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
+            "data with --data"
+        )
+    given = changes or {}
+    if known.processor is None or {"mean", "std", "image_size"} & given.keys():
+        return data
+    if data.processor.image_shape != known.processor.image_shape:
+        raise DataError(
+            f"the student of {known.where} takes {known.processor.image_shape} (height, width, channels), and "
+            f"{data.name} gives {data.processor.image_shape}; bring it to that size with --image-size"
+        )
+    return replace(data, processor=known.processor)
+
+
+def refuse_source(source: str, where: Path, said: str | None) -> None:
+    """Refuse to import a data source that only a file names.
+
+    Raises:
+        DataError: says how to name it.
+    """
+    kind, colon, _ = source.partition(":")
+    if colon and said is None and kind not in SOURCES:
+        raise DataError(
+            f"the data of {where} is {source}, code that only the file names; say it yourself with --data {source}"
+        )
+
+
+def _older(noted: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe from what checkpoints of edgestill 0.1 noted of their data."""
+    data = noted["data"]
+    train = sum(int(data.get(part, 0)) for part in ("train", "calibration", "validation"))
+    table: dict[str, Any] = {"source": data.get("name", ""), "seed": data.get("seed", 0)}
+    if train:
+        table |= {"validation": data["validation"] / train, "calibration": data.get("calibration", 256)}
+    return {"name": "run", "data": json.loads(json.dumps(table))}

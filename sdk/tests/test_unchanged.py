@@ -1,0 +1,178 @@
+"""No function changes the module that it is given: not its place, layout, mode, weights, buffers or hooks."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgestill as es
+from edgestill.cache import cache_logits
+from edgestill.conversion import convert, describe_model
+from edgestill.data import Augmentation
+from edgestill.distillation import distill, distill_together
+from edgestill.errors import ModelError
+from edgestill.models import multiply_accumulates
+from edgestill.objectives import CrossEntropy
+from edgestill.schedule import Schedule
+from edgestill.teachers import Batch, LiveTeacher, check_classes
+from edgestill.training import accuracy, predict, train
+
+SHORT = Schedule(epochs=1, batch_size=32, views=1)
+
+
+@pytest.fixture(scope="module")
+def small(data):
+    """Forty images."""
+    return replace(data, train=data.train.take(np.arange(40)), validation=data.validation.take(np.arange(20)))
+
+
+class Moved(nn.Module):
+    """Notes every move of itself, as a change of device would make it."""
+
+    moves = 0
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, stride=4)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(196, 10)
+
+    def _apply(self, fn, recurse=True):
+        self.moves += 1
+        return super()._apply(fn, recurse)
+
+    def forward(self, images):
+        return self.head(self.drop(self.norm(self.conv(images))).flatten(1))
+
+
+def model():
+    """In a state that no default has: some parts train, some do not, one weight is frozen, a hook is there."""
+    torch.manual_seed(0)
+    made = Moved().train()
+    made.norm.eval()
+    made.conv.weight.requires_grad_(False)
+    made.head.register_forward_hook(lambda *_: None)
+    made.conv.weight.data = made.conv.weight.data.contiguous(memory_format=torch.channels_last)
+    return made
+
+
+def state_of(module):
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    return {
+        "values": {name: value.detach().cpu().clone() for name, value in tensors.items()},
+        "places": {name: (one.data_ptr(), one.device, one.dtype, one.stride()) for name, one in tensors.items()},
+        "grad": {name: (value.requires_grad, value.grad) for name, value in tensors.items()},
+        "modes": [part.training for part in module.modules()],
+        "hooks": [(len(part._forward_hooks), len(part._forward_pre_hooks)) for part in module.modules()],
+        "names": [sorted(vars(part)) for part in module.modules()],
+        "moves": getattr(module, "moves", 0),
+    }  # fmt: skip
+
+
+@contextmanager
+def unchanged(*modules):
+    """Everything about the modules, and torch's random numbers, is as before."""
+    before, random = [state_of(one) for one in modules], torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), random)
+    for was, module in zip(before, modules, strict=True):
+        now = state_of(module)
+        values, kept = now.pop("values"), was.pop("values")
+        assert now == was
+        assert all(torch.equal(value, kept[name]) for name, value in values.items())
+
+
+USES = {
+    "train": lambda one, data, _: train(one, data, CrossEntropy(), SHORT).model,
+    "train, averaged": lambda one, data, _: train(one, data, CrossEntropy(), replace(SHORT, ema=0.9)).model,
+    "distill": lambda one, data, _: distill(None, one, data, schedule=SHORT).student,
+    "predict": lambda one, data, _: predict(one, data.validation, data),
+    "accuracy": lambda one, data, _: accuracy(one, data.validation, data),
+    "check_classes": lambda one, data, _: check_classes(one, data, "student"),
+    "cache": lambda one, data, folder: cache_logits(one, data, 1, folder, augmentation=Augmentation()),
+    "MACs": lambda one, data, _: multiply_accumulates(one, (1, 28, 28)),
+    "live": lambda one, data, _: LiveTeacher(one, ["conv"]).answer(
+        Batch(torch.zeros(2, 1, 28, 28), torch.zeros(2, 10), 0, torch.arange(2))
+    ),
+    "describe": lambda one, data, _: describe_model(one, "x", data.calibration(8)),
+    "save": lambda one, data, folder: es.save_checkpoint(folder / "x.safetensors", one),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_callers_module_is_as_it_was(small, tmp_path, use):
+    given = model()
+    with unchanged(given):
+        result = USES[use](given, small, tmp_path)
+    assert result is not given
+    if isinstance(result, nn.Module):
+        assert not result.training and all(not part.training for part in result.modules())
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_teacher_and_student_are_as_they_were(small, live):
+    teacher, student = model(), model()
+    with unchanged(teacher, student):
+        done = distill(teacher, student, small, schedule=SHORT, live=live, check_teacher=False)
+    assert done.student is not student and done.student is not teacher
+
+
+def test_a_teacher_can_be_its_own_student(small):
+    given = model()
+    with unchanged(given):
+        assert distill(given, given, small, schedule=SHORT, check_teacher=False).student is not given
+
+
+def test_students_together_are_as_they_were(small):
+    first, second = model(), model()
+    with unchanged(first, second):
+        done = distill_together([first, second], small, schedule=SHORT)
+    assert done.student is not first and done.peers[0] is not second
+
+
+def test_converting_leaves_the_module(small, tmp_path, monkeypatch):
+    """What the exporters get is another object; they are not run here."""
+    given, seen = model(), []
+    monkeypatch.setattr("edgestill_converters.convert", lambda module, *_, **__: seen.append(module))
+    with unchanged(given):
+        convert(given, small.calibration(8), tmp_path / "x.edge")
+    assert seen[0] is not given and not seen[0].training
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("use", USES)
+def test_the_callers_module_stays_on_the_cpu_beside_a_gpu(small, tmp_path, use):
+    given = model()
+    with unchanged(given):
+        USES[use](given, small, tmp_path)
+    assert {value.device.type for value in given.state_dict().values()} == {"cpu"}
+
+
+def test_what_a_forward_pass_left_behind_can_be_copied(small):
+    given = nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(784, 10)))
+    given(torch.zeros(1, 1, 28, 28))
+    assert train(given, small, CrossEntropy(), SHORT).model is not given
+
+
+def test_a_compiled_module_gives_a_plain_one(small):
+    given = torch.compile(model())
+    done = train(given, small, CrossEntropy(), SHORT)
+    assert type(done.model) is Moved and set(done.model.state_dict()) == set(given._orig_mod.state_dict())
+
+
+def test_a_module_that_cannot_be_copied_is_an_error(small):
+    given = model()
+    given.file = open(__file__)  # noqa: SIM115
+    with pytest.raises(ModelError, match=r"Moved cannot be copied \(TypeError\)"), given.file:
+        train(given, small, CrossEntropy(), SHORT)
+
+
+def test_a_student_with_nothing_to_train_is_an_error(small):
+    with pytest.raises(ModelError, match="no weights to train"):
+        train(model().requires_grad_(False), small, CrossEntropy(), SHORT)
+    with pytest.raises(ModelError, match="no weights to train"):
+        train(nn.Flatten(), small, CrossEntropy(), SHORT)
