@@ -146,7 +146,7 @@ def _damaged(playwright: Any, site: Path) -> None:
         (broken / "model" / file).write_bytes(content)
         with served(broken) as address:
             browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-            page = browser.new_page()
+            page = browser.new_page(service_workers="block")
             page.goto(address)
             page.wait_for_selector("#error:not([hidden])", timeout=60_000)
             must("is not what site.json says it is" in page.inner_text("#error"), "a damaged model is not refused")
@@ -162,7 +162,7 @@ def _hearing(playwright: Any, site: Path, vectors: Path) -> None:
         web.put_model(open_bundle(vectors / "audio.edge"), other / "model")
         with served(other) as address:
             browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-            page = browser.new_page()
+            page = browser.new_page(service_workers="block")
             page.goto(address)
             page.wait_for_selector("#predictions li", timeout=60_000)
             must(page.is_hidden("#camera") and page.is_hidden("#negative"), "it offers a camera for recordings")

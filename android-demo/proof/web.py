@@ -1,6 +1,6 @@
 """The page of android-demo/web: put together as a static site. browser.py tries it.
 
-python android-demo/proof/web.py BUNDLE SITE     # a site of any bundle that takes images or recordings, to be served by anything
+python android-demo/proof/web.py BUNDLE SITE     # a site of any bundle that takes images or recordings
 """
 
 import argparse
