@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from processing import write_processing
 
+from edgestill import zoo
 from edgestill_benchmarks.latency import _summarise, _Turns
 from edgestill_runtime import BundleError, ImageProcessor, load, open_bundle
+from edgestill_runtime.bundle import unpack_folder
 from edgestill_runtime.model import softmax
 from edgestill_runtime.processing import arrange, look_up, quantise
 
@@ -27,12 +29,14 @@ def write_vectors(bundle: Path, images: np.ndarray, labels: np.ndarray, target: 
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copytree(bundle, target / "bundle.edge")
-    _processor(target)
+    _tensors(target)
+    write_processing(target)
     _classes(target)
     _latency(target)
-    _grey(target)
     _answers(bundle, images[:IMAGES], labels[:IMAGES], target)
     _broken(bundle, target / "broken")
+    _version2(bundle, target / "version2.edge")
+    _hears(target)
 
 
 def broken_count(target: Path) -> int:
@@ -40,7 +44,7 @@ def broken_count(target: Path) -> int:
     return sum(one["error"] != "" for one in json.loads((target / "broken/expected.json").read_text()))
 
 
-def _processor(target: Path) -> None:
+def _tensors(target: Path) -> None:
     generator = np.random.default_rng(0)
     cases = []
     for number, (height, width, mean, std, layout, scale, zero) in enumerate(
@@ -62,7 +66,7 @@ def _processor(target: Path) -> None:
         (target / f"tensor-{number}.bin").write_bytes(tensor.tobytes())
         case = {"height": height, "width": width, "mean": mean, "std": std, "shape": tensor.shape, "layout": layout}
         cases.append(case | {"dtype": tensor.dtype.name, "scale": scale, "zero_point": zero})
-    (target / "processor.json").write_text(json.dumps(cases))
+    (target / "tensors.json").write_text(json.dumps(cases))
 
 
 def _classes(target: Path) -> None:
@@ -88,12 +92,6 @@ def _latency(target: Path) -> None:
     (target / "latency.json").write_text(json.dumps({"times": times, "summary": summary}))
 
 
-def _grey(target: Path) -> None:
-    colours = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    (target / "colours.bin").write_bytes(colours.tobytes())
-    (target / "grey.bin").write_bytes(np.asarray(Image.fromarray(colours).convert("L")).tobytes())
-
-
 def _answers(bundle: Path, images: np.ndarray, labels: np.ndarray, target: Path) -> None:
     """Logits of each file on test images, as its own engine gives them here."""
     (target / "images.bin").write_bytes(images.tobytes())
@@ -102,6 +100,28 @@ def _answers(bundle: Path, images: np.ndarray, labels: np.ndarray, target: Path)
         precision = "fp32" if entry.precision == "fp32" else "int8"
         with load(bundle, engine=entry.engine, precision=precision) as model:
             (target / f"{name}.logits").write_bytes(model.logits(images).tobytes())
+
+
+def _hears(target: Path) -> None:
+    """A bundle that takes recordings, and what it answers to those of `write_processing`."""
+    bundle = unpack_folder(zoo.find("spoken-digits"), target / "audio.edge")
+    recordings = [path.read_bytes() for path in sorted((target / "recordings").glob("*.wav"))]
+    with load(bundle, engine="litert") as model:
+        words = [model.predict(one, 1)[0].label for one in recordings]
+    names = [path.name for path in sorted((target / "recordings").glob("*.wav"))]
+    (target / "words.json").write_text(json.dumps(dict(zip(names, words, strict=True))))
+
+
+def _version2(bundle: Path, target: Path) -> None:
+    """The same bundle as edgestill wrote it before processors were in manifests."""
+    shutil.copytree(bundle, target)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    processor = manifest.pop("processor")
+    manifest |= {
+        "format_version": 2,
+        "preprocessing": {key: processor[key] for key in ("height", "width", "mean", "std")},
+    }
+    (target / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _broken(bundle: Path, target: Path) -> None:
@@ -138,7 +158,7 @@ def _broken(bundle: Path, target: Path) -> None:
     changes: list[Callable[[Path], object]] = [
         lambda path: None,
         text(b""), text(b"[]"), text(b"{"), text(b"\xff\xfe\x00"), text(b'{"format_version": 2, "format_version": 2}'),
-        text(b'{"format_version": NaN}'), text(b'{"format_version": true}'), text(b'{"format_version": 3}'),
+        text(b'{"format_version": NaN}'), text(b'{"format_version": true}'), text(b'{"format_version": 4}'),
         text(b'{"a": "' + b"x" * (1 << 20) + b'"}'), text(b'{"training": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         put("name", value=7), put("labels", value="shirt"), put("labels", value=["shirt", 3]),
         put("parameters", value=-1), put("parameters", value=True), put("macs", value=1.5), put("agreement", value=1.2),

@@ -1,10 +1,13 @@
-// The page: a picture, what the model says of it, and how long that takes.
+// The page: a picture or a recording, what the model says of it, and how long that takes.
 
-import { measure, openClassifier, percentile, pixelsOf } from "./classifier.js";
+import { measure, openClassifier, percentile } from "./classifier.js";
+import { readPicture } from "./pictures.js";
+import { countOf, pixelsOf } from "./processor.js";
+import { readWav } from "./waves.js";
 
 const part = (id) => document.getElementById(id);
 let classifier = null;
-let picture = null; // ImageBitmap
+let input = null; // pixels, before they are turned into a negative
 let values = null; // what the model was last given
 let measuring = false;
 
@@ -32,27 +35,46 @@ function start() {
   for (const id of ["gallery", "camera"]) {
     part(id).addEventListener("change", (event) => event.target.files[0] && show(event.target.files[0], null));
   }
+  if (hears()) {
+    part("gallery").accept = ".wav,audio/*";
+    part("gallery").parentElement.firstChild.textContent = "Recording (WAV)";
+    for (const id of ["camera", "negative"]) part(id).parentElement.hidden = true;
+  }
   part("negative").addEventListener("change", classify);
   part("measure").addEventListener("click", () => (measuring ? (measuring = false) : time()));
   part("samples").firstElementChild?.click();
   window.edgestill = { classifier }; // for whoever wants to try it in the console
 }
 
+/** Whether the model takes recordings, not pictures. */
+function hears() {
+  return classifier.facts.processor.kind === "audio";
+}
+
 async function show(source, thumb) {
+  const { processor } = classifier.facts;
   try {
     const blob = typeof source === "string" ? await (await fetch(source)).blob() : source;
-    picture = await createImageBitmap(blob);
-  } catch {
-    return fail(new Error("This is no picture that the browser can read."));
+    if (thumb) input = sample(processor, await readPicture(blob));
+    else input = pixelsOf(processor, hears() ? readWav(await blob.arrayBuffer()) : await readPicture(blob));
+  } catch (error) {
+    return fail(error);
   }
   for (const one of part("samples").children) one.setAttribute("aria-pressed", one === thumb);
   return classify();
 }
 
+/** Pixels of a sample: those that have the model's size already are what it takes, as in Python. */
+function sample(processor, picture) {
+  if (picture.height !== processor.height || picture.width !== processor.width) return pixelsOf(processor, picture);
+  const { channels } = classifier;
+  return Uint8Array.from({ length: countOf(processor) }, (_, at) => picture.values[4 * Math.floor(at / channels) + (at % channels)]);
+}
+
 async function classify() {
-  if (!picture) return;
-  const { height, width } = classifier.facts.preprocessing;
-  const pixels = pixelsOf(fit(picture, width, height), classifier.channels, part("negative").checked);
+  if (!input) return;
+  const { height, width } = classifier.facts.processor;
+  const pixels = part("negative").checked ? input.map((one) => 255 - one) : input;
   draw(pixels, width, height);
   try {
     values = classifier.tensor(pixels);
@@ -61,21 +83,6 @@ async function classify() {
   } catch (error) {
     fail(error);
   }
-}
-
-/** RGBA of the middle of a picture in the model's size; halved until near, so that no pixel is passed over. */
-function fit(bitmap, width, height) {
-  const scale = Math.min(bitmap.width / width, bitmap.height / height);
-  let [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-  let canvas = new OffscreenCanvas(w, h);
-  canvas.getContext("2d").drawImage(bitmap, (bitmap.width - w) / 2, (bitmap.height - h) / 2, w, h, 0, 0, w, h);
-  while (w !== width || h !== height) {
-    [w, h] = w >= 2 * width && h >= 2 * height ? [w >> 1, h >> 1] : [width, height];
-    const smaller = new OffscreenCanvas(w, h);
-    smaller.getContext("2d").drawImage(canvas, 0, 0, w, h);
-    canvas = smaller;
-  }
-  return canvas.getContext("2d").getImageData(0, 0, width, height).data;
 }
 
 function draw(pixels, width, height) {

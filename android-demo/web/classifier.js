@@ -2,6 +2,8 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
+import { countOf, tableOf } from "./processor.js";
+
 /** Opens what `proof/web.py` put beside this page; the engine sees the model only after its hash was compared. */
 export async function openClassifier(folder) {
   const facts = await (await fetched(`${folder}/site.json`)).json();
@@ -23,9 +25,7 @@ class Classifier {
   constructor(facts, model) {
     this.facts = facts;
     this.model = model;
-    const { mean, std } = facts.preprocessing;
-    // The same table as everywhere: value of each pixel, for each channel, in float32.
-    this.table = mean.map((one, channel) => Float32Array.from({ length: 256 }, (_, pixel) => (pixel / 255 - one) / std[channel]));
+    this.table = tableOf(facts.processor);
   }
 
   get channels() {
@@ -34,9 +34,9 @@ class Classifier {
 
   /** float32 in the model's layout, of pixels (Uint8Array, height × width × channels). */
   tensor(pixels) {
-    const { height, width } = this.facts.preprocessing;
+    const { height, width } = this.facts.processor;
     const { channels, table } = this;
-    if (pixels.length !== height * width * channels) throw new Error(`a picture has ${height} × ${width} × ${channels} values, not ${pixels.length}`);
+    if (pixels.length !== countOf(this.facts.processor)) throw new Error(`a picture has ${height} × ${width} × ${channels} values, not ${pixels.length}`);
     const values = new Float32Array(pixels.length);
     const first = this.facts.model.layout === "NCHW";
     for (let at = 0; at < pixels.length; at++) {
@@ -70,17 +70,6 @@ class Classifier {
     const order = powers.map((_, at) => at).sort((one, other) => logits[other] - logits[one] || one - other);
     return order.slice(0, count).map((at) => ({ label: this.facts.labels[at], share: Math.fround(powers[at] / sum) }));
   }
-}
-
-/** Pixels as the model takes them from RGBA: grey as Pillow's `convert("L")`, or RGB; `negative` turns them round. */
-export function pixelsOf(rgba, channels, negative) {
-  const pixels = new Uint8Array((rgba.length / 4) * channels);
-  for (let at = 0; at < rgba.length / 4; at++) {
-    const [red, green, blue] = rgba.subarray(4 * at, 4 * at + 3);
-    if (channels === 1) pixels[at] = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16;
-    else pixels.set([red, green, blue], 3 * at);
-  }
-  return negative ? pixels.map((one) => 255 - one) : pixels;
 }
 
 /** The value below which a share (0–100) of the numbers lies, linear between neighbours, as numpy computes it. */

@@ -119,7 +119,9 @@ def scene(height: int, width: int, channels: int = 3, depth: int = 8, seed: int 
 
 def _turned() -> dict[str, Any]:
     """Every EXIF orientation, as cameras write it into JPEG; some in PNG, TIFF and WebP, and one that is none."""
-    found = {f"orientation {number}.jpg": _encoded(scene(45, 60), "JPEG", number) for number in range(1, 9)}
+    found: dict[str, Any] = {
+        f"orientation {number}.jpg": _encoded(scene(45, 60), "JPEG", number) for number in range(1, 9)
+    }
     found |= {f"orientation {number}": Picture(scene(13, 21, 1, seed=number), number) for number in range(2, 9)}
     found["orientation 6.png"] = _encoded(scene(40, 61, 4), "PNG", 6)
     found["orientation 7.tif"] = _encoded(scene(30, 50), "TIFF", 7)
@@ -176,8 +178,9 @@ def _sizes() -> dict[str, Any]:
     """Height × width: one pixel in either direction, primes, the processors' own, and larger than a screen."""
     shapes = [
         (1, 1, 3), (1, 1, 4), (1, 97, 3), (97, 1, 3), (1, 2, 1), (2, 1, 1), (2, 2, 3), (3, 5, 3), (31, 17, 3),
-        (127, 251, 3), (27, 29, 1), (29, 27, 1), (28, 28, 3), (28, 28, 1), (32, 32, 3), (56, 56, 3), (24, 40, 4), (300, 200, 3),
-        (479, 641, 3), (3, LARGE + 1, 3), (LARGE + 1, 3, 3), (1, LARGE + 77, 1), (LARGE + 500, 701, 3), (3_075, LARGE + 100, 1),
+        (127, 251, 3), (27, 29, 1), (29, 27, 1), (28, 28, 3), (28, 28, 1), (32, 32, 3), (56, 56, 3), (24, 40, 4),
+        (300, 200, 3), (479, 641, 3), (3, LARGE + 1, 3), (LARGE + 1, 3, 3), (1, LARGE + 77, 1), (LARGE + 500, 701, 3),
+        (3_075, LARGE + 100, 1),
     ]  # fmt: skip
     found = {}
     for number, (height, width, channels) in enumerate(shapes):
@@ -232,5 +235,7 @@ def _wav(
     form = struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits)
     if extensible:
         form += struct.pack("<HHI", 22, bits, 0) + _EXTENSIBLE_PCM
-    chunks = first + b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
+    chunks: bytes = (
+        first + b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
+    )
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks

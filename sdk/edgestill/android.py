@@ -63,7 +63,7 @@ def export_android(
         overwrite: replace another bundle that is there.
 
     Raises:
-        AndroidError: `project` holds no app, or several; the bundle takes no images, and samples were asked for.
+        AndroidError: `project` holds no app, or several; the bundle takes tensors, and samples were asked for.
         StorageError: another bundle is there and `overwrite` is false, or it cannot be written.
     """
     assets = _module(project) / ASSETS
@@ -109,9 +109,9 @@ def _same(bundle: Bundle, target: Path) -> bool:
 
 
 def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
-    """Name → PNG of golden inputs: pixels as they are, so that an app's answers are those that were recorded."""
+    """Name → PNG of golden inputs (of recordings their log-mel pictures), so that an app answers as it is recorded."""
     if bundle.manifest.processor is None:
-        raise AndroidError(f"{bundle.path} takes no images, so that there are no pictures to try it with")
+        raise AndroidError(f"{bundle.path} takes no images and no recordings, so that there are no samples to try it with")
     from io import BytesIO
 
     from PIL import Image

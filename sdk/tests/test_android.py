@@ -95,7 +95,7 @@ def test_a_damaged_bundle_is_not_copied(bundle_copy, app):
     assert not list(app.glob("src/main/assets/*"))
 
 
-def test_a_bundle_without_images_has_no_samples(app):
+def test_a_bundle_that_takes_tensors_has_no_samples(app):
     from dataclasses import replace
 
     from edgestill import zoo
@@ -104,6 +104,15 @@ def test_a_bundle_without_images_has_no_samples(app):
     without = replace(bundle, manifest=replace(bundle.manifest, processor=None))
     with pytest.raises(AndroidError, match="takes no images"):
         export_android(without, app, samples=1)
+
+
+def test_samples_of_recordings_are_their_log_mel_pictures(app):
+    from edgestill import zoo
+
+    bundle = zoo.find("spoken-digits")
+    done = export_android(bundle, app, samples=2)
+    drawn = [np.asarray(Image.open(done.folder.parent / "samples" / name)) for name in done.samples]
+    assert np.array_equal(drawn, bundle.golden().inputs[0][:2, ..., 0])
 
 
 def test_the_command_prints_the_lines_that_gradle_needs(cli, bundle_path, app, root):

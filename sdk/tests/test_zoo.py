@@ -1,12 +1,15 @@
 """The zoo: every bundle in it is whole, small, and answers as recorded."""
 
 import json
+import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgestill import zoo
 from edgestill.errors import EdgestillError
-from edgestill_runtime import open_bundle, replay_golden
+from edgestill_runtime import load, open_bundle, replay_golden
 
 NAMES = [one.name for one in zoo.entries()]
 
@@ -40,3 +43,23 @@ def test_the_list_and_a_copy(cli, tmp_path):
 def test_a_name_that_is_not_there(cli):
     with pytest.raises(EdgestillError, match=f"did you mean '{NAMES[0]}'"):
         zoo.find(NAMES[0][:-1])
+
+
+@pytest.mark.skipif(
+    not Path(os.environ.get("EDGESTILL_DATA", ""), "fsdd", "test.parquet").is_file(), reason="needs the recordings"
+)
+def test_spoken_digits_hears_recordings_as_it_was_trained():
+    import pyarrow.parquet as pq
+
+    def recordings(split, rows):
+        table = pq.read_table(Path(os.environ["EDGESTILL_DATA"], "fsdd", f"{split}.parquet")).take(rows)
+        return table["audio"].to_pylist(), np.array(table["label"])
+
+    bundle = zoo.find("spoken-digits")
+    assert bundle.manifest.processor is not None and bundle.manifest.processor.kind == "audio"
+    # Golden sample 5 is what training saw of recording 303.
+    (recording,), _ = recordings("train", [303])
+    assert np.array_equal(bundle.manifest.processor.pixels(recording)[0], bundle.golden().inputs[0][5])
+    words, labels = recordings("test", list(range(0, 300, 15)))
+    with load(bundle, engine="litert") as model:
+        assert [model.predict(word, 1)[0].label for word in words] == [str(label) for label in labels]

@@ -18,6 +18,7 @@ import android.widget.RadioButton
 import android.widget.RadioGroup
 import android.widget.TextView
 import android.widget.Toast
+import dev.edgestill.core.AudioProcessor
 import dev.edgestill.core.Prediction
 import dev.edgestill.core.Store
 import java.util.Locale
@@ -69,8 +70,8 @@ open class MainActivity : Activity() {
         @Suppress("DEPRECATION") // The typed one begins with API 33.
         val small = data.extras?.getParcelable<Bitmap>("data")
         when {
-            request == GALLERY && uri != null -> contentResolver.let { resolver -> session.show { readPicture(resolver, uri) } }
-            request == CAMERA && small != null -> session.show { small }
+            request == GALLERY && uri != null -> contentResolver.let { resolver -> session.show { pixelsOf(resolver, uri, it) } }
+            request == CAMERA && small != null -> session.show { pixelsOf(small, it) }
         }
     }
 
@@ -79,7 +80,7 @@ open class MainActivity : Activity() {
         findViewById<RadioGroup>(R.id.threads).setOnCheckedChangeListener { _, id -> session.choose(threads = id) }
         findViewById<CheckBox>(R.id.invert).setOnCheckedChangeListener { _, on -> session.choose(inverted = on) }
         findViewById<Button>(R.id.measure).setOnClickListener { if (session.screen.measuring == null) session.measure() else session.stop() }
-        findViewById<Button>(R.id.gallery).setOnClickListener { ask(GALLERY, Intent(Intent.ACTION_GET_CONTENT).setType("image/*").addCategory(Intent.CATEGORY_OPENABLE)) }
+        findViewById<Button>(R.id.gallery).setOnClickListener { ask(GALLERY, Intent(Intent.ACTION_GET_CONTENT).setType(if (hears(session.screen)) "audio/*" else "image/*").addCategory(Intent.CATEGORY_OPENABLE)) }
         findViewById<Button>(R.id.camera).setOnClickListener { ask(CAMERA, Intent(MediaStore.ACTION_IMAGE_CAPTURE)) }
         findViewById<Button>(R.id.facts).setOnClickListener { startActivity(Intent(this, FactsActivity::class.java)) }
     }
@@ -90,6 +91,9 @@ open class MainActivity : Activity() {
         } catch (error: ActivityNotFoundException) {
             Toast.makeText(this, R.string.no_app, Toast.LENGTH_LONG).show()
         }
+
+    /** Whether the model takes recordings, not pictures. */
+    private fun hears(screen: Screen) = screen.manifest?.processor is AudioProcessor
 
     private fun render(screen: Screen) {
         text(R.id.subtitle, screen.manifest?.name ?: getString(if (screen.error == null) R.string.loading else R.string.app_name))
@@ -105,6 +109,8 @@ open class MainActivity : Activity() {
         findViewById<RadioGroup>(R.id.engines).check(enginesById.entries.first { it.value == screen.engine }.key)
         findViewById<RadioGroup>(R.id.threads).check(screen.threads)
         findViewById<CheckBox>(R.id.invert).isChecked = screen.inverted
+        findViewById<Button>(R.id.gallery).setText(if (hears(screen)) R.string.recording else R.string.gallery)
+        for (id in listOf(R.id.camera, R.id.invert)) show(id, !hears(screen))
         measured(screen)
     }
 

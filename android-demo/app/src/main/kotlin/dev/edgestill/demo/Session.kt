@@ -10,10 +10,12 @@ import dev.edgestill.core.Classifier
 import dev.edgestill.core.EdgestillError
 import dev.edgestill.core.EngineError
 import dev.edgestill.core.EngineFactories
+import dev.edgestill.core.ImageProcessor
 import dev.edgestill.core.InputError
 import dev.edgestill.core.Latency
 import dev.edgestill.core.Manifest
 import dev.edgestill.core.Prediction
+import dev.edgestill.core.Processor
 import dev.edgestill.core.Store
 import dev.edgestill.core.best
 import dev.edgestill.core.measureCalls
@@ -56,7 +58,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
     private val main = Handler(Looper.getMainLooper())
     private var bundle: Bundle? = null
     private val open = HashMap<String, Classifier>()
-    private var picture: Bitmap? = null
+    private var pixels: ByteArray? = null
     @Volatile
     private var measured = 0
 
@@ -78,20 +80,23 @@ class Session(private val store: Store, private val factories: EngineFactories, 
             opened.verify()
             bundle = opened
             tell { it.copy(manifest = opened.manifest) }
-            if (samples.isNotEmpty() && picture == null) show(0) { samples.first() }
+            if (samples.isNotEmpty() && pixels == null) show(0) { samplePixels(samples.first(), it) }
         }
     }
 
-    /** Classify a picture that [read] gives, on the worker's thread. */
-    fun show(read: () -> Bitmap) = show(null, read)
+    /** Classify the pixels that [read] makes of something with the bundle's processor, on the worker's thread. */
+    fun show(read: (Processor) -> ByteArray) = show(null, read)
 
     /** Classify one of the samples. */
-    fun show(sample: Int) = show(sample) { screen.samples[sample] }
+    fun show(sample: Int) {
+        val bitmap = screen.samples[sample]
+        show(sample) { samplePixels(bitmap, it) }
+    }
 
-    private fun show(chosen: Int?, read: () -> Bitmap) {
+    private fun show(chosen: Int?, read: (Processor) -> ByteArray) {
         tell { it.copy(chosen = chosen) }
         work {
-            picture = read()
+            pixels = read(processor() ?: return@work)
             classify()
         }
     }
@@ -115,7 +120,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         tellNow { it.copy(measuring = 0.0, latency = null) }
         work {
             val model = classifier(engine, threads)
-            val tensor = model.tensor(pixels() ?: return@work tell { it.copy(measuring = null) })
+            val tensor = model.tensor(seen() ?: return@work tell { it.copy(measuring = null) })
             val found = measureCalls(calls, { share -> tell { if (it.measuring == null) it else it.copy(measuring = share) } }, { number == measured }) {
                 model.run(tensor)
             }
@@ -139,8 +144,8 @@ class Session(private val store: Store, private val factories: EngineFactories, 
 
     private fun classify() {
         val manifest = bundle?.manifest ?: return
-        val size = manifest.preprocessing ?: throw InputError("the bundle's model takes no pictures")
-        val pixels = pixels() ?: return
+        val processor = processor() ?: return
+        val pixels = seen() ?: return
         val (engine, threads) = screen.engine to screen.threads
         val logits = manifest.models.values.map { it.engine }.distinct().filter { it in factories }
             .associateWith { classifier(it, threads).logits(pixels) }
@@ -148,15 +153,19 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         val other = logits.values.firstOrNull { it !== chosen }
         val agreement = other?.let { Agreement(best(it) == best(chosen), it.indices.maxOf { at -> Math.abs(it[at] - chosen[at]) }) }
         val predictions = topK(chosen, manifest.labels, 5)
-        val seen = bitmapOf(pixels, size)
+        val seen = bitmapOf(pixels, processor)
         val name = classifier(engine, threads).engineName
         tell { it.copy(seen = seen, predictions = predictions, engineName = name, agreement = agreement, error = null) }
     }
 
-    private fun pixels(): ByteArray? {
-        val size = bundle?.manifest?.preprocessing ?: return null
-        return pixelsOf(fit(picture ?: return null, size), size, screen.inverted)
+    /** Null where there is no bundle. */
+    private fun processor(): Processor? {
+        val manifest = bundle?.manifest ?: return null
+        return manifest.processor ?: throw InputError("the bundle's model takes no pictures and no recordings")
     }
+
+    /** What the model is given: of a recording, no negative is made. */
+    private fun seen(): ByteArray? = pixels?.let { if (screen.inverted && processor() is ImageProcessor) inverted(it) else it }
 
     private fun classifier(engine: String, threads: Int): Classifier =
         open.getOrPut(engine) {

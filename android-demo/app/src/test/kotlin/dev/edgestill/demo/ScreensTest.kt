@@ -66,15 +66,6 @@ class ScreensTest {
 
     private fun start(): ActivityController<MainActivity> = Robolectric.buildActivity(MainActivity::class.java).setup()
 
-    private fun waitFor(what: String, seen: () -> Boolean) {
-        val end = System.nanoTime() + 60_000_000_000
-        while (!seen()) {
-            check(System.nanoTime() < end) { "a minute went by without: $what" }
-            Thread.sleep(5)
-            shadowOf(Looper.getMainLooper()).idle()
-        }
-    }
-
     private fun ActivityController<MainActivity>.text(id: Int) = get().findViewById<TextView>(id).text.toString()
 
     private fun ActivityController<MainActivity>.best() =
@@ -230,4 +221,15 @@ class ScreensTest {
 
     private fun everything(view: View): List<View> =
         listOf(view) + if (view is ViewGroup) (0 until view.childCount).flatMap { everything(view.getChildAt(it)) } else listOf()
+
+    companion object {
+        fun waitFor(what: String, seen: () -> Boolean) {
+            val end = System.nanoTime() + 60_000_000_000
+            while (!seen()) {
+                check(System.nanoTime() < end) { "a minute went by without: $what" }
+                Thread.sleep(5)
+                shadowOf(Looper.getMainLooper()).idle()
+            }
+        }
+    }
 }

@@ -18,7 +18,7 @@ class Classifier(private val bundle: Bundle, val file: String, factory: EngineFa
     val entry: ModelFile = bundle.manifest.models[file] ?: throw EngineError("the bundle has no model file '$file'")
     private val input = entry.inputs.singleOrNull() ?: throw EngineError("$file takes ${entry.inputs.size} tensors, not one")
     private val output = entry.outputs.singleOrNull() ?: throw EngineError("$file gives ${entry.outputs.size} tensors, not one")
-    private val convert = (bundle.manifest.preprocessing ?: throw EngineError("$file takes no images")).converter(input)
+    private val convert = (bundle.manifest.processor ?: throw EngineError("$file takes no images and no recordings")).converter(input)
     private val engine = factory.open(bundle.read(file), entry, threads)
 
     /** Engine and version. */

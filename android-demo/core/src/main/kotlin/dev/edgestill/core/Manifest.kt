@@ -1,6 +1,7 @@
 package dev.edgestill.core
 
-const val FORMAT_VERSION = 2L
+/** Formats that are read. Version 2 called the processor `preprocessing`, and had it for images alone. */
+val READ_VERSIONS = listOf(2L, 3L)
 
 /**
  * What a file takes or gives.
@@ -40,13 +41,14 @@ data class FileEntry(val sha256: String, val bytes: Long)
  *
  * @property accuracy on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
  * @property agreement share of test images on which the two int8 files choose the same class, once measured.
+ * @property processor what people have → tensor; null where the model takes tensors.
  * @property training plain facts: teacher, student, objective, seed, data set and digest.
  */
 data class Manifest(
     val name: String,
     val task: String,
     val labels: List<String>,
-    val preprocessing: Preprocessing?,
+    val processor: Processor?,
     val models: Map<String, ModelFile>,
     val parameters: Long,
     val macs: Long,

@@ -10,7 +10,6 @@ const val MAX_MANIFEST_BYTES = 1 shl 20
 private const val MAX_FILES = 64
 private const val MAX_FILE_BYTES = 1L shl 32
 private const val MAX_TENSORS = 64
-private const val MAX_SIZE = 1L shl 14
 private val DTYPES = listOf("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 private val ENGINES = listOf("executorch", "litert")
 private val PRECISIONS = listOf("int8", "mixed", "fp32")
@@ -28,10 +27,11 @@ fun parseManifest(content: ByteArray): Pair<Manifest, Map<String, FileEntry>> {
     val data = readJson(InputStreamReader(content.inputStream(), decoder))
     require(data is Map<*, *>) { "it is no JSON object" }
     val version = (data["format_version"] as? JsonNumber)?.toLong()
-    require(version == FORMAT_VERSION) {
-        "it has format version ${data["format_version"]}; this app reads $FORMAT_VERSION. Update the app, or make the bundle again"
+    require(version in READ_VERSIONS) {
+        "it has format version ${data["format_version"]}; this app reads ${READ_VERSIONS.joinToString(" and ")}. " +
+            "Update the app, or make the bundle again"
     }
-    val top = Fields(data, "")
+    val top = Fields(if (version == 2L) data + ("processor" to data["preprocessing"]) else data, "")
     val files = top.items("files").associate { (name, entry) -> name to fileEntry(entry) }
     val models = top.items("models").associate { (name, entry) -> name to modelFile(entry) }
     for (name in files.keys) {
@@ -147,7 +147,7 @@ private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
         name = top.text("name"),
         task = top.text("task"),
         labels = top.each("labels", 1 shl 16) { text(it) },
-        preprocessing = if (top.isNull("preprocessing")) null else preprocessing(top),
+        processor = if (top.isNull("processor")) null else processor(top),
         models = models,
         parameters = top.count("parameters"),
         macs = top.count("macs"),
@@ -158,13 +158,9 @@ private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
     )
 }
 
-private fun preprocessing(top: Fields): Preprocessing {
-    val pixels = Fields(top.map("preprocessing"), "preprocessing.")
-    val (height, width) = listOf("height", "width").map { pixels.count(it, 1, MAX_SIZE).toInt() }
-    val (mean, std) = listOf("mean", "std").map { key -> pixels.each(key, 16) { real(it) } }
+private fun processor(top: Fields): Processor =
     try {
-        return Preprocessing(height, width, mean, std)
+        readProcessor(top.map("processor"))
     } catch (error: InputError) {
-        throw IllegalArgumentException("preprocessing: ${error.message}", error)
+        throw IllegalArgumentException("processor: ${error.message}", error)
     }
-}

@@ -153,8 +153,8 @@ private fun accuracy(rows: List<FloatArray>, labels: List<Int>): Double =
     rows.indices.count { best(rows[it]) == labels[it] }.toDouble() / rows.size
 
 private fun blank(bundle: Bundle): ByteArray {
-    val pixels = bundle.manifest.preprocessing ?: throw InputError("${bundle.manifest.name} takes no images")
-    return ByteArray(pixels.height * pixels.width * pixels.channels)
+    val processor = bundle.manifest.processor ?: throw InputError("${bundle.manifest.name} takes no images and no recordings")
+    return ByteArray(processor.count)
 }
 
 private fun Latency.json() =

@@ -1,5 +1,6 @@
 package dev.edgestill.core
 
+import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -10,7 +11,7 @@ import org.junit.Test
 class AsPythonTest {
     @Test
     fun `pixels become the same tensor`() {
-        val cases = Vectors.json("preprocessing.json").list()
+        val cases = Vectors.json("tensors.json").list()
         assertTrue(cases.size >= 6)
         cases.forEachIndexed { number, case ->
             val (mean, std) = listOf("mean", "std").map { key -> case.field(key).list().map { it.number() } }
@@ -21,8 +22,8 @@ class AsPythonTest {
                 scale = case.field("scale")?.number()?.toFloat(),
                 zeroPoint = case.field("zero_point").whole(),
             )
-            val preprocessing = Preprocessing(case.field("height").whole(), case.field("width").whole(), mean, std)
-            val tensor = preprocessing.converter(spec)(Vectors.bytes("pixels-$number.bin"))
+            val processor = ImageProcessor(case.field("height").whole(), case.field("width").whole(), mean, std)
+            val tensor = processor.converter(spec)(Vectors.bytes("pixels-$number.bin"))
             val bytes = ByteArray(tensor.remaining()).also { tensor.get(it) }
             assertArrayEquals("case $number", Vectors.bytes("tensor-$number.bin"), bytes)
         }
@@ -53,13 +54,71 @@ class AsPythonTest {
     }
 
     @Test
-    fun `colours become the same grey`() {
-        val colours = Vectors.bytes("colours.bin")
-        val packed = IntArray(colours.size / 3) { place ->
-            (0..2).fold(0xff) { sum, channel -> sum shl 8 or (colours[3 * place + channel].toInt() and 0xff) }
+    fun `photos become the same pixels`() {
+        val all = Vectors.json("processing.json")
+        val processors = all.field("image").list().map { readProcessor(it as Map<*, *>) as ImageProcessor }
+        val photos = all.field("photos").list()
+        photos.forEachIndexed { number, photo ->
+            val picture = picture(photo, Vectors.bytes("photos/$number.bin"))
+            compare(photo, "photos/$number.pixels", processors) { it.pixels(picture) }
         }
-        assertArrayEquals(Vectors.bytes("grey.bin"), pixels(packed, 1))
-        assertArrayEquals(colours, pixels(packed, 3))
+        assertTrue("${photos.size} photos", photos.size >= 30)
+        report(photos.size, "photos")
+    }
+
+    @Test
+    fun `recordings become the same pixels`() {
+        val all = Vectors.json("processing.json")
+        val processors = all.field("audio").list().map { readProcessor(it as Map<*, *>) as AudioProcessor }
+        val recordings = all.field("recordings").list()
+        recordings.forEachIndexed { number, recording ->
+            val read = readWav(Vectors.bytes("recordings/$number.wav"))
+            compare(recording, "recordings/$number.pixels", processors) { it.pixels(read) }
+        }
+        assertTrue("${recordings.size} recordings", recordings.size >= 10)
+        report(recordings.size, "recordings")
+    }
+
+    /** For `proof/prove.py`, which prints it. */
+    private fun report(count: Int, what: String) = Vectors.file("kotlin-$what.txt").writeText("$count $what")
+
+    private fun picture(photo: Any?, stored: ByteArray): Picture {
+        val (height, width, channels) = listOf("height", "width", "channels").map { photo.field(it).whole() }
+        val orientation = photo.field("orientation").whole()
+        if (photo.field("bits").whole() == 8) return Pixels(height, width, channels, stored, orientation)
+        val values = ShortArray(stored.size / 2).also { ByteBuffer.wrap(stored).order(ByteOrder.nativeOrder()).asShortBuffer().get(it) }
+        return Pixels.of16(height, width, channels, values, orientation)
+    }
+
+    private fun <P : Processor> compare(case: Any?, file: String, processors: List<P>, pixels: (P) -> ByteArray) {
+        val expected = ByteBuffer.wrap(Vectors.bytes(file))
+        for (number in case.field("processors").list()) {
+            val processor = processors[number.whole()]
+            val found = pixels(processor)
+            assertArrayEquals("${case.field("name")}, $processor", ByteArray(processor.count).also { expected.get(it) }, found)
+        }
+        assertEquals(0, expected.remaining())
+    }
+
+    @Test
+    fun `the same processors are refused`() {
+        val cases = Vectors.json("processing.json").field("json").list()
+        assertTrue(cases.size > 70)
+        for (case in cases) {
+            val read = runCatching { readProcessor(case.field("processor") as Map<*, *>) }
+            val error = read.exceptionOrNull()
+            assertEquals("${case.field("processor")}: $error", case.field("taken"), read.isSuccess)
+            assertTrue("$error", error == null || error is InputError)
+        }
+    }
+
+    @Test
+    fun `a manifest of version 2 says the same`() {
+        val folder = Vectors.file("version2.edge")
+        val old = Bundle.open(FolderStore(folder))
+        old.verify()
+        assertTrue("preprocessing" in folder.resolve(MANIFEST).readText())
+        assertEquals(Vectors.bundle().manifest, old.manifest)
     }
 
     @Test

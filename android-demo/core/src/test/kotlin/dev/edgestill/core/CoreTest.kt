@@ -20,12 +20,33 @@ class CoreTest {
     }
 
     @Test
-    fun `a picture of another size is refused`() {
-        val preprocessing = Preprocessing(2, 2, listOf(0.0), listOf(1.0))
+    fun `pixels of another number, and pictures that are none, are refused`() {
+        val processor = ImageProcessor(2, 2, listOf(0.0), listOf(1.0))
         val spec = TensorSpec(listOf(1, 1, 2, 2), "float32", "NCHW")
-        val error = assertThrows(InputError::class.java) { preprocessing.converter(spec)(ByteArray(5)) }
+        val error = assertThrows(InputError::class.java) { processor.converter(spec)(ByteArray(5)) }
         assertEquals("an image has 5 values; the model takes 2 × 2 × 1", error.message)
-        assertThrows(InputError::class.java) { pixels(IntArray(4), 2) }
+        assertThrows(InputError::class.java) { Pixels(2, 2, 3, ByteArray(11)) }
+        assertThrows(InputError::class.java) { Pixels(0, 2, 3, ByteArray(0)) }
+        assertThrows(InputError::class.java) { Pixels(1, 1, 5, ByteArray(5)) }
+    }
+
+    @Test
+    fun `what is no recording is refused with the reason`() {
+        val whole = Vectors.bytes("recordings/0.wav")
+        val cases = mapOf(
+            byteArrayOf() to "is empty",
+            "fLaC".toByteArray() + ByteArray(100) to "is no WAV file",
+            whole.copyOf(12) to "it has no samples",
+            whole.copyOf(44) to "has no samples",
+            whole.copyOf().also { it[20] = 2 } to "no WAV file of plain samples",
+            whole.copyOf().also { it[22] = 33 } to "of 33 channels",
+            whole.copyOf().also { for (at in 24..27) it[at] = 0 } to "rate is samples a second",
+            whole.copyOf(12) + whole.copyOfRange(36, whole.size) to "before their description",
+        )
+        for ((content, reason) in cases) {
+            val error = assertThrows(InputError::class.java) { readWav(content) }
+            assertTrue("${error.message} does not say: $reason", reason in error.message!!)
+        }
     }
 
     @Test

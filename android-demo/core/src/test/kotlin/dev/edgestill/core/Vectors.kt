@@ -22,7 +22,7 @@ object Vectors {
 
     /** Images of the test split, as many bytes each as the bundle's model takes. */
     fun images(bundle: Bundle): List<ByteArray> {
-        val size = bundle.manifest.preprocessing!!.let { it.height * it.width * it.channels }
+        val size = bundle.manifest.processor!!.count
         val all = bytes("images.bin")
         return List(all.size / size) { all.copyOfRange(it * size, (it + 1) * size) }
     }
