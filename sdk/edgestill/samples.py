@@ -27,13 +27,13 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
     # Only now what needs torch: a measurement without images starts at once.
-    from .data import load_data
+    from .data import open_source
     from .recipe import Recipe
     from .training_stages import TrainingStages
 
     reference: dict[str, NDArray[np.float32]] = {}
     if source is not None:
-        test = load_data(source).test
+        test = open_source(source, processor=bundle.manifest.processor).test.load()
     else:
         results = read_results(run)
         data = TrainingStages(Recipe.model_validate(results["recipe"]), run).data

@@ -189,7 +189,7 @@ def test_calibration_takes_what_there_is():
         ({"source": MINI, "std": (0.0,)}, "greater than 0"),
         ({"source": MINI, "rate": 8000}, "rate is for recordings only"),
         ({"source": MINI, "resize": "squash"}, "resize must be one of crop, letterbox, stretch"),
-        ({"source": MINI, "seconds": float("nan")}, "seconds must be above 0"),
+        ({"source": MINI, "seconds": float("nan")}, "seconds must be at least 0.032"),
         ({"source": "image-folder:"}, "names no folder"),
         ({"source": MINI, "image_size": 64}, "one size"),
         ({"source": MINI, "mean": (0.1, 0.2, 0.3), "std": (0.1, 0.2, 0.3)}, "1 channels"),

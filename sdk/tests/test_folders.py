@@ -180,6 +180,7 @@ def test_folders_beside_splits_are_not_read_and_that_is_said(tmp_path):
         (("inner/a/1.png", "inner/b/1.png"), r"one class folder \(inner\).*Is it .*/inner that you mean"),
         (("train/images/1.png", "train/labels/1.txt"), "labels/ or masks/ belong to detection"),
         (("1.png", "2.png"), "no class folders; it needs a folder per class"),
+        (("a\x1b[31m/1.png", "b/1.png"), "has a name that cannot be printed"),
         (("a/.cache/1.png", "b/1.png"), r"a has no images .*not read: 1 hidden \(a/.cache\)"),
     ],
 )
@@ -347,3 +348,19 @@ def test_unlabelled_photos_are_read_as_the_labelled_ones(tmp_path):
     )
     assert data.train.labels[-1] == -1
     np.testing.assert_array_equal(data.train.images[-1], data.processor.pixels(Path(more))[0])
+
+
+def test_a_model_that_is_there_reads_the_test_photos_as_it_takes_them(tmp_path):
+    for name in ("a", "b"):
+        for number in range(4):
+            photo(tmp_path / name / f"{number}.png", (11, 13), "L")
+    processor = Reading(resize="letterbox").images(10, 12)  # in colour, not square
+    source = open_source(f"image-folder:{tmp_path}", processor=processor)
+    got = {image.tobytes() for split in source.splits.values() for image in split.images}
+    assert got == {processor.pixels(path)[0].tobytes() for path in tmp_path.rglob("*.png")}
+
+
+def test_names_that_are_no_utf_8(tmp_path):
+    write_classes(tmp_path, 10)
+    shutil.copy(tmp_path / "cat" / "1.png", os.fsdecode(os.fsencode(tmp_path / "cat") + b"/caf\xe9.png"))
+    assert len(load_data(f"image-folder:{tmp_path}", image_size=8).train) == 15

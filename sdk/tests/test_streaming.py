@@ -23,7 +23,7 @@ AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
 @pytest.fixture(scope="module")
 def data():
     whole = load_data("fashion-mnist-mini", calibration=64)
-    return replace(whole, train=whole.train.take(np.arange(400)), validation=whole.validation.take(np.arange(200)))
+    return replace(whole, train=whole.train.take(np.arange(200)), validation=whole.validation.take(np.arange(100)))
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def on_disk(data, tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
     held, read = (Views(one.train, 10, data.processor, AUGMENTATION, 3) for one in (data, on_disk))
-    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(400)), 64)
+    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(200)), 64)
     pairs = zip(held.batches(1, indices), read.batches(1, indices, workers=workers), strict=True)
     for (images, targets), (other_images, other_targets) in pairs:
         assert torch.equal(images, other_images) and torch.equal(targets, other_targets)
 
 
 def test_training_from_disk_gives_the_weights_of_training_from_memory(data, on_disk):
-    schedule = Schedule(epochs=2, batch_size=64)
+    schedule = Schedule(epochs=1, batch_size=64)
     held, read = (
         train(create_student("dscnn_xs", 10), one, CrossEntropy(), schedule, augmentation=AUGMENTATION).model
         for one in (data, on_disk)

@@ -83,7 +83,7 @@ def load_data(
     more = () if unlabelled is None else _unlabelled_files(Path(unlabelled), found, progress)
     for note in (*found.notes, *made.notes):
         progress.message(note)
-    opened = _opened(found, reading, progress)
+    opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
     return _carry_out(made, opened, reading, seed, (mean, std), more, progress)
@@ -123,15 +123,22 @@ def _carry_out(
 
 
 def open_source(
-    source: str, *, image_size: int | None = None, reading: Reading | None = None, progress: Progress = SILENT
+    source: str,
+    *,
+    image_size: int | None = None,
+    reading: Reading | None = None,
+    processor: Processor | None = None,
+    progress: Progress = SILENT,
 ) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names.
 
     Args:
         reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
+        processor: of a model that is there already; photos and recordings are read as it takes them.
     """
     chosen = reading or Reading(image_size)
-    return _opened(find_source(source, chosen, progress), chosen, progress)
+    found = find_source(source, chosen, progress)
+    return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
 
 
 def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> ImageSource | Listing:
@@ -189,10 +196,6 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
     for images in more:
         hasher.update(np.ascontiguousarray(images).data)
     return f"sha256:{hasher.hexdigest()}"
-
-
-def _opened(found: ImageSource | Listing, reading: Reading, progress: Progress) -> ImageSource:
-    return found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
 
 
 def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
