@@ -27,13 +27,13 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
     # Only now what needs torch: a measurement without images starts at once.
-    from .data import load_data
+    from .data import open_source
     from .run_data import parse_recipe, refuse_source
     from .training_stages import TrainingStages
 
     reference: dict[str, NDArray[np.float32]] = {}
     if source is not None:
-        test = load_data(source).test
+        test = open_source(source, processor=bundle.manifest.processor).test.load()
     else:
         results = read_results(run)
         recipe = parse_recipe(results["recipe"], run / "results.json")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgestill.data import ImageSource, Split, fashion_mnist, load_data, open_source
+from edgestill.data import ImageSource, Split, load_data, open_source
+from edgestill.data.formats import fashion_mnist
 from edgestill.errors import DataError
 
 MINI = "fashion-mnist-mini"
@@ -32,6 +33,9 @@ class Bars:
 
     def __init__(self):
         self.seen = []
+
+    def message(self, text):
+        pass
 
     @contextmanager
     def task(self, description, total):
@@ -146,24 +150,31 @@ def test_a_download_is_checked_kept_and_not_repeated(tmp_path, monkeypatch):
 
 def test_the_cut_is_disjoint_stratified_and_repeatable():
     first, second, other = (load_data(MINI, calibration=200, seed=seed) for seed in (1, 1, 2))
-    parts = [first.train, first.calibration_split, first.validation]
-    assert [len(part) for part in parts] == [8800, 200, 1000]
+    parts = [first.train, first.validation]
+    assert [len(part) for part in parts] == [9000, 1000]
     seen = [image.tobytes() for part in parts for image in part.images]
     assert len(set(seen)) == 10_000
-    for part, expected in zip(parts, (880, 20, 100), strict=True):
+    for part, expected in zip((*parts, first.calibration_split), (900, 100, 20), strict=True):
         assert np.abs(np.bincount(part.labels, minlength=10) - expected).max() <= 1
+    # What calibrates is learnt from as well.
+    assert len(first.calibration_split) == 200
+    assert (first.calibration_split.images == first.train.images[:200]).all()
     assert (first.train.images == second.train.images).all()
     assert not (first.train.images == other.train.images).all()
     assert first.digest == other.digest
 
 
-def test_calibration_images_come_from_their_own_split():
+def test_calibration_takes_what_there_is():
     data = load_data(MINI, calibration=64)
     calibration = data.calibration(32)
     assert (calibration.images == data.calibration_split.images[:32]).all()
-    assert calibration.classes == data.classes
-    with pytest.raises(DataError, match="65 calibration images asked for, but 64"):
-        data.calibration(65)
+    assert calibration.classes == data.classes and calibration.processor == data.processor
+    assert len(data.calibration(65).images) == 64
+    with pytest.raises(DataError, match="at least one"):
+        data.calibration(0)
+    more = load_data(MINI, calibration=9_500)
+    assert len(more.calibration_split) == 9000
+    assert "calibration takes all 9,000 train samples: 9,500 were asked for" in more.notes
 
 
 @pytest.mark.parametrize(
@@ -173,9 +184,15 @@ def test_calibration_images_come_from_their_own_split():
         ({"source": "no_such_module:load"}, "cannot be imported"),
         ({"source": "json:dumps_"}, "cannot be imported"),
         ({"source": MINI, "validation": 0.7}, "between 0 and 0.5, not 0.7"),
-        ({"source": MINI, "calibration": 9_500}, "too few"),
+        ({"source": MINI, "calibration": 0}, "1 or more, not 0"),
+        ({"source": MINI, "labelled": 9}, "between 10 (one a class) and 9000"),
+        ({"source": MINI, "std": (0.0,)}, "greater than 0"),
+        ({"source": MINI, "rate": 8000}, "rate is for recordings only"),
+        ({"source": MINI, "resize": "squash"}, "resize must be one of crop, letterbox, stretch"),
+        ({"source": MINI, "seconds": float("nan")}, "seconds must be at least 0.032"),
+        ({"source": "image-folder:"}, "names no folder"),
         ({"source": MINI, "image_size": 64}, "one size"),
-        ({"source": MINI, "mean": (0.1, 0.2), "std": (0.1, 0.2)}, "1 channels"),
+        ({"source": MINI, "mean": (0.1, 0.2, 0.3), "std": (0.1, 0.2, 0.3)}, "1 channels"),
         ({"source": "image-folder:/no/such/folder"}, "does not exist"),
     ],
 )
@@ -263,7 +280,9 @@ def test_bad_folders_are_named(tmp_path):
     with pytest.raises(DataError, match="dog has no images"):
         open_source(f"image-folder:{tmp_path}")
     (tmp_path / "dog" / "broken.jpg").write_bytes(b"\xff\xd8\xff but no picture")
-    with pytest.raises(DataError, match=r"dog/broken\.jpg cannot be read as an image"):
+    with pytest.raises(
+        DataError, match=r"dog/broken\.jpg is no image in a format that Pillow knows; repair or remove it"
+    ):
         open_source(f"image-folder:{tmp_path}")
 
 

@@ -1,10 +1,10 @@
-"""Parquet folders of images and of sounds, and the log-mel front end."""
+"""Parquet folders of images and of sounds."""
 
 import io
 import json
 import os
+import pickle
 import wave
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from edgestill.data import load_data, log_mel, open_source
+from edgestill.data import load_data, open_source, reading
 from edgestill.errors import DataError
 
 GENERATOR = np.random.default_rng(0)
@@ -34,6 +34,9 @@ def wav(samples, channels=1, width=2):
         file.setframerate(RATE)
         file.writeframes((np.asarray(samples) * 32767).astype("<i2").tobytes())
     return content.getvalue()
+
+
+PIXEL = png(np.zeros((4, 4), np.uint8))
 
 
 def write(folder, word, column, cells, labels, metadata=None):
@@ -73,27 +76,109 @@ def test_a_relative_folder_is_looked_for_under_edgestill_data(tmp_path, monkeypa
         load_data("parquet:other")
 
 
-def test_folders_that_cannot_be_used(tmp_path):
-    one = png(np.zeros((4, 4), np.uint8))
-    write(tmp_path, "train", "image", [one, one], [0, 1])
-    with pytest.raises(DataError, match=r"has no test.parquet or validation.parquet"):
+@pytest.mark.parametrize(
+    ("column", "cells", "labels", "said"),
+    [
+        ("picture", [PIXEL], [0], "has the columns picture, label; it needs label, and image or audio"),
+        ("image", [PIXEL, b"no image"], [0, 1], "test.parquet, row 1: the image is no image in a format"),
+        ("image", [PIXEL, b""], [0, 1], "test.parquet, row 1: .*it is empty"),
+        ("image", [PIXEL, None], [0, 1], "test.parquet, row 1 has no image in it"),
+        ("image", [{"path": "a.png", "bytes": None}], [0], "test.parquet, row 0 has only a path in it"),
+        ("image", [PIXEL, png(np.zeros((4, 5), np.uint8))], [0, 1], "row 1 has 4×5 pixels, the first .*image_size"),
+        ("image", [], [], "test is empty"),
+        ("image", [PIXEL], [2], "test has labels that train does not have: 2"),
+        ("image", [PIXEL], [-1], "test, sample 0 has the label -1; labels run from 0"),
+        ("image", [PIXEL], ["cat"], "labels are text in one split and numbers in another"),
+        ("image", [PIXEL], [0.5], "has the label 0.5: a class is a whole number or text"),
+        ("image", [PIXEL], [None], "row 0 has no label"),
+        ("image", [PIXEL], [[0, 1]], "labels are text in one|one-hot|labels that train"),
+        ("image", [PIXEL], [[1, 1]], "sample 0 has 2 classes of 2"),
+        ("audio", [wav([0.1] * 99)], [0], "train has image, test has audio"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_one_line(tmp_path, column, cells, labels, said):
+    write(tmp_path, "train", "image", [PIXEL, PIXEL], [0, 1])
+    with pytest.raises(DataError, match="has no test.parquet or validation.parquet"):
         open_source(f"parquet:{tmp_path}")
-    write(tmp_path, "test", "picture", [one], [0])
-    with pytest.raises(DataError, match="has the columns picture, label; it needs label, and image or audio"):
+    write(tmp_path, "test", column, cells, labels)
+    if labels == [[0, 1]]:  # one-hot: label 1
+        assert open_source(f"parquet:{tmp_path}").test.labels.tolist() == [1]
+        return
+    with pytest.raises(DataError, match=said) as caught:
         open_source(f"parquet:{tmp_path}")
-    write(tmp_path, "test", "image", [one, b"no image"], [0, 1])
-    with pytest.raises(DataError, match=r"test.parquet, row 1: image cannot be read"):
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"PAR1 but not really", b"", b"version https://git-lfs.github.com/spec/v1\noid"])
+def test_files_that_are_no_parquet(tmp_path, content):
+    write(tmp_path, "train", "image", [PIXEL, PIXEL], [0, 1])
+    (tmp_path / "test.parquet").write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"test.parquet cannot be read as parquet: it is damaged, or something else"
+    ) as caught:
         open_source(f"parquet:{tmp_path}")
-    write(tmp_path, "test", "image", [one, png(np.zeros((4, 5), np.uint8))], [0, 1])
-    with pytest.raises(DataError, match="images of 2 sizes"):
+    assert ("it is empty" in str(caught.value)) == (content == b"")
+    with pytest.raises(DataError, match="is a file; give the folder"):
+        open_source(f"parquet:{tmp_path / 'test.parquet'}")
+
+
+def test_labels_as_text_become_classes_in_order(tmp_path):
+    write(tmp_path, "train", "image", [PIXEL] * 3, ["dog", "ant", "cat"])
+    write(tmp_path, "test", "image", [PIXEL], pa.array(["cat"]).dictionary_encode())
+    source = open_source(f"parquet:{tmp_path}")
+    assert source.classes == ("ant", "cat", "dog")
+    assert source.train.labels.tolist() == [2, 0, 1] and source.test.labels.tolist() == [1]
+
+
+def test_numbers_with_gaps_become_classes_of_these_names_and_that_is_said(tmp_path):
+    write(tmp_path, "train", "image", [PIXEL] * 3, [3, 7, 1])
+    write(tmp_path, "test", "image", [PIXEL], [7])
+    source = open_source(f"parquet:{tmp_path}")
+    assert source.classes == ("1", "3", "7") and source.test.labels.tolist() == [2]
+    assert source.notes == ("the labels 1, 3, 7 become classes of these names",)
+
+
+def test_classes_that_another_split_orders_differently_are_refused(tmp_path):
+    write(tmp_path, "train", "image", [PIXEL] * 2, [0, 1], {"classes": "cat,dog"})
+    write(tmp_path, "test", "image", [PIXEL], [1], {"classes": "dog,cat"})
+    with pytest.raises(DataError, match="train and test name or order their classes differently"):
         open_source(f"parquet:{tmp_path}")
-    (tmp_path / "test.parquet").write_bytes(b"PAR1 but not really")
-    with pytest.raises(DataError, match="cannot be read as parquet"):
+
+
+def test_parts_as_hubs_hand_them_out(tmp_path):
+    """`data/train-00000-of-00002.parquet`, one of each split, with a column `img`."""
+    folder = tmp_path / "data"
+    names = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["a", "b"]}}}})}
+    for word, labels in (("train-00000-of-00002", [0, 1]), ("train-00001-of-00002", [1]), ("test-00000-of-00001", [1]),
+                         ("validation-00000-of-00001", [0])):  # fmt: skip
+        write(folder, word, "img", [png(np.full((4, 4), 8 * len(word), np.uint8))] * len(labels), labels, names)
+    source = open_source(f"parquet:{tmp_path}")
+    assert source.classes == ("a", "b") and source.train.labels.tolist() == [0, 1, 1]
+    assert source.validation is not None and source.validation.labels.tolist() == [0]
+    (folder / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(DataError, match="has 1 of the 2 parts of train; fetch the others"):
         open_source(f"parquet:{tmp_path}")
-    for content, said in ((wav([0.1] * 99, channels=2), "2 channels"), (b"RIFFxxxx", "no WAV file")):
-        write(tmp_path, "test", "audio", [content], [0])
-        with pytest.raises(DataError, match=f"row 0: audio cannot be read: .*{said}"):
-            open_source(f"parquet:{tmp_path}")
+
+
+def test_images_of_any_size_with_an_image_size(tmp_path):
+    cells = [png(GENERATOR.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((9, 5), (4, 30), (8, 8))]
+    for word in ("train", "test"):
+        write(tmp_path, word, "image", cells, [0, 1, 0])
+    source = open_source(f"parquet:{tmp_path}", image_size=8)
+    for cell, image in zip(cells, source.train.images, strict=True):
+        np.testing.assert_array_equal(image, source.processor.pixels(cell)[0])
+
+
+def test_many_images_stay_encoded(tmp_path, monkeypatch):
+    cells = [png(one) for one in GENERATOR.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)]
+    for word in ("train", "test"):
+        write(tmp_path, word, "image", cells, [0, 1] * 20)
+    held = load_data(f"parquet:{tmp_path}", calibration=4)
+    monkeypatch.setattr(reading, "MEMORY", 1000)
+    read = load_data(f"parquet:{tmp_path}", calibration=4)
+    assert not isinstance(read.train.images, np.ndarray)
+    again = pickle.loads(pickle.dumps(read.train))
+    np.testing.assert_array_equal(again.load().images, held.train.images)
 
 
 def test_sounds_become_pictures(tmp_path):
@@ -107,40 +192,6 @@ def test_sounds_become_pictures(tmp_path):
     top, bottom = (2595 * np.log10(1 + hertz / 700) for hertz in (RATE / 2, 20))
     expected = [(2595 * np.log10(1 + hertz / 700) - bottom) / (top - bottom) * 41 - 1 for hertz in (300, 1000, 3000)]
     np.testing.assert_allclose(middle, expected, atol=0.75)
-
-
-def test_log_mel_is_the_formula():
-    """A second computation, written out: one frame by a plain Fourier sum, one band by its triangle."""
-    samples = GENERATOR.normal(size=RATE) / 10
-    picture = log_mel.log_mel(samples, RATE).astype(float)[..., 0]
-    time = np.arange(256)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * time / 256)
-    mel = np.linspace(2595 * np.log10(1 + 20 / 700), 2595 * np.log10(1 + 4000 / 700), 42)
-    edges = 700 * (10 ** (mel / 2595) - 1)
-
-    def decibels(frame, band):
-        part = samples[frame * 128 : frame * 128 + 256] * window
-        total = 0.0
-        for line in range(129):
-            power = abs((part * np.exp(-2j * np.pi * line * time / 256)).sum()) ** 2
-            hertz, (low, centre, high) = line * RATE / 256, edges[band : band + 3]
-            total += power * max(0.0, min((hertz - low) / (centre - low), (high - hertz) / (high - centre)))
-        return 10 * np.log10(total)
-
-    # 80 dB are 255 steps; differences do not depend on the loudest value of the picture.
-    places = [(10, 20), (40, 35), (60, 8)]
-    for first, second in pairwise(places):
-        steps = picture[first[1], first[0]] - picture[second[1], second[0]]
-        assert steps == pytest.approx((decibels(*first) - decibels(*second)) / 80 * 255, abs=1.01)
-
-
-def test_a_picture_does_not_depend_on_volume_and_silence_is_black():
-    samples = GENERATOR.normal(size=3001)
-    np.testing.assert_array_equal(log_mel.log_mel(samples, RATE), log_mel.log_mel(samples / 8, RATE))
-    padded = log_mel.log_mel(samples, RATE)[..., 0]
-    assert padded[:, :15].max() == 0 and padded[:, -15:].max() == 0 and padded[:, 30].min() > 0
-    assert log_mel.log_mel(np.zeros(RATE), RATE).shape == (40, 61, 1)
-    assert log_mel.log_mel(np.ones(3 * RATE), RATE).shape == (40, 61, 1)
 
 
 @pytest.mark.skipif(

@@ -1,13 +1,16 @@
 """Images that are not in memory: read by workers, the same pictures as from memory."""
 
+import pickle
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from edgestill.data import Augmentation, Split, Views, image_folder, load_data
+from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, reading
 from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
@@ -20,7 +23,7 @@ AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
 @pytest.fixture(scope="module")
 def data():
     whole = load_data("fashion-mnist-mini", calibration=64)
-    return replace(whole, train=whole.train.take(np.arange(400)), validation=whole.validation.take(np.arange(200)))
+    return replace(whole, train=whole.train.take(np.arange(200)), validation=whole.validation.take(np.arange(100)))
 
 
 @pytest.fixture
@@ -33,14 +36,14 @@ def on_disk(data, tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
     held, read = (Views(one.train, 10, data.processor, AUGMENTATION, 3) for one in (data, on_disk))
-    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(400)), 64)
+    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(200)), 64)
     pairs = zip(held.batches(1, indices), read.batches(1, indices, workers=workers), strict=True)
     for (images, targets), (other_images, other_targets) in pairs:
         assert torch.equal(images, other_images) and torch.equal(targets, other_targets)
 
 
 def test_training_from_disk_gives_the_weights_of_training_from_memory(data, on_disk):
-    schedule = Schedule(epochs=2, batch_size=64)
+    schedule = Schedule(epochs=1, batch_size=64)
     held, read = (
         train(create_student("dscnn_xs", 10), one, CrossEntropy(), schedule, augmentation=AUGMENTATION).model
         for one in (data, on_disk)
@@ -70,7 +73,7 @@ def folder(tmp_path):
 
 def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypatch):
     held = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
-    monkeypatch.setattr(image_folder, "MEMORY", 1000)
+    monkeypatch.setattr(reading, "MEMORY", 1000)
     read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     assert not isinstance(read.train.images, np.ndarray)
     np.testing.assert_array_equal(read.train.load().images, held.train.images)
@@ -86,10 +89,66 @@ def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypat
 
 
 def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch):
-    monkeypatch.setattr(image_folder, "MEMORY", 1000)
+    monkeypatch.setattr(reading, "MEMORY", 1000)
     read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     broken = folder / "train" / "cat" / "3.png"
     broken.write_bytes(b"no image")
     views = Views(read.train, 2, read.processor)
-    with pytest.raises(DataError, match=r"cat/3.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"cat/3.png is no image in a format that Pillow knows") as caught:
         list(views.batches(0, torch.split(torch.arange(len(views)), 8)))
+    assert "\n" not in str(caught.value)  # no stack of the worker
+
+
+class Strict:
+    """To the letter of `Images`: int64 rows, ascending, each once; everything else is an error."""
+
+    def __init__(self, images):
+        self._images, self.shape, self.dtype, self.asked = images, images.shape, images.dtype, []
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, np.ndarray) and rows.dtype == np.int64 and rows.ndim == 1
+        assert len(rows) and (np.diff(rows) > 0).all()
+        return self._images[rows]
+
+
+def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
+    images, labels = data.train.images, data.train.labels
+    test = data.test.take(np.arange(50))
+    module = ModuleType("my_sources")
+    module.array = lambda: ImageSource("mine", data.classes, Split(images, labels), test)
+    module.lazy = lambda: ImageSource(
+        "mine", data.classes, Split(Strict(images), labels), Split(Strict(test.images), test.labels)
+    )
+    monkeypatch.setitem(sys.modules, "my_sources", module)
+    held, read = (load_data(f"my_sources:{name}", calibration=8) for name in ("array", "lazy"))
+    assert held.digest == read.digest and held.processor == read.processor
+    assert isinstance(read.train.images.images, Strict)  # still not in memory
+    np.testing.assert_array_equal(held.validation.images, read.validation.images)
+    indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(len(read.train))), 64)
+    for workers in (0, 2):
+        pairs = zip(
+            Views(held.train, 10, held.processor, AUGMENTATION).batches(1, indices),
+            Views(read.train, 10, read.processor, AUGMENTATION).batches(1, indices, workers=workers),
+            strict=True,
+        )
+        assert all(torch.equal(one[0], other[0]) for one, other in pairs)
+
+
+def test_lazy_images_that_give_something_else_are_told_so():
+    class Wrong(Strict):
+        def __getitem__(self, rows):
+            return self._images[rows].astype(np.float32)
+
+    images = Wrong(np.zeros((4, 6, 5, 1), np.uint8))
+    with pytest.raises(DataError, match=r"Wrong says .* gave float32 \(2, 6, 5, 1\) for 2"):
+        Split(images, np.arange(4)).take(np.array([1, 0])).load()
+
+
+def test_what_stays_on_disk_goes_through_a_pickle(folder, monkeypatch):
+    monkeypatch.setattr(reading, "MEMORY", 1000)
+    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4).train
+    again = pickle.loads(pickle.dumps(read))  # as a worker that is not forked gets it
+    np.testing.assert_array_equal(again.load().images, read.load().images)

@@ -4,6 +4,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgestill_runtime import InputError
 from edgestill_runtime.processing.pictures import read_picture
@@ -44,7 +45,7 @@ def image_head(source: Path | bytes, name: str) -> ImageHead:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about large images and odd tags
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                orientation = int(image.getexif().get(_ORIENTATION, 1))
+                orientation = _orientation(image, Image.Exif())
                 size = image.size[::-1]
                 deep = "16" in str(image.tile[0][3] if image.tile else "")
                 mode = _MODES.get(image.mode, image.mode)
@@ -57,6 +58,15 @@ def image_head(source: Path | bytes, name: str) -> ImageHead:
             picture = read_picture(source)  # says in our words what is wrong
         except InputError as error:
             text = str(error)
-            raise DataError(text if name in text else f"{name}: {text}") from problem
+            raise DataError(f"{text if name in text else f'{name}: {text}'}; repair or remove it") from problem
         height, width = picture.pixels.shape[:2]
         return ImageHead(height, width, "?", "?", False)
+
+
+def _orientation(image: Any, exif: Any) -> int:
+    if image.format != "PNG":
+        return int(image.getexif().get(_ORIENTATION, 1))
+    # `getexif` of a PNG decodes all of it; the tag is nearly always before the pixels.
+    if "exif" in image.info:
+        exif.load(image.info["exif"])
+    return int(exif.get(_ORIENTATION, 1))

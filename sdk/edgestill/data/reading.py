@@ -51,8 +51,11 @@ class Reading:
         Raises:
             DataError: which.
         """
-        if not 0 < self.seconds <= 3600:  # also NaN
-            raise DataError(f"under [data]: seconds must be above 0 and at most 3600, not {self.seconds}")
+        if not AudioProcessor.window <= self.seconds <= 3600:  # also NaN
+            raise DataError(
+                f"under [data]: seconds must be at least {AudioProcessor.window} (a window) and at most 3600, not "
+                f"{self.seconds}"
+            )
         try:
             self.images(self.image_size or 8, self.image_size or 8)
             self.recordings(self.rate or 16000)
@@ -120,7 +123,8 @@ class Files:
 
     def identity(self) -> bytes:
         """Last two parts of each file's name and its size: decoding all of them would take as long as an epoch."""
-        return "\0".join(f"{'/'.join(path.parts[-2:])} {path.stat().st_size}" for path in self.paths).encode()
+        names = "\0".join(f"{'/'.join(path.parts[-2:])} {path.stat().st_size}" for path in self.paths)
+        return names.encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -214,14 +218,21 @@ def read_all(
     return images, grey
 
 
-def read_listing(listing: Listing, reading: Reading, progress: Progress = SILENT) -> ImageSource:
+def read_listing(
+    listing: Listing, reading: Reading, progress: Progress = SILENT, given: Processor | None = None
+) -> ImageSource:
     """Decode a listing, or leave it to be decoded later where it is too large.
+
+    Args:
+        given: the processor of a model that is there already; found from the listing when None.
 
     Raises:
         DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
     """
-    processor, notes = processor_for(listing, reading)
-    exact = listing.kind == "image" and listing.size is None and reading.image_size is None
+    if given is not None and given.kind != listing.kind:
+        raise DataError(f"{listing.name} has {WORDS[listing.kind]}, the model takes {given.kind}")
+    processor, notes = (given, ()) if given is not None else processor_for(listing, reading)
+    exact = given is None and listing.kind == "image" and listing.size is None and reading.image_size is None
     count = sum(len(part) for part in listing.splits.values())
     found = {}
     if int(np.prod(processor.image_shape)) * count > MEMORY:
@@ -236,7 +247,7 @@ def read_listing(listing: Listing, reading: Reading, progress: Progress = SILENT
             images, one = read_all(part.samples, processor, progress, label, exact)
             found[name] = Split(images, part.labels)
             grey = grey and one
-        if grey and processor.channels == 3:
+        if grey and given is None and processor.channels == 3:
             processor = replace(processor, mean=(0.0,), std=(1.0,))
             found = {name: Split(split.images[..., :1].copy(), split.labels) for name, split in found.items()}
     return ImageSource(

@@ -15,7 +15,7 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 
 from ..errors import DataError, nearest
 from ..progress import SILENT, Progress
-from .cutting import check_shares, cut
+from .cutting import Cut, check_shares, cut
 from .folders import Kind
 from .labels import plain_labels, with_classes
 from .reading import Files, Listing, Reading, read_all, read_listing
@@ -75,58 +75,70 @@ def load_data(
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
     check_shares(validation, calibration, labelled)
     mean, std = _statistics_given(mean, std)
-    more = None if unlabelled is None else Path(unlabelled)
     found = find_source(source, reading, progress)
-    labels = {name: part.labels for name, part in found.splits.items()}
     made = cut(
-        labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
-        labelled=labelled,
+        {name: part.labels for name, part in found.splits.items()}, found.classes, name=found.name,
+        validation=validation, calibration=calibration, seed=seed, labelled=labelled,
     )  # fmt: skip
-    extra_files = [] if more is None else _unlabelled_files(more, found, progress)
+    more = () if unlabelled is None else _unlabelled_files(Path(unlabelled), found, progress)
     for note in (*found.notes, *made.notes):
         progress.message(note)
-    opened = _opened(found, reading, progress)
-    processor = _processor(opened, reading)
-    train = opened.train.take(made.train)
-    held_out = opened.train.take(made.train[: made.calibration])
-    chosen = opened.validation or opened.train.take(made.validation)
-    statistics = (opened.mean, opened.std) if opened.mean else _statistics(train)
-    mean, std = mean or statistics[0], std or statistics[1]
-    if len(mean) != processor.channels or len(std) != processor.channels:
-        count = processor.channels
-        raise DataError(f"{opened.name} has {count} channels; `mean` and `std` need {count} values each")
-    train = Split(train.images, made.labels)
-    extra = []
-    if extra_files:
-        extra = [read_all(Files(extra_files), processor, progress, "read unlabelled")[0]]
-        without = np.full(len(extra[0]), -1, np.int64)
-        train = Split(np.concatenate([train.load().images, *extra]), np.concatenate([train.labels, without]))
+    opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
+    return _carry_out(made, opened, reading, seed, (mean, std), more, progress)
+
+
+def _carry_out(
+    made: Cut, source: ImageSource, reading: Reading, seed: int, given: tuple[Sequence[float], Sequence[float]],
+    unlabelled: Sequence[Path], progress: Progress,
+) -> Data:  # fmt: skip
+    """The samples themselves, cut as planned."""
+    train = source.train.take(made.train)
+    calibration = source.train.take(made.train[: made.calibration])
+    found = (source.mean, source.std) if source.mean else _statistics(train)
+    mean, std = given[0] or found[0], given[1] or found[1]
+    processor = source.processor or reading.images(*source.train.images.shape[1:])
+    if len(mean) != processor.channels or len(std) != processor.channels:
+        count = processor.channels
+        raise DataError(f"{source.name} has {count} channels; `mean` and `std` need {count} values each")
+    train = Split(train.images, made.labels)
+    extra = []
+    if unlabelled:
+        extra = [read_all(Files(unlabelled), processor, progress, "read unlabelled")[0]]
+        without = np.full(len(extra[0]), -1, np.int64)
+        train = Split(np.concatenate([train.load().images, *extra]), np.concatenate([train.labels, without]))
     return Data(
-        name=opened.name,
-        classes=opened.classes,
+        name=source.name,
+        classes=source.classes,
         train=train,
-        calibration_split=held_out.load(),
-        validation=chosen.load(),
-        test=opened.test.load(),
+        calibration_split=calibration.load(),
+        validation=(source.validation or source.train.take(made.validation)).load(),
+        test=source.test.load(),
         processor=replace(processor, mean=tuple(mean), std=tuple(std)),
-        digest=digest(opened, *extra),
+        digest=digest(source, *extra),
         seed=seed,
-        notes=(*made.notes, *opened.notes),
+        notes=(*made.notes, *source.notes),
     )
 
 
 def open_source(
-    source: str, *, image_size: int | None = None, reading: Reading | None = None, progress: Progress = SILENT
+    source: str,
+    *,
+    image_size: int | None = None,
+    reading: Reading | None = None,
+    processor: Processor | None = None,
+    progress: Progress = SILENT,
 ) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names.
 
     Args:
         reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
+        processor: of a model that is there already; photos and recordings are read as it takes them.
     """
     chosen = reading or Reading(image_size)
-    return _opened(find_source(source, chosen, progress), chosen, progress)
+    found = find_source(source, chosen, progress)
+    return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
 
 
 def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> ImageSource | Listing:
@@ -184,17 +196,6 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
     for images in more:
         hasher.update(np.ascontiguousarray(images).data)
     return f"sha256:{hasher.hexdigest()}"
-
-
-def _opened(found: ImageSource | Listing, reading: Reading, progress: Progress) -> ImageSource:
-    return found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
-
-
-def _processor(source: ImageSource, reading: Reading) -> Processor:
-    """How a photo or a recording becomes what this source holds; mean and std are not its own yet."""
-    if source.processor is not None:
-        return source.processor
-    return reading.images(*source.train.images.shape[1:])
 
 
 def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:

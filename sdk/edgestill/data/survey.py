@@ -55,7 +55,11 @@ class Survey:
         for label, name in list(enumerate(self.found.classes))[:classes]:
             rows = np.flatnonzero(train.labels == label)
             rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
-            chosen += [(name, image) for image in rows_of(images, rows)]
+            for row in rows.tolist():
+                try:
+                    chosen += [(name, image) for image in rows_of(images, np.array([row]))]
+                except DataError:  # a damaged one is among the warnings
+                    continue
         return chosen
 
 
@@ -91,7 +95,7 @@ def survey(
     except DataError as error:
         raise DataError(f"{error}. {_sizes_in_words(seen.heads)}".rstrip(". ")) from error
     warnings += _decode_all(found, processor, progress) if check else []
-    warnings = seen.problems + warnings
+    warnings = list(dict.fromkeys(seen.problems + warnings))  # each once
     labels = {name: part.labels for name, part in found.splits.items()}
     shares: dict[str, int] | None = None
     try:

@@ -105,6 +105,8 @@ def _classes(
         raise DataError(_no_classes(folder, kind, folders, splits or {}))
     found = {}
     for one in folders:
+        if not one.name.isprintable():  # also names that are no UTF-8
+            raise DataError(f"{folder}: the class folder {one.name!r} has a name that cannot be printed; rename it")
         found[one.name] = samples_in(one, kind, skipped)
         if not found[one.name]:
             raise DataError(_nothing(folder, one, kind, skipped))
@@ -124,7 +126,8 @@ def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mappi
             f"it is a class, give it another name: {folder.name!r} is read as a split"
         )
     inner = subfolders(folders[0], Skipped()) if folders else []
-    return f"{text}. Is it {folders[0]} that you mean?" if len(inner) > 1 else text
+    meant = len(inner) > 1 or any(split_of(one.name) for one in inner)
+    return f"{text}. Is it {folders[0]} that you mean?" if meant else text
 
 
 def _nothing(root: Path, folder: Path, kind: Kind, skipped: Skipped) -> str:
@@ -178,7 +181,7 @@ def _check_classes(folder: Path, name: str, part: _Found, classes: Sequence[str]
 def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
     """(train, test): a fifth of all files, by a hash of their names, but never all of a class."""
     files = [(path, name) for name, paths in found.items() for path in paths]
-    ranked = sorted(files, key=lambda item: hashlib.sha256(item[0].relative_to(folder).as_posix().encode()).digest())
+    ranked = sorted(files, key=lambda item: _hash(item[0].relative_to(folder)))
     cut = max(1, round(TEST_SHARE * len(ranked)))
     kept = {name for _, name in ranked[cut:]}
     test = ranked[:cut]
@@ -189,6 +192,10 @@ def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
         {name: [path for path in paths if (path in chosen) == wanted] for name, paths in found.items()}
         for wanted in (False, True)
     )  # type: ignore[return-value]
+
+
+def _hash(name: Path) -> bytes:
+    return hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
 
 
 def _part(found: _Found, classes: Sequence[str]) -> Part:

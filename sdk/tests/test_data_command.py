@@ -1,0 +1,108 @@
+"""`edgestill data`."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from edgestill.cli import console
+from edgestill.cli.app import app
+from edgestill.data.survey import survey
+from edgestill.errors import DataError
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, 51 and 7 photos, with everything that is worth a line."""
+    for name, count in (("common-and-with-a-long-name", 50), ("rare", 5)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            pixels = GENERATOR.integers(0, 256, (10 + number, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    content = (tmp_path / "rare" / "0.png").read_bytes()
+    (tmp_path / "common-and-with-a-long-name" / "copy.png").write_bytes(content)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (30, 10)).save(tmp_path / "rare" / "turned.jpg", exif=exif)
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "rare" / "deep.png")
+    (tmp_path / "rare" / "notes.txt").write_text("x")
+    return tmp_path
+
+
+def run(*words):
+    with console.CONSOLE.capture() as captured:
+        done = CliRunner().invoke(app, ["data", *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return captured.get() or done.stdout
+
+
+def test_what_is_in_a_folder(folder, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(console.CONSOLE, "width", 80)
+    sheet = tmp_path_factory.mktemp("sheet") / "sheet.png"
+    text = run(f"image-folder:{folder}", "--image-size", 32, "--sheet", sheet, "--check")
+    said = " ".join(text.split())
+    for part in (
+        "58 images of 2 classes", "formats: PNG 57, JPEG 1", "smallest 8×8, median", "largest 59×20",
+        "colours: RGB 56, ", "grey 16 bit 1", "; 1 turned by EXIF", "model's input: 32×32 pixels: its middle",
+        "not read: 1 .txt (rare/notes.txt)", "a fifth is set aside", "imbalanced: common-and-with-a-long-name",
+        "the same content has different labels: 1, such as", "thin: ", "calibration takes all",
+    ):  # fmt: skip
+        assert part in said, part
+    assert max(len(line) for line in text.splitlines() if str(folder) not in line) <= 80
+    with Image.open(sheet) as image:
+        assert image.width > 8 * 72 and image.height > 2 * 72
+
+
+def test_everything_as_json(folder):
+    facts = json.loads(run(f"image-folder:{folder}", "--resize", "letterbox", "--json"))
+    assert facts["sizes"]["largest"] == [59, 20] and facts["turned"] == 1
+    assert facts["input"]["resize"] == "letterbox" and facts["skipped"] == {".txt": 1}
+    assert sum(split["samples"] for split in facts["splits"].values()) == 58
+    assert facts["cut"]["train"] + facts["cut"]["validation"] == facts["splits"]["train"]["samples"]
+
+
+def test_a_recipe_tells_source_and_cut(tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('name = "r"\n[data]\ncalibration = 77\nvalidation = 0.2\n')
+    facts = json.loads(run(recipe, "--json"))
+    assert facts["name"] == "fashion-mnist-mini"
+    assert facts["cut"] == {"train": 8000, "calibration": 77, "validation": 2000, "test": 2000}
+
+
+def test_damaged_samples_are_listed_and_do_not_end_it(folder):
+    whole = (folder / "rare" / "3.png").read_bytes()
+    (folder / "rare" / "3.png").write_bytes(whole[:-60])
+    (folder / "rare" / "4.png").write_bytes(whole[:20])
+    quick, thorough = (survey(f"image-folder:{folder}", check=check).facts["warnings"] for check in (False, True))
+    assert any("rare/4.png is" in line for line in quick) and not any("rare/3.png is" in line for line in quick)
+    assert any("rare/3.png is damaged" in line for line in thorough)
+    assert sum("rare/4.png is" in line for line in thorough) == 1
+
+
+def test_a_test_image_that_was_trained_on_is_said(tmp_path):
+    image = GENERATOR.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    for path in ("train/a/1", "train/a/2", "train/b/1", "test/a/1", "test/b/1"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = image if path in ("train/a/1", "test/a/1") else GENERATOR.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{path}.png")
+    warnings = survey(f"image-folder:{tmp_path}").facts["warnings"]
+    assert any(
+        "the same content is in two splits, so that one is no test of the other: 1, such as" in w for w in warnings
+    )
+
+
+def test_digits_are_not_to_be_mirrored(tmp_path):
+    for name in "69":
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.fromarray(GENERATOR.integers(0, 256, (9, 9), dtype=np.uint8)).save(tmp_path / name / f"{number}.png")
+    assert any('augmentation = ["shift:2"]' in note for note in survey(f"image-folder:{tmp_path}").facts["notes"])
+
+
+def test_a_source_that_cannot_be_used_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="no class folders"):
+        survey(f"image-folder:{tmp_path}")
