@@ -9,7 +9,7 @@ disk (`stages.py`). The test split is read by the evaluations alone, after every
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgestill_benchmarks import Rule, accuracy, agreement, machine, open_models, survey_bundle, usable_cores
 from edgestill_converters.quiet import logged_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, why_failed, write_bundle
-from edgestill_runtime.engines import installed_engines
+from edgestill_runtime.engines import INSTALL, installed_engines
 from edgestill_runtime.files import atomic_file, write_bytes
 
 from .conversion import describe_model
@@ -62,6 +62,12 @@ def _versions(packages: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
+def _require_engines() -> None:
+    """Every file is run on this machine in the end."""
+    for engine in sorted(INSTALL.keys() - installed_engines().keys()):
+        raise EdgestillError(f"no engine for {engine} is installed. Install it with: {INSTALL[engine]}")
+
+
 def _machine() -> dict[str, Any]:
     """What makes a measurement this machine's and no other's."""
     identity = getattr(machine, "measurement_identity", None)
@@ -100,7 +106,7 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
         raise EdgestillError("several processes train together: use `edgestill distill`, then `edgestill run` in one")
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
     with exclusive(steps.folder):
-        check_recipe(recipe, lambda: require("convert"), lambda: require("litert"), lambda: require("report"))
+        check_recipe(recipe, partial(require, "convert"), _require_engines, partial(require, "report"))
         steps.check()
         for stage in STAGES:
             getattr(steps, stage)

@@ -134,7 +134,9 @@ def read_again(
     """
     table = known.recipe.data
     refuse_source(table.source, known.where, source)
-    data_table = table.model_copy(update={"source": source or table.source, **(changes or {})})
+    # Other data may have other channels; what the student takes is put in their place below.
+    freed: dict[str, Any] = {} if source in (None, table.source) or known.processor is None else {"mean": (), "std": ()}
+    data_table = table.model_copy(update={"source": source or table.source, **freed, **(changes or {})})
     recipe = known.recipe.model_copy(update={"data": data_table})
     data = TrainingStages(recipe, known.where, progress=progress).data
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
@@ -142,8 +144,8 @@ def read_again(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
             "data with --data"
         )
-    given = changes or {}
-    if known.processor is None or {"mean", "std", "image_size"} & given.keys():
+    said = {name for name, value in (changes or {}).items() if value}
+    if known.processor is None or {"mean", "std", "image_size"} & said:
         return data
     if data.processor.image_shape != known.processor.image_shape:
         raise DataError(

@@ -19,6 +19,7 @@ from torch import nn
 from .cache import check_logits
 from .data import Data
 from .errors import ModelError
+from .processes import processes
 from .progress import SILENT, Progress
 from .training import predict
 
@@ -72,7 +73,7 @@ def refuse_guessing(
     if not len(labelled):
         return None
     with progress.task(f"check the {who}", len(labelled)) as task:
-        logits = predict(teacher, labelled, data)
+        logits = predict(teacher, labelled, data, processes().device)
         check_logits(torch.from_numpy(logits), "of the validation split")
         found = judge(logits.argmax(1), labelled.labels, data.classes)
         task.advance(len(labelled), accuracy=found.accuracy)

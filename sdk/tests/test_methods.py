@@ -38,6 +38,7 @@ source = "tiny_source:tiny"
 calibration = 32
 [teacher]
 model = "resnet8"
+check = false
 [teacher.training]
 epochs = 2
 [student]

@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from edgestill.models import (
     read_metadata,
     save_checkpoint,
 )
+from edgestill.models.registry import code_of
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,116 @@ def test_a_factory_of_the_users_own(monkeypatch):
     assert parameters(create_model("test_models:own_factory", 10)) == 7850
     with pytest.raises(ModelError, match=r"must return a torch\.nn\.Module, not str"):
         create_model("test_models:no_module", 10)
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=7):
+        super().__init__()
+        self.layer = nn.Linear(4, num_classes)
+
+    @staticmethod
+    def build(num_classes):
+        return Net(num_classes)
+
+
+def everything(**options):
+    return Net(**options)
+
+
+def nothing_of_it(**options):
+    assert not options.keys() - {"width"}
+    return Net()
+
+
+def needs_width(num_classes, width):
+    return Net(num_classes)
+
+
+def timms_word(in_chans, num_classes):
+    return nn.Linear(in_chans, num_classes)
+
+
+def fails(num_classes):
+    raise RuntimeError("first line\nsecond line")
+
+
+anonymous = lambda num_classes: Net(num_classes)  # noqa: E731
+bound = functools.partial(Net, num_classes=3)
+plain = lambda: Net()  # noqa: E731
+instance = Net()
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
+
+
+@pytest.mark.parametrize(
+    ("factory", "classes"),
+    [
+        ("Net", 5),
+        ("Net.build", 5),
+        ("everything", 5),
+        ("anonymous", 5),
+        ("bound", 5),
+        ("plain", 7),
+        ("nothing_of_it", 7),
+    ],
+)
+def test_a_factory_gets_what_its_signature_names(here, factory, classes):
+    assert create_model(f"test_models:{factory}", 5, 3).layer.out_features == classes
+
+
+def test_timms_word_for_channels_is_known(here):
+    assert create_model("test_models:timms_word", 5, 3).in_features == 3
+
+
+def test_builders_of_torchvision_work():
+    model = create_model("torchvision.models:squeezenet1_1", 5, 3).eval()
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("needs_width", "needs width, which only you know; write a function"),
+        ("fails", r"failed \(RuntimeError: first line\)"),
+        ("instance", "must be a function or class that makes a model, not a Net"),
+        ("own_factry", "has no 'own_factry'; did you mean 'own_factory'"),
+        ("Net.made", "has no 'Net.made'"),
+    ],
+)
+def test_factories_that_do_not_work_are_one_line(here, factory, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        create_model(f"test_models:{factory}", 5, 3)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_net.py").write_text("def net(:\n")
+    with pytest.raises(ModelError, match=r"broken_net cannot be imported \(SyntaxError: ") as caught:
+        create_model("broken_net:net", 5)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_callers_random_numbers_go_on():
+    torch.manual_seed(1)
+    expected = torch.rand(2)[1]
+    torch.manual_seed(1)
+    torch.rand(1)
+    create_model("dscnn_xs", 10, seed=5)
+    assert torch.rand(1) == expected
+
+
+def test_a_models_code_is_part_of_what_it_is(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_net_a.py").write_text("x = 1")
+    first = code_of("own_net_a:net")
+    (tmp_path / "own_net_a.py").write_text("x = 2")
+    assert code_of("own_net_a:net") != first != "" and code_of("dscnn_s") == "" and code_of("timm:resnet18")
+    assert code_of("no_such_module_x:net") == ""
 
 
 @pytest.mark.parametrize(

@@ -157,24 +157,19 @@ def test_report_draws_the_page_again(cli, quick_run, tmp_path):
 
 
 def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
-    checkpoint, output = quick_run / "stages/student-distilled/model.safetensors", tmp_path / "own.edge"
-    words = (
-        "convert",
-        "dscnn_s",
-        "--checkpoint",
-        checkpoint,
-        "--output",
-        output,
-        "--calibration",
-        "32",
-        "--max-drop",
-        "2",
-    )
+    """Of a run's folder: its student, its data. One engine's files are enough to see that."""
+    output = tmp_path / "own.edge"
+    words = ("convert", quick_run, "--output", output, "--calibration", 32, "--max-drop", 2, "--target", "litert")
     done = cli(*words)
     assert done.returncode == 0, done.stderr
-    open_bundle(output).verify()
+    bundle = open_bundle(output)
+    bundle.verify()
+    known = json.loads((quick_run / "results.json").read_text())
+    assert {key: known["data"][key] for key in bundle.manifest.training["data"]} == bundle.manifest.training["data"]
+    assert bundle.manifest.labels == tuple(known["data"]["classes"])
     again = cli(*words)
     assert again.returncode == 1 and "exists already" in again.stderr
+    checkpoint = quick_run / "stages/student-distilled/model.safetensors"
     misfit = cli("convert", "dscnn_m", "--checkpoint", checkpoint, "--output", tmp_path / "m.edge")
     assert misfit.returncode == 1 and "does not fit DSCNN" in misfit.stderr and "Traceback" not in misfit.stderr
 

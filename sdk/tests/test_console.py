@@ -1,0 +1,80 @@
+"""What the command line prints: readable at 80 columns, whatever the names and numbers."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from edgestill.cli import bench, sweep
+from edgestill.cli.console import columns
+from edgestill.cli.run import summary
+
+
+@pytest.fixture
+def results(quick_run):
+    return json.loads((quick_run / "results.json").read_text())
+
+
+def shown(table, width=80):
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    text = out.getvalue()
+    assert all(len(line) <= width for line in text.splitlines()) and "…" not in text
+    return text
+
+
+HEADINGS = ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms")
+
+
+def test_the_result_table_is_whole_at_80_columns(results):
+    text = shown(summary(results))
+    assert all(heading in text for heading in HEADINGS)
+    results["student_distilled"]["model"] = "timm:mobilenetv3_small_100.lamb_in1k_and_a_longer_name"
+    results["teacher"]["parameters"] = 304_326_632
+    for file in results["files"]:
+        file["latency_ms"] |= {"p50": 123.456, "p90": 1234.567, "p99": 1234.567}
+        file["path"] = f"a.edge/{'long-' * 8}{file['path'].rpartition('/')[2]}"
+    text = shown(summary(results))
+    assert all(heading in text for heading in HEADINGS) and text.count("1234.567") == 8 and "304,326.6 k" in text
+
+
+def test_files_with_layers_in_float_are_shown(results):
+    """`mixed` was no precision that the table knew, after everything had been trained."""
+    for file in results["files"]:
+        file["precision"] = "mixed" if file["precision"] == "int8" else file["precision"]
+    assert "time of quantized / fp32: executorch" in shown(summary(results))
+
+
+def test_one_engine_alone_and_a_teacher_that_knows_nothing_are_shown(results):
+    results["files"] = [file for file in results["files"] if file["engine"] == "litert"]
+    results["agreement"] = None
+    results["teacher"]["accuracy"] = 0.0
+    text = shown(summary(results))
+    assert "agree" not in text and "litert" in text
+
+
+def test_measurements_are_whole_at_80_columns(quick_run, monkeypatch):
+    measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
+    measured |= {"samples": None, "warnings": [], "answers": {}}
+    for file in measured["files"]:
+        file["accuracy"], file["memory"]["peak_bytes"] = 1.0, 1.2e9
+        measured["answers"][file["file"]] = {"agreement": 1.0}
+    out = io.StringIO()
+    monkeypatch.setattr(bench, "CONSOLE", Console(file=out, width=80))
+    bench._print("a.edge", {"pi": measured})
+    assert "…" not in out.getvalue() and all(heading in out.getvalue() for heading in bench.HEADINGS)
+
+
+def test_a_sweep_is_whole_at_80_columns():
+    spread = {"mean": 1.0, "sd": 0.01}
+    names = ("validation_distilled", "validation_gain", "test_int8", "retained")
+    point = {"name": "objective hinton-kd 4.0 + fitnets 1.0, epochs 30", "measured": dict.fromkeys(names, spread)}
+    found = {"recipe": "fashion-mnist.toml", "seeds": [0, 1, 2], "quick": False, "points": [point]}
+    assert "100.00 ± 1.00" in shown(sweep._table(found))
+
+
+def test_numbers_are_never_cut():
+    table = columns(["what"], ["n"])
+    table.add_row("x" * 200, "123456789")
+    assert "123456789" in shown(table, 40)

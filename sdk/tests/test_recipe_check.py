@@ -1,0 +1,98 @@
+"""What is cheap to check is checked before any data is read, all of it at once."""
+
+import pytest
+import torch
+
+from edgestill import pipeline
+from edgestill.errors import EdgestillError, MissingExtraError
+from edgestill.extras import EXTRAS, require
+from edgestill.models import create_model
+from edgestill.pipeline import Pipeline, run
+from edgestill.recipe import load_recipe
+from edgestill.recipe_check import check_recipe
+from edgestill.training_stages import TrainingStages
+
+WRONG = """
+name = "wrong"
+[data]
+source = "no-such-source"
+[teacher]
+model = "resnet9"
+checkpoint = "teacher.pt"
+[[teacher.team]]
+model = "timm:resnet_18"
+checkpoint = "none.pt"
+[student]
+model = "dscnn_z"
+"""
+
+
+def recipe(tmp_path, text):
+    (tmp_path / "r.toml").write_text(text)
+    return load_recipe(tmp_path / "r.toml")
+
+
+def test_everything_that_is_wrong_is_said_before_the_data_is_read(tmp_path):
+    (tmp_path / "teacher.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    for begin in (
+        lambda made: TrainingStages(made, tmp_path / "run").check(),
+        lambda made: run(made, tmp_path / "run"),
+    ):
+        with pytest.raises(EdgestillError) as caught:
+            begin(recipe(tmp_path, WRONG))
+        said = str(caught.value).splitlines()
+        assert len(said) == 5
+        for words in (
+            "unknown model 'dscnn_z'", "unknown model 'resnet9'", "Git LFS pointer", "timm has no model 'resnet_18'",
+            "none.pt cannot be read: no such file",
+        ):  # fmt: skip
+            assert sum(words in line for line in said) == 1
+        assert "no-such-source" not in str(caught.value)
+
+
+def test_one_mistake_keeps_its_own_kind(tmp_path):
+    with pytest.raises(EdgestillError, match="unknown model 'dscnn_z'; did you mean"):
+        check_recipe(recipe(tmp_path, 'name = "x"\n[student]\nmodel = "dscnn_z"\n'))
+
+
+def test_layers_are_looked_for_first(tmp_path):
+    text = """
+name = "x"
+[data]
+source = "no-such-source"
+[distillation]
+objective = { kind = "fitnets", layers = [["block.3", "stage.1"]] }
+"""
+    with pytest.raises(EdgestillError) as caught:
+        check_recipe(recipe(tmp_path, text))
+    assert "the student has no layer 'block.3'; did you mean 'blocks.3'" in str(caught.value)
+    assert "the teacher has no layer 'stage.1'; did you mean 'stages.1'" in str(caught.value)
+
+
+def test_a_package_that_is_needed_at_the_end_is_missed_at_the_beginning(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXTRAS, "convert", ("make files", ("no_such_exporter",)))
+    with pytest.raises(MissingExtraError, match=r"no_such_exporter is not installed.*edgestill\[convert\]"):
+        require("convert")
+    with pytest.raises(MissingExtraError, match="no_such_exporter"):
+        run(recipe(tmp_path, 'name = "x"\n[data]\nsource = "no-such-source"\n'), tmp_path / "run")
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgestillError, match="could not write to"):
+        run(recipe(tmp_path, 'name = "x"\n[data]\nsource = "no-such-source"\n'), tmp_path / "file" / "run")
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    with pipeline.exclusive(tmp_path / "run"), pytest.raises(EdgestillError, match="is in use by another edgestill"):
+        run(recipe(tmp_path, 'name = "x"\n'), tmp_path / "run")
+
+
+def test_a_given_teacher_that_only_guesses_stops_the_run_before_anything_is_trained(tmp_path):
+    torch.save(create_model("dscnn_xs", 10).state_dict(), tmp_path / "t.pt")
+    text = 'name = "x"\n[data]\ncalibration = 8\n[teacher]\nmodel = "dscnn_xs"\ncheckpoint = "t.pt"\n{}\n'
+    steps = Pipeline(recipe(tmp_path, text.format("")), tmp_path / "run")
+    with pytest.raises(EdgestillError, match="the teacher dscnn_xs is right on .* guessing on"):
+        steps.check()
+    assert not (tmp_path / "run").exists()
+    Pipeline(recipe(tmp_path, text.format("check = false")), tmp_path / "run").check()

@@ -1,0 +1,94 @@
+"""Results name files by what they are: engine and precision, never by a name that a bundle happens to use."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgestill.cli.run import summary
+from edgestill.data import load_data
+from edgestill.recipe import load_recipe
+from edgestill.results import assemble
+from edgestill_benchmarks.results import check_results
+from edgestill_runtime import open_bundle, write_bundle
+
+
+def renamed(bundle, folder, precisions, names):
+    """The same bundle with other precisions and file names."""
+    models = {
+        names.get(name, name): replace(entry, precision=precisions.get(entry.precision, entry.precision))
+        for name, entry in bundle.manifest.models.items()
+    }
+    contents = {names.get(name, name): bundle.read(name) for name in bundle.files}
+    manifest = replace(bundle.manifest, models=models)
+    return write_bundle(folder / "other.edge", manifest, contents)
+
+
+@pytest.fixture
+def steps(quick_run, bundle_path, root, tmp_path, monkeypatch):
+    """What a finished run of another kind would hand over."""
+    # What is inside a file takes seconds to find and draw, and is the converters' to test.
+    inside = {"delegated_macs": 1.0, "pieces": 1, "conversions": 0, "transposes": 0, "picture": "graphs/x.svg"}
+    monkeypatch.setattr("edgestill.results._look_inside", lambda steps, name: inside)
+
+    def made(precisions, names):
+        stages = {name: SimpleNamespace(folder=quick_run / "stages" / name.replace("_", "-")) for name in (
+            "teacher", "student_alone", "student_distilled", "conversion", "measurement"
+        )}  # fmt: skip
+        measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
+        for file in measured["files"]:
+            file["file"] = names.get(file["file"], file["file"])
+        (tmp_path / "measurement.json").write_text(json.dumps(measured))
+        stages["measurement"] = SimpleNamespace(folder=tmp_path)
+        with np.load(quick_run / "stages/evaluation/logits.npz") as arrays:
+            logits = {names.get(name, name): arrays[name] for name in arrays.files}
+        return SimpleNamespace(
+            **stages,
+            folder=tmp_path,
+            bundle=renamed(open_bundle(bundle_path), tmp_path, precisions, names),
+            test_logits=logits,
+            data=load_data("fashion-mnist-mini"),
+            recipe=load_recipe(root / "recipes/demo.toml").shortened(),
+            history=lambda stage: [],
+            size=lambda name: {"parameters": 10, "macs": 10},
+            trained_as=lambda stage: {"seed": 7 if stage is stages["teacher"] else 3, "cuda": "NVIDIA H100"},
+        )
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("precisions", "names"),
+    [
+        ({"int8": "mixed"}, {}),  # layers were kept in float
+        ({}, {"model.pte": "net.pte", "model.tflite": "net.tflite"}),
+    ],
+    ids=["mixed", "renamed"],
+)
+def test_results_of_any_precision_and_names(steps, precisions, names):
+    done = steps(precisions, names)
+    results = assemble(done)
+    check_results(results)
+    files = done.bundle.manifest.deployable()
+    assert set(results["per_class"]) == {"teacher", "student_distilled", *files.values()}
+    assert sum(map(sum, results["confusion"])) == len(done.data.test)
+    assert summary(results).row_count == 7
+
+
+def test_seed_and_gpu_are_those_of_each_training(steps):
+    results = assemble(steps({}, {}))
+    assert results["teacher"]["seed"] == 7 and results["student_distilled"]["seed"] == 3
+    assert results["machine"]["cuda"] == results["teacher"]["cuda"] == "NVIDIA H100"
+
+
+def test_what_is_deployed_is_the_quantized_file_or_else_the_only_one(bundle_path):
+    manifest = open_bundle(bundle_path).manifest
+    assert manifest.deployable() == {"executorch": "model.pte", "litert": "model.tflite"}
+    floats = {name: entry for name, entry in manifest.models.items() if entry.precision == "fp32"}
+    assert replace(manifest, models=floats).deployable() == {
+        "executorch": "model.fp32.pte", "litert": "model.fp32.tflite"
+    }  # fmt: skip
+    one = {"model.tflite": manifest.models["model.tflite"]}
+    assert replace(manifest, models=one).deployable() == {"litert": "model.tflite"}

@@ -1,0 +1,101 @@
+"""A stage's key changes with everything that its result depends on; nothing is trained or converted here."""
+
+import json
+
+import pytest
+
+from edgestill import pipeline
+from edgestill.models import create_model, save_checkpoint
+from edgestill.pipeline import STAGES, Pipeline
+from edgestill.recipe import load_recipe
+from edgestill.stages import Stage
+
+RECIPE = """
+name = "keys"
+[teacher]
+checkpoint = "teacher.safetensors"
+model = "dscnn_xs"
+"""
+
+
+class Keys(Pipeline):
+    """Makes no stage: each key is what it would be hashed from."""
+
+    def _run(self, name, inputs, make):
+        return Stage(self.folder / name, json.dumps([name, inputs], sort_keys=True, default=str), reused=True)
+
+
+@pytest.fixture
+def keys(tmp_path, data):
+    save_checkpoint(tmp_path / "teacher.safetensors", create_model("dscnn_xs", 10))
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+
+    def found(**changes):
+        made = Keys(load_recipe(tmp_path / "recipe.toml", changes), tmp_path / "run")
+        made.__dict__["data"] = data
+        return {stage: getattr(made, stage).key for stage in STAGES}
+
+    return found
+
+
+def differ(one, other):
+    return {stage for stage in one if one[stage] != other[stage]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        ({"name": "other"}, set()),
+        ({"teacher.check": False}, set()),
+        ({"measure.min_calls": 7}, {"measurement"}),
+        ({"conversion.max_drop": 1.0}, {"conversion", "evaluation", "measurement"}),
+        ({"data.calibration": 32}, {"conversion", "evaluation", "measurement"}),
+        ({"training.epochs": 2}, set(STAGES) - {"teacher", "teacher_outputs"}),
+        ({"student.model": "dscnn_m"}, set(STAGES) - {"teacher", "teacher_outputs"}),
+        ({"seed": 2}, set(STAGES) - {"teacher", "teacher_outputs"}),
+        ({"distillation.combine": "choice"}, set(STAGES) - {"teacher", "teacher_outputs", "student_alone"}),
+        ({"teacher.mean": [0.5], "teacher.std": [0.5]}, set(STAGES) - {"student_alone"}),
+        ({"teacher.image_size": 32}, set(STAGES) - {"student_alone"}),
+        ({"teacher.weights": "ema"}, set(STAGES) - {"student_alone"}),
+    ],
+    ids=str,
+)
+def test_a_key_of_the_recipe_changes_what_depends_on_it(keys, changes, stages):
+    assert differ(keys(), keys(**changes)) == stages
+
+
+def test_other_weights_of_the_teacher_change_what_it_teaches(keys, tmp_path):
+    before = keys()
+    save_checkpoint(tmp_path / "teacher.safetensors", create_model("dscnn_xs", 10, seed=1))
+    assert differ(before, keys()) == set(STAGES) - {"student_alone"}
+
+
+def test_other_converters_make_other_files(keys, monkeypatch):
+    before = keys()
+    for package in ("torch", "torchao", "executorch", "litert-torch", "ai-edge-litert"):
+        assert f'"{package}": "' in before["conversion"]
+    version = pipeline.metadata.version
+    monkeypatch.setattr(pipeline.metadata, "version", lambda name: "99" if name == "torchao" else version(name))
+    assert differ(before, keys()) == {"conversion", "evaluation", "measurement"}
+
+
+def test_other_engines_are_evaluated_and_measured_again(keys, monkeypatch):
+    before = keys()
+    assert "ai-edge-litert" in before["evaluation"]
+    monkeypatch.setattr(pipeline, "installed_engines", lambda: {"litert": "ai-edge-litert 99"})
+    assert differ(before, keys()) == {"evaluation", "measurement"}
+
+
+def test_another_machine_measures_again(keys, monkeypatch):
+    before = keys()
+    real = pipeline.machine.describe_machine()
+    monkeypatch.setattr(pipeline.machine, "describe_machine", lambda: real | {"cpu": "another"})
+    assert differ(before, keys()) == {"measurement"}
+
+
+def test_edited_code_of_a_model_makes_another_student(keys, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_keys_net.py").write_text("a = 1")
+    before = keys(**{"student.model": "own_keys_net:net"})
+    (tmp_path / "own_keys_net.py").write_text("a = 2")
+    assert "student_alone" in differ(before, keys(**{"student.model": "own_keys_net:net"}))
