@@ -24,7 +24,7 @@ from edgestill_benchmarks import (
     usable_cores,
 )
 from edgestill_benchmarks.machine import busy_share
-from edgestill_runtime import EdgestillError, open_bundle
+from edgestill_runtime import EdgestillError, InputError, open_bundle
 
 LOGITS = np.array([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 0, 0]], np.float32)  # chooses 0, 2, 1, 0
 LABELS = np.array([0, 1, 1, 0])
@@ -37,6 +37,32 @@ def test_accuracy_by_hand():
 def test_agreement_by_hand():
     assert agreement(LOGITS, LOGITS[:, ::-1]) == 0.25  # the third row alone
     assert agreement(LOGITS, LOGITS * 3) == 1
+
+
+def test_nan_is_never_right_and_never_agrees():
+    # argmax takes NaN for the largest: the first row would be class 0, as its label says.
+    logits = np.array([[np.nan, 0], [0, 1]], np.float32)
+    assert accuracy(logits, np.array([0, 1])) == 0.5
+    assert agreement(logits, logits) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (LOGITS[:0], LABELS[:0]),
+        (LOGITS, LABELS[:, None]),  # would be compared each with each
+        (LOGITS, LABELS[:3]),
+        (LOGITS[:, 0], LABELS),
+        (LOGITS[:, :, None], LABELS),
+    ],
+)
+def test_an_accuracy_of_nothing_or_of_other_shapes_is_refused(logits, labels):
+    with pytest.raises(InputError):
+        accuracy(logits, labels)
+    with pytest.raises(InputError):
+        standard_error(LOGITS, logits, labels)
+    with pytest.raises(InputError):
+        agreement(logits[:0], logits[:0])
 
 
 def test_the_standard_error_counts_samples_on_which_one_is_right():
