@@ -19,7 +19,6 @@ from edgestill_benchmarks import (
     measure,
     measure_latency,
     measurement_identity,
-    peak_bytes,
     standard_error,
     usable_cores,
 )
@@ -123,10 +122,15 @@ def test_other_programs_are_noticed():
             process.wait()
 
 
-def test_peak_memory_grows_with_what_is_used():
-    before = peak_bytes()
-    block = np.ones(64 * 2**20, np.uint8)
-    assert peak_bytes() >= before + 0.5 * block.nbytes or before > 2 * block.nbytes
+def test_peak_memory_grows_with_what_is_used_and_stays():
+    code = (
+        "import numpy as np; from edgestill_benchmarks import peak_bytes, resident_bytes\n"
+        "before = peak_bytes(); block = np.ones(256 * 2**20, np.uint8); del block\n"
+        "print(peak_bytes() - before, peak_bytes() - resident_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown, above = map(int, done.stdout.split())
+    assert 200 * 2**20 < grown < 300 * 2**20 and above > 200 * 2**20
 
 
 def test_a_bundle_is_measured_file_by_file(bundle_path):

@@ -103,6 +103,14 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
     assert damaged.returncode == 1 and "changed: model.pte" in damaged.stderr
 
 
+@pytest.mark.parametrize(("option", "value"), [("--calls", "0"), ("--top", "-1"), ("--threads", "0"), ("--rate", "x")])
+def test_counts_that_are_none_are_wrong_usage(option, value):
+    done = device("run", "any.edge", "any.npy", f"{option}={value}")
+    assert done.returncode == 2
+    said = f"argument {option}: must be a whole number from 1, not {value!r}"
+    assert done.stderr.strip().splitlines()[-1].endswith(said)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -110,7 +118,6 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
         (("run", "BUNDLE", "TEXT"), "is no image that can be read"),
         (("run", "BUNDLE", "WRONG"), "the model takes (28, 28, 1)"),
         (("run", "BUNDLE", "WRONG", "WRONG"), "one image at a time, not 2"),
-        (("run", "BUNDLE", "WRONG", "--calls", "0"), "--calls must be at least 1"),
         (("run", "BARE", "TEXT"), "nothing says how an image becomes that"),
         (("run", "BUNDLE", "WRONG", "--engine", "onnx"), "unknown engine 'onnx'"),
         (("selftest", "BARE"), "is a bare file, with nothing to test it against"),
