@@ -77,7 +77,7 @@ def float_graph(trained: GraphModule) -> GraphModule:
         if node.op == "call_module" and hasattr(plain.get_submodule(str(node.target)), "calculate_qparams"):
             node.replace_all_uses_with(node.args[0])
             plain.graph.erase_node(node)
-    return cleaned(plain)
+    return cleaned(plain.requires_grad_(False))
 
 
 def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:

@@ -115,9 +115,8 @@ def test_few_samples_do_not_close_the_gate_and_are_said(bundle_path):
     assert gate.losses["model.pte"].standard_error >= 1 / 38 and json.dumps(gate.to_json())
 
 
-@pytest.mark.parametrize("labels", [np.linspace(0, 1, 20), np.arange(20) + 5, np.ones((20, 10), int)])
-def test_labels_that_do_not_fit_give_no_accuracy(bundle_path, labels):
-    gate = check_bundle(open_bundle(bundle_path), Split(images(20), labels), latency=False)
+def test_labels_that_do_not_fit_give_no_accuracy(bundle_path):
+    gate = check_bundle(open_bundle(bundle_path), Split(images(20), np.linspace(0, 1, 20)), latency=False)
     assert gate.accuracy == {} and gate.losses == {} and gate.float_accuracy is None
     assert any(one.text.startswith("no accuracy was measured: ") for one in gate.findings)
 
@@ -157,16 +156,9 @@ def test_files_are_paired_by_engine_and_precision(bundle_path, tmp_path):
     }  # fmt: skip
 
 
-def test_nothing_that_could_be_run_is_no_pass(without_engines, bundle_path):
-    code = (
-        "import json, numpy; from edgestill.gate import check_bundle; from edgestill_runtime import open_bundle; "
-        "gate = check_bundle(open_bundle(sys.argv[1]), [numpy.zeros((2, 28, 28, 1), 'u1')], latency=False); "
-        "print(json.dumps(gate.to_json()))"
-    )
-    done = without_engines(code, bundle_path)
-    assert done.returncode == 0, done.stderr
-    gate = json.loads(done.stdout.strip().splitlines()[-1])
-    assert gate["passed"] is False
-    texts = [one["text"] for one in gate["findings"]]
+def test_nothing_that_could_be_run_is_no_pass(bundle_path, monkeypatch):
+    monkeypatch.setattr("edgestill.gate.installed_engines", dict)
+    gate = check_bundle(open_bundle(bundle_path), [images(2)], latency=False)
+    texts = [one.text for one in gate.findings]
+    assert not gate.passed and "model.pte was not judged: executorch is not installed" in texts
     assert "nothing was judged: no engine for it is installed; see `edgestill doctor`" in texts
-    assert "model.pte was not judged: executorch is not installed" in texts
