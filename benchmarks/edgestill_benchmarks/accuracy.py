@@ -3,18 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from edgestill_runtime import InputError
+
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
-    """Share of samples, 0–1, whose largest logit is the label; logits (N, classes), labels (N,)."""
-    return float((logits.argmax(1) == labels).mean())
+    """Share of samples, 0–1, whose largest logit is the label; logits (N, classes), labels (N,). NaN is never right.
+
+    Raises:
+        InputError: no sample, or other shapes: there is nothing that it would be the accuracy of.
+    """
+    return float(_right(logits, labels).mean())
 
 
 def agreement(first: Logits, second: Logits) -> float:
-    """Share of samples, 0–1, for which two models choose the same class."""
-    return float((first.argmax(1) == second.argmax(1)).mean())
+    """Share of samples, 0–1, for which two models choose the same class; one that answers NaN chooses none.
+
+    Raises:
+        InputError: no sample, or logits of other shapes than (N, classes), the same for both.
+    """
+    _check(first, second[..., 0] if second.ndim == 2 else second)
+    if first.shape != second.shape:
+        raise InputError(f"logits {first.shape} and {second.shape} cannot be compared")
+    known = ~(np.isnan(first).any(1) | np.isnan(second).any(1))
+    return float(((first.argmax(1) == second.argmax(1)) & known).mean())
 
 
 def standard_error(first: Logits, second: Logits, labels: Labels) -> float:
@@ -23,7 +37,7 @@ def standard_error(first: Logits, second: Logits, labels: Labels) -> float:
     Paired: only samples on which exactly one of them is right count (McNemar 1947). It says what another test split
     might give, not what another seed of the training might.
     """
-    differences = (first.argmax(1) == labels).astype(np.float64) - (second.argmax(1) == labels)
+    differences = _right(first, labels).astype(np.float64) - _right(second, labels)
     return float(differences.std() / np.sqrt(len(labels)))
 
 
@@ -38,3 +52,15 @@ def accuracy_per_class(logits: Logits, labels: Labels) -> NDArray[np.float64]:
     matrix = confusion_matrix(logits, labels)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.diag(matrix) / matrix.sum(1), np.float64)
+
+
+def _right(logits: Logits, labels: Labels) -> NDArray[np.bool_]:
+    _check(logits, labels)
+    return np.asarray((logits.argmax(1) == labels) & ~np.isnan(logits).any(1))
+
+
+def _check(logits: Logits, labels: NDArray[np.generic]) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise InputError(f"logits must be (N, classes) with labels (N,), not {logits.shape} and {labels.shape}")
+    if not len(labels):
+        raise InputError("there is no sample: an accuracy of nothing is no number")

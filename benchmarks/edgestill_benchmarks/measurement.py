@@ -124,6 +124,8 @@ def answer_samples(
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{samples} holds no samples (images and labels in an npz): {error}") from error
+    if labels.shape != images.shape[:1] or not len(labels):
+        raise InputError(f"{samples} holds {images.shape} images and {labels.shape} labels; give one label an image")
     logits = {}
     models = open_models(bundle)
     for number, (name, model) in enumerate(models.items()):

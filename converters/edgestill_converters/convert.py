@@ -97,7 +97,7 @@ def convert(
         targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
         kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`.
         trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of
-            calibration.
+            calibration; with `kept_float` its weights, calibrated.
         fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
         yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
         allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
@@ -170,8 +170,10 @@ def _programs(
         from . import quantize
 
         prepared = trained
-        if prepared is None:
-            prepared = quantize.prepare(graph.module, graph.inputs, kept_float)
+        if prepared is None or kept_float:
+            # Layers that stay in float take the weights that were trained, and everything is calibrated again.
+            source = graph.module if trained is None else quantize.float_graph(trained)
+            prepared = quantize.prepare(source, graph.inputs, kept_float)
             quantize.calibrate(prepared, tensors(samples, graph.processor))
         if "executorch" in targets:
             made["model.pte"] = quantize.folded(prepared, graph.examples)

@@ -16,7 +16,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, 
 
 from .graph import Tensors, export, in_order
 from .grid import snap
-from .quantizer import EdgestillQuantizer
+from .quantizer import KEY, EdgestillQuantizer
 from .rewrites import after_quantisation, fold_batch_norms
 from .rewrites.editing import cleaned
 from .scale import Scale
@@ -62,6 +62,22 @@ class FakeQuantised(nn.Module):
         self.training = mode
         self.graph.apply(enable_observer if mode else disable_observer)
         return self
+
+
+def float_graph(trained: GraphModule) -> GraphModule:
+    """What `FakeQuantised` has trained, without the fake quantization: the same weights in float, to be prepared anew.
+
+    Args:
+        trained: `FakeQuantised.graph`; it is untouched.
+    """
+    plain = copy.deepcopy(trained)
+    for node in list(plain.graph.nodes):
+        # Where the quantizer wanted int8 then is not where it will want it.
+        node.meta.pop(KEY, None)
+        if node.op == "call_module" and hasattr(plain.get_submodule(str(node.target)), "calculate_qparams"):
+            node.replace_all_uses_with(node.args[0])
+            plain.graph.erase_node(node)
+    return cleaned(plain.requires_grad_(False))
 
 
 def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:

@@ -4,6 +4,7 @@ TensorFlow and the torch stack do not install side by side, so it works in an en
 or one that is made here once and kept. What runs there is `tensorflow_worker.py`, which imports nothing of ours.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -141,8 +142,19 @@ def cached_environment(name: str, requirements: Sequence[str], log: Path) -> Pat
     python, ready = folder / "bin" / "python", folder / ".ready"
     if ready.exists():
         return python
-    shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Another command may be making it: this one waits, and takes what that one has made.
+    with open(folder.with_name(f".{name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            _make_environment(folder, name, requirements, log)
+            ready.touch()
+    return python
+
+
+def _make_environment(folder: Path, name: str, requirements: Sequence[str], log: Path) -> None:
+    python = folder / "bin" / "python"
+    shutil.rmtree(folder, ignore_errors=True)
     uv = [sys.executable, "-m", "uv"] if _run([sys.executable, "-m", "uv", "--version"], log) == 0 else []
     if uv:
         commands = [
@@ -158,8 +170,6 @@ def cached_environment(name: str, requirements: Sequence[str], log: Path) -> Pat
                 f"an environment with {name.partition('-')[0]} could not be made in {folder}: "
                 f"{lines[-1] if lines else ''}"
             )
-    ready.touch()
-    return python
 
 
 def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_seconds: float, kept: bool) -> str:

@@ -20,7 +20,7 @@ from .manifest import TensorSpec
 BLOCK = 1 << 20  # values at a time in float64: outputs may be large
 INT8_RANGE = 128  # an output without a scale has as many steps on either side of zero as int8 has
 SMALLEST = 1e-6  # outputs whose largest value is below this are compared as if it were this: all zero is no scale
-ROUNDING = 1 + 1e-6  # a step is a float32 number, and multiples of it are not exact: the last bits do not decide
+ROUNDING = 1 + 1e-4  # real numbers that stand for int8 are float32: a difference of one step is 1 ± 0.00002 of them
 _KINDS = {"b": "boolean", "i": "whole", "u": "whole", "f": "real"}
 
 
@@ -47,6 +47,7 @@ class OutputComparison:
     Args:
         name: `output NUMBER`, with the name that the file has for it. values: how many were compared.
         difference: largest one; infinite where the outputs cannot be compared. allowed: what was still the same.
+        mean: of the differences of all values.
         steps: the largest difference in quantization steps; None for integers and booleans that stand for themselves.
         rms: see `Tolerance`. changed: share of values, 0–1, that are more than one step apart, or not equal.
         same_class: share of samples, 0–1, with the same best class, for real numbers (N, classes); else None.
@@ -57,6 +58,7 @@ class OutputComparison:
     values: int
     difference: float
     allowed: float
+    mean: float = 0.0
     steps: float | None = None
     rms: float = 0.0
     changed: float = 0.0
@@ -130,7 +132,7 @@ def _compare(
     name: str, found: NDArray[Any], reference: NDArray[Any], tolerance: Tolerance, scale: float | None
 ) -> OutputComparison:
     def refused(reason: str) -> OutputComparison:
-        return OutputComparison(name, 0, math.inf, 0.0, rms=math.inf, changed=1.0, reason=reason)
+        return OutputComparison(name, 0, math.inf, 0.0, math.inf, rms=math.inf, changed=1.0, reason=reason)
 
     if found.shape != reference.shape:
         return refused(f"shape {found.shape} instead of {reference.shape}")
@@ -155,7 +157,7 @@ def _compare_whole(name: str, found: NDArray[Any], reference: NDArray[Any], tole
     power = float(np.square(reference.astype(np.float64)).sum())
     reason = f"{count} of {len(differ)} values differ" if changed > tolerance.changed else None
     return OutputComparison(
-        name, len(differ), largest, 0.0 if reason else largest,
+        name, len(differ), largest, 0.0 if reason else largest, float(apart.sum()) / max(len(differ), 1),
         rms=_rms(float(np.square(apart).sum()), power, len(differ)), changed=changed, reason=reason,
     )  # fmt: skip
 
@@ -166,13 +168,13 @@ def _compare_real(
     """What is not finite is the same on both sides here, and stays out of the arithmetic."""
     largest = max((_largest(other[np.isfinite(other)]) for _, other in _blocks(found, reference)), default=0.0)
     step = scale or max(largest, SMALLEST) / INT8_RANGE
-    difference, deviation, power, far, count = 0.0, 0.0, 0.0, 0, 0
+    difference, total, deviation, power, far, count = 0.0, 0.0, 0.0, 0.0, 0, 0
     with np.errstate(over="ignore"):  # an infinite difference is an answer, and no pass
         for one, other in _blocks(found, reference):
             finite = np.isfinite(other)
             expected = other[finite]
             apart = np.abs(one[finite] - expected)
-            difference = max(difference, _largest(apart))
+            difference, total = max(difference, _largest(apart)), total + float(apart.sum())
             deviation, power = deviation + float(np.square(apart).sum()), power + float(np.square(expected).sum())
             far, count = far + int((apart > step * ROUNDING).sum()), count + int(finite.sum())
     rms = _rms(deviation, power, count)
@@ -185,8 +187,8 @@ def _compare_real(
         reason = f"{difference:.3g} ({difference / step:.2f} steps) apart, {min(limits):.3g} allowed"
     elif tolerance.rms is not None and not rms <= tolerance.rms:
         reason = f"deviates by {rms:.2g} of its values (allowed: {tolerance.rms:g})"
-    changed = far / count if count else 0.0
-    return OutputComparison(name, count, difference, min(limits), difference / step, rms, changed, None, reason)
+    mean, changed = total / max(count, 1), far / max(count, 1)
+    return OutputComparison(name, count, difference, min(limits), mean, difference / step, rms, changed, None, reason)
 
 
 def _not_finite(found: NDArray[Any], reference: NDArray[Any]) -> str | None:

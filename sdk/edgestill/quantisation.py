@@ -2,10 +2,11 @@
 
     ptq     calibrate (post-training quantisation)
     qat     train through fake quantisation, against the float model's own answers, then export that graph
-    auto    ptq; when an int8 file misses the budget on validation data, qat, kept only if it is better
-    mixed   (a precision) when int8 still misses it, the fewest layers in float that bring it back
+    auto    ptq; when an int8 file misses the budget on validation data, qat
+    mixed   (a precision) when int8 still misses it, the fewest layers in float that bring it back; from the best so far
 
-Accuracies are of files, run by their engines on validation data. What was tried ends in the manifest.
+Of all that was tried the best is kept, by one rule (`candidates.py`). Accuracies are of files, run by their engines on
+validation data, with the standard error of their difference. What was tried ends in the manifest.
 """
 
 import math
@@ -13,25 +14,30 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import nn
 from torch.fx import GraphModule
 
-from edgestill_benchmarks import Rule, accuracy, measure, open_models
+from edgestill_benchmarks import Rule, accuracy, measure
 from edgestill_converters import Description, convert, steps
 from edgestill_converters.convert import TARGETS
 from edgestill_runtime import Bundle, write_bundle
 
 from .cache import cache_logits
-from .data import Augmentation, Data, Split
+from .candidates import Candidate, best, judge
+from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
+from .errors import DataError
 from .objectives import HintonKD, Objective
 from .progress import SILENT, Progress
 from .schedule import QatSchedule, Schedule
 from .teachers import CachedTeacher
-from .training import train
+from .training import predict, train
+
+if TYPE_CHECKING:
+    from edgestill_converters.sensitivity import Layer
 
 Method = Literal["ptq", "qat", "auto"]
 Precision = Literal["int8", "fp32", "mixed"]
@@ -53,15 +59,6 @@ class Budget:
     precision: Precision = "int8"
     max_drop: float = 0.003
     schedule: Schedule = QAT_SCHEDULE
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One way that was tried: the lowest accuracy of its quantised files on validation data, 0–1."""
-
-    method: str
-    accuracy: float
-    kept_float: tuple[str, ...] = ()
 
 
 def quantise(
@@ -89,16 +86,19 @@ def quantise(
         options: of `edgestill_converters.convert`.
 
     Raises:
-        See `edgestill_converters.convert`.
+        DataError: no validation images to judge by. Else see `edgestill_converters.convert`.
     """
+    if not len(data.validation):
+        raise DataError(
+            f"{data.name} has no validation images to judge quantized files by; give more images, or name a split"
+        )
     images = data.calibration(samples).images
     search = _Search(model, data, description, images, budget, progress, options)
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        trained = None
         if budget.quantize != "qat":
-            best = search.attempt("ptq", work / "ptq.edge")
-        if budget.quantize == "qat" or (budget.quantize == "auto" and not search.good_enough()):
+            search.attempt("ptq", work / "ptq.edge")
+        if budget.quantize == "qat" or (budget.quantize == "auto" and not search.best.within(budget.max_drop)):
             with progress.task("train in int8", 1) as task:
                 task.advance(
                     0, reason="int8 lost more than the budget" if budget.quantize == "auto" else "as asked for"
@@ -107,13 +107,13 @@ def quantise(
                 model, data, images, budget.schedule, teacher=teacher, objective=objective, augmentation=augmentation,
                 seed=seed, progress=progress,
             )  # fmt: skip
-            other = search.attempt("qat", work / "qat.edge", trained=trained)
-            best = other if budget.quantize == "qat" else search.better(best, other)
-        if budget.precision == "mixed" and not search.good_enough():
-            best = search.mixed(work, best)
-        facts = dict(best.manifest.training) | {"quantisation": search.summary(best)}
-        contents = {name: best.read(name) for name in best.files}
-        return write_bundle(output, replace(best.manifest, training=facts), contents, overwrite=overwrite)
+            search.attempt("qat", work / "qat.edge", trained=trained)
+        if budget.precision == "mixed" and not search.best.within(budget.max_drop):
+            search.try_mixed(work)
+        chosen = search.best.bundle
+        facts = dict(chosen.manifest.training) | {"quantisation": search.summary()}
+        contents = {name: chosen.read(name) for name in chosen.files}
+        return write_bundle(output, replace(chosen.manifest, training=facts), contents, overwrite=overwrite)
 
 
 def train_quantised(
@@ -172,95 +172,96 @@ class _Search:
         self, model: nn.Module, data: Data, description: Description, images: np.ndarray, budget: Budget,
         progress: Progress, options: dict[str, Any],
     ) -> None:  # fmt: skip
-        from .training import accuracy as accuracy_of
-
         self._model, self._description, self._images = model, description, images
         self._budget, self._progress, self._options = budget, progress, options
         self._validation = data.validation
-        self.float_accuracy = accuracy_of(model, data.validation, data, "cpu")
-        self._attempts: dict[Path, Attempt] = {}
+        self._reference = predict(model, data.validation, data, "cpu")
+        self._tried: list[Candidate] = []
+        self._complete: list[Candidate] = []
+        self._layers: dict[str, Layer] = {}
         self._cost: dict[str, Any] = {}
 
-    def attempt(self, method: str, output: Path, **changes: Any) -> Bundle:
+    @property
+    def best(self) -> Candidate:
+        """Of those that have all files that were asked for."""
+        return best(self._complete, self._budget.max_drop)
+
+    def attempt(self, method: str, output: Path, **changes: Any) -> Candidate:
         """Convert in one way and judge the files."""
         precision = "fp32" if self._budget.precision == "fp32" else "int8"
         # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
         options = {"precision": precision, "allowed_deviation": math.inf, **self._options, **changes}
-        names = steps(options.get("targets", TARGETS), options["precision"], options.get("yardsticks") is None)
+        targets = options.get("targets", TARGETS)
+        names = steps(targets, options["precision"], options.get("yardsticks") is None)
         with self._progress.task(f"convert, {method}", len(names)) as task:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
-        kept = tuple(changes.get("kept_float", ()))
-        self._attempts[bundle.path] = Attempt(method, _lowest(bundle, self._validation), kept)
-        return bundle
+        kept, trained = tuple(changes.get("kept_float", ())), changes.get("trained")
+        candidate = judge(method, bundle, self._validation, self._reference, kept, trained)
+        self._tried.append(candidate)
+        if set(targets) == set(self._options.get("targets", TARGETS)):
+            self._complete.append(candidate)
+        return candidate
 
-    def better(self, one: Bundle, other: Bundle) -> Bundle:
-        """The one whose files are right more often; the first where they are alike."""
-        return other if self._attempts[other.path].accuracy > self._attempts[one.path].accuracy else one
+    def try_mixed(self, work: Path) -> None:
+        """Layers in float: of the best so far, and of the untrained weights where those of training do not do."""
+        start = self.best
+        self._mixed(start, f"mixed from {start.method}", work, start.trained)
+        if start.trained is not None and not self.best.within(self._budget.max_drop):
+            # All of these in float are the float model itself, which no training guarantees.
+            self._mixed(start, "mixed from ptq", work, None)
+        if self.best.kept_float:
+            self._cost |= _cost(start.bundle, self.best.bundle)
+            self._cost["layers"] = [asdict(self._layers[node]) for node in self.best.kept_float]
 
-    def good_enough(self) -> bool:
-        """Whether the best attempt is within the budget."""
-        return self._within(max(one.accuracy for one in self._attempts.values()))
-
-    def mixed(self, work: Path, int8: Bundle) -> Bundle:
+    def _mixed(self, start: Candidate, name: str, work: Path, trained: GraphModule | None) -> None:
         """The fewest of the most sensitive layers in float that bring the accuracy back; all of them at worst."""
+        layers = self._rank(trained)
+        self._layers |= {layer.node: layer for layer in layers}
+        # One engine's file is enough to search with: the other is made from the same graph.
+        targets = self._options.get("targets", TARGETS)
+        common = {"yardsticks": start.bundle, "trained": trained}
+
+        def enough(count: int) -> bool:
+            kept = tuple(layer.node for layer in layers[:count])
+            made = self.attempt(
+                f"{name}, {count} in float", work / f"{name} {count}.edge", kept_float=kept, targets=targets[-1:],
+                **common,
+            )  # fmt: skip
+            return made.within(self._budget.max_drop)
+
+        kept = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
+        if len(targets) > 1:
+            self.attempt(f"{name}, both", work / f"{name}.edge", kept_float=kept, **common)
+
+    def _rank(self, trained: GraphModule | None) -> "list[Layer]":
+        from edgestill_converters import quantize
         from edgestill_converters.graph import make_graph
         from edgestill_converters.sensitivity import rank_layers
 
         graph = make_graph(self._model, self._images, self._description.processor)
+        if trained is not None:
+            graph = replace(graph, module=quantize.float_graph(trained))
         with self._progress.task("rank layers", 1) as task:
-            layers = rank_layers(
+            return rank_layers(
                 graph, self._images[:SENSITIVITY_SAMPLES], lambda done, total: task.advance(1 / total, layers=done)
             )
-        # One engine's file is enough to search with: the other is made from the same graph.
-        targets = self._options.get("targets", TARGETS)
-        target = targets[-1]
-        quick = {"yardsticks": int8, "targets": (target,)}
-        made: dict[int, Bundle] = {}
 
-        def enough(count: int) -> bool:
-            names = tuple(layer.node for layer in layers[:count])
-            made[count] = self.attempt(f"mixed, {count} in float", work / f"{count}.edge", kept_float=names, **quick)
-            return self._within(self._attempts[made[count].path].accuracy)
-
-        count = _fewest(len(layers), enough)
-        chosen = layers[:count]
-        bundle = made[count]
-        if len(targets) > 1:
-            names = tuple(layer.node for layer in chosen)
-            bundle = self.attempt("mixed, both", work / "mixed.edge", kept_float=names, yardsticks=int8)
-        self._cost = _cost(int8, bundle)
-        self._cost["layers"] = [asdict(layer) for layer in chosen]
-        return bundle
-
-    def summary(self, chosen: Bundle) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Plain facts for the manifest."""
-        kept = max((entry.kept_float for entry in chosen.manifest.models.values()), key=len)
+        chosen, budget = self.best, self._budget.max_drop
         return {
-            "float_accuracy": self.float_accuracy,
-            "max_drop": self._budget.max_drop,
+            "float_accuracy": accuracy(self._reference, self._validation.labels),
+            "max_drop": budget,
             "validation": len(self._validation),
-            "attempts": [asdict(one) for one in self._attempts.values()],
-            "chosen": self._attempts[chosen.path].method,
-            "within_budget": self._within(self._attempts[chosen.path].accuracy),
-            "kept_float": list(kept),
-            "cost": self._cost if kept else {},
+            "attempts": [one.to_json() for one in self._tried],
+            "chosen": chosen.method,
+            "within_budget": chosen.within(budget),
+            "verdict": chosen.loss.verdict(budget),
+            "kept_float": list(chosen.kept_float),
+            "cost": self._cost,
         }
-
-    def _within(self, share: float) -> bool:
-        return self.float_accuracy - share <= self._budget.max_drop + 1e-9
-
-
-def _lowest(bundle: Bundle, split: Split) -> float:
-    """Accuracy of the worst quantised file; of the fp32 files where there is no other."""
-    shares: dict[bool, list[float]] = {True: [], False: []}
-    for name, model in open_models(bundle).items():
-        with model:
-            quantised = bundle.manifest.models[name].precision != "fp32"
-            if quantised or not shares[True]:
-                shares[quantised].append(accuracy(model.logits(split.images), split.labels))
-    return min(shares[True] or shares[False])
 
 
 def _fewest(total: int, enough: Callable[[int], bool]) -> int:

@@ -16,7 +16,8 @@ from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget, _fewest, quantise
 from edgestill.schedule import QatSchedule
-from edgestill_runtime import load, open_bundle, write_bundle
+from edgestill.training import predict
+from edgestill_runtime import open_bundle, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -58,31 +59,40 @@ def test_all_layers_when_nothing_is_enough():
     assert _fewest(6, lambda count: False) == 6
 
 
+def outlier(seed=0):
+    """A net whose first layer has one channel 300 times as large as the others, which int8 cannot hold beside them."""
+    net = small(seed)
+    with torch.no_grad():
+        # ReLU lets a factor through, so the second layer can take it back: in float nothing changes.
+        net.first.weight[0] *= 300
+        net.first.bias[0] = 300 * net.first.bias[0].abs() + 30
+        net.second.weight[:, 0] /= 300
+    return net
+
+
 def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data, tmp_path):
-    """No file can gain a whole point of accuracy from quantisation: every way is tried, and all of it is told."""
-    model = small()
-    description = describe_model(model, "small", data.calibration(64))
+    """Labels are what the float net says, so that its accuracy is 100 % and every loss is quantization's."""
+    model = outlier()
+    description = describe_model(model, "outlier", data.calibration(64))
     # As `precision = "auto"` chooses it where the processor has bfloat16.
     schedule = QatSchedule(epochs=1, views=1, precision="bf16")
-    budget = Budget("auto", "mixed", max_drop=-1.0, schedule=schedule)
-    few = replace(data, train=data.train.take(np.arange(2000)), validation=data.validation.take(np.arange(300)))
+    budget = Budget("auto", "mixed", max_drop=0.0, schedule=schedule)
+    few = replace(data, train=data.train.take(np.arange(1000)), validation=data.validation.take(np.arange(300)))
+    said = predict(model, few.validation, few, "cpu").argmax(1)
+    few = replace(few, validation=replace(few.validation, labels=said))
     bundle = quantise(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
     told = bundle.manifest.training["quantisation"]
     methods = [one["method"] for one in told["attempts"]]
-    assert methods[:2] == ["ptq", "qat"] and methods[-1] == "mixed, 3 in float" and not told["within_budget"]
-    assert told["chosen"] == methods[-1]
-    # The graph's names of the three layers, the worst first, and where they are in the model.
-    assert set(told["kept_float"]) == {"conv2d", "conv2d_1", "linear"}
-    assert {layer["module"] for layer in told["cost"]["layers"]} == {"first", "second", "head"}
+    assert methods[:2] == ["ptq", "qat"] and told["float_accuracy"] == 1.0
+    assert all(one["accuracy"] < 0.95 for one in told["attempts"][:2]), told["attempts"]
+    assert told["chosen"].startswith("mixed from ") and told["within_budget"]
+    chosen = next(one for one in told["attempts"] if one["method"] == told["chosen"])
+    assert chosen["accuracy"] > 0.99 and chosen["kept_float"] == told["kept_float"]
+    # What was trained is where layers in float begin, and the float weights follow where that is not enough.
+    assert methods[2].startswith("mixed from ")
+    assert {layer["module"] for layer in told["cost"]["layers"]} <= {"first", "second", "head"}
     entry = bundle.manifest.models["model.tflite"]
     assert entry.precision == "mixed" and set(entry.kept_float) == set(told["kept_float"])
-    # Nothing is left in int8 but the ends, so the file answers as its float twin does.
-    images = data.validation.images[:50]
-    answers = {}
-    for precision in ("int8", "fp32"):
-        with load(bundle, precision=precision) as loaded:
-            answers[precision] = loaded.logits(images)
-    assert np.abs(answers["int8"] - answers["fp32"]).max() < 0.02 * np.abs(answers["fp32"]).max() + 0.02
     assert told["cost"]["model.tflite"]["bytes"][1] > told["cost"]["model.tflite"]["bytes"][0]
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgestill.devices.packages import Target, download, fitting, pack_runtime, 
 from edgestill.devices.wanted import compare
 from edgestill.errors import DeviceError
 from edgestill_runtime import write_bundle
+from edgestill_runtime.files import sha256
 
 PI = Target("aarch64", (3, 11), (2, 36))
 SPOKEN = "spoken-digits"
@@ -254,6 +256,61 @@ def test_what_does_not_arrive_whole_is_refused(host, monkeypatch):
     assert devices.deploy(host, zoo.find(SPOKEN)).switched
 
 
+# Several deployments at once, as the commands of their agents meet on the device.
+
+
+@pytest.fixture
+def there(tmp_path):
+    """A folder of a device with a finished environment in it."""
+    python = tmp_path / "environments" / "key" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    return {"folder": str(tmp_path), "name": "x", "python": str(python)}
+
+
+def keep(there, version, content=b"bundle"):
+    """Send one file as a version."""
+    sent = agent.prepare(there | {"id": version})["target"]
+    (Path(sent) / "x.edge").write_bytes(content)
+    return agent.keep(there | {"version": version, "sent": sent, "files": {"x.edge": sha256(content)}})
+
+
+def test_two_that_send_the_same_version_do_not_take_it_from_each_other(there):
+    first, second = (agent.prepare(there | {"id": "v1"})["target"] for _ in range(2))
+    assert first != second
+    for sent in (first, second):
+        (Path(sent) / "x.edge").write_bytes(b"bundle")
+    files = {"x.edge": sha256(b"bundle")}
+    kept = [agent.keep(there | {"version": "v1", "sent": sent, "files": files})["target"] for sent in (second, first)]
+    assert kept[0] == kept[1] and (Path(kept[0]) / "x.edge").read_bytes() == b"bundle"
+    assert not list(Path(there["folder"], "incoming").iterdir())
+
+
+def test_a_version_that_another_deployment_has_removed_is_not_put_into_use(there):
+    keep(there, "v1")
+    keep(there, "v2")  # nothing uses v1 yet, so it makes room
+    with pytest.raises(agent.RefusedError, match="another deployment of x has replaced this one meanwhile; do it"):
+        agent.activate(there | {"version": "v1"})
+    assert agent.activate(there | {"version": "v2"})["current"] == "v2"
+
+
+def test_an_environment_that_another_deployment_has_removed_is_not_linked(there):
+    Path(there["python"]).unlink()
+    with pytest.raises(agent.RefusedError, match="another deployment has removed the environment meanwhile"):
+        keep(there, "v1")
+
+
+def test_links_are_changed_by_one_at_a_time(there):
+    keep(there, "v1")
+    with ThreadPoolExecutor(1) as pool:
+        with agent.alone(there):
+            waiting = pool.submit(agent.activate, there | {"version": "v1"})
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+            assert not Path(there["folder"], "bundles", "x", "current").exists()
+        assert waiting.result()["switched"]
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     device = Device("here", "local", python=sys.executable, environment=sys.prefix, folder=str(tmp_path / "file" / "x"))
@@ -324,6 +381,9 @@ def test_differing_samples_are_listed():
     own = np.array([[1, 0], [0, 1], [3, 2]], np.float32)
     other = np.array([[1, 0], [1, 0.5], [3, 2.5]], np.float32)
     samples = devices.Samples(np.zeros((3, 1, 1, 1), np.uint8), np.zeros(3, np.int64), 10, {"model.pte": own})
+    for bad, reason in ((np.where(own == 3, np.nan, own), "NaN in 1 of 6"), (own[:2], "shape (2, 2) instead of")):
+        (found,) = compare({"model.pte": bad}, samples).values()
+        assert found["agreement"] == 0 and found["difference"] is None and found["reason"].startswith(reason)
     found = compare({"model.pte": other, "unknown": own}, samples)
     assert found == {"model.pte": {"agreement": pytest.approx(2 / 3), "difference": 1.0, "differ": [[1, 1, 0]]}}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgestill.errors import RecipeError
 from edgestill.objectives import (
@@ -155,6 +156,50 @@ def test_rkd_compares_the_angles_of_all_triples():
 def test_rkd_does_not_see_size_place_or_direction():
     turn = np.linalg.qr(GENERATOR.normal(size=(5, 5)))[0]
     assert value(RKD(), student=3 * STUDENT @ turn + 2, teacher=STUDENT) == pytest.approx(0, abs=1e-9)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many values the largest tensor had that any operator made."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for one in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(one, torch.Tensor):
+                self.values = max(self.values, one.numel())
+        return result
+
+
+def test_rkd_on_a_large_batch_never_holds_all_pairs_or_triples_of_vectors(monkeypatch):
+    """The same loss and gradient as all at once, with no tensor of N × N × C or N × N × N values."""
+    count, channels = 48, 64
+    student, teacher = torch.randn(2, count, channels, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def run(most):
+        monkeypatch.setattr("edgestill.objectives.relation.MOST_VALUES", most)
+        logits = student.clone().requires_grad_()
+        with Largest() as largest:
+            loss = RKD()(Outputs(logits), Outputs(teacher), torch.eye(count, channels))
+            loss.backward()
+        return loss.item(), logits.grad, largest.values
+
+    loss, gradient, whole = run(1 << 24)
+    parts, other, largest = run(4 * count * channels)
+    assert whole >= count * count * channels and largest <= 4 * count * channels
+    assert parts == pytest.approx(loss, rel=1e-12)
+    torch.testing.assert_close(other, gradient)
+
+
+def test_rkd_of_equal_vectors_and_of_half_precision_is_finite():
+    same = torch.ones(4, 3, requires_grad=True)
+    loss = RKD()(Outputs(same), Outputs(torch.randn(4, 3)), torch.eye(4, 3))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(same.grad).all()
+    half = torch.randn(4, 3).to(torch.bfloat16)
+    assert torch.isfinite(RKD()(Outputs(half), Outputs(half), torch.eye(4, 3)))
 
 
 def test_similarity_preserving_compares_which_samples_look_alike():

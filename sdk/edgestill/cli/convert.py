@@ -286,9 +286,12 @@ def _show(bundle: Any, gate: Any) -> None:
         share = f"  {100 * gate.accuracy[name]:.2f} %" if name in gate.accuracy else ""
         say(f"{entry.bytes:>10,} bytes  {bundle.path / name}{share}")
     if gate.agreement is not None:
-        say(f"the two int8 files agree on {100 * gate.agreement:.2f} % of {gate.samples} samples")
+        what = f"{gate.samples} samples" if gate.differences[0].agreement_of == "samples" else "the values"
+        say(f"the two int8 files agree on {100 * gate.agreement:.2f} % of {what}")
     for one in gate.differences[:1]:
-        say(f"largest difference between them {one.largest:.3g} ({one.largest_quanta:.2f} quanta), mean {one.mean:.2g}")
+        steps = "" if one.largest_quanta is None else f" ({one.largest_quanta:.2f} quantization steps)"
+        if one.largest is not None and one.mean is not None:
+            say(f"{' and '.join(one.files)}, {one.output}: at most {one.largest:.3g} apart{steps}, mean {one.mean:.2g}")
     for engine, ratio in gate.latency_ratio.items():
         say(f"{engine}: int8 takes {ratio:.2f} × the time of fp32 here")
     tried = bundle.manifest.training.get("quantisation", {})

@@ -9,7 +9,11 @@ imports the standard library alone.
     FOLDER/bundles/NAME/versions/ID/   NAME.edge, `environment` (a link), `deployed.json`; never changed again
     FOLDER/bundles/NAME/current        a link to the version in use, switched in one step
     FOLDER/bundles/NAME/previous       a link to the one before it
-    FOLDER/incoming/ID/                what is being sent
+    FOLDER/incoming/ID.RANDOM/         what is being sent
+    FOLDER/.lock                       held by whoever changes links, versions or environments
+
+Several deployments may be at it at once. Each command that changes what they share holds the lock; what one has removed
+that another was about to use is refused, never linked.
 """
 
 import fcntl
@@ -20,7 +24,10 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +59,14 @@ def look(asked: Facts) -> Facts:
 
 
 def prepare(asked: Facts) -> Facts:
-    """An empty folder to send files into; what connections that broke have left is removed."""
+    """An empty folder to send files into; what connections that broke have left is removed after an hour."""
     incoming = Path(asked["folder"], "incoming")
+    incoming.mkdir(parents=True, exist_ok=True)
     for left in inside(incoming):
-        if left.name == asked["id"] or time.time() - left.stat().st_mtime > STALE_SECONDS:
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    target = incoming / asked["id"]
-    target.mkdir(parents=True)
-    return {"target": str(target)}
+    # Its own: another deployment may be sending the same.
+    return {"target": tempfile.mkdtemp(prefix=f"{asked['id']}.", dir=incoming)}
 
 
 def install(asked: Facts) -> Facts:
@@ -92,17 +99,21 @@ def install(asked: Facts) -> Facts:
 def keep(asked: Facts) -> Facts:
     """Make a version of what was sent: compare the hashes, then move it to its place."""
     sent, target = Path(asked["sent"]), Path(asked["folder"], "bundles", asked["name"], "versions", asked["version"])
-    if not target.is_dir():
-        for file, wanted in asked["files"].items():
-            with open(sent / file, "rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != wanted:
-                    raise RefusedError(f"{file} did not arrive as it was sent; do it again")
-        (sent / "environment").symlink_to(Path(asked["python"]).parent.parent)
-        (sent / "deployed.json").write_text(json.dumps({"at": time.time(), "files": asked["files"]}))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.sync()  # a device may lose its power at any time: the name comes after the content
-        sent.rename(target)
-        forget(Path(asked["folder"]), target)
+    for file, wanted in asked["files"].items():
+        with open(sent / file, "rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != wanted:
+                raise RefusedError(f"{file} did not arrive as it was sent; do it again")
+    (sent / "environment").symlink_to(Path(asked["python"]).parent.parent)
+    (sent / "deployed.json").write_text(json.dumps({"at": time.time(), "files": asked["files"]}))
+    sent.chmod(0o755)
+    with alone(asked):
+        if not Path(asked["python"]).exists():
+            raise RefusedError("another deployment has removed the environment meanwhile; do it again")
+        if not target.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.sync()  # a device may lose its power at any time: the name comes after the content
+            sent.rename(target)
+            forget(Path(asked["folder"]), target)
     shutil.rmtree(sent, ignore_errors=True)
     return {"target": str(target)}
 
@@ -111,28 +122,44 @@ def activate(asked: Facts) -> Facts:
     """Switch `current` to a version."""
     folder = Path(asked["folder"])
     home = folder / "bundles" / asked["name"]
-    current = linked(home / "current")
-    if current != asked["version"]:
-        if current:
-            link(home / "previous", current)
-        link(home / "current", asked["version"])
-    forget(folder, home / "versions" / asked["version"])
-    switched = current != asked["version"]
-    return {"current": asked["version"], "previous": linked(home / "previous"), "switched": switched}
+    with alone(asked):
+        if not (home / "versions" / asked["version"]).is_dir():
+            raise RefusedError(f"another deployment of {asked['name']} has replaced this one meanwhile; do it again")
+        current = linked(home / "current")
+        if current != asked["version"]:
+            if current:
+                link(home / "previous", current)
+            link(home / "current", asked["version"])
+        forget(folder, home / "versions" / asked["version"])
+        switched = current != asked["version"]
+        return {"current": asked["version"], "previous": linked(home / "previous"), "switched": switched}
 
 
 def rollback(asked: Facts) -> Facts:
     """Let `current` and `previous` change places."""
     home = Path(asked["folder"], "bundles", asked["name"])
-    current, previous = linked(home / "current"), linked(home / "previous")
-    if current is None:
+    if not home.is_dir():
         raise RefusedError(f"{asked['name']} was never deployed here")
-    if previous is None or previous == current:
-        raise RefusedError(f"there is no version of {asked['name']} before {current}")
-    # In this order: whatever stops it between the two, a version is in use.
-    link(home / "current", previous)
-    link(home / "previous", current)
-    return {"current": previous, "previous": current}
+    with alone(asked):
+        current, previous = linked(home / "current"), linked(home / "previous")
+        if current is None:
+            raise RefusedError(f"{asked['name']} was never deployed here")
+        if previous is None or previous == current:
+            raise RefusedError(f"there is no version of {asked['name']} before {current}")
+        # In this order: whatever stops it between the two, a version is in use.
+        link(home / "current", previous)
+        link(home / "previous", current)
+        return {"current": previous, "previous": current}
+
+
+@contextmanager
+def alone(asked: Facts) -> Iterator[None]:
+    """Hold the folder's lock; the system releases it in any case."""
+    folder = Path(asked["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def describe(home: Path) -> Facts:

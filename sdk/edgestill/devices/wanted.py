@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_benchmarks import INTERLEAVED, Rule
+from edgestill_runtime import Tolerance, compare_outputs
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,25 @@ def compare(answers: Mapping[str, NDArray[np.float32]], samples: Samples) -> dic
 
     Returns:
         File → share of samples with the same class, largest difference of the logits, and the samples (their numbers in
-        the test split, this machine's class, the device's) whose class differs.
+        the test split, this machine's class, the device's) whose class differs; `reason` where the outputs cannot be
+        compared (NaN, another shape), which is no agreement at all.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, logits in answers.items():
         own = samples.reference.get(name)
         if own is None:
             continue
+        compared = compare_outputs([logits], [own], Tolerance())
+        only = compared.outputs[0]
+        if not compared.passed or only.same_class is None:
+            reason = only.reason or compared.reason or f"outputs {own.shape} are no scores a class"
+            found[name] = {"agreement": 0.0, "difference": None, "differ": [], "reason": reason}
+            continue
         here, there = own.argmax(1), logits.argmax(1)
         differ = np.flatnonzero(here != there)
         found[name] = {
-            "agreement": float((here == there).mean()),
-            "difference": float(np.abs(own - logits).max()),
+            "agreement": only.same_class,
+            "difference": only.difference,
             "differ": [[int(number), int(here[number]), int(there[number])] for number in differ],
         }
     return found
@@ -78,3 +86,8 @@ def add_answers(found: dict[str, Any], content: bytes, samples: Samples) -> None
         answers = {name: arrays[name] for name in arrays.files}
     found["samples"] |= {"count": len(samples.labels), "of": samples.of}
     found["answers"] = compare(answers, samples)
+    found["warnings"] += [
+        f"{name} cannot be compared with this machine: {one['reason']}: do not use it there"
+        for name, one in found["answers"].items()
+        if "reason" in one
+    ]

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from .base import Objective, Outputs, teaching
 from .layers import as_map, as_vector, parse_layers
 
 Layers = Sequence[str | Sequence[str]]
+MOST_VALUES = 1 << 24  # of one tensor while angles are compared
 
 
 class RKD(Objective):
@@ -40,11 +42,13 @@ class RKD(Objective):
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
         losses = []
         for pair in _compared(self, student, teacher):
-            ours, theirs = (as_vector(features) for features in pair)
-            losses.append(
-                self.distance * F.smooth_l1_loss(_distances(ours), _distances(theirs))
-                + self.angle * F.smooth_l1_loss(_angles(ours), _angles(theirs))
-            )
+            ours, theirs = (_precise(as_vector(features)) for features in pair)
+            if self.distance:
+                losses.append(self.distance * F.smooth_l1_loss(_distances(ours), _distances(theirs)))
+            if self.angle:
+                losses.append(self.angle * _angle_loss(ours, theirs))
+        if not losses:
+            return 0 * student.logits.sum()
         return torch.stack(losses).sum()
 
 
@@ -77,17 +81,41 @@ def _compared(objective: Objective, student: Outputs, teacher: Outputs | None) -
     return [(student.features[one], said.features[other]) for one, other in objective.layers]
 
 
+def _precise(vectors: Tensor) -> Tensor:
+    """At least float32: distances in half precision are too coarse, and not there on every device."""
+    return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
+
+
 def _distances(vectors: Tensor) -> Tensor:
     """Distances (N·(N-1),) of all ordered pairs, in units of their mean."""
     apart = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    squares = (vectors[:, None] - vectors[None]).square().sum(2)[apart]
-    lengths = squares.clamp_min(1e-12).sqrt()
-    return lengths / lengths.mean()
+    # Not by the product of matrices: of vectors that lie near each other it leaves nothing.
+    lengths = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")[apart]
+    return lengths / lengths.mean().clamp_min(1e-12)
 
 
-def _angles(vectors: Tensor) -> Tensor:
-    """Cosines (N, N, N): at vertex j, between the directions to i and to k."""
-    directions = F.normalize(vectors[None] - vectors[:, None], dim=2, eps=1e-6)
+def _angle_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Mean over all triples of huber(a_s - a_t), some vertices at a time: all at once are N × N × C and N × N × N."""
+    count, width = len(ours), max(len(ours), ours.shape[1], theirs.shape[1])
+    vertices = max(1, MOST_VALUES // (count * width))
+    if vertices >= count:
+        return _angle_losses(ours, theirs, 0, count) / count**3
+    # Each part is computed again on the way back instead of being kept until then.
+    parts = [
+        checkpoint(_angle_losses, ours, theirs, start, start + vertices, use_reentrant=False)
+        for start in range(0, count, vertices)
+    ]
+    return torch.stack(parts).sum() / count**3
+
+
+def _angle_losses(ours: Tensor, theirs: Tensor, start: int, end: int) -> Tensor:
+    """Sum over the triples whose vertex is one of start…end-1."""
+    return F.smooth_l1_loss(_angles(ours, start, end), _angles(theirs, start, end), reduction="sum")
+
+
+def _angles(vectors: Tensor, start: int, end: int) -> Tensor:
+    """Cosines (vertices, N, N): at vertex j, between the directions to i and to k."""
+    directions = F.normalize(vectors[None] - vectors[start:end, None], dim=2, eps=1e-6)
     return directions @ directions.transpose(1, 2)
 
 

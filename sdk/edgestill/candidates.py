@@ -1,0 +1,82 @@
+"""The ways to quantize that were tried, and the one rule that chooses among them.
+
+1. quality: how far the worst file is beyond the budget and one standard error of its loss; nothing for all within
+2. fewer layers in float, which are larger and slower
+3. the smaller loss; of equal ones the way that was tried first, which is the simpler one
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestill_benchmarks import accuracy, open_models
+from edgestill_runtime import Bundle
+
+from .budget import Loss, measure_loss
+from .data import Split
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way that was tried.
+
+    Args:
+        accuracy, loss: of the quantized file that loses most on validation data.
+        kept_float: layers in float. trained: the graph that was trained with fake quantization, where one was.
+    """
+
+    method: str
+    bundle: Bundle
+    accuracy: float
+    loss: Loss
+    kept_float: tuple[str, ...] = ()
+    trained: "GraphModule | None" = None
+
+    def within(self, budget: float) -> bool:
+        """Whether its loss is within the budget, 0–1, as far as one standard error tells."""
+        return self.loss.excess(budget) == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {
+            "method": self.method,
+            "accuracy": self.accuracy,
+            "standard_error": self.loss.standard_error,
+            "kept_float": list(self.kept_float),
+        }
+
+
+def best(candidates: Sequence[Candidate], budget: float) -> Candidate:
+    """The best of at least one candidate by the rule above."""
+    return min(candidates, key=lambda one: (one.loss.excess(budget), len(one.kept_float), one.loss.drop))
+
+
+def judge(
+    method: str,
+    bundle: Bundle,
+    split: Split,
+    reference: NDArray[np.float32],
+    kept_float: tuple[str, ...] = (),
+    trained: "GraphModule | None" = None,
+) -> Candidate:
+    """Run a bundle's quantized files (the fp32 files where there is no other) on labelled images.
+
+    Args:
+        reference: logits (N, classes) of the float model for the same images.
+    """
+    found: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
+    for name, model in open_models(bundle).items():
+        with model:
+            quantized = bundle.manifest.models[name].precision != "fp32"
+            if quantized or not found[True]:
+                logits = model.logits(split.images)
+                loss = measure_loss(reference, logits, split.labels)
+                found[quantized].append((accuracy(logits, split.labels), loss))
+    share, loss = min(found[True] or found[False], key=lambda one: one[0])
+    return Candidate(method, bundle, share, loss, kept_float, trained)

@@ -1,0 +1,78 @@
+"""What the inside of quantized files says: whether they are quantized at all, and how much of them is slow."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgestill_runtime import Bundle
+
+from .findings import Finding, failure, warning
+
+if TYPE_CHECKING:
+    from edgestill_converters.inspection import Inspection
+
+MIN_DELEGATED = 0.95
+MIN_INT8 = 0.5
+
+
+def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float], list[Finding]]:
+    """Inspect files of a bundle.
+
+    Returns:
+        File → share of its multiply-accumulates inside the delegate, 0–1; and what was found.
+    """
+    from edgestill_converters.inspection import inspect_bytes
+
+    shares: dict[str, float] = {}
+    findings: list[Finding] = []
+    for name in names:
+        entry = bundle.manifest.models[name]
+        seen = inspect_bytes(bundle.read(name), entry.engine, name)
+        shares[name] = seen.delegated_macs
+        findings += [*_precision(seen, name, entry.precision), *_speed(seen, name, entry.precision)]
+    return shares, findings
+
+
+def _precision(seen: "Inspection", name: str, called: str) -> list[Finding]:
+    """A file is what its operators compute in, whatever it is called."""
+    from edgestill_converters.inspection.facts import CONVERSIONS
+
+    computing = [one for one in seen.operators if not one.name.startswith(CONVERSIONS)]
+    share = 1 - seen.float_macs if seen.macs else float(any("int8" in one.precision for one in computing))
+    floating = dict.fromkeys(
+        one.name for one in computing if one.precision == "float32" and (one.macs or not seen.macs)
+    )
+    which = f"{', '.join(floating)} compute in float" if floating else "nothing in it computes in int8"
+    if share == 0:
+        return [failure(
+            f"{name} is called {called}, and nothing in it is int8: {which}; use layers that can be quantized (see "
+            "docs/converters.md), or ask for fp32"
+        )]  # fmt: skip
+    if called == "int8" and share < MIN_INT8:
+        return [warning(
+            f"{name} is called int8, and {100 * share:.0f} % of its multiply-accumulates are: {which}; replace these "
+            "layers if size or latency matter"
+        )]  # fmt: skip
+    return []
+
+
+def _speed(seen: "Inspection", name: str, called: str) -> list[Finding]:
+    found = []
+    if seen.delegated_macs < MIN_DELEGATED:
+        outside = ", ".join(dict.fromkeys(one.name for one in seen.outside if one.macs)) or "see `edgestill inspect`"
+        found.append(warning(
+            f"{name}: only {100 * seen.delegated_macs:.0f} % of the multiply-accumulates run in XNNPACK; outside "
+            f"are {outside}: replace these layers in the model, or accept slow kernels for them"
+        ))  # fmt: skip
+    if seen.transposes:
+        found.append(warning(
+            f"{name}: {seen.transposes} transposes inside: write the model without permute or transpose "
+            "(convolutions where it has linear layers over channels), or accept the copies"
+        ))  # fmt: skip
+    regions = sum(one.name in ("DEQUANTIZE", "Convert") and one.precision.endswith("float32") for one in seen.operators)
+    if regions and called == "int8":
+        floating = dict.fromkeys(one.name for one in seen.operators if one.precision == "float32")
+        found.append(warning(
+            f"{name}: {regions} float regions ({', '.join(floating)}) between dequantize and quantize: use ReLU "
+            "or ReLU6, plain pooling and batch norms in the model where latency matters"
+        ))  # fmt: skip
+    return found

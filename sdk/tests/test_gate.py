@@ -1,0 +1,164 @@
+"""What the gate makes of outputs of any kind, of files that are not what they are called, and of nothing at all."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgestill.data.sources import Split
+from edgestill.gate import _compare_files, _Pairs, check_bundle
+from edgestill_runtime import ModelFile, TensorSpec, open_bundle, write_bundle
+
+STEP = 0.5
+
+
+def compare(outputs, classifies=False, decided=(), scale=STEP):
+    """Findings and differences for outputs of two int8 files and one fp32 file, under names that say nothing."""
+    files = {"a.pte": ("executorch", "int8"), "b.tflite": ("litert", "int8"), "c.bin": ("litert", "fp32")}
+    models = {}
+    for name, given in outputs.items():
+        engine, precision = files[name]
+        quantized = precision != "fp32"
+        specs = [
+            TensorSpec(
+                one.shape, "int8" if quantized else "float32", scale=scale if quantized else None,
+                zero_point=0 if quantized else None, name=f"out{number}",
+            )
+            for number, one in enumerate(given)
+        ]  # fmt: skip
+        models[name] = ModelFile(engine, precision, (), tuple(specs), "test")
+    differences, findings = _compare_files(outputs, models, _Pairs(models), classifies, 0.995, decided)
+    assert all(one.level == "failure" for one in findings)
+    json.dumps([vars(one) for one in differences], allow_nan=False)
+    return differences, [one.text for one in findings]
+
+
+def values(*shape, seed=0):
+    return np.random.default_rng(seed).integers(-100, 100, shape).astype(np.float32) * STEP
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 1), (8, 10), (8, 5, 3), (8, 3, 4, 4), (2, 2, 3, 4, 4)])
+def test_two_files_16_steps_apart_fail_whatever_the_rank(shape):
+    one = values(*shape)
+    differences, texts = compare({"a.pte": (one,), "b.tflite": (one,)})
+    assert not texts and differences[0].agreement == 1.0 and differences[0].largest_quanta == 0.0
+    other = one.copy()
+    other[-1] += 16 * STEP
+    differences, texts = compare({"a.pte": (one,), "b.tflite": (other,)})
+    assert len(texts) == 1 and "at most 16.0 quantization steps apart" in texts[0]
+    assert differences[0].largest_quanta == pytest.approx(16)
+
+
+def test_classifiers_that_agree_in_class_may_not_be_far_apart_either():
+    one = values(50, 10)
+    differences, texts = compare({"a.pte": (one,), "b.tflite": (one + 16 * STEP,)}, classifies=True)
+    assert differences[0].agreement == 1.0 and differences[0].agreement_of == "samples"
+    assert len(texts) == 1 and "choose the same class on 100.00 % of samples, at most 16.0 quantization" in texts[0]
+
+
+def test_one_step_is_agreement_and_two_are_not():
+    one = values(100, 4, 2)
+    assert compare({"a.pte": (one,), "b.tflite": (one + STEP,)})[1] == []
+    differences, texts = compare({"a.pte": (one,), "b.tflite": (one + 2 * STEP,)})
+    assert (
+        differences[0].agreement == 0.0 and "lie within one quantization step (output 0 (out0)) in 0.00 %" in texts[0]
+    )
+
+
+def test_the_second_output_is_judged_as_the_first():
+    good, second = values(20, 10), values(20, 3, 4, 4, seed=1)
+    differences, texts = compare({"a.pte": (good, second), "b.tflite": (good, -second), "c.bin": (good, second)})
+    assert all("output 1 (out1)" in text for text in texts) and len(texts) == 2
+    assert "quantization has destroyed it" in texts[1] and "b.tflite" in texts[1] and "c.bin" in texts[1]
+    assert differences[0].output == "output 1 (out1)", "the worst output is shown, not the first"
+
+
+def test_what_quantization_leaves_of_an_output_is_judged_where_accuracy_cannot():
+    wanted = values(30, 2)
+    zeros = np.zeros_like(wanted)
+    assert "quantization has destroyed it" in compare({"b.tflite": (zeros,), "c.bin": (wanted,)})[1][0]
+    assert compare({"b.tflite": (zeros,), "c.bin": (wanted,)}, decided={"b.tflite"})[1] == []
+    nan = np.where(wanted == wanted.max(), np.nan, wanted)
+    assert "NaN in" in compare({"b.tflite": (nan,), "c.bin": (wanted,)}, decided={"b.tflite"})[1][0]
+
+
+def test_classes_that_a_file_gives_itself_are_equal_or_not():
+    one = np.arange(400).reshape(4, 10, 10) % 20
+    other = one.copy()
+    other[0, 0] += 1  # ten pixels of 400 next to their class
+    differences, texts = compare({"a.pte": (one,), "b.tflite": (other,)}, scale=None)
+    assert differences[0].agreement == pytest.approx(0.975) and len(texts) == 1
+
+
+def test_another_number_or_shape_of_outputs_is_a_failure():
+    one = values(4, 10)
+    assert "1 outputs instead of 2" in compare({"a.pte": (one,), "b.tflite": (one, one)})[1][0]
+    assert "shape (4, 10) instead of (4, 9)" in compare({"a.pte": (one,), "b.tflite": (one[:, :9],)})[1][0]
+
+
+def test_no_samples_are_no_pass(bundle_path):
+    gate = check_bundle(open_bundle(bundle_path), [np.zeros((0, 28, 28, 1), np.uint8)], latency=False)
+    assert not gate.passed and gate.findings[0].text == "there are no samples to judge with"
+    assert gate.agreement is None and json.dumps(gate.to_json())
+
+
+def images(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1)).astype(np.uint8)
+
+
+def test_few_samples_do_not_close_the_gate_and_are_said(bundle_path):
+    bundle = open_bundle(bundle_path)
+    gate = check_bundle(bundle, Split(images(38), np.arange(38) % 10), latency=False)
+    (text,) = {one.text.partition(" ")[2] for one in gate.findings if one.level == "undecided"}
+    assert "too few samples to tell whether it keeps the budget of 0.3 points, one of them is 2.6" in text
+    assert gate.losses["model.pte"].standard_error >= 1 / 38 and json.dumps(gate.to_json())
+
+
+def test_labels_that_do_not_fit_give_no_accuracy(bundle_path):
+    gate = check_bundle(open_bundle(bundle_path), Split(images(20), np.linspace(0, 1, 20)), latency=False)
+    assert gate.accuracy == {} and gate.losses == {} and gate.float_accuracy is None
+    assert any(one.text.startswith("no accuracy was measured: ") for one in gate.findings)
+
+
+def test_an_fp32_file_that_is_called_int8_is_told_by_its_inside(bundle_path, tmp_path):
+    bundle = open_bundle(bundle_path)
+    models = {
+        **bundle.manifest.models,
+        **{
+            name: replace(bundle.manifest.models[name.replace("model.", "model.fp32.")], precision="int8")
+            for name in ("model.pte", "model.tflite")
+        },
+    }
+    contents = {name: bundle.read(name) for name in bundle.files}
+    contents |= {name: bundle.read(name.replace("model.", "model.fp32.")) for name in ("model.pte", "model.tflite")}
+    false = write_bundle(tmp_path / "false.edge", replace(bundle.manifest, models=models), contents)
+    gate = check_bundle(false, [images(4)], latency=False)
+    texts = [one.text for one in gate.findings if one.level == "failure"]
+    assert [text.partition(" ")[0] for text in texts] == ["model.pte", "model.tflite"]
+    assert all("is called int8, and nothing in it is int8: " in text for text in texts)
+
+
+def test_files_are_paired_by_engine_and_precision(bundle_path, tmp_path):
+    """Under names that say nothing, and with the precision of a bundle that kept layers in float."""
+    bundle = open_bundle(bundle_path)
+    names = {"model.pte": "one.pte", "model.fp32.pte": "two.pte", "model.tflite": "three.tflite"}
+    names |= {"model.fp32.tflite": "four.tflite"}
+    entries = {
+        names[name]: replace(entry, precision=entry.precision.replace("int8", "mixed"))
+        for name, entry in bundle.manifest.models.items()
+    }
+    contents = {names.get(name, name): bundle.read(name) for name in bundle.files if name != "golden.npz"}
+    renamed = write_bundle(tmp_path / "r.edge", replace(bundle.manifest, models=entries), contents)
+    gate = check_bundle(renamed, [images(8)], latency=False)
+    assert {one.files for one in gate.differences} == {
+        ("one.pte", "three.tflite"), ("one.pte", "two.pte"), ("three.tflite", "four.tflite"),
+    }  # fmt: skip
+
+
+def test_nothing_that_could_be_run_is_no_pass(bundle_path, monkeypatch):
+    monkeypatch.setattr("edgestill.gate.installed_engines", dict)
+    gate = check_bundle(open_bundle(bundle_path), [images(2)], latency=False)
+    texts = [one.text for one in gate.findings]
+    assert not gate.passed and "model.pte was not judged: executorch is not installed" in texts
+    assert "nothing was judged: no engine for it is installed; see `edgestill doctor`" in texts
