@@ -1,7 +1,8 @@
 """A model → one quantisation → files for both engines → a bundle that was run before it is called done."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -19,7 +20,9 @@ from torch.fx import GraphModule
 from edgestill_runtime import (
     Bundle,
     EdgestillError,
+    EngineError,
     Golden,
+    Limits,
     Manifest,
     Model,
     ModelFile,
@@ -28,20 +31,23 @@ from edgestill_runtime import (
     write_bundle,
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
-from edgestill_runtime.engines import load_engine
 from edgestill_runtime.files import refuse_existing
 
 from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
 from .graph import Graph, Samples, export, make_graph, tensors
 from .parity import ALLOWED_QUANTISED, check_against_model, check_rewrites
-from .quiet import logged_to
+from .precision import float_layers, precision_of, refuse_float
+from .quiet import words_to
 from .rewrites import after_quantisation
 from .scale import Scale
+from .source_model import flat_outputs, private_copy
 
 GOLDEN_SAMPLES = 16
 EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
 TARGETS = ("executorch", "litert")
+# The check of a file that was just made: as long as it takes, and as much memory.
+CHECKING = Limits(load_seconds=600.0, call_seconds=600.0, memory_bytes=1 << 40)
 NEEDED = ("torchao", "executorch", "litert_torch")  # packages that a host which only trains has not
 Precision = Literal["int8", "fp32"]
 
@@ -91,7 +97,8 @@ def convert(
     """Quantise once, export to the targets, run every file, write the bundle.
 
     Args:
-        model: takes one tensor for each input, batch 1, and gives one or several; on the CPU.
+        model: takes one tensor for each input, batch 1, and gives one or several; it is copied, and
+            left as it was.
         samples: real ones to calibrate with; a few of them become the golden samples.
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
         targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
@@ -108,7 +115,8 @@ def convert(
 
     Raises:
         CalibrationError: samples of another size or type, or none.
-        ConversionError: an exporter failed, or a file answers differently from the model; names the log.
+        ConversionError: the model cannot be exported, an exporter failed, nothing that was to be int8 is, or a file
+            answers differently from the model; names the log.
         StorageError: `output` exists and `overwrite` is false, or it cannot be written.
     """
     if not overwrite:
@@ -120,32 +128,34 @@ def convert(
             f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
             "checkpoint on another machine"
         )
-    with TemporaryDirectory() as temporary, logged_to(log) as path:
+    with TemporaryDirectory() as temporary, words_to(log) as path:
         folder = Path(temporary)
         try:
             on_step("quantise")
             graph = make_graph(model, samples, description.processor, fold_pixels)
-            results = _check_model(model, graph, description)
-            programs = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
+            results = _check_labels(graph, description)
+            programs, floating = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
             exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
             contents = {name: one.content for name, one in exported.items()}
-            manifest = _manifest(description, graph, exported, kept_float, results)
+            manifest = _manifest(description, graph, exported, kept_float, results, floating)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
             arrays = [samples] if graph.processor else samples
             few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in arrays]
             golden = Golden(tuple(few), _run(manifest, contents, few))
             reference = _outputs(graph.module, graph.processor, few)
-            check_rewrites(_outputs(model, description.processor, few), reference)
+            check_rewrites(_outputs(private_copy(model), description.processor, few), reference)
             check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
-            traceback.print_exc()
+            _write_down(error, path)
             raise _with_log(error, path, log) from error
         except Exception as error:  # whatever a library raises, people get one line and the log
-            traceback.print_exc()
-            first = next(iter(str(error).strip().splitlines()), "")
-            failed = ConversionError(f"conversion failed: {type(error).__name__}: {first}")
+            _write_down(error, path)
+            failed = ConversionError(
+                "the conversion failed at a place where it should not, which is a bug of edgestill: please report it "
+                "with the model and the log"
+            )
             raise _with_log(failed, path, log) from error
     return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
@@ -163,8 +173,10 @@ def _programs(
     kept_float: Sequence[str],
     trained: GraphModule | None,
     yardsticks: Bundle | None,
-) -> dict[str, tuple[ExportedProgram, bool]]:
+) -> tuple[dict[str, tuple[ExportedProgram, bool]], tuple[str, ...]]:
+    """File → its graph and whether that is quantised; and the layers that the quantizer left in float."""
     made: dict[str, ExportedProgram] = {}
+    floating: tuple[str, ...] = ()
     if precision == "int8":
         # Heavy to import, so that happens only when something is quantised.
         from . import quantize
@@ -175,22 +187,21 @@ def _programs(
             source = graph.module if trained is None else quantize.float_graph(trained)
             prepared = quantize.prepare(source, graph.inputs, kept_float)
             quantize.calibrate(prepared, tensors(samples, graph.processor))
+        floating = float_layers(prepared)
         if "executorch" in targets:
             made["model.pte"] = quantize.folded(prepared, graph.examples)
         if "litert" in targets:
             made["model.tflite"] = quantize.unfolded(prepared, graph.examples)
     plain = after_quantisation(graph.module)
     wanted = _files(targets, precision, yardsticks is None)
-    return {name: (made[name], True) if name in made else (export(plain, graph.examples), False) for name in wanted}
+    programs = {name: (made[name], True) if name in made else (export(plain, graph.examples), False) for name in wanted}
+    return programs, floating
 
 
-def _check_model(model: nn.Module, graph: Graph, description: Description) -> int:
+def _check_labels(graph: Graph, description: Description) -> int:
     """Number of outputs, after those of a classifier were compared with the labels."""
     with torch.inference_mode():
-        results = graph.module(*graph.examples)
-    results = results if isinstance(results, (tuple, list)) else [results]
-    if any(not isinstance(one, torch.Tensor) for one in results):
-        raise ConversionError("the model gives something that is no tensor; give it a forward that returns tensors")
+        results = flat_outputs(graph.module(*graph.examples))
     shape, classes = tuple(results[0].shape), len(description.labels)
     if classes and (len(results) != 1 or shape != (1, classes)):
         raise ConversionError(f"the model answers one image with shape {shape}; {classes} labels need (1, {classes})")
@@ -203,25 +214,32 @@ def _manifest(
     exported: Mapping[str, Exported],
     kept_float: Sequence[str],
     results: int,
+    floating: Sequence[str],
 ) -> Manifest:
     models = {}
     for name, one in exported.items():
         kind = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
-        engine = load_engine(kind, one.content, 1)
-        taken, given = engine.inputs, engine.outputs
-        engine.close()
-        if len(given) != results:
-            raise ConversionError(f"{name} has {len(given)} outputs, the model {results}")
+        with _loaded(None, name, one.content) as loaded:
+            inputs, outputs = loaded.inputs, loaded.outputs
+        if len(outputs) != results:
+            raise ConversionError(
+                f"{name} has {len(outputs)} outputs, the model {results}; return each tensor once, and no input"
+            )
         quantised = ".fp32." not in name
+        precision, share = precision_of(name, one.content, kind, kept_float if quantised else ())
+        if quantised and precision == "fp32":
+            refuse_float(name, floating)
         models[name] = ModelFile(
             engine=kind,
-            precision="fp32" if not quantised else "mixed" if kept_float else "int8",
-            inputs=_with_scales(taken, one.inputs),
-            outputs=_with_scales(given, one.outputs),
+            precision=precision,
+            inputs=_with_scales(inputs, one.inputs),
+            outputs=_named(_with_scales(outputs, one.outputs), graph.outputs),
             exporter=f"{EXPORTERS[kind]} {metadata.version(EXPORTERS[kind])}",
             kept_float=tuple(kept_float) if quantised else (),
+            float_macs=share,
         )
     packages = ("edgestill", "torch", "torchao", *EXPORTERS.values())
+    facts = {**description.training, "rewrites": graph.rewrites}
     return Manifest(
         name=description.name,
         task="image-classification" if graph.processor and description.labels else "tensors",
@@ -230,9 +248,16 @@ def _manifest(
         models=models,
         parameters=description.parameters,
         macs=description.macs,
-        training={**description.training, "rewrites": graph.rewrites},
+        training={**facts, "float_layers": list(floating)} if floating else facts,
         versions={package: metadata.version(package) for package in packages},
     )
+
+
+def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """Outputs under the names that the model gives them, where it does."""
+    if not any(names):
+        return tuple(specs)
+    return tuple(replace(spec, name=name or spec.name) for spec, name in zip(specs, names, strict=True))
 
 
 def _with_scales(specs: Sequence[TensorSpec], scales: Sequence[Scale | None]) -> tuple[TensorSpec, ...]:
@@ -256,9 +281,27 @@ def _run(
 ) -> dict[str, tuple[NDArray[Any], ...]]:
     outputs = {}
     for name in manifest.models:
-        with Model(manifest, name, contents[name]) as loaded:
+        with _loaded(manifest, name, contents[name]) as loaded:
             outputs[name] = loaded.outputs_of(samples)
     return outputs
+
+
+@contextmanager
+def _loaded(manifest: Manifest | None, name: str, content: bytes) -> Iterator[Model]:
+    """A new file in its engine, in a process of its own: what it prints, or breaks, stays there.
+
+    Raises:
+        ConversionError: the engine refuses it, or fails on it.
+    """
+    try:
+        with Model(manifest, name, content, isolated=CHECKING) as loaded:
+            yield loaded
+    except EngineError as error:
+        raise ConversionError(
+            f"{name} was written, but its engine does not run it: an operator of the model is one that the exporter "
+            "writes and the engine lacks; leave that engine out of the targets, or see docs/converters.md for "
+            "operators that are carried"
+        ) from error
 
 
 def _outputs(
@@ -268,9 +311,13 @@ def _outputs(
     rows = []
     with torch.inference_mode():
         for sample in tensors(samples[0] if processor is not None else samples, processor):
-            results = module(*sample)
-            rows.append(results if isinstance(results, (tuple, list)) else (results,))
+            rows.append(flat_outputs(module(*sample)))
     return tuple(torch.cat(column).numpy() for column in zip(*rows, strict=True))
+
+
+def _write_down(error: Exception, log: Path) -> None:
+    with open(log, "a", encoding="utf-8", errors="replace") as file:
+        traceback.print_exception(error, file=file)
 
 
 def _with_log(error: EdgestillError, written: Path, log: Path | None) -> EdgestillError:

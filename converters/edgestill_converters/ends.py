@@ -4,6 +4,7 @@ The converter keeps the inputs and outputs of a quantised graph in float, with a
 DEQUANTIZE before each output. Without the two the caller hands over the integers themselves.
 """
 
+import copy
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -11,7 +12,11 @@ from flatbuffers import Builder
 
 IDENTIFIER = b"TFL3"
 # Operator → the version that takes int8.
-_VERSIONS = {schema.BuiltinOperator.QUANTIZE: 1, schema.BuiltinOperator.DEQUANTIZE: 2}
+_VERSIONS = {
+    schema.BuiltinOperator.QUANTIZE: 1,
+    schema.BuiltinOperator.DEQUANTIZE: 2,
+    schema.BuiltinOperator.RESHAPE: 1,
+}
 
 
 def take_and_give_integers(model: Any) -> None:
@@ -41,6 +46,42 @@ def with_float_ends(content: bytes) -> bytes:
         for index in [int(one) for one in graph.outputs]:
             _float_end(model, number, index, "outputs")
     return packed(model, len(content))
+
+
+def repeat_outputs(model: Any, order: list[int]) -> None:
+    """Give tensors out more than once, in place: a copy of each but its first.
+
+    Args:
+        model: `schema.ModelT` of one graph. order: for each output that it shall have, which one it is of those it has.
+    """
+    graph = model.subgraphs[0]
+    if order == list(range(len(graph.outputs))):
+        return
+    once, given = [int(one) for one in graph.outputs], []
+    for number in order:
+        given.append(once[number] if once[number] not in given else _copied(model, graph, once[number]))
+    graph.outputs = given
+    for signature in model.signatureDefs or []:
+        signature.outputs = [_entry(f"output_{number}", index) for number, index in enumerate(given)]
+
+
+def _copied(model: Any, graph: Any, index: int) -> int:
+    tensor = copy.deepcopy(graph.tensors[index])
+    tensor.name, tensor.buffer = tensor.name + b"/again", 0
+    graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = _code(model, schema.BuiltinOperator.RESHAPE)
+    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT()
+    operator.builtinOptions.newShape = [int(size) for size in tensor.shape]
+    graph.operators.append(operator)
+    return len(graph.tensors) - 1
+
+
+def _entry(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), index
+    return entry
 
 
 def packed(model: Any, size: int) -> bytes:

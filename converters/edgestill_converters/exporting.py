@@ -6,7 +6,7 @@ for lines that say which file has begun and which is done. The child's words, na
 
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -15,16 +15,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
+from .blame import Blame, first_failing
 from .errors import ConversionError
 from .scale import Scale
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
 LIMIT_SECONDS = 1800.0
 """For one file. DenseNet-121 takes four minutes on two slow cores."""
+BLAME_SECONDS = 120.0
+"""To look for the operator that an exporter fails on."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def export_files(
         limit_seconds: for one file.
 
     Raises:
-        ConversionError: an exporter failed, crashed, or took longer; names the file and the log.
+        ConversionError: an exporter failed, crashed, or took longer; names the file, and the operator if it was found.
     """
     jobs: dict[str, dict[str, bool]] = {}
     for name, (program, quantised) in programs.items():
@@ -71,7 +75,7 @@ def export_files(
         jobs.setdefault(engine, {})[name] = quantised
     children = [_start(engine, files, folder, log, limit_seconds) for engine, files in jobs.items()]
     try:
-        _wait(children, limit_seconds, log, on_step)
+        _wait(children, limit_seconds, folder, on_step)
     finally:
         for child in children:
             child.process.kill()
@@ -95,41 +99,49 @@ def _start(engine: str, files: dict[str, bool], folder: Path, log: Path, limit_s
     return _Child(engine, process, reading, file=next(iter(files)), deadline=time.monotonic() + limit_seconds)
 
 
-def _wait(children: list[_Child], limit_seconds: float, log: Path, on_step: Callable[[str], None]) -> None:
-    working = {child.pipe: child for child in children}
-    while working:
-        left = min(child.deadline for child in working.values()) - time.monotonic()
-        ready, _, _ = select.select(list(working), [], [], max(left, 0))
-        if not ready:
-            late = min(working.values(), key=lambda child: child.deadline)
-            raise ConversionError(
-                f"{late.file}: the {late.engine} exporter was not done after {limit_seconds:g} s and was ended; allow "
-                f"more, or leave {late.engine} out of the targets; its words are in {log}"
-            )
-        for pipe in ready:
-            child = working[pipe]
-            piece = os.read(pipe, 1 << 12)
-            child.buffer += piece
-            while b"\n" in child.buffer:
-                line, _, child.buffer = child.buffer.partition(b"\n")
-                child.file = line.decode()
-                child.deadline = time.monotonic() + limit_seconds
-                on_step(child.file)
-            if not piece:
-                if child.process.wait() != 0:
-                    raise ConversionError(_failure(child, log))
-                del working[pipe]
+def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: Callable[[str], None]) -> None:
+    # Not `select.select`, which takes no descriptor above 1,023.
+    with selectors.DefaultSelector() as working:
+        for child in children:
+            working.register(child.pipe, selectors.EVENT_READ, child)
+        while working.get_map():
+            left = min(key.data.deadline for key in working.get_map().values()) - time.monotonic()
+            ready = working.select(max(left, 0))
+            if not ready:
+                late = min((key.data for key in working.get_map().values()), key=lambda child: child.deadline)
+                raise ConversionError(
+                    f"{late.file}: the {late.engine} exporter was not done after {limit_seconds:g} s and was ended; "
+                    f"allow more, or leave {late.engine} out of the targets"
+                )
+            for key, _ in ready:
+                if not _read_line(key.data, limit_seconds, on_step):
+                    if key.data.process.wait() != 0:
+                        raise ConversionError(_failure(key.data, folder))
+                    working.unregister(key.fd)
 
 
-def _failure(child: _Child, log: Path) -> str:
-    code = child.process.returncode
+def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], None]) -> bool:
+    """What a child says of its progress; whether it may say more."""
+    piece = os.read(child.pipe, 1 << 12)
+    child.buffer += piece
+    while b"\n" in child.buffer:
+        line, _, child.buffer = child.buffer.partition(b"\n")
+        child.file = line.decode()
+        child.deadline = time.monotonic() + limit_seconds
+        on_step(child.file)
+    return bool(piece)
+
+
+def _failure(child: _Child, folder: Path) -> str:
+    code, other = child.process.returncode, "litert" if child.engine == "executorch" else "executorch"
+    advice = f"leave {child.engine} out of the targets (--target {other}), or write that part of the model otherwise"
     if code < 0:
-        how = f"was ended by {signal.Signals(-code).name}"
-    else:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        marked = [line for line in lines if line.startswith(f"{child.file}: ")]
-        how = f"failed: {marked[-1].removeprefix(f'{child.file}: ')}" if marked else f"ended with code {code}"
-    return f"{child.file}: the {child.engine} exporter {how}; its words are in {log}"
+        return f"{child.file}: the {child.engine} exporter was ended by {signal.Signals(-code).name}; {advice}"
+    blamed = folder / f"{child.file}.blame.json"
+    if not blamed.exists():
+        return f"{child.file}: the {child.engine} exporter ended with code {code}; {advice}"
+    place = Blame(**json.loads(blamed.read_text()))
+    return f"{child.file}: the {child.engine} exporter cannot convert {place}; {advice}"
 
 
 def _read(path: Path) -> Exported:
@@ -146,27 +158,30 @@ def _work(engine: str, folder: Path, pipe: int) -> None:
 
     for name, quantised in json.loads((folder / f"{engine}.json").read_text()).items():
         os.write(pipe, f"{name}\n".encode())
+        program = torch.export.load(folder / f"{name}.pt2")
         try:
-            program = torch.export.load(folder / f"{name}.pt2")
-            if engine == "executorch":
-                from .executorch import export_pte
-
-                content, inputs, outputs = export_pte(program)
-                ends = {"inputs": inputs, "outputs": outputs}
-            else:
-                from .litert import export_tflite
-
-                content, ends = export_tflite(program, quantised), {"inputs": [], "outputs": []}
-        except Exception as error:
+            content, ends = _export(engine, program, quantised)
+        except Exception:
             import traceback
 
             traceback.print_exc()
-            first = next(iter(str(error).strip().splitlines()), "")
-            print(f"{name}: {type(error).__name__}: {first}", file=sys.stderr, flush=True)
+            place = first_failing(program, lambda part: _export(engine, part, quantised), BLAME_SECONDS)
+            (folder / f"{name}.blame.json").write_text(json.dumps(asdict(place)))
             sys.exit(1)
         plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
         (folder / f"{name}.json").write_text(json.dumps(plain))
         (folder / name).write_bytes(content)
+
+
+def _export(engine: str, program: ExportedProgram, quantised: bool) -> tuple[bytes, dict[str, Any]]:
+    if engine == "executorch":
+        from .executorch import export_pte
+
+        content, inputs, outputs = export_pte(program)
+        return content, {"inputs": inputs, "outputs": outputs}
+    from .litert import export_tflite
+
+    return export_tflite(program, quantised), {"inputs": [], "outputs": []}
 
 
 def _end_with_parent() -> None:

@@ -17,10 +17,17 @@ from .errors import CalibrationError, ConversionError
 from .pixels import fold_pixels
 from .rewrites import tidy
 from .scale import Scale
+from .source_model import checked_call, place_of, private_copy
+from .support import refuse_unsupported
 
 Tensors = tuple[Tensor, ...]
 # An example batch below 16 silently caps what the graph takes at 15.
 EXAMPLE_BATCH = 64
+# In the type or the words of what torch raises where a graph would depend on values.
+VALUE_DEPENDENT = (
+    "datadependent", "data-dependent", "data dependent", "unbacked", "fake tensor", "faketensor", ".item()",
+    "functionaltensor", "data pointer", ".numpy()",
+)  # fmt: skip
 Samples = NDArray[np.uint8] | Sequence[NDArray[Any]]
 """Images, uint8 (N, H, W, C), or one array for each input, (N, …) each: float32, or integers as they are."""
 
@@ -34,6 +41,7 @@ class Graph:
         inputs: position of an input → the scale that its int8 form must have.
         examples: one tensor for each input, batch 1.
         rewrites: name of a rewrite → how often it was applied.
+        outputs: a name for each output, its key in the dict that the model returns; empty where it has none.
     """
 
     module: GraphModule
@@ -41,6 +49,7 @@ class Graph:
     processor: Processor | None
     inputs: dict[int, Scale]
     rewrites: dict[str, int]
+    outputs: tuple[str, ...] = ()
 
 
 def make_graph(
@@ -50,29 +59,43 @@ def make_graph(
     fold: bool = True,
     any_batch: bool = False,
 ) -> Graph:
-    """Export `model` and rewrite it.
+    """Export a copy of `model` and rewrite it; `model` itself is untouched.
 
     Args:
         processor: raw pixels → what the model takes; None: `samples` are what it takes.
         fold: put the normalisation of pixels into the graph. any_batch: for training, not for batch 1.
 
     Raises:
-        CalibrationError: samples that do not fit. ConversionError: the model cannot be exported.
+        CalibrationError: samples that do not fit. ConversionError: the model does not run on them, no graph can be made
+            of it, or an engine cannot run one of its operators; names the place in the model.
     """
     examples = next(tensors(samples, processor))
-    try:
-        exported = export(model.eval(), examples, any_batch).module(check_guards=False)
-    except Exception as error:  # whatever torch.export finds in somebody's model
-        first = next(iter(str(error).strip().splitlines()), "")
-        raise ConversionError(
-            f"conversion failed: torch.export cannot make a graph of the model: {type(error).__name__}: {first}"
-        ) from error
-    module, counts = tidy(exported)
+    checked = checked_call(private_copy(model), examples)
+    module, counts = tidy(_exported(checked.module, examples, any_batch))
     in_order(module)
+    refuse_unsupported(module)
     if processor is None or not fold:
-        return Graph(module, examples, processor, {}, counts)
+        return Graph(module, examples, processor, {}, counts, checked.names)
     left, scale = fold_pixels(module, processor)
-    return Graph(module, examples, left, {0: scale}, counts)
+    return Graph(module, examples, left, {0: scale}, counts, checked.names)
+
+
+def _exported(model: nn.Module, examples: Tensors, any_batch: bool) -> GraphModule:
+    try:
+        return export(model, examples, any_batch).module(check_guards=False)
+    except Exception as error:  # whatever torch.export finds in somebody's model
+        words = f"{type(error).__name__} {error}".lower()
+        depends = any(word in words for word in VALUE_DEPENDENT)
+        why = (
+            "what is computed depends on the values of its input (an `if`, a loop or a shape that follows from a "
+            "tensor's values, `.item()`, numpy)"
+            if depends
+            else "torch.export cannot follow what is computed"
+        )
+        raise ConversionError(
+            f"no graph can be made of the model: {why}, {place_of(error, model)}; write that place with operators of "
+            "torch on tensors of fixed shapes, such as torch.where"
+        ) from error
 
 
 def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> ExportedProgram:

@@ -10,11 +10,14 @@ import litert_torch
 from ai_edge_litert import schema_py_generated as schema
 from litert_converter.mlir._mlir_libs import converter_api_ext
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
+from torch.fx.graph import CodeGen
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-from .ends import packed, take_and_give_integers
+from .ends import packed, repeat_outputs, take_and_give_integers
 from .islands import put_into_float
 from .padding import pad_with_zeros
+from .source_model import flat_outputs
 
 
 def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
@@ -24,11 +27,12 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         program: its inputs and outputs of four axes, (1, C, H, W), become (1, H, W, C) in the file.
         quantised: the graph carries quantise/dequantise pairs; the file's inputs and outputs are then int8.
     """
-    examples, results = program.example_inputs[0], program.module()(*program.example_inputs[0])
-    results = results if isinstance(results, (tuple, list)) else [results]
+    examples = program.example_inputs[0]
+    model = program.module(check_guards=False)
+    order = _drop_repeated_outputs(model)
+    results = flat_outputs(model(*examples))
     taken = [position for position, one in enumerate(examples) if one.dim() == 4]
     given = [position for position, one in enumerate(results) if one.dim() == 4]
-    model = program.module(check_guards=False)
     # The converter calls `.eval()`, which an exported graph refuses until it is told to bear it.
     allow_exported_model_train_eval(model)
     if taken or given:
@@ -43,17 +47,33 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         path = Path(folder) / "model.tflite"
         converted.export(str(path))
         content = path.read_bytes()
-    return _finished(content, quantised)
+    return _finished(content, quantised, order)
 
 
-def _finished(content: bytes, quantised: bool) -> bytes:
+def _finished(content: bytes, quantised: bool, order: list[int]) -> bytes:
     """The same model in the form that the delegate takes all of."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     pad_with_zeros(model)
     if quantised:
         take_and_give_integers(model)
         put_into_float(model)
+    repeat_outputs(model, order)
     return packed(model, len(content))
+
+
+def _drop_repeated_outputs(model: GraphModule) -> list[int]:
+    """Give each tensor out once, in place, and tell for each output of before which one it is.
+
+    Of a tensor that is given out twice the converter turns the axes twice.
+    """
+    (output,) = (node for node in model.graph.nodes if node.op == "output")
+    given: list[Any] = list(output.args[0])
+    kept = list(dict.fromkeys(given))
+    if len(kept) < len(given):
+        output.args = (tuple(kept),)
+        model.graph.set_codegen(CodeGen())
+        model.recompile()
+    return [kept.index(one) for one in given]
 
 
 @contextmanager

@@ -1,12 +1,18 @@
-"""Exporters talk a lot, from Python and from C++. Their words go to a log file, not to the terminal."""
+"""Exporters and engines talk a lot, from Python and from C++. Their words go to a log file, not to the terminal.
+
+`words_to` is for a library that is called in somebody's process: it takes the calling thread's words alone. `logged_to`
+is for a command that owns its process: it takes everything, other threads and native code included.
+"""
 
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -37,3 +43,67 @@ def logged_to(path: Path | None) -> Iterator[Path]:
             for descriptor, original in zip((1, 2), kept, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+@contextmanager
+def words_to(path: Path | None) -> Iterator[Path]:
+    """Send what this thread writes to Python's standard error, and its warnings, to a file. Nothing else is touched.
+
+    Arguments as of `logged_to`.
+    """
+    with TemporaryDirectory() as folder:
+        log = path or Path(folder) / "conversion.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file, _ERRORS.to(file):
+            yield log
+
+
+class _ByThread:
+    """Standard error and warnings, for some threads a file instead. Installed while there is such a thread."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, TextIO] = {}
+        self._lock = threading.Lock()
+        self._stream: TextIO | None = None
+        self._show: Callable[..., None] = warnings.showwarning
+
+    @contextmanager
+    def to(self, file: TextIO) -> Iterator[None]:
+        """Inside, what this thread says goes to `file`."""
+        number = threading.get_ident()
+        with self._lock:
+            if not self._files:
+                self._stream, sys.stderr = sys.stderr, _Stream(sys.stderr, self._files)  # type: ignore[assignment]
+                self._show, warnings.showwarning = warnings.showwarning, self._warn
+            before = self._files.get(number)
+            self._files[number] = file
+        try:
+            yield
+        finally:
+            with self._lock:
+                if before is not None:
+                    self._files[number] = before
+                else:
+                    del self._files[number]
+                if not self._files and isinstance(sys.stderr, _Stream):
+                    sys.stderr, warnings.showwarning = self._stream, self._show  # type: ignore[assignment]
+
+    def _warn(self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        own = self._files.get(threading.get_ident())
+        self._show(message, category, filename, lineno, file or own, line)
+
+
+class _Stream:
+    """A stream that asks who writes."""
+
+    def __init__(self, stream: TextIO, files: dict[int, TextIO]) -> None:
+        self._stream, self._files = stream, files
+
+    def write(self, text: str) -> int:
+        return self._files.get(threading.get_ident(), self._stream).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files.get(threading.get_ident(), self._stream), name)
+
+
+_ERRORS = _ByThread()

@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from . import quantize
 from .graph import Graph, Samples, Tensors, tensors
-from .rewrites.editing import FLOAT
+from .rewrites.editing import FLOAT, module_path
 
 aten = torch.ops.aten
 LAYERS = (
@@ -60,7 +60,7 @@ def rank_layers(
         deviation = sum(
             float((a.double() - b.double()).square().sum()) for a, b in zip(results, reference, strict=True)
         )
-        found.append(Layer(node.name, _module(node), (deviation / scale) ** 0.5))
+        found.append(Layer(node.name, module_path(node), (deviation / scale) ** 0.5))
         on_layer(number, len(nodes))
     return sorted(found, key=lambda layer: -layer.error)
 
@@ -125,9 +125,3 @@ def _run(module: nn.Module, samples: Sequence[Tensors]) -> list[Tensor]:
     with torch.inference_mode():
         results = [module(*sample) for sample in samples]
     return [one for given in results for one in (given if isinstance(given, (tuple, list)) else (given,))]
-
-
-def _module(node: Node) -> str:
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return path.removeprefix("L['self'].").removeprefix("L['self']")

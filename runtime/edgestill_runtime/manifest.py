@@ -60,9 +60,10 @@ class ModelFile:
 
     Args:
         engine: `executorch` or `litert`.
-        precision: `int8`, `mixed` (int8 with the layers in `kept_float` in float), or `fp32`.
+        precision: `int8`, `mixed` (int8 with layers in float: those in `kept_float`, or what has no int8), or `fp32`.
         inputs, outputs: in the order of the model's own.
         exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
+        float_macs: share of the multiply-accumulates that it computes in float, 0–1; None where nobody counted.
     """
 
     engine: str
@@ -72,6 +73,7 @@ class ModelFile:
     exporter: str
     accuracy: float | None = None
     kept_float: tuple[str, ...] = ()
+    float_macs: float | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def _model_file(entry: _Fields) -> ModelFile:
         exporter=entry.get("exporter", str),
         accuracy=entry.share("accuracy"),
         kept_float=entry.numbers("kept_float", str, 1 << 12) if "kept_float" in entry.data else (),
+        float_macs=entry.share("float_macs"),
     )
 
 

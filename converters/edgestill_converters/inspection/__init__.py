@@ -44,20 +44,22 @@ def inspect_file(path: Path) -> Inspection:
     return inspect_bytes(content, engine, str(path))
 
 
-def inspect_bytes(content: bytes, engine: str, name: str) -> Inspection:
-    """The same for bytes; `engine` is `executorch` or `litert`, `name` what messages call the file."""
+def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = True) -> Inspection:
+    """The same for bytes.
+
+    Args:
+        engine: `executorch` or `litert`. name: what messages call the file.
+        ask_engine: what LiteRT delegates, in seconds; without it nothing of a `.tflite` counts as delegated.
+    """
     try:
         if engine == "litert":
             from .tflite import read_tflite
 
-            return read_tflite(content)
+            return read_tflite(content, ask_engine)
         from .pte import read_pte
 
         return read_pte(content)
     except EdgestillError:
         raise
     except Exception as error:  # a damaged flatbuffer fails in as many ways as there are readers
-        first = next(iter(str(error).strip().splitlines()), "")
-        raise InspectionError(
-            f"{name} cannot be read as a {engine} file: {type(error).__name__}: {first}; copy or make it again"
-        ) from error
+        raise InspectionError(f"{name} cannot be read as a {engine} file, it is damaged; copy or make it again") from error

@@ -18,7 +18,7 @@ DTYPES = {
 SIZES = {"int4": 0.5, "int8": 1, "uint8": 1, "bool": 1, "float16": 2, "int16": 2, "uint16": 2, "int64": 8, "float64": 8}
 
 
-def read_tflite(content: bytes) -> Inspection:
+def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
     """Look into a LiteRT flatbuffer; of several subgraphs, the first."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -26,7 +26,7 @@ def read_tflite(content: bytes) -> Inspection:
         number for number, one in enumerate(graph.tensors)
         if model.buffers[one.buffer].data is not None or model.buffers[one.buffer].size
     }  # fmt: skip
-    pieces, delegate = _delegation(content)
+    pieces, delegate = _delegation(content) if ask_engine else ({}, "not asked")
     operators = tuple(
         _operator(model, graph, one, constant, pieces.get(number)) for number, one in enumerate(graph.operators)
     )
@@ -105,8 +105,7 @@ def _delegation(content: bytes) -> tuple[dict[int, int], str]:
     command = [sys.executable, "-m", __name__]
     done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=120)
     if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        return {}, f"unknown: the interpreter does not load this file ({lines[-1] if lines else done.returncode})"
+        return {}, "unknown: the interpreter does not load this file"
     found = json.loads(done.stdout.decode().splitlines()[-1])
     return {int(number): piece for number, piece in found.items()}, "XNNPACK" if found else "none"
 

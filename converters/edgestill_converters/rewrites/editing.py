@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+# What `source_model.FlatOutputs` calls the model in it, which is no part of a module's path.
+WRAPPED = "wrapped_model"
 # In the `meta` of nodes that stay in float, whatever the quantizer would like.
 FLOAT = "edgestill_float"
 
@@ -48,7 +50,7 @@ def constant(graph: GraphModule, like: Node, word: str, value: Tensor) -> Node:
     with like.graph.inserting_before(like):
         node = like.graph.get_attr(name)
     mode = getattr(like.meta.get("val"), "fake_mode", None)
-    node.meta["val"] = mode.from_tensor(value) if mode is not None else value
+    node.meta["val"] = mode.from_tensor(value, static_shapes=True) if mode is not None else value
     return node
 
 
@@ -73,6 +75,15 @@ def is_per_channel(given: Sequence[int], shape: Sequence[int], axis: int) -> boo
     wide = [1] * len(shape)
     wide[axis] = shape[axis]
     return wide[axis] != 1 and list(given) == wide[len(wide) - len(given) :]
+
+
+def module_path(node: Node) -> str:
+    """The place in the model of the module that a node is of, as in `named_modules()`; empty for the model itself."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    for outside in ("L['self']", ".", WRAPPED, "."):
+        path = path.removeprefix(outside)
+    return path
 
 
 def pair_of(value: Any) -> list[int]:

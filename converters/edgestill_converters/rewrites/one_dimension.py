@@ -10,11 +10,15 @@ from torch.fx import GraphModule, Node
 from .editing import constant, new_node, pair_of, replace, replace_by, shape_of, tensor_of
 
 aten = torch.ops.aten
-_TO_2D = (aten.conv1d.default, aten.max_pool1d.default, aten.adaptive_avg_pool1d.default, aten.mean.dim)
+_TO_2D = (
+    aten.conv1d.default, aten.conv_transpose1d.default, aten.max_pool1d.default, aten.adaptive_avg_pool1d.default, aten.mean.dim,
+)  # fmt: skip
+_CONVOLUTIONS = (aten.conv1d.default, aten.conv_transpose1d.default)
 _ANY_RANK = (
     aten.relu.default, aten.relu_.default, aten.hardtanh.default, aten.hardtanh_.default, aten.batch_norm.default,
     aten.add.Tensor, aten.add_.Tensor, aten.mul.Tensor, aten.sigmoid.default, aten.tanh.default, aten.gelu.default,
     aten.silu.default, aten.silu_.default, aten.hardswish.default, aten.hardswish_.default, aten.leaky_relu.default,
+    aten.mish.default, aten.softplus.default, aten.elu.default, aten.log_sigmoid.default,
 )  # fmt: skip
 
 
@@ -24,7 +28,7 @@ def one_dimension_as_two(graph: GraphModule) -> int:
     LiteRT's converter puts a transpose before and after each 1-D convolution, and neither engine takes a mean over the
     last of three axes. As images the whole net stays in one order of axes, and in the delegate.
     """
-    convolved = any(node.target is aten.conv1d.default for node in graph.graph.nodes)
+    convolved = any(node.target in _CONVOLUTIONS for node in graph.graph.nodes)
     found = replace(graph, _is_one_dimensional, _lift) if convolved else 0
     if not found:
         return 0
@@ -68,15 +72,18 @@ def _lift(node: Node) -> None:
             result = new_node(
                 node, aten.squeeze.dim, (new_node(node, aten.adaptive_avg_pool2d.default, (image, [1, *size])), 2)
             )
-        elif node.target is aten.conv1d.default:
+        elif node.target in _CONVOLUTIONS:
             weight = tensor_of(graph, node.args[1])
             assert weight is not None
             wide = constant(graph, node, "weight_2d", weight.unsqueeze(2))
             arguments: list[Any] = [image, wide, *node.args[2:]]
-            for position, high in ((3, 1), (4, 0), (5, 1)):
+            plain = node.target is aten.conv1d.default
+            # stride, padding and dilation; of a transposed one also the output padding, and the groups before dilation
+            for position, high in ((3, 1), (4, 0), (5, 1)) if plain else ((3, 1), (4, 0), (5, 0), (7, 1)):
                 if position < len(arguments):
                     arguments[position] = [high, pair_of(arguments[position])[-1]]
-            result = new_node(node, aten.squeeze.dim, (new_node(node, aten.conv2d.default, tuple(arguments)), 2))
+            target = aten.conv2d.default if plain else aten.conv_transpose2d.input
+            result = new_node(node, aten.squeeze.dim, (new_node(node, target, tuple(arguments)), 2))
         else:  # max_pool1d: kernel, stride, padding, dilation, ceil_mode
             arguments = [image, *node.args[1:]]
             for position, high in ((1, 1), (2, 1), (3, 0), (4, 1)):

@@ -1,0 +1,98 @@
+"""The operator that an exporter fails on: found by exporting ever smaller beginnings of the graph."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torch.fx.graph import CodeGen
+
+from .rewrites.editing import module_path
+
+# Operators that stand around the one that is meant.
+AROUND = ("quantize_per", "getitem")
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Where in the model an exporter fails; both are empty where that was not found.
+
+    Args:
+        operator: ATen's name, such as `conv_transpose2d`. module: its place in the model, as in `named_modules()`.
+    """
+
+    operator: str = ""
+    module: str = ""
+
+    def __str__(self) -> str:
+        if not self.operator:
+            return "this graph, and no single operator was found that it fails on"
+        return f"operator {self.operator} {f'in module {self.module!r}' if self.module else 'in the forward of the model'}"
+
+
+def first_failing(program: ExportedProgram, export: Callable[[ExportedProgram], Any], seconds: float) -> Blame:
+    """The last operator of the shortest beginning of a graph that `export` fails on.
+
+    Args:
+        program: which `export` fails on. seconds: to look for it, the last try not counted.
+    """
+    graph = program.module(check_guards=False)
+    operators = [node for node in graph.graph.nodes if node.op == "call_function"]
+    until = time.monotonic() + seconds
+    works, fails = 0, len(operators)
+    while fails - works > 1:
+        if time.monotonic() > until:
+            return Blame()
+        middle = (works + fails) // 2
+        if _fails(_beginning(graph, middle), program, export):
+            fails = middle
+        else:
+            works = middle
+    # What fails for its outputs alone fails at no operator.
+    if not operators or (fails == len(operators) and not _fails(_beginning(graph, fails), program, export)):
+        return Blame()
+    node = operators[fails - 1]
+    while any(word in operator_name(node) for word in AROUND) and isinstance(node.args[0], Node):
+        node = node.args[0]
+    return Blame(operator_name(node), module_path(node))
+
+
+def _beginning(graph: GraphModule, count: int) -> GraphModule:
+    """The first so many operators; what none of them takes is given out."""
+    part = copy.deepcopy(graph.graph)
+    part.set_codegen(CodeGen())  # inputs and outputs as plain as their nodes
+    operators = [node for node in part.nodes if node.op == "call_function"]
+    kept = operators[:count]
+    (output,) = (node for node in part.nodes if node.op == "output")
+    ends = [node for node in kept if isinstance(node.meta.get("val"), Tensor) and not any(one in kept for one in node.users)]
+    output.args = (tuple(ends),)
+    for node in reversed(operators[count:]):
+        part.erase_node(node)
+    part.eliminate_dead_code()
+    return GraphModule(graph, part)
+
+
+def _fails(part: GraphModule, program: ExportedProgram, export: Callable[[ExportedProgram], Any]) -> bool:
+    # Not installed where models are only trained.
+    from torchao.quantization.pt2e import allow_exported_model_train_eval
+
+    allow_exported_model_train_eval(part)
+    try:
+        smaller = torch.export.export(part, program.example_inputs[0])
+    except Exception:  # a part that is no graph by itself says nothing of the exporter
+        return False
+    try:
+        export(smaller)
+    except Exception:  # whatever it raises, this is the question
+        return True
+    return False
+
+
+def operator_name(node: Node) -> str:
+    """ATen's name of an operator, without its overload."""
+    return str(getattr(node.target, "_opname", None) or getattr(node.target, "__name__", node.target))

@@ -1,0 +1,58 @@
+"""Resizing that one of the engines lacks, as two products with constant matrices: one for the height, one for the width."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from .editing import constant, new_node, replace, replace_by, shape_of
+
+aten = torch.ops.aten
+# Operator → how many of its last arguments are (height, width) each, or one for each: scales.
+_RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
+
+
+def resizing_to_products(graph: GraphModule) -> int:
+    """Bicubic and antialiased resizing, and average pooling to a size that does not divide → two matrix products.
+
+    Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are what
+    the operator makes of an identity.
+    """
+
+    def matches(node: Node) -> bool:
+        sizes = [*shape_of(node.args[0]), *shape_of(node)] if node.args else []
+        if len(sizes) != 8 or not all(isinstance(size, int) for size in sizes):
+            return False
+        return node.target in _RESIZES or _pools_unevenly(node)
+
+    def change(node: Node) -> None:
+        height, width = shape_of(node.args[0])[2:]
+        rows = constant(graph, node, "rows", _matrix(node, height, 2))
+        columns = constant(graph, node, "columns", _matrix(node, width, 3))
+        with node.graph.inserting_before(node):
+            wide = new_node(node, aten.linear.default, (node.args[0], columns))
+            turned = new_node(node, aten.transpose.int, (wide, 2, 3))
+            high = new_node(node, aten.linear.default, (turned, rows))
+            result = new_node(node, aten.transpose.int, (high, 2, 3))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def _pools_unevenly(node: Node) -> bool:
+    if node.target is not aten.adaptive_avg_pool2d.default:
+        return False
+    return any(before % after for before, after in zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True))
+
+
+def _matrix(node: Node, size: int, axis: int) -> Tensor:
+    """float32 (size after, size before): what the operator does along one axis (2, 3), the other staying as it is."""
+    arguments: list[Any] = [torch.eye(size, dtype=torch.float64)[None, None], *node.args[1:]]
+    for position, value in enumerate(arguments[1:], start=1):
+        if isinstance(value, (list, tuple)):  # sizes or scales, of (height, width)
+            same = [size if isinstance(one, int) else 1.0 for one in value]
+            same[axis - 2] = value[axis - 2]
+            arguments[position] = same
+    resized: Tensor = node.target(*arguments)  # type: ignore[operator]
+    return (resized[0, 0] if axis == 2 else resized[0, 0].T).float().contiguous()

@@ -1,0 +1,190 @@
+"""The model as it was brought: a copy to work on, its outputs as a flat list, and where in it something failed."""
+
+import copy
+import inspect
+import linecache
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from .errors import ConversionError
+from .rewrites.editing import WRAPPED
+
+
+def private_copy(model: nn.Module) -> nn.Module:
+    """The same model on the CPU, in float32 and in evaluation; `model` itself is untouched.
+
+    Raises:
+        ConversionError: it holds something that cannot be copied (an open file, a lock).
+    """
+    # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
+    memo: dict[int, Any] = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        copied: nn.Module = copy.deepcopy(model, memo)
+    except Exception as error:  # whatever somebody's attribute raises
+        raise ConversionError(
+            f"the model cannot be copied, and a conversion works on a copy: {_not_copied(model)}; remove it from the "
+            "module, or define __deepcopy__"
+        ) from error
+    return copied.cpu().float().eval()
+
+
+def _not_copied(model: nn.Module) -> str:
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name in ("_parameters", "_buffers", "_modules"):
+                continue
+            try:
+                copy.deepcopy(value)
+            except Exception:  # noqa: S112  as above
+                continue
+            return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
+    return "one of its attributes does not allow it"
+
+
+class FlatOutputs(nn.Module):
+    """A model whose outputs are one flat tuple of tensors, in their order; None is left out.
+
+    Args:
+        model: its outputs may be nested in tuples, lists, dicts and dataclasses.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.wrapped_model = model  # the name is `rewrites.editing.WRAPPED`
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of the model, flat."""
+        return tuple(flat_outputs(self.wrapped_model(*inputs)))
+
+
+def flat_outputs(outputs: Any) -> list[Any]:
+    """Every output of a model, from left to right, however they are nested; None is left out."""
+    return [one for one in pytree.tree_leaves(outputs) if one is not None]
+
+
+def output_names(outputs: Any) -> tuple[str, ...]:
+    """A name for each of `flat_outputs`: its key in a dict (`a.0` in one within), empty where it has none."""
+    found = []
+    for path, value in pytree.tree_flatten_with_path(outputs)[0]:
+        if value is not None:
+            keys = [getattr(one, "key", getattr(one, "name", getattr(one, "idx", one))) for one in path]
+            found.append(".".join(map(str, keys)) if any(isinstance(one, str) for one in keys) else "")
+    return tuple(found)
+
+
+# Files of which no line and no word is shown. In `<…>` are those that torch makes up.
+LIBRARIES = (
+    "<", *(str(Path(str(one.__file__)).parent) for one in (torch, np)), str(Path(__file__).parent),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model that was called once: the module to export, and a name for each of its outputs, empty without one."""
+
+    module: nn.Module
+    names: tuple[str, ...]
+
+
+def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
+    """Call a model with one sample.
+
+    Args:
+        model: a private copy. examples: one tensor for each input, batch 1.
+
+    Raises:
+        ConversionError: it takes other inputs, fails, or gives something that no file can give.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ConversionError("the model is a TorchScript module, of which no graph can be made; give the nn.Module itself")
+    _check_signature(model, len(examples))
+    shapes = ", ".join(str(tuple(one.shape)) for one in examples)
+    try:
+        with torch.inference_mode():
+            outputs = model(*examples)
+    except Exception as error:  # whatever is wrong in somebody's model
+        raise ConversionError(
+            f"the model does not run on a sample of shape {shapes}: it fails {place_of(error, model)}; call the model "
+            "with one such sample by itself, and give samples that it takes"
+        ) from error
+    found = flat_outputs(outputs)
+    if not found:
+        raise ConversionError("the model has no output; give it a forward that returns tensors")
+    for number, value in enumerate(found):
+        if not isinstance(value, Tensor):
+            raise ConversionError(
+                f"output {number} of the model is a {type(value).__name__}, no tensor; return tensors alone, in a "
+                "tuple, a list or a dict"
+            )
+        if value.dim() == 0 or len(value) != 1:
+            raise ConversionError(
+                f"output {number} of the model has shape {tuple(value.shape)} for one sample; every output must begin "
+                "with the batch axis, which is 1 here"
+            )
+        if value.is_complex():
+            raise ConversionError(f"output {number} of the model is complex; return its real and imaginary part")
+    plain = isinstance(outputs, Tensor) or (type(outputs) is tuple and len(found) == len(outputs))
+    plain = plain and all(isinstance(one, Tensor) for one in (outputs if type(outputs) is tuple else [outputs]))
+    return Checked(model if plain else FlatOutputs(model), output_names(outputs))
+
+
+def _check_signature(model: nn.Module, count: int) -> None:
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # a compiled module has none
+        return
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        named = [one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+        advice = (
+            f"{', '.join(one.name for one in named)} must be given by name, which no model file can: give it a default"
+            if named
+            else "give samples with one array for each input"
+        )
+        raise ConversionError(
+            f"the model's forward{signature} is called with the samples' {count} input{'s' * (count != 1)}, which it "
+            f"does not take; {advice}"
+        ) from None
+
+
+def place_of(error: BaseException, model: nn.Module) -> str:
+    """Where an exception came from, in the model's own words: module, class, file, line and the line itself.
+
+    What the model's own code raised is quoted; what a library raised is not.
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    place, line, own = "", "", False
+    for frame, number in _frames(error):
+        code = frame.f_code
+        owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        own = not code.co_filename.startswith(LIBRARIES)
+        if id(owner) in paths and code.co_name != "_call_impl":
+            path = paths[id(owner)].removeprefix(WRAPPED).removeprefix(".")
+            place = f"in module {path!r} ({type(owner).__name__})" if path else f"in {type(owner).__name__}"
+        if own and place:
+            source = linecache.getline(code.co_filename, number).strip()
+            line = f"{Path(code.co_filename).name} line {number}: `{source}`"
+    words = next(iter(str(error).strip().splitlines()), "") if own and place else ""
+    return ", ".join(word for word in (place, line, words) if word) or "outside of its modules"
+
+
+def _frames(error: BaseException) -> list[tuple[Any, int]]:
+    """The frames of an exception, and of the one that it was raised from first."""
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None and before not in chain:
+        chain.append(before)
+    return [frame for one in reversed(chain) for frame in traceback.walk_tb(one.__traceback__)]
