@@ -59,7 +59,9 @@ def test_pixels_need_a_bundle(bare):
     with load(bare / "model.tflite") as model:
         assert model.labels == () and model.processor is None
         for call in (model.predict, model.logits, model.tensor):
-            with pytest.raises(InputError, match="is a bare file: nothing says how a photo or a recording becomes its input"):
+            with pytest.raises(
+                InputError, match="is a bare file: nothing says how a photo or a recording becomes its input"
+            ):
                 call(np.zeros((28, 28), np.uint8))
 
 
