@@ -175,6 +175,7 @@ def test_folders_beside_splits_are_not_read_and_that_is_said(tmp_path):
     ("paths", "said"),
     [
         (("car/1.png", "plane/1.png", "train/1.png"), "train holds images, not a folder per class. If it is a split"),
+        (("seg_train/1.png", "seg_test/1.png"), "seg_test and seg_train may be splits or classes; name splits"),
         (("val/a/1.png", "validation/a/1.png"), "has two validation splits, val and validation; keep one"),
         (("test/a/1.png", "test/b/1.png"), "test: splits, not classes, and none is train"),
         (("inner/a/1.png", "inner/b/1.png"), r"one class folder \(inner\).*Is it .*/inner that you mean"),
@@ -299,7 +300,7 @@ def test_samples_for_a_conversion(tmp_path):
     assert some.processor == processor and len(read_samples(files[0]).images) == 1
     with pytest.raises(DataError, match="does not exist; give a folder of photos or recordings, files, or an .npz"):
         read_samples(tmp_path / "nothing")
-    with pytest.raises(DataError, match="cat/x.txt has no images or recordings"):
+    with pytest.raises(DataError, match="cat/x.txt has no images or recordings that can be read, and is no .npz"):
         read_samples(tmp_path / "cat" / "x.txt")
 
 
@@ -311,6 +312,7 @@ def test_samples_for_a_conversion(tmp_path):
         (np.eye(3)[[2, 0, 1]], [2, 0, 1], ""),
         ([0.0, 2.0, 1.0], [0, 2, 1], ""),
         ([0.5, 2.25, 1.0], None, "no accuracy is measured"),
+        (["a", "b", "a"], None, "no `classes` says which output is which"),
         ([[1, 1], [0, 1], [0, 0]], None, "a classifier learns exactly one a sample"),
     ],
 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgestill_runtime import AudioProcessor, ImageProcessor, InputError
 from edgestill_runtime.processing import Processor
 from edgestill_runtime.processing.audio import frames
+from edgestill_runtime.processing.base import MAX_SIZE
 from edgestill_runtime.processing.pictures import read_picture
 
 from ..errors import DataError
@@ -56,6 +57,8 @@ class Reading:
                 f"under [data]: seconds must be at least {AudioProcessor.window} (a window) and at most 3600, not "
                 f"{self.seconds}"
             )
+        if self.image_size is not None and not 1 <= self.image_size <= MAX_SIZE:
+            raise DataError(f"image_size must be 1 to {MAX_SIZE}, not {self.image_size}")
         try:
             self.images(self.image_size or 8, self.image_size or 8)
             self.recordings(self.rate or 16000)

@@ -2,8 +2,9 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def load_data(
         DataError: the source is unknown, damaged, or too small for the cut.
     """
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
-    check_shares(validation, calibration, labelled)
+    check_shares(validation, calibration, seed, labelled)
     mean, std = _statistics_given(mean, std)
     found = find_source(source, reading, progress)
     made = cut(
@@ -170,10 +171,10 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     if source in fixed:
         reading.only("image", source, sized=False)
         return _checked(fixed[source]())
-    if Path(source).is_dir() or Path(source).is_file():
+    if source and (Path(source).is_dir() or Path(source).is_file()):
         raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
     if colon:
-        opened = _checked(_call(kind, rest))
+        opened = _checked(_call(kind, rest, listed))
         reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
         return opened
     known = [*fixed, *(f"{name}:PATH" for name in listed), "module:function"]
@@ -231,11 +232,13 @@ def _guess(path: Path) -> str:
     return "audio-folder" if any(path.rglob("*.wav")) or any(path.rglob("*.flac")) else "image-folder"
 
 
-def _call(module: str, function: str) -> ImageSource:
+def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     try:
         factory = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise DataError(f"data source {module}:{function} cannot be imported: {error}") from error
+        meant = get_close_matches(module, kinds, n=1)
+        hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
+        raise DataError(f"data source {module}:{function} cannot be imported: {error}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
     source = factory()

@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import DataError
 from ..folders import EXTENSIONS, WORDS, Kind, Skipped, loose_files, samples_in, subfolders
 from ..reading import Files, Listing, Part
-from ..splits import TEST, TRAIN, VALIDATION, split_of
+from ..splits import TEST, TRAIN, VALIDATION, resembles_split, split_of
 
 TEST_SHARE = 0.2
 DEFAULT_SIZE = 64
@@ -103,6 +103,12 @@ def _classes(
         loose_files(folder, kind, skipped)
     if len(folders) < 2:
         raise DataError(_no_classes(folder, kind, folders, splits or {}))
+    alike = {split: one.name for one in folders if (split := resembles_split(one.name))}
+    if TRAIN in alike and len(alike) > 1:
+        raise DataError(
+            f"{folder}: {' and '.join(alike.values())} may be splits or classes; name splits {' and '.join(alike)}, "
+            "and classes otherwise"
+        )
     found = {}
     for one in folders:
         if not one.name.isprintable():  # also names that are no UTF-8
