@@ -324,6 +324,30 @@ def test_labels_of_an_npz(tmp_path, labels, read, said):
     assert found.images.shape == (3, 4, 4, 1)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"images": np.zeros((4, 8, 8, 3), np.uint8), "labels": np.zeros(3, int)}, "images 4, labels 3"),
+        ({"images": np.zeros((4, 8, 8), np.uint8), "b": np.zeros(4)}, "must be alone; besides it there is b"),
+        ({"labels": np.zeros(3, int)}, "no samples in it"),
+        ({"a": np.zeros((0, 3))}, "or none: a 0"),
+        ({"a": np.zeros(3), "labels": np.array([-1, 0, 1])}, "labels run from -1 to 1"),
+        ({"a": np.zeros(2), "labels": np.array([0, 2]), "classes": np.array(["x", "y"])}, "but classes from 0 to 1"),
+    ],
+)  # fmt: skip
+def test_samples_that_do_not_belong_together(tmp_path, arrays, said):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(DataError, match=said):
+        read_samples(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"PK\3\4xx", b""])
+def test_an_npz_that_is_none(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz of plain arrays"):
+        read_samples(tmp_path / "x.npz")
+
+
 def test_images_of_an_npz(tmp_path):
     deep = np.linspace(0, 65535, 64).astype(np.uint16).reshape(1, 8, 8, 1)
     np.savez(tmp_path / "deep.npz", images=deep)
