@@ -31,6 +31,8 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         DataError: no such folder, no samples, one class, classes that differ between splits, or a folder that may be
             a class or a split.
     """
+    if not folder.exists():
+        raise DataError(f"{kind} folder {folder} does not exist")
     skipped = Skipped()
     folders = subfolders(folder, skipped)
     splits = _split_folders(folder, folders)
@@ -75,6 +77,8 @@ def list_files(folder: Path, kind: Kind = "image", skipped: Skipped | None = Non
         DataError: no such folder, or none in it.
     """
     skipped = Skipped() if skipped is None else skipped
+    if not folder.exists():
+        raise DataError(f"{kind} folder {folder} does not exist")
     subfolders(folder, Skipped())  # says what is wrong with the folder itself
     files = samples_in(folder, kind, skipped)
     if not files:
