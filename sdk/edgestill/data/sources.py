@@ -20,14 +20,14 @@ from .cutting import Cut, check_shares, cut
 from .folders import Kind
 from .labels import plain_labels, with_classes
 from .reading import Files, Listing, Reading, read_all, read_listing
-from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, in_memory, rows_of
+from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, blocks_of, in_memory
 
 __all__ = [
     "Calibration", "Data", "ImageSource", "Images", "Reading", "Rows", "Split", "digest", "in_memory", "load_data",
     "open_source",
 ]  # fmt: skip
 
-_BLOCK = 4096  # images that are read from disk at once
+_ENOUGH = 4096  # images on disk that are read for their mean
 FOLDERS: tuple[Kind, ...] = ("image", "audio")
 
 
@@ -190,9 +190,8 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
         if isinstance(split.images, Identified):
             hasher.update(split.images.identity())
         else:
-            for start in range(0, len(split), _BLOCK):
-                rows = np.arange(start, min(start + _BLOCK, len(split)), dtype=np.int64)
-                hasher.update(np.ascontiguousarray(rows_of(split.images, rows)).data)
+            for block in blocks_of(split.images):
+                hasher.update(np.ascontiguousarray(block).data)
         hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
     for images in more:
         hasher.update(np.ascontiguousarray(images).data)
@@ -301,9 +300,11 @@ def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     Of images on disk, some thousand are enough.
     """
     images = split.images
-    if not in_memory(images):
-        images = rows_of(images, np.arange(0, len(split), len(split) // _BLOCK + 1))
-    counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
+    rows = None if in_memory(images) else np.arange(0, len(split), len(split) // _ENOUGH + 1)
+    counts = np.zeros((images.shape[3], 256), np.int64)
+    for block in blocks_of(images, rows):
+        for channel, count in enumerate(counts):
+            count += np.bincount(block[..., channel].ravel(), minlength=256)
     values = np.arange(256) / 255.0
     means = [float((count * values).sum() / count.sum()) for count in counts]
     deviations = [

@@ -22,11 +22,10 @@ from .heads import ImageHead, image_head
 from .reading import DecodedLater, Listing, Part, Reading, decode, processor_for
 from .recordings import Head, head_of
 from .sources import find_source
-from .types import ImageSource, Split, rows_of
+from .types import ImageSource, Split, blocks_of, rows_of
 
 _IMBALANCE = 5  # times as many samples in one class as in another
 _MOST_PROBLEMS = 5
-_BLOCK = 1024
 
 
 @dataclass
@@ -162,9 +161,11 @@ def _encoded(part: Part, kind: str, seen: _Seen) -> Iterator[tuple[str, bytes | 
 def _arrays(split: Split, seen: _Seen) -> Iterator[tuple[str, bytes]]:
     height, width, channels = split.images.shape[1:]
     seen.heads += [ImageHead(height, width, "array", "grey" if channels == 1 else "RGB", False)] * len(split)
-    for start in range(0, len(split), _BLOCK):
-        for row, image in enumerate(rows_of(split.images, np.arange(start, min(start + _BLOCK, len(split)))), start):
+    row = 0
+    for block in blocks_of(split.images):
+        for image in block:
             yield f"sample {row}", hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+            row += 1
 
 
 def _hash(source: Path | bytes, name: str) -> bytes:
