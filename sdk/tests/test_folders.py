@@ -171,6 +171,14 @@ def test_folders_beside_splits_are_not_read_and_that_is_said(tmp_path):
     assert notes == (f"{tmp_path}: extra (1 images) is not read: it lies beside the splits test, train",)
 
 
+def test_a_class_that_is_named_like_a_split_inside_a_split_is_said(tmp_path):
+    write_classes(tmp_path / "train", 10, ("cat", "test"))
+    write_classes(tmp_path / "test", 2, ("cat", "test"))
+    source = open_source(f"image-folder:{tmp_path}", image_size=8)
+    assert source.classes == ("cat", "test")
+    assert source.notes == (f"{tmp_path / 'train'}: the folder test, named like a split, is read as a class",)
+
+
 @pytest.mark.parametrize(
     ("paths", "said"),
     [

@@ -42,6 +42,8 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
     if TRAIN in splits:
         found = {name: _classes(place, kind, skipped) for name, place in splits.items()}
         notes += _beside(folder, splits, others, kind)
+        inner = [name for name in found[TRAIN] if split_of(name)]
+        notes += [f"{splits[TRAIN]}: the folder {name}, named like a split, is read as a class" for name in inner]
     else:
         found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
         found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
