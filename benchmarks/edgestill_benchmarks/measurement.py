@@ -1,7 +1,7 @@
 """A bundle in this process → latency, memory and answers of its files, as plain data."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ def measure(
             for name, model in models.items()
         )
     machine = describe_machine()
-    doubts = doubts_about_latency([asdict(one) for one in files], machine, busy)
+    doubts = (*_not_measured(bundle, models), *doubts_about_latency([asdict(one) for one in files], machine, busy))
     return Measurement(files, machine, doubts, None if meter is None else meter.source)
 
 
@@ -165,6 +165,14 @@ def _runnable(bundle: Bundle) -> list[str]:
             f"with: {INSTALL['litert']}"
         )
     return found
+
+
+def _not_measured(bundle: Bundle, measured: Collection[str]) -> list[str]:
+    return [
+        f"{name} was not measured: {entry.engine} is not installed"
+        for name, entry in bundle.manifest.models.items()
+        if name not in measured
+    ]
 
 
 def _open(bundle: Bundle, file: str, threads: int) -> Model:

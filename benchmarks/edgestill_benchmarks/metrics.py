@@ -33,7 +33,7 @@ COLUMNS = {
     "energy_mj": "energy of a call, mJ; empty without a meter",
     "accuracy": "share of the test images, 0-1",
     "samples": "test images",
-    "retained": "accuracy / the teacher's on the whole test split",
+    "retained": "accuracy / the teacher's on the whole test split; empty where that is 0",
     "agreement": "share of the images with the same class as on the host",
 }
 
@@ -144,7 +144,7 @@ def _rows(
         "resident_bytes": file["memory"]["resident_bytes"],
         "peak_bytes": file["memory"]["peak_bytes"],
         **known,
-        "retained": None if known["accuracy"] is None else known["accuracy"] / teacher,
+        "retained": known["accuracy"] / teacher if teacher and known["accuracy"] is not None else None,
     }
     rows = []
     for one in file["threads"]:

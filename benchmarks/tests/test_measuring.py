@@ -23,7 +23,7 @@ from edgestill_benchmarks import (
     usable_cores,
 )
 from edgestill_benchmarks.machine import busy_share
-from edgestill_runtime import EdgestillError, InputError, open_bundle
+from edgestill_runtime import EdgestillError, EngineError, InputError, open_bundle
 
 LOGITS = np.array([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 0, 0]], np.float32)  # chooses 0, 2, 1, 0
 LABELS = np.array([0, 1, 1, 0])
@@ -139,6 +139,17 @@ def test_a_bundle_is_measured_file_by_file(bundle_path):
         "model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite",
     }  # fmt: skip
     assert all(one["latency_ms"]["calls"] >= 20 for one in measurement["files"])
+
+
+def test_files_that_were_not_measured_are_named_and_none_is_an_error(bundle_path, monkeypatch):
+    bundle, rule = open_bundle(bundle_path), Rule(min_calls=1, min_seconds=0.0, turn_seconds=0.0)
+    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", lambda: {"litert": "installed"})
+    found = measure(bundle, 1, rule)
+    assert [one.file for one in found.files] == ["model.fp32.tflite", "model.tflite"]
+    assert "model.pte was not measured: executorch is not installed" in found.warnings
+    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", dict)
+    with pytest.raises(EngineError, match="nothing can be run: .* has files for executorch, litert, and none of these"):
+        measure(bundle, 1, rule)
 
 
 def device(*words, **more):

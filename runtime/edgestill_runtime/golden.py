@@ -51,10 +51,20 @@ class Replay:
         return f"as recorded (largest difference {worst.difference:.2g}, allowed {worst.allowed:.2g}{same})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data: of the worst output `difference`, `allowed` and `same_class`, and all of them as `outputs`."""
         compared = None if self.comparison is None else self.comparison.to_json()
-        facts = {"file": self.file, "engine": self.engine, "passed": self.passed, "skipped": self.skipped}
-        return {**facts, "said": self.said, "outputs": compared and compared["outputs"]}
+        outputs: list[dict[str, Any]] = compared["outputs"] if compared else []
+        worst = self.comparison.worst if self.comparison else None
+        found = next((one for one in outputs if worst is not None and one["name"] == worst.name), {})
+        return {
+            "file": self.file,
+            "engine": self.engine,
+            "passed": self.passed,
+            "skipped": self.skipped,
+            "said": self.said,
+            **{key: found.get(key) for key in ("difference", "allowed", "same_class")},
+            "outputs": outputs,
+        }
 
 
 def replay_golden(bundle: Bundle) -> list[Replay]:

@@ -146,7 +146,10 @@ class IsolatedEngine:
         with self._readable():
             if reply["size"] > len(self._memory):
                 self._memory = self._map(reply["size"])
-            return [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
+            outputs = [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
+            if [one.dtype.name for one in outputs] != [spec.dtype for spec in self.outputs]:
+                raise ValueError("other outputs than it has")
+            return outputs
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         assert self._child.stdin is not None

@@ -22,9 +22,26 @@ def test_two_steps_are_allowed_and_counted():
     only = compare(found).outputs[0]
     # One of eight values is more than a step of 0.5 away; the best class stays in both rows.
     assert only.passed and (only.difference, only.allowed, only.steps) == (1.0, 1.0, 2.0)
-    assert only.changed == 1 / 8 and only.same_class == 1.0 and only.values == 8
+    assert only.changed == 1 / 8 and only.same_class == 1.0 and only.values == 8 and only.mean == 1 / 8
     # rms: 1 / sqrt(1+4+9+16+1+4)
     assert only.rms == pytest.approx(1 / np.sqrt(35))
+
+
+def test_the_last_bits_of_float32_do_not_decide():
+    """What int8 stands for is float32: a difference of one step is not exactly a step of it."""
+    step = np.float32(0.1037350818514823)
+    numbers = np.arange(-128, 127, dtype=np.float32)
+    specs = (TensorSpec((1,), "int8", scale=float(step), zero_point=0),)
+    only = compare((numbers + 1) * step, numbers * step, Tolerance(steps=1), specs).outputs[0]
+    assert only.passed and only.changed == 0
+    further = compare((numbers + np.float32(1.001)) * step, numbers * step, Tolerance(steps=1), specs).outputs[0]
+    assert not further.passed and further.changed > 0.9
+
+
+def test_two_classes_are_classes_and_one_is_none():
+    two = np.array([[1, 0], [0, 1]], np.float32)
+    assert compare(two[:, ::-1], two).outputs[0].same_class == 0.0
+    assert compare(two[:, :1], two[:, :1]).outputs[0].same_class is None
 
 
 def test_beyond_two_steps_fails_and_says_by_how_much():
@@ -81,6 +98,7 @@ def test_the_worst_output_is_the_one_furthest_beyond_its_own_limit():
 
 def test_other_counts_shapes_and_kinds_are_never_the_same():
     assert compare_outputs([REFERENCE], [REFERENCE, REFERENCE], STEPS).reason == "1 outputs instead of 2"
+    assert compare(REFERENCE[:1]).outputs[0].changed == 1.0
     assert compare(REFERENCE[:1]).reason == "output 0 (scores): shape (1, 4) instead of (2, 4)"
     assert compare(REFERENCE.astype(np.int32)).reason == "output 0 (scores): int32 instead of float32"
     assert compare(REFERENCE > 0).reason == "output 0 (scores): bool instead of float32"
@@ -104,7 +122,9 @@ def test_integers_and_booleans_are_equal_or_not():
     classes = np.arange(200).reshape(2, 100)
     found = classes.copy()
     found[0, 0] = 7  # one of 200, however near
-    assert compare(found, classes).reason == "output 0 (scores): 1 of 200 values differ"
+    compared = compare(found, classes)
+    assert compared.reason == "output 0 (scores): 1 of 200 values differ"
+    assert compared.outputs[0].allowed == 0 and compared.outputs[0].mean == 7 / 200
     assert compare(found, classes, Tolerance(steps=2, changed=0.005)).passed
     assert compare(found.astype(np.int32), classes.astype(np.int64), Tolerance(changed=0.005)).passed
     mask = np.array([[True, False]])

@@ -22,6 +22,7 @@ from edgestill_runtime import (
     Limits,
     load,
 )
+from edgestill_runtime.isolation import IsolatedEngine
 
 ENGINES = ("litert", "executorch")
 BLANK = np.zeros((28, 28), np.uint8)
@@ -331,6 +332,27 @@ def test_a_reply_that_is_none_is_refused(bundle_path, monkeypatch, line):
     monkeypatch.setattr("edgestill_runtime.isolation._command", command)
     with pytest.raises(EngineCrashError, match="gave an answer that cannot be read and was ended"):
         load(bundle_path, isolated=True)
+
+
+def test_outputs_that_the_file_does_not_have_are_refused(bundle_path, monkeypatch):
+    facts = b'"name": "x", "threads": 1, "inputs": [{"shape": [1], "dtype": "int8", "dynamic": []}], "outputs": []'
+    lines = b'{"number": 1, %s}\n{"number": 2, "size": 1, "outputs": [{"offset": 0, "shape": [1], "dtype": "int8"}]}\n'
+
+    def command(shared, replies):
+        code = f"import os, sys; os.write({replies}, {lines % facts!r}); sys.stdin.read()"
+        return [sys.executable, "-I", "-S", "-c", code]
+
+    monkeypatch.setattr("edgestill_runtime.isolation._command", command)
+    engine = IsolatedEngine("litert", b"x", 1, Limits())
+    with pytest.raises(EngineCrashError, match="gave an answer that cannot be read"):
+        engine.run([np.zeros(1, np.int8)])
+    assert not alive(engine.pid)
+
+
+@pytest.mark.parametrize("limit", [{"call_seconds": 0}, {"load_seconds": float("nan")}, {"memory_bytes": -1}])
+def test_a_limit_that_is_none_is_refused(limit):
+    with pytest.raises(EngineError, match=f"Limits: {next(iter(limit))} must be a number above 0"):
+        Limits(**limit)
 
 
 def test_a_child_that_never_ends_its_line_is_ended(bundle_path, monkeypatch):

@@ -1,9 +1,17 @@
 """One rule for everything that was tried: quality, then fewer layers in float, then what is simpler."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from edgestill import quantisation
 from edgestill.budget import Loss
 from edgestill.candidates import Candidate, best
+from edgestill.data.sources import Split
+from edgestill.errors import DataError
+from edgestill.quantisation import Budget
+from edgestill_runtime import Manifest
 
 BUDGET = 0.003
 
@@ -38,3 +46,91 @@ def test_the_best_is_kept(tried, chosen):
 def test_a_loss_that_its_error_explains_is_within_the_budget():
     assert candidate("ptq", 0.008, error=0.006).within(BUDGET)
     assert not candidate("ptq", 0.008, error=0.004).within(BUDGET)
+
+
+class Trials:
+    """Conversions whose losses are known beforehand: what is tried, with what, and what is kept in the end."""
+
+    def __init__(self, monkeypatch, tmp_path, drops):
+        self.asked, self.drops, self.kept, self.folder = [], drops, None, tmp_path
+        for name in ("convert", "judge", "train_quantised", "write_bundle", "predict"):
+            monkeypatch.setattr(quantisation, name, getattr(self, name))
+        layers = [SimpleNamespace(node=f"conv_{number}") for number in range(4)]
+        monkeypatch.setattr(quantisation._Search, "_rank", lambda search, trained: layers)
+        monkeypatch.setattr(quantisation, "_cost", lambda int8, mixed: {})
+        monkeypatch.setattr(quantisation, "asdict", vars)
+
+    def convert(self, model, images, description, output, **options):
+        self.asked.append({"targets": ("executorch", "litert"), "kept_float": (), "trained": None} | options)
+        return SimpleNamespace(path=output, manifest=Manifest("x", (), None, {}, 0, 0), files={})
+
+    def judge(self, method, bundle, split, reference, kept=(), trained=None):
+        drop = next(drop for start, drop in self.drops.items() if method.startswith(start))
+        drop = drop(len(kept)) if callable(drop) else drop
+        return Candidate(method, bundle, 1 - drop, Loss(drop, 0.001, 1000), tuple(kept), trained)
+
+    def train_quantised(self, *arguments, **options):
+        return "trained"
+
+    def predict(self, *arguments):
+        return np.eye(10, dtype=np.float32)
+
+    def write_bundle(self, output, manifest, contents, overwrite):
+        self.kept = manifest.training["quantisation"]
+
+    def run(self, quantize, precision, **options):
+        split = Split(np.zeros((10, 4, 4, 1), np.uint8), np.arange(10))
+        data = SimpleNamespace(validation=split, calibration=lambda count: split, name="x")
+        budget = Budget(quantize, precision, BUDGET)
+        quantisation.quantise(None, data, None, self.folder / "x.edge", budget, **options)
+        return [one["method"] for one in self.kept["attempts"]], self.kept["chosen"]
+
+
+def test_auto_stops_where_calibration_is_enough(monkeypatch, tmp_path):
+    trials = Trials(monkeypatch, tmp_path, {"ptq": 0.002})
+    assert trials.run("auto", "mixed") == (["ptq"], "ptq")
+    assert trials.kept["within_budget"] and trials.kept["verdict"] == "undecided"
+
+
+def test_training_that_does_harm_is_not_kept(monkeypatch, tmp_path):
+    trials = Trials(monkeypatch, tmp_path, {"ptq": 0.02, "qat": 0.05})
+    assert trials.run("auto", "int8") == (["ptq", "qat"], "ptq")
+
+
+def test_layers_in_float_begin_with_the_best_so_far(monkeypatch, tmp_path):
+    """Training has helped, and two of its layers in float do the rest."""
+    trials = Trials(
+        monkeypatch, tmp_path, {"ptq": 0.05, "qat": 0.01, "mixed from qat": lambda kept: 0.01 - 0.004 * kept}
+    )
+    methods, chosen = trials.run("auto", "mixed")
+    assert methods[:2] == ["ptq", "qat"] and chosen == "mixed from qat, both"
+    mixed = [one for one in trials.asked if one["kept_float"]]
+    assert {one["trained"] for one in mixed} == {"trained"}
+    # One engine's files to search with, both for what is kept.
+    assert [one["targets"] for one in mixed] == [("litert",)] * (len(mixed) - 1) + [("executorch", "litert")]
+    assert trials.kept["kept_float"] == ["conv_0", "conv_1"]
+
+
+def test_layers_in_float_that_do_harm_replace_nothing(monkeypatch, tmp_path):
+    """The case of a trained net that is best as it is: everything else was tried, and is told."""
+    drops = {"ptq": 0.05, "qat": 0.008, "mixed from qat": 0.02, "mixed from ptq": 0.03}
+    methods, chosen = Trials(monkeypatch, tmp_path, drops).run("auto", "mixed")
+    assert chosen == "qat" and "mixed from qat, both" in methods and "mixed from ptq, both" in methods
+
+
+def test_the_float_models_own_weights_are_tried_where_trained_ones_do_not_do(monkeypatch, tmp_path):
+    drops = {"ptq": 0.05, "qat": 0.03, "mixed from qat": 0.02, "mixed from ptq": lambda kept: 0.05 - 0.0125 * kept}
+    trials = Trials(monkeypatch, tmp_path, drops)
+    _, chosen = trials.run("auto", "mixed", targets=("litert",))
+    assert chosen == "mixed from ptq, 4 in float" and trials.kept["within_budget"]
+    assert [one["trained"] for one in trials.asked if one["kept_float"]][-1] is None
+
+
+def test_training_that_was_asked_for_is_what_is_kept(monkeypatch, tmp_path):
+    assert Trials(monkeypatch, tmp_path, {"qat": 0.5}).run("qat", "int8") == (["qat"], "qat")
+
+
+def test_no_validation_images_are_an_error_before_anything_takes_time():
+    data = SimpleNamespace(validation=Split(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int)), name="mine")
+    with pytest.raises(DataError, match="mine has no validation images to judge quantized files by"):
+        quantisation.quantise(None, data, None, None, Budget())

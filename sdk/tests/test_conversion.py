@@ -10,8 +10,7 @@ from torch import nn
 
 from edgestill.conversion import convert, describe_model
 from edgestill.data import load_data
-from edgestill.data.samples import read_samples
-from edgestill.errors import DataError, ModelError
+from edgestill.errors import ModelError
 from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget, _fewest, quantise
@@ -182,23 +181,3 @@ def test_pickles_that_hold_more_than_tensors_are_not_run(tmp_path):
     ):
         with pytest.raises(ModelError, match=said):
             load_checkpoint(tmp_path / name, small())
-
-
-def test_samples_that_do_not_belong_together(tmp_path):
-    images = np.zeros((4, 8, 8, 3), np.uint8)
-    for arrays, said in (
-        ({"images": images, "labels": np.zeros(3, int)}, r"\[3, 4\] samples"),
-        ({"images": images.astype(np.float32)}, "must be uint8"),
-        ({"images": images, "other": images}, "and alone"),
-        ({"labels": np.zeros(3, int)}, "no samples in it"),
-        ({"a": np.zeros((0, 3))}, "at least one"),
-    ):
-        np.savez(tmp_path / "x.npz", **arrays)
-        with pytest.raises(DataError, match=said):
-            read_samples(tmp_path / "x.npz")
-    (tmp_path / "x.npz").write_bytes(b"no zip")
-    with pytest.raises(DataError, match=r"cannot be read as an \.npz"):
-        read_samples(tmp_path / "x.npz")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="has no images"):
-        read_samples(tmp_path / "empty")

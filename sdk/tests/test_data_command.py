@@ -1,14 +1,19 @@
 """`edgestill data`."""
 
+import io
 import json
+import wave
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from edgestill.cli import console
 from edgestill.cli.app import app
+from edgestill.data import Reading
 from edgestill.data.survey import survey
 from edgestill.errors import DataError
 
@@ -81,6 +86,36 @@ def test_damaged_samples_are_listed_and_do_not_end_it(folder):
     assert any("rare/4.png is" in line for line in quick) and not any("rare/3.png is" in line for line in quick)
     assert any("rare/3.png is damaged" in line for line in thorough)
     assert sum("rare/4.png is" in line for line in thorough) == 1
+
+
+def test_damaged_recordings_are_listed_too(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            with wave.open(str(tmp_path / name / f"{number}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(16000 if number else 8000)
+                file.writeframes(GENERATOR.bytes(16000))
+    (tmp_path / "a" / "3.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")
+    facts = survey(f"audio-folder:{tmp_path}").facts
+    assert facts["input"]["rate"] == 16000 and facts["rates"] == {"16000": 7, "8000": 2}
+    assert any("a/3.wav is a damaged WAV file" in line for line in facts["warnings"])
+    assert (facts["seconds"]["shortest"], facts["seconds"]["longest"]) == (0.5, 1.0)
+
+
+def test_parquet_images_of_several_sizes_need_a_size(tmp_path):
+    def png(height):
+        content = io.BytesIO()
+        Image.fromarray(GENERATOR.integers(0, 256, (height, 9, 3), dtype=np.uint8)).save(content, "PNG")
+        return content.getvalue()
+
+    for word in ("train", "test"):
+        table = pa.table({"image": [png(8), png(9)], "label": ["x", "y"]})
+        parquet.write_table(table, tmp_path / f"{word}.parquet")
+    (line,) = (one for one in survey(f"parquet:{tmp_path}").facts["warnings"] if "sizes" in one)
+    assert line == "images of 2 sizes: they need `image_size` under [data]"
+    assert not any("sizes" in one for one in survey(f"parquet:{tmp_path}", Reading(16)).facts["warnings"])
 
 
 def test_a_test_image_that_was_trained_on_is_said(tmp_path):

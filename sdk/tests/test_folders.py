@@ -171,10 +171,19 @@ def test_folders_beside_splits_are_not_read_and_that_is_said(tmp_path):
     assert notes == (f"{tmp_path}: extra (1 images) is not read: it lies beside the splits test, train",)
 
 
+def test_a_class_that_is_named_like_a_split_inside_a_split_is_said(tmp_path):
+    write_classes(tmp_path / "train", 10, ("cat", "test"))
+    write_classes(tmp_path / "test", 2, ("cat", "test"))
+    source = open_source(f"image-folder:{tmp_path}", image_size=8)
+    assert source.classes == ("cat", "test")
+    assert source.notes == (f"{tmp_path / 'train'}: the folder test, named like a split, is read as a class",)
+
+
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
         (("car/1.png", "plane/1.png", "train/1.png"), "train holds images, not a folder per class. If it is a split"),
+        (("seg_train/1.png", "seg_test/1.png"), "seg_test and seg_train may be splits or classes; name splits"),
         (("val/a/1.png", "validation/a/1.png"), "has two validation splits, val and validation; keep one"),
         (("test/a/1.png", "test/b/1.png"), "test: splits, not classes, and none is train"),
         (("inner/a/1.png", "inner/b/1.png"), r"one class folder \(inner\).*Is it .*/inner that you mean"),
@@ -299,7 +308,7 @@ def test_samples_for_a_conversion(tmp_path):
     assert some.processor == processor and len(read_samples(files[0]).images) == 1
     with pytest.raises(DataError, match="does not exist; give a folder of photos or recordings, files, or an .npz"):
         read_samples(tmp_path / "nothing")
-    with pytest.raises(DataError, match="cat/x.txt has no images or recordings"):
+    with pytest.raises(DataError, match="cat/x.txt has no images or recordings that can be read, and is no .npz"):
         read_samples(tmp_path / "cat" / "x.txt")
 
 
@@ -311,6 +320,7 @@ def test_samples_for_a_conversion(tmp_path):
         (np.eye(3)[[2, 0, 1]], [2, 0, 1], ""),
         ([0.0, 2.0, 1.0], [0, 2, 1], ""),
         ([0.5, 2.25, 1.0], None, "no accuracy is measured"),
+        (["a", "b", "a"], None, "no `classes` says which output is which"),
         ([[1, 1], [0, 1], [0, 0]], None, "a classifier learns exactly one a sample"),
     ],
 )
@@ -320,6 +330,30 @@ def test_labels_of_an_npz(tmp_path, labels, read, said):
     assert (None if found.labels is None else found.labels.tolist()) == read
     assert (said in found.notes[0]) if said else not found.notes
     assert found.images.shape == (3, 4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"images": np.zeros((4, 8, 8, 3), np.uint8), "labels": np.zeros(3, int)}, "images 4, labels 3"),
+        ({"images": np.zeros((4, 8, 8), np.uint8), "b": np.zeros(4)}, "must be alone; besides it there is b"),
+        ({"labels": np.zeros(3, int)}, "no samples in it"),
+        ({"a": np.zeros((0, 3))}, "or none: a 0"),
+        ({"a": np.zeros(3), "labels": np.array([-1, 0, 1])}, "labels run from -1 to 1"),
+        ({"a": np.zeros(2), "labels": np.array([0, 2]), "classes": np.array(["x", "y"])}, "but classes from 0 to 1"),
+    ],
+)  # fmt: skip
+def test_samples_that_do_not_belong_together(tmp_path, arrays, said):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(DataError, match=said):
+        read_samples(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"PK\3\4xx", b""])
+def test_an_npz_that_is_none(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz of plain arrays"):
+        read_samples(tmp_path / "x.npz")
 
 
 def test_images_of_an_npz(tmp_path):

@@ -162,9 +162,12 @@ def test_parts_as_hubs_hand_them_out(tmp_path):
 
 def test_images_of_any_size_with_an_image_size(tmp_path):
     cells = [png(GENERATOR.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((9, 5), (4, 30), (8, 8))]
+    cells.append(png(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)))
+    cells.append(png(GENERATOR.integers(0, 256, (12, 7, 4), dtype=np.uint8)))
     for word in ("train", "test"):
-        write(tmp_path, word, "image", cells, [0, 1, 0])
+        write(tmp_path, word, "image", cells, [0, 1, 0, 1, 0])
     source = open_source(f"parquet:{tmp_path}", image_size=8)
+    assert len(np.unique(source.train.images[3])) > 30  # 16 bits, not saturated
     for cell, image in zip(cells, source.train.images, strict=True):
         np.testing.assert_array_equal(image, source.processor.pixels(cell)[0])
 

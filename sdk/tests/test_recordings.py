@@ -1,5 +1,6 @@
 """Folders of recordings: rates, channels, depths, the log-mel picture, and what augmentation may do to them."""
 
+import json
 import math
 import struct
 from itertools import pairwise
@@ -10,6 +11,8 @@ import pytest
 from edgestill.data import Augmentation, Views, augmentation_for, default_augmentation, load_data, open_source
 from edgestill.data.samples import read_samples
 from edgestill.errors import DataError
+from edgestill.recipe import Recipe
+from edgestill.training_stages import TrainingStages
 from edgestill_runtime import AudioProcessor
 
 GENERATOR = np.random.default_rng(0)
@@ -98,6 +101,29 @@ def test_augmentation_never_mirrors_time(tmp_path):
         augmentation_for(data.processor, ["flip", "shift:2"])
     with pytest.raises(DataError, match="`flip` plays a recording backwards"):
         Views(data.train, 2, data.processor, Augmentation(flip=0.5))
+
+
+def test_a_recipe_that_says_nothing_gets_the_augmentation_of_its_data(tmp_path):
+    write_folder(tmp_path / "set")
+    table = {"source": f"audio-folder:{tmp_path / 'set'}", "calibration": 4, "seconds": 0.5}
+    stages = TrainingStages(Recipe.model_validate({"name": "x", "data": table}), tmp_path)
+    assert stages.augmentation == Augmentation(shift=2) and stages.data.processor.seconds == 0.5
+    assert TrainingStages(Recipe(name="x"), tmp_path).augmentation == Augmentation(flip=0.5, shift=2)
+    for key in ({"augmentation": ["flip"]}, {"teacher": {"augmentation": ["flip"]}}):
+        mirrored = Recipe.model_validate({"name": "x", "data": table, **key})
+        with pytest.raises(DataError, match="`flip` plays a recording backwards"):
+            TrainingStages(mirrored, tmp_path).check()  # before anything is trained
+
+
+def test_a_recipe_read_back_from_results_opens_the_same_data(tmp_path):
+    write_folder(tmp_path / "set")
+    table = {"source": f"audio-folder:{tmp_path / 'set'}", "rate": 16000, "seed": 5, "mean": [0.5], "std": [0.25]}
+    recipe = Recipe.model_validate({"name": "x", "data": table})
+    again = Recipe.model_validate(json.loads(recipe.model_dump_json()))
+    first, second = (load_data(**one.data.arguments()) for one in (recipe, again))
+    assert first.digest == second.digest and first.processor == second.processor
+    assert (second.seed, second.processor.rate, second.processor.mean) == (5, 16000, (0.5,))
+    np.testing.assert_array_equal(first.validation.images, second.validation.images)
 
 
 def test_samples_for_a_conversion_may_be_recordings(tmp_path):

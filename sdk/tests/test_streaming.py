@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, reading
+from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, reading, sources, types
 from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
@@ -103,7 +103,7 @@ class Strict:
     """To the letter of `Images`: int64 rows, ascending, each once; everything else is an error."""
 
     def __init__(self, images):
-        self._images, self.shape, self.dtype, self.asked = images, images.shape, images.dtype, []
+        self._images, self.shape, self.dtype, self.most = images, images.shape, images.dtype, 0
 
     def __len__(self):
         return len(self._images)
@@ -111,6 +111,7 @@ class Strict:
     def __getitem__(self, rows):
         assert isinstance(rows, np.ndarray) and rows.dtype == np.int64 and rows.ndim == 1
         assert len(rows) and (np.diff(rows) > 0).all()
+        self.most = max(self.most, len(rows))
         return self._images[rows]
 
 
@@ -135,6 +136,16 @@ def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
             strict=True,
         )
         assert all(torch.equal(one[0], other[0]) for one, other in pairs)
+
+
+def test_a_digest_and_statistics_look_at_few_images_at_a_time(data, monkeypatch):
+    monkeypatch.setattr(types, "_BLOCK", 10 * 28 * 28)
+    images, labels = data.train.images, data.train.labels
+    lazy = ImageSource("x", data.classes, Split(Strict(images), labels), Split(Strict(images), labels))
+    held = ImageSource("x", data.classes, Split(images, labels), Split(images, labels))
+    assert sources.digest(lazy) == sources.digest(held)
+    assert sources._statistics(lazy.train) == sources._statistics(held.train)
+    assert lazy.train.images.most == 10
 
 
 def test_lazy_images_that_give_something_else_are_told_so():

@@ -31,7 +31,7 @@ class Cut:
     notes: tuple[str, ...] = ()
 
 
-def check_shares(validation: float, calibration: int, labelled: int | None = None) -> None:
+def check_shares(validation: float, calibration: int, seed: int = 0, labelled: int | None = None) -> None:
     """Refuse what no source could be cut by.
 
     Raises:
@@ -41,6 +41,8 @@ def check_shares(validation: float, calibration: int, labelled: int | None = Non
         raise DataError(f"validation is a share of the train split between 0 and 0.5, not {validation}")
     if calibration < 1:
         raise DataError(f"calibration is a number of samples, 1 or more, not {calibration}")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise DataError(f"seed is a whole number, 0 or more, not {seed}")
     if labelled is not None and labelled < 1:
         raise DataError(f"labelled is a number of samples, 1 or more, not {labelled}")
 
@@ -66,7 +68,7 @@ def cut(
     Raises:
         DataError: a value that makes no sense, or too few samples.
     """
-    check_shares(validation, calibration, labelled)
+    check_shares(validation, calibration, seed, labelled)
     known = labels["train"]
     dealt = _deal(known, len(classes), seed)
     if "validation" in labels:

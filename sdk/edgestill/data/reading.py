@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgestill_runtime import AudioProcessor, ImageProcessor, InputError
 from edgestill_runtime.processing import Processor
 from edgestill_runtime.processing.audio import frames
+from edgestill_runtime.processing.base import MAX_SIZE
 from edgestill_runtime.processing.pictures import read_picture
 
 from ..errors import DataError
@@ -56,6 +57,8 @@ class Reading:
                 f"under [data]: seconds must be at least {AudioProcessor.window} (a window) and at most 3600, not "
                 f"{self.seconds}"
             )
+        if self.image_size is not None and not 1 <= self.image_size <= MAX_SIZE:
+            raise DataError(f"image_size must be 1 to {MAX_SIZE}, not {self.image_size}")
         try:
             self.images(self.image_size or 8, self.image_size or 8)
             self.recordings(self.rate or 16000)
@@ -256,12 +259,18 @@ def read_listing(
     )  # fmt: skip
 
 
-def processor_for(listing: Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
-    """The processor of a listing, in colour, and notes."""
+def processor_for(
+    listing: Listing, reading: Reading, rates: Mapping[int, int] | None = None
+) -> tuple[Processor, tuple[str, ...]]:
+    """The processor of a listing, in colour, and notes.
+
+    Args:
+        rates: how many of the train recordings have which rate; looked at here when None.
+    """
     reading.only(listing.kind, listing.origin or listing.name)
     train = listing.splits["train"].samples
     if listing.kind == "audio":
-        return _for_recordings(listing, reading)
+        return _for_recordings(listing, reading, rates)
     size = reading.image_size or listing.size
     if size is not None:
         return reading.images(size, size), ()
@@ -277,11 +286,13 @@ def upright_size(picture: Any) -> tuple[int, int]:
     return (width, height) if picture.orientation in _TURNED else (height, width)
 
 
-def _for_recordings(listing: Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
+def _for_recordings(
+    listing: Listing, reading: Reading, found: Mapping[int, int] | None
+) -> tuple[Processor, tuple[str, ...]]:
     if reading.rate is not None:
         return reading.recordings(reading.rate), ()
     train = listing.splits["train"].samples
-    rates = Counter(rate_of(train[row], train.name(row)) for row in range(len(train)))
+    rates = found or Counter(rate_of(train[row], train.name(row)) for row in range(len(train)))
     rate = min(rates, key=lambda one: (-rates[one], -one))
     others = ", ".join(f"{count:,} of {one:,} Hz" for one, count in sorted(rates.items()) if one != rate)
     notes = (f"the model's rate is {rate:,} Hz, as most recordings have; resampled: {others}",) if others else ()

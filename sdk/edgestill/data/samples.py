@@ -109,20 +109,24 @@ def _labels(found: NpzSamples, where: str) -> tuple[NDArray[np.int64] | None, tu
     """Labels where they are classes; a note where they are something else, and are left out."""
     if found.labels is None:
         return None, found.classes, ()
+    array, kind = found.labels, f"{found.labels.dtype} {found.labels.shape}"
     try:
-        plain = plain_labels(found.labels, f"{where}: labels")
-        labels, classes, notes = with_classes({"train": plain}, found.classes, where)
+        plain = plain_labels(array, f"{where}: labels")
     except DataError as error:
-        if found.labels.dtype.kind not in "fiub" or found.labels.ndim > 2:
+        if array.dtype.kind not in "fiub" or array.ndim > 2:
             raise
-        kind = f"{found.labels.dtype} {found.labels.shape}"
-        return None, found.classes, (
-            f"labels {kind} are not read, and no accuracy is measured: {error}",
-        )  # fmt: skip
-    # Numbers name no classes: the model's own outputs have an order that only it knows.
-    if plain.dtype.kind != "U" and not found.classes:
-        return plain, (), ()
-    return labels["train"], classes, notes
+        return None, found.classes, (f"labels {kind} are no classes, and no accuracy is measured: {error}",)
+    if plain.dtype.kind == "U" and not found.classes:
+        note = "labels are text, and no `classes` says which output is which: no accuracy is measured"
+        return None, (), (note,)
+    if plain.dtype.kind == "U":
+        labels, classes, notes = with_classes({"train": plain}, found.classes, where)
+        return labels["train"], classes, notes
+    # Numbers name no classes: the model's outputs have an order that only it knows.
+    if plain.min() < 0 or (found.classes and plain.max() >= len(found.classes)):
+        most = f" to {len(found.classes) - 1}" if found.classes else ""
+        raise DataError(f"{where}: labels run from {plain.min()} to {plain.max()}, but classes from 0{most}")
+    return plain, found.classes, ()
 
 
 def _from_files(
@@ -162,14 +166,13 @@ def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, lis
             else:
                 skipped.add(path.suffix.lower() or "without an ending", path)
         found[kind] = files
-        line = skipped.line(paths[0] if len(paths) == 1 else Path())
+        line = skipped.line(paths[0] if paths[0].is_dir() else paths[0].parent)
         lines[kind] = (line,) if line else ()
     kind = max(wanted, key=lambda one: len(found[one]))
     if not found[kind]:
-        names = ", ".join(sorted(set().union(*(EXTENSIONS[one] for one in wanted))))
         line = "".join(f"; {line}" for line in lines[kind])
         words = " or ".join(WORDS[one] for one in wanted)
-        raise DataError(f"{paths[0]} has no {words} ({names}), and is no .npz{line}")
+        raise DataError(f"{paths[0]} has no {words} that can be read, and is no .npz{line}")
     return kind, found[kind], lines[kind]
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from .cutting import Cut, check_shares, cut
 from .folders import Kind
 from .labels import plain_labels, with_classes
 from .reading import Files, Listing, Reading, read_all, read_listing
-from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, in_memory, rows_of
+from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, blocks_of, in_memory
 
 __all__ = [
     "Calibration", "Data", "ImageSource", "Images", "Reading", "Rows", "Split", "digest", "in_memory", "load_data",
     "open_source",
 ]  # fmt: skip
 
-_BLOCK = 4096  # images that are read from disk at once
+_ENOUGH = 4096  # images on disk that are read for their mean
 FOLDERS: tuple[Kind, ...] = ("image", "audio")
 
 
@@ -73,7 +74,7 @@ def load_data(
         DataError: the source is unknown, damaged, or too small for the cut.
     """
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
-    check_shares(validation, calibration, labelled)
+    check_shares(validation, calibration, seed, labelled)
     mean, std = _statistics_given(mean, std)
     found = find_source(source, reading, progress)
     made = cut(
@@ -170,10 +171,10 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     if source in fixed:
         reading.only("image", source, sized=False)
         return _checked(fixed[source]())
-    if Path(source).is_dir() or Path(source).is_file():
+    if source and (Path(source).is_dir() or Path(source).is_file()):
         raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
     if colon:
-        opened = _checked(_call(kind, rest))
+        opened = _checked(_call(kind, rest, listed))
         reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
         return opened
     known = [*fixed, *(f"{name}:PATH" for name in listed), "module:function"]
@@ -189,9 +190,8 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
         if isinstance(split.images, Identified):
             hasher.update(split.images.identity())
         else:
-            for start in range(0, len(split), _BLOCK):
-                rows = np.arange(start, min(start + _BLOCK, len(split)), dtype=np.int64)
-                hasher.update(np.ascontiguousarray(rows_of(split.images, rows)).data)
+            for block in blocks_of(split.images):
+                hasher.update(np.ascontiguousarray(block).data)
         hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
     for images in more:
         hasher.update(np.ascontiguousarray(images).data)
@@ -231,11 +231,13 @@ def _guess(path: Path) -> str:
     return "audio-folder" if any(path.rglob("*.wav")) or any(path.rglob("*.flac")) else "image-folder"
 
 
-def _call(module: str, function: str) -> ImageSource:
+def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     try:
         factory = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise DataError(f"data source {module}:{function} cannot be imported: {error}") from error
+        meant = get_close_matches(module, kinds, n=1)
+        hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
+        raise DataError(f"data source {module}:{function} cannot be imported: {error}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
     source = factory()
@@ -298,9 +300,11 @@ def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     Of images on disk, some thousand are enough.
     """
     images = split.images
-    if not in_memory(images):
-        images = rows_of(images, np.arange(0, len(split), len(split) // _BLOCK + 1))
-    counts = [np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[3])]
+    rows = None if in_memory(images) else np.arange(0, len(split), len(split) // _ENOUGH + 1)
+    counts = np.zeros((images.shape[3], 256), np.int64)
+    for block in blocks_of(images, rows):
+        for channel, count in enumerate(counts):
+            count += np.bincount(block[..., channel].ravel(), minlength=256)
     values = np.arange(256) / 255.0
     means = [float((count * values).sum() / count.sum()) for count in counts]
     deviations = [

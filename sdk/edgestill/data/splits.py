@@ -21,6 +21,12 @@ def split_of(name: str) -> str | None:
     return _SPLIT_OF.get(word) or _SPLIT_OF.get(_TAIL.sub("", word))
 
 
+def resembles_split(name: str) -> str | None:
+    """The split that one of several words in a name means: `seg_train`; None where there is none."""
+    found = {_SPLIT_OF[word] for word in re.split(r"[^a-z]+", name.casefold()) if word in _SPLIT_OF}
+    return found.pop() if len(found) == 1 else None
+
+
 def shard_of(stem: str) -> tuple[str | None, int | None]:
     """Split, and how many shards there should be, of a file's name without its ending: `train-00000-of-00002`."""
     found = _SHARD.search(stem)

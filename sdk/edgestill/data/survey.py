@@ -22,11 +22,10 @@ from .heads import ImageHead, image_head
 from .reading import DecodedLater, Listing, Part, Reading, decode, processor_for
 from .recordings import Head, head_of
 from .sources import find_source
-from .types import ImageSource, Split, rows_of
+from .types import ImageSource, Split, blocks_of, rows_of
 
 _IMBALANCE = 5  # times as many samples in one class as in another
 _MOST_PROBLEMS = 5
-_BLOCK = 1024
 
 
 @dataclass
@@ -35,6 +34,7 @@ class _Seen:
 
     heads: list[ImageHead | Head] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    rates: Counter[int] = field(default_factory=Counter)  # of the train recordings
     # hash → (split, label, name) of each sample with that content
     places: dict[bytes, list[tuple[str, int, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -88,30 +88,13 @@ def survey(
     found = find_source(source, reading, progress)
     kind = found.kind if isinstance(found, Listing) else "image"
     seen = _look(found, kind, progress)
-    notes, warnings = list(found.notes), []
-    try:
-        processor, more = _processor(found, reading)
-        notes += more
-    except DataError as error:
-        raise DataError(f"{error}. {_sizes_in_words(seen.heads)}".rstrip(". ")) from error
-    warnings += _decode_all(found, processor, progress) if check else []
-    warnings = list(dict.fromkeys(seen.problems + warnings))  # each once
+    processor, more = _processor(found, reading, seen)
+    damaged = _decode_all(found, processor, progress) if check else []
     labels = {name: part.labels for name, part in found.splits.items()}
-    shares: dict[str, int] | None = None
-    try:
-        made = cut(
-            labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
-            labelled=labelled,
-        )  # fmt: skip
-        shares = {
-            "train": len(made.train), "calibration": made.calibration,
-            "validation": len(labels.get("validation", made.validation)), "test": len(labels["test"]),
-        }  # fmt: skip
-        warnings += made.notes[1:]
-    except DataError as error:
-        warnings.append(str(error))
-    warnings += _imbalance(labels["train"], found.classes) + _twice(seen.places, found.classes)
-    notes += _flips(kind, found.classes)
+    shares, thin = _shares(
+        labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
+        labelled=labelled,
+    )  # fmt: skip
     facts: dict[str, Any] = {
         "source": source,
         "name": found.name,
@@ -122,16 +105,43 @@ def survey(
         "skipped": dict(found.skipped) if isinstance(found, Listing) else {},
         "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
         "cut": shares,
-        "notes": notes,
-        "warnings": warnings,
+        "notes": [*found.notes, *more, *_flips(kind, found.classes)],
+        "warnings": [
+            *dict.fromkeys(seen.problems + damaged),  # each once
+            *_several_sizes(found, reading, seen.heads),
+            *thin,
+            *_imbalance(labels["train"], found.classes),
+            *_twice(seen.places, found.classes),
+        ],
     }
     return Survey(facts, found, processor)
 
 
-def _processor(found: ImageSource | Listing, reading: Reading) -> tuple[Processor, tuple[str, ...]]:
+def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> tuple[Processor, tuple[str, ...]]:
     if isinstance(found, Listing):
-        return processor_for(found, reading)
+        if not seen.heads:
+            raise DataError(f"nothing can be read: {seen.problems[0]}")
+        return processor_for(found, reading, seen.rates)
     return found.processor or reading.images(*found.train.images.shape[1:]), ()
+
+
+def _shares(
+    labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], **arguments: Any
+) -> tuple[dict[str, int] | None, Sequence[str]]:
+    """The sizes of the cut that a recipe would make, and what is unusual about it; or why there is none."""
+    try:
+        made = cut(labels, classes, **arguments)
+    except DataError as error:
+        return None, [str(error)]
+    held = labels.get("validation", made.validation)
+    sizes = (len(made.train), made.calibration, len(held), len(labels["test"]))
+    return dict(zip(("train", "calibration", "validation", "test"), sizes, strict=True)), made.notes[1:]
+
+
+def _several_sizes(found: ImageSource | Listing, reading: Reading, heads: Sequence[ImageHead | Head]) -> list[str]:
+    sizes = {(one.height, one.width) for one in heads if isinstance(one, ImageHead)}
+    sized = not isinstance(found, Listing) or found.size or reading.image_size
+    return [] if sized or len(sizes) < 2 else [f"images of {len(sizes):,} sizes: they need `image_size` under [data]"]
 
 
 def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
@@ -139,7 +149,7 @@ def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
     total = sum(len(part) for part in found.splits.values())
     with progress.task("look through", total) as task:
         for split, part in found.splits.items():
-            samples = _encoded(part, kind, seen) if isinstance(part, Part) else _arrays(part, seen)
+            samples = _encoded(part, split, kind, seen) if isinstance(part, Part) else _arrays(part, seen)
             for label, (name, content) in zip(part.labels.tolist(), samples, strict=True):
                 if content is not None:
                     seen.places[content].append((split, label, name))
@@ -147,12 +157,15 @@ def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
     return seen
 
 
-def _encoded(part: Part, kind: str, seen: _Seen) -> Iterator[tuple[str, bytes | None]]:
+def _encoded(part: Part, split: str, kind: str, seen: _Seen) -> Iterator[tuple[str, bytes | None]]:
     for row in range(len(part)):
         name = part.samples.name(row)
         try:
             source = part.samples[row]
-            seen.heads.append(image_head(source, name) if kind == "image" else head_of(source, name))
+            head = image_head(source, name) if kind == "image" else head_of(source, name)
+            seen.heads.append(head)
+            if split == "train" and isinstance(head, Head):
+                seen.rates[head.rate] += 1
             yield name, _hash(source, name)
         except DataError as error:
             seen.problems.append(str(error))
@@ -162,9 +175,11 @@ def _encoded(part: Part, kind: str, seen: _Seen) -> Iterator[tuple[str, bytes | 
 def _arrays(split: Split, seen: _Seen) -> Iterator[tuple[str, bytes]]:
     height, width, channels = split.images.shape[1:]
     seen.heads += [ImageHead(height, width, "array", "grey" if channels == 1 else "RGB", False)] * len(split)
-    for start in range(0, len(split), _BLOCK):
-        for row, image in enumerate(rows_of(split.images, np.arange(start, min(start + _BLOCK, len(split)))), start):
+    row = 0
+    for block in blocks_of(split.images):
+        for image in block:
             yield f"sample {row}", hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+            row += 1
 
 
 def _hash(source: Path | bytes, name: str) -> bytes:
@@ -222,11 +237,6 @@ def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
             "longest": round(lengths[-1], 3),
         }
     return facts
-
-
-def _sizes_in_words(heads: Sequence[ImageHead | Head]) -> str:
-    sizes = {(one.height, one.width) for one in heads if isinstance(one, ImageHead)}
-    return f"Images have {len(sizes)} sizes" if len(sizes) > 1 else ""
 
 
 def _imbalance(labels: NDArray[np.int64], classes: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What the other files of this package hand to each other: images, splits, a source, and data that is cut."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
+
+_BLOCK = 64 << 20  # bytes of pixels that are looked at together
 
 
 class Images(Protocol):
@@ -58,6 +61,14 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
             f"for {len(ascending)} of them; it must give uint8 {(len(ascending), *shape)}"
         )
     return found if len(ascending) == len(rows) and (ascending == rows).all() else found[places]
+
+
+def blocks_of(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
+    """The images at ascending `rows` (all when None), so many at a time as fit into some 64 MB."""
+    chosen = np.arange(len(images), dtype=np.int64) if rows is None else rows
+    count = max(1, _BLOCK // max(1, int(np.prod(images.shape[1:]))))
+    for start in range(0, len(chosen), count):
+        yield rows_of(images, chosen[start : start + count])
 
 
 @runtime_checkable

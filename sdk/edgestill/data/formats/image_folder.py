@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import DataError
 from ..folders import EXTENSIONS, WORDS, Kind, Skipped, loose_files, samples_in, subfolders
 from ..reading import Files, Listing, Part
-from ..splits import TEST, TRAIN, VALIDATION, split_of
+from ..splits import TEST, TRAIN, VALIDATION, resembles_split, split_of
 
 TEST_SHARE = 0.2
 DEFAULT_SIZE = 64
@@ -31,6 +31,8 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         DataError: no such folder, no samples, one class, classes that differ between splits, or a folder that may be
             a class or a split.
     """
+    if not folder.exists():
+        raise DataError(f"{kind} folder {folder} does not exist")
     skipped = Skipped()
     folders = subfolders(folder, skipped)
     splits = _split_folders(folder, folders)
@@ -40,6 +42,8 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
     if TRAIN in splits:
         found = {name: _classes(place, kind, skipped) for name, place in splits.items()}
         notes += _beside(folder, splits, others, kind)
+        inner = [name for name in found[TRAIN] if split_of(name)]
+        notes += [f"{splits[TRAIN]}: the folder {name}, named like a split, is read as a class" for name in inner]
     else:
         found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
         found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
@@ -75,6 +79,8 @@ def list_files(folder: Path, kind: Kind = "image", skipped: Skipped | None = Non
         DataError: no such folder, or none in it.
     """
     skipped = Skipped() if skipped is None else skipped
+    if not folder.exists():
+        raise DataError(f"{kind} folder {folder} does not exist")
     subfolders(folder, Skipped())  # says what is wrong with the folder itself
     files = samples_in(folder, kind, skipped)
     if not files:
@@ -103,6 +109,12 @@ def _classes(
         loose_files(folder, kind, skipped)
     if len(folders) < 2:
         raise DataError(_no_classes(folder, kind, folders, splits or {}))
+    alike = {split: one.name for one in folders if (split := resembles_split(one.name))}
+    if TRAIN in alike and len(alike) > 1:
+        raise DataError(
+            f"{folder}: {' and '.join(alike.values())} may be splits or classes; name splits {' and '.join(alike)}, "
+            "and classes otherwise"
+        )
     found = {}
     for one in folders:
         if not one.name.isprintable():  # also names that are no UTF-8

@@ -54,13 +54,13 @@ def read_npz(path: Path) -> NpzSamples:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give a folder of images or an .npz") from error
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, AttributeError) as error:
         raise DataError(
             f"{path} cannot be read as an .npz of plain arrays: it is damaged, holds Python objects, or is "
             "something else"
