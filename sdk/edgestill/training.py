@@ -7,7 +7,8 @@ goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `ac
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def train(
         The averaged models if `schedule.ema` is set, else those of the last step.
 
     Raises:
-        TrainingError: the loss is no longer a number; names the step and the last good checkpoint.
+        TrainingError: the loss is no longer a number; names the step and the last good checkpoint. Or the GPU's memory
+            is full, or the schedule asks for what this machine cannot do.
         ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
             infinities; a model with nothing to train.
     """
@@ -87,11 +89,30 @@ def train(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
                 "none"
             )
-    with kept_randomness():
+    with kept_randomness(), _errors_of_torch(schedule):
         return _train(
             copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
             folder, label, progress,
         )  # fmt: skip
+
+
+@contextmanager
+def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
+    """What torch says when a schedule asks for too much, in words of the schedule."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the GPU's memory is full with batches of {schedule.batch_size}: lower batch_size, or end other programs "
+            "that use the GPU"
+        ) from error
+    except Exception as error:
+        if not schedule.compile or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise TrainingError(
+            f"the student could not be compiled ({type(error).__name__}): set compile = false; compiling needs a C++ "
+            "compiler on this machine"
+        ) from error
 
 
 def _train(
@@ -112,7 +133,10 @@ def _train(
     lesson = Lesson(students, objective.to(device))
     batch_size = min(schedule.batch_size, len(views))
     if batch_size < 2 * world:
-        raise ValueError(f"a batch of {batch_size} is too small for {world} processes: each needs 2 samples at least")
+        raise TrainingError(
+            f"a batch of {batch_size} is too small for {world} process(es), each of which needs 2 samples: raise "
+            f"batch_size, or give more than {len(views)} train images"
+        )
     with accelerator.autocast():
         lesson.bind(_answered(teacher, views, torch.arange(2)))
     optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
@@ -315,6 +339,8 @@ def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Acceler
 
 
 def _choose(precision: Precision, model: nn.Module) -> str:
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise TrainingError("precision = fp16 needs a GPU, and there is none: say bf16, no or auto")
     if precision != "auto":
         return precision
     if torch.cuda.is_available():
