@@ -26,11 +26,6 @@ SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
 
 
-@pytest.fixture(scope="module")
-def teacher(data):
-    return train(es.create_model("resnet8", 10), data, CrossEntropy(), replace(SHORT, ema=0.0)).model
-
-
 def test_the_learning_rate_rises_and_falls_along_a_cosine():
     schedule = Schedule(epochs=11, learning_rate=0.2, warmup_epochs=1)
     # Half-way up the warm-up, its end, the middle of the cosine, the end.
