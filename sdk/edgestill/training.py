@@ -27,13 +27,16 @@ from .data.sources import Split
 from .errors import ModelError, TrainingError
 from .models.copies import copied, kept_randomness
 from .objectives import Objective, Outputs
-from .objectives.layers import as_logits, check_layers, run
+from .objectives.layers import check_layers, run
+from .prediction import accuracy, default_device, predict, run_model
 from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
-from .teacher_inputs import adapted, set_processor
+from .teacher_inputs import set_processor
 from .teachers import Batch, EmaTeacher, Teacher, combine
 from .training_state import STATE, TrainingState, fingerprint
+
+__all__ = ["Lesson", "Trained", "accuracy", "default_device", "predict", "train"]
 
 SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
 
@@ -291,7 +294,7 @@ def _check_teacher(losses: Sequence[Tensor], peaks: Sequence[Tensor], label: str
 def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
     """Accuracy of a split that is dealt out over the processes."""
     mine = split.take(np.arange(accelerator.process_index, len(split), accelerator.num_processes))
-    right = (_predict(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
+    right = (run_model(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
     total = accelerator.reduce(torch.tensor(float(right), device=accelerator.device), "sum")
     return float(total) / len(split)
 
@@ -299,34 +302,6 @@ def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, d
 def _plain(model: nn.Module) -> nn.Module:
     model._compiled_call_impl = None  # the result goes out as it came, without compiled code
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
-
-
-def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
-    """Logits float32 (N, classes) of a split, without augmentation; `model` itself is not moved or changed."""
-    device = device or default_device()
-    working = copied(model).to(device)
-    with adapted(working, data.processor):
-        return _predict(working, split, data, device)
-
-
-def _predict(model: nn.Module, split: Split, data: Data, device: torch.device | str) -> np.ndarray:
-    """The same by a model that is on the device, and is left in eval mode."""
-    views = Views(split, len(data.classes), data.processor, device=device)
-    model.eval()
-    with torch.inference_mode():
-        whole = torch.split(torch.arange(len(split)), 256)
-        answers = [as_logits(model(images)).cpu() for images, _ in views.batches(0, whole)]
-    return torch.cat(answers).numpy()
-
-
-def accuracy(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> float:
-    """Share of a split that the model classifies as labelled, 0–1."""
-    return float((predict(model, split, data, device).argmax(1) == split.labels).mean())
-
-
-def default_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:
