@@ -107,17 +107,13 @@ def distill(
         layers = [theirs for _, theirs in objective.layers]
         answering: Teacher | None = EmaTeacher(layers) if teacher == "self" else None
         if teachers:
-            members: list[Teacher]
-            if live or layers:
-                members = [
-                    LiveTeacher(one, () if number else layers, data.processor) for number, one in enumerate(teachers)
-                ]
-            else:
-                members = list(
-                    cache_teachers(
-                        teachers, data, schedule.views, outputs, augmentation=augmentation, progress=progress
-                    )
+            members: Sequence[Teacher] = (
+                [LiveTeacher(one, () if number else layers, data.processor) for number, one in enumerate(teachers)]
+                if live or layers
+                else cache_teachers(
+                    teachers, data, schedule.views, outputs, augmentation=augmentation, progress=progress
                 )
+            )
             answering = members[0] if len(members) == 1 else Team(members, combine)
         trained = train(
             student, data, objective, schedule, teacher=answering, augmentation=augmentation, seed=seed, folder=folder,

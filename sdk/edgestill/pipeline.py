@@ -29,6 +29,7 @@ from .extras import require
 from .gate import check_bundle
 from .locks import exclusive
 from .models import multiply_accumulates, parameters
+from .prediction import default_device, predict
 from .processes import processes
 from .progress import SILENT, Progress
 from .quantisation import Budget, quantise
@@ -36,7 +37,6 @@ from .recipe import Recipe
 from .recipe_check import check_recipe
 from .results import assemble, write_results
 from .stages import Stage
-from .training import default_device, predict
 from .training_stages import TrainingStages
 
 # What a model file depends on beside the model: the packages that make it.

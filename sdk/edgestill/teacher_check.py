@@ -19,9 +19,9 @@ from torch import nn
 from .cache import check_logits
 from .data import Data
 from .errors import ModelError
+from .prediction import predict
 from .processes import processes
 from .progress import SILENT, Progress
-from .training import predict
 
 _ERRORS = 3.0
 _WEAK, _GOOD = 0.15, 0.5

@@ -215,6 +215,8 @@ def load_teacher(
         own = overridden(own or base or ImageProcessor(image_size or 1, image_size or 1, tuple(mean), tuple(std)),
                          mean, std, image_size)  # fmt: skip
     set_processor(teacher, own)
+    if data is not None:
+        _compare_classes(metadata.get("classes"), data, checkpoint)
     if base is not None and own is not None and not same_tensors(base, own):
         progress.message(_difference(base, own))
     return teacher.eval().requires_grad_(False)
@@ -238,6 +240,16 @@ def _loaded(
             return other, load_checkpoint(checkpoint, other, weights=weights, progress=progress)
         except ModelError:
             raise misfit from None
+
+
+def _compare_classes(theirs: Any, data: Data, checkpoint: str | Path | None) -> None:
+    """Refuse a checkpoint of ours whose classes are the data's in another order."""
+    if isinstance(theirs, list) and theirs != list(data.classes) and sorted(map(str, theirs)) == sorted(data.classes):
+        place = next(number for number, name in enumerate(data.classes) if theirs[number] != name)
+        raise ModelError(
+            f"checkpoint {checkpoint} has the classes of {data.name} in another order: number {place} is "
+            f"{theirs[place]!r} there and {data.classes[place]!r} in the data; bring the data's classes into its order"
+        )
 
 
 def _difference(source: Processor, own: Processor) -> str:

@@ -7,7 +7,8 @@ goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `ac
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,16 @@ from .data.sources import Split
 from .errors import ModelError, TrainingError
 from .models.copies import copied, kept_randomness
 from .objectives import Objective, Outputs
-from .objectives.layers import as_logits, check_layers, run
+from .objectives.layers import check_layers, run
+from .prediction import accuracy, default_device, predict, run_model
 from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
-from .teacher_inputs import adapted, set_processor
+from .teacher_inputs import set_processor
 from .teachers import Batch, EmaTeacher, Teacher, combine
 from .training_state import STATE, TrainingState, fingerprint
+
+__all__ = ["Lesson", "Trained", "accuracy", "default_device", "predict", "train"]
 
 SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
 
@@ -77,7 +81,8 @@ def train(
         The averaged models if `schedule.ema` is set, else those of the last step.
 
     Raises:
-        TrainingError: the loss is no longer a number; names the step and the last good checkpoint.
+        TrainingError: the loss is no longer a number; names the step and the last good checkpoint. Or the GPU's memory
+            is full, or the schedule asks for what this machine cannot do.
         ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
             infinities; a model with nothing to train.
     """
@@ -87,11 +92,30 @@ def train(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
                 "none"
             )
-    with kept_randomness():
+    with kept_randomness(), _errors_of_torch(schedule):
         return _train(
             copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
             folder, label, progress,
         )  # fmt: skip
+
+
+@contextmanager
+def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
+    """What torch says when a schedule asks for too much, in words of the schedule."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the GPU's memory is full with batches of {schedule.batch_size}: lower batch_size, or end other programs "
+            "that use the GPU"
+        ) from error
+    except Exception as error:
+        if not schedule.compile or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise TrainingError(
+            f"the student could not be compiled ({type(error).__name__}): set compile = false; compiling needs a C++ "
+            "compiler on this machine"
+        ) from error
 
 
 def _train(
@@ -112,7 +136,10 @@ def _train(
     lesson = Lesson(students, objective.to(device))
     batch_size = min(schedule.batch_size, len(views))
     if batch_size < 2 * world:
-        raise ValueError(f"a batch of {batch_size} is too small for {world} processes: each needs 2 samples at least")
+        raise TrainingError(
+            f"a batch of {batch_size} is too small for {world} process(es), each of which needs 2 samples: raise "
+            f"batch_size, or give more than {len(views)} train images"
+        )
     with accelerator.autocast():
         lesson.bind(_answered(teacher, views, torch.arange(2)))
     optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
@@ -267,7 +294,7 @@ def _check_teacher(losses: Sequence[Tensor], peaks: Sequence[Tensor], label: str
 def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
     """Accuracy of a split that is dealt out over the processes."""
     mine = split.take(np.arange(accelerator.process_index, len(split), accelerator.num_processes))
-    right = (_predict(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
+    right = (run_model(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
     total = accelerator.reduce(torch.tensor(float(right), device=accelerator.device), "sum")
     return float(total) / len(split)
 
@@ -275,34 +302,6 @@ def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, d
 def _plain(model: nn.Module) -> nn.Module:
     model._compiled_call_impl = None  # the result goes out as it came, without compiled code
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
-
-
-def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
-    """Logits float32 (N, classes) of a split, without augmentation; `model` itself is not moved or changed."""
-    device = device or default_device()
-    working = copied(model).to(device)
-    with adapted(working, data.processor):
-        return _predict(working, split, data, device)
-
-
-def _predict(model: nn.Module, split: Split, data: Data, device: torch.device | str) -> np.ndarray:
-    """The same by a model that is on the device, and is left in eval mode."""
-    views = Views(split, len(data.classes), data.processor, device=device)
-    model.eval()
-    with torch.inference_mode():
-        whole = torch.split(torch.arange(len(split)), 256)
-        answers = [as_logits(model(images)).cpu() for images, _ in views.batches(0, whole)]
-    return torch.cat(answers).numpy()
-
-
-def accuracy(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> float:
-    """Share of a split that the model classifies as labelled, 0–1."""
-    return float((predict(model, split, data, device).argmax(1) == split.labels).mean())
-
-
-def default_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:
@@ -315,6 +314,8 @@ def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Acceler
 
 
 def _choose(precision: Precision, model: nn.Module) -> str:
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise TrainingError("precision = fp16 needs a GPU, and there is none: say bf16, no or auto")
     if precision != "auto":
         return precision
     if torch.cuda.is_available():

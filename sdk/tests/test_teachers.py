@@ -174,6 +174,13 @@ def test_a_checkpoint_of_ours_brings_its_processor(shaded, tmp_path):
         assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
+def test_a_teacher_with_the_classes_in_another_order_is_refused(shaded, tmp_path):
+    noted = {"processor": OWN.to_json(), "classes": ["dim", "dark", "light", "bright"]}
+    save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), noted)
+    with pytest.raises(ModelError, match="in another order: number 0 is 'dim' there and 'dark' in the data"):
+        load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded)
+
+
 def test_a_teacher_of_ours_with_the_datas_own_pixels_says_nothing(shaded, tmp_path):
     save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), {"processor": OWN.to_json()})
     notes = Notes()

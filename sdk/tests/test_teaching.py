@@ -30,11 +30,6 @@ SHORT = Schedule(epochs=2, batch_size=64, views=2)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1", "mixup:0.2"])
 
 
-@pytest.fixture(scope="module")
-def teacher(data):
-    return train(create_model("resnet8", 10), data, CrossEntropy(), replace(SHORT, epochs=3)).model
-
-
 def weights(model):
     return torch.cat([value.flatten().float() for value in model.state_dict().values()])
 
@@ -186,7 +181,7 @@ def test_several_teachers_teach_one_student(data, teacher, tmp_path, live):
 def test_a_team_shows_the_layers_of_its_first_member(data, teacher):
     members = [LiveTeacher(teacher, ["stages.1"]), LiveTeacher(teacher)]
     batch = Batch(torch.zeros(2, 1, 28, 28), torch.zeros(2, 10), 0, torch.arange(2))
-    assert Team(members).answer(batch).features["stages.1"].shape == (2, 32, 14, 14)
+    assert Team(members).answer(batch).features["stages.1"].shape == (2, 16, 7, 7)
 
 
 def test_the_students_own_average_is_its_teacher(data):
@@ -299,11 +294,11 @@ def test_a_folder_of_unlabelled_images_joins_the_train_split(tmp_path):
 # The cache.
 
 
-def test_a_cache_of_another_teacher_is_refused(data, teacher, tmp_path):
+def test_a_cache_of_another_teacher_is_refused(data, teacher, untaught, tmp_path):
     cache_logits(teacher, data, 1, tmp_path, augmentation=AUGMENTATION)
     kept = (tmp_path / "view-000.npy").read_bytes()
     with pytest.raises(DataError, match="holds a teacher's outputs for another teacher; remove it"):
-        cache_logits(create_model("resnet8", 10, seed=5), data, 1, tmp_path, augmentation=AUGMENTATION)
+        cache_logits(untaught(5), data, 1, tmp_path, augmentation=AUGMENTATION)
     with pytest.raises(DataError, match="another augmentation and another seed"):
         cache_logits(teacher, replace(data, seed=3), 1, tmp_path, augmentation=Augmentation())
     assert (tmp_path / "view-000.npy").read_bytes() == kept

@@ -26,11 +26,6 @@ SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
 
 
-@pytest.fixture(scope="module")
-def teacher(data):
-    return train(es.create_model("resnet8", 10), data, CrossEntropy(), replace(SHORT, ema=0.0)).model
-
-
 def test_the_learning_rate_rises_and_falls_along_a_cosine():
     schedule = Schedule(epochs=11, learning_rate=0.2, warmup_epochs=1)
     # Half-way up the warm-up, its end, the middle of the cosine, the end.
@@ -199,6 +194,23 @@ def test_an_objective_of_the_users_own(data, teacher):
 def test_any_module_can_be_a_student(data, teacher):
     student = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(49, 10))
     assert len(es.distill(teacher, student, data, epochs=2).history) == 2
+
+
+def test_what_this_machine_cannot_do_is_said_in_words_of_the_schedule(data, monkeypatch):
+    student, one = create_student("dscnn_xs", 10), replace(data, train=data.train.take(np.arange(1)))
+    with pytest.raises(TrainingError, match="a batch of 1 is too small for 1 process"):
+        train(student, one, CrossEntropy(), SHORT)
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="fp16 needs a GPU"):
+            train(student, data, CrossEntropy(), replace(SHORT, precision="fp16"))
+
+    class Full(CrossEntropy):
+        def forward(self, *_):
+            raise torch.OutOfMemoryError("CUDA out of memory. Set PYTORCH_ALLOC_CONF")
+
+    with pytest.raises(TrainingError, match=r"memory is full with batches of 64: lower batch_size") as caught:
+        train(student, data, Full(), SHORT)
+    assert "PYTORCH" not in str(caught.value)
 
 
 def test_paths_are_not_needed(data):
