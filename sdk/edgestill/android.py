@@ -109,7 +109,7 @@ def _same(bundle: Bundle, target: Path) -> bool:
 
 
 def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
-    """Name → PNG of golden inputs (of recordings their log-mel pictures), so that an app answers as it is recorded."""
+    """Name → PNG of golden inputs (of recordings their log-mel pictures): an app answers them as it is recorded."""
     if bundle.manifest.processor is None:
         raise AndroidError(
             f"{bundle.path} takes no images and no recordings, so that there are no samples to try it with"
