@@ -20,8 +20,10 @@ Engines are imported on their first use; importing this package costs what numpy
 shows, runs and tests a file on a device.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .bundle import Bundle, Golden, open_bundle, pack_zip, write_bundle
-from .comparison import Comparison, OutputComparison, Tolerance, compare_outputs
 from .engines import installed_engines
 from .errors import (
     BundleError,
@@ -36,11 +38,15 @@ from .errors import (
     SignatureError,
     StorageError,
 )
-from .golden import Replay, replay_golden, why_failed
 from .limits import Limits
 from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
 from .model import Model, Prediction, load
-from .processing import AudioProcessor, ImageProcessor, Processor
+from .processing import Processor
+
+if TYPE_CHECKING:
+    from .comparison import Comparison, OutputComparison, Tolerance, compare_outputs
+    from .golden import Replay, replay_golden, why_failed
+    from .processing import AudioProcessor, ImageProcessor
 
 __all__ = [
     "AudioProcessor",
@@ -79,3 +85,22 @@ __all__ = [
     "why_failed",
     "write_bundle",
 ]
+
+_LATER = {
+    "Comparison": "comparison",
+    "OutputComparison": "comparison",
+    "Tolerance": "comparison",
+    "compare_outputs": "comparison",
+    "Replay": "golden",
+    "replay_golden": "golden",
+    "why_failed": "golden",
+    "AudioProcessor": "processing",
+    "ImageProcessor": "processing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What loading and running a bundle does not need is imported when asked for: a device wants to start fast."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -16,7 +16,7 @@ from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
 from .errors import BundleFormatError, EngineError, InputError
 from .limits import Limits
 from .manifest import Manifest, ModelFile, TensorSpec
-from .processing import AudioProcessor, FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
+from .processing import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
 from .signature import TrustedKey
 
 # The identifiers that both formats carry at byte 4, and their usual endings.
@@ -226,11 +226,7 @@ class Model:
                 f"{self.file} is a bare file: nothing says how a photo or a recording becomes its input, or what its "
                 "outputs mean. Use infer or invoke with its own tensors, or load a bundle."
             )
-        if isinstance(self.processor, AudioProcessor):
-            return self.processor.pixels(sources, rate)
-        if rate is not None:
-            raise InputError(f"{self.file} takes images, which have no rate")
-        return self.processor.pixels(sources)
+        return self.processor.pixels(sources, rate)
 
     def tensor(self, sources: Any, rate: int | None = None) -> NDArray[Any]:
         """What `invoke` takes, for inputs as `logits` takes them: processed, quantised, in the file's layout.

@@ -96,7 +96,7 @@ def test_wrong_images_are_refused(model):
         model.predict(np.zeros((2, 28, 28, 1), np.uint8))
     with pytest.raises(InputError, match="input 1: .* not float64"):
         model.logits([np.zeros((28, 28), np.uint8), np.zeros((28, 28))])
-    with pytest.raises(InputError, match="no rate"):
+    with pytest.raises(InputError, match="have no rate"):
         model.logits(np.zeros((28, 28), np.uint8), rate=16000)
 
 

@@ -10,10 +10,14 @@ channel: values.py. Training, calibration, the gate, the runtime, the command li
 exactly this arithmetic; golden vectors hold them to the last bit.
 """
 
-from .audio import AudioProcessor
+from typing import TYPE_CHECKING, Any
+
 from .base import Processor, processor_from_json
-from .image import ImageProcessor
 from .values import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
+
+if TYPE_CHECKING:
+    from .audio import AudioProcessor
+    from .image import ImageProcessor
 
 __all__ = [
     "AudioProcessor",
@@ -28,3 +32,16 @@ __all__ = [
     "processor_from_json",
     "quantise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The kind of processor that is asked for: a device imports the one that its bundle names."""
+    if name == "ImageProcessor":
+        from .image import ImageProcessor
+
+        return ImageProcessor
+    if name == "AudioProcessor":
+        from .audio import AudioProcessor
+
+        return AudioProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,8 +78,11 @@ class Processor:
             inputs = inputs[None]
         return inputs if inputs.ndim == 4 and inputs.shape[1:] == self.image_shape else None
 
-    def pixels(self, inputs: Any) -> PixelArray:
+    def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
         """uint8 (N, H, W, C) of one input or of many; see the processor at hand.
+
+        Args:
+            rate: samples a second, of recordings that come as arrays.
 
         Raises:
             InputError: something that it cannot turn into pixels; says what it is.
@@ -116,14 +119,16 @@ def processor_from_json(data: Mapping[str, Any]) -> Processor:
     Raises:
         InputError: an unknown kind, or a field that is not as it must be.
     """
-    from .audio import AudioProcessor
-    from .image import ImageProcessor
+    kind = data.get("kind", "image")
+    if kind == "image":
+        from .image import ImageProcessor
 
-    kinds: dict[str, type[Processor]] = {one.kind: one for one in (ImageProcessor, AudioProcessor)}
-    kind = data.get("kind", ImageProcessor.kind)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise InputError(f"kind must be one of {', '.join(kinds)}, not {kind!r:.40}")
-    return kinds[kind].read(data)
+        return ImageProcessor.read(data)
+    if kind == "audio":
+        from .audio import AudioProcessor
+
+        return AudioProcessor.read(data)
+    raise InputError(f"kind must be one of image, audio, not {kind!r:.40}")
 
 
 def _plain(name: str, value: Any, declared: Any) -> Any:

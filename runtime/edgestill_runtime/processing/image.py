@@ -9,19 +9,21 @@
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import Processor, as_list, described
-from .pictures import Picture, read_picture
-from .resizing import FILTERS, resized
 from .values import PixelArray
+
+if TYPE_CHECKING:
+    from .pictures import Picture
 
 Resize = Literal["crop", "letterbox", "stretch"]
 RESIZES = ("crop", "letterbox", "stretch")
+FILTERS = ("bilinear", "bicubic")
 _TURNS = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
@@ -50,7 +52,7 @@ class ImageProcessor(Processor):
         super().__post_init__()
         if self.channels not in (1, 3):
             raise InputError(f"an image has 1 (grey) or 3 (RGB) channels; mean and std have {self.channels} values")
-        for name, value, valid in (("resize", self.resize, RESIZES), ("filter", self.filter, tuple(FILTERS))):
+        for name, value, valid in (("resize", self.resize, RESIZES), ("filter", self.filter, FILTERS)):
             if value not in valid:
                 raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r:.40}")
         if not 0 < self.crop_share <= 1:
@@ -66,7 +68,7 @@ class ImageProcessor(Processor):
         size = f"{self.image_shape} (height, width, channels)"
         return f"photos of any size ({self.resize}, {self.filter}), as {colours} {size}"
 
-    def pixels(self, inputs: Any) -> PixelArray:
+    def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
         """Bring images to the model's size and colours.
 
         Args:
@@ -80,6 +82,8 @@ class ImageProcessor(Processor):
         Raises:
             InputError: no image, or one of another depth; says what it is.
         """
+        if rate is not None:
+            raise InputError("the model takes images, which have no rate")
         ready = self.ready(inputs)
         if ready is not None:
             return ready
@@ -99,6 +103,8 @@ class ImageProcessor(Processor):
             if len(ready) != 1:
                 raise InputError(f"a list holds one image each, not a batch of shape {np.shape(source)}")
             return np.asarray(ready[0])
+        from .pictures import Picture, read_picture  # what is ready needs neither these nor resizing.py
+
         picture = Picture(checked(source)) if isinstance(source, np.ndarray) else read_picture(source)
         return self._fit(self._colours(_opaque(_eight_bits(_upright(picture)), self.ground)))
 
@@ -112,6 +118,8 @@ class ImageProcessor(Processor):
         return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)[..., None]
 
     def _fit(self, image: PixelArray) -> PixelArray:
+        from .resizing import resized
+
         height, width = image.shape[:2]
         whole = (0.0, 0.0, float(width), float(height))
         if self.resize == "stretch":
@@ -163,7 +171,7 @@ def checked(array: NDArray[Any]) -> NDArray[Any]:
     return image
 
 
-def _upright(picture: Picture) -> NDArray[Any]:
+def _upright(picture: "Picture") -> NDArray[Any]:
     """The pixels as the orientation (EXIF 2.3, tag 0x0112, 1–8) means them to be seen; a view."""
     pixels, orientation = picture.pixels, picture.orientation
     if orientation in (3, 4, 6, 7):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .values import PixelArray
 
-FILTERS = {"bilinear": 1.0, "bicubic": 2.0}
+SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
 """Filter → half its width in input pixels, where nothing gets smaller."""
 PRECISION = 22  # bits of a weight behind the point
 _ROWS = 64  # rows of the horizontal pass at a time: what they need stays in a processor's cache
@@ -29,7 +29,7 @@ def resized(image: PixelArray, height: int, width: int, box: Box, filter: str) -
     """The part `box` (left, top, right, bottom; may lie between pixels) of an image, in another size.
 
     Args:
-        image: uint8 (H, W, C). filter: of `FILTERS`.
+        image: uint8 (H, W, C). filter: of `SUPPORT`.
 
     Returns:
         uint8 (height, width, C).
@@ -49,7 +49,7 @@ def _weights(
     """For each of `count` output pixels the first input pixel, and int32 (count, taps): weights of it and the next."""
     scale = float(np.float32(end) - np.float32(start)) / count
     stretch = max(scale, 1.0)
-    support = FILTERS[filter] * stretch
+    support = SUPPORT[filter] * stretch
     taps = ceil(support) * 2 + 1
     centres = start + (np.arange(count) + 0.5) * scale
     # Truncated towards zero, as C does.
