@@ -24,7 +24,7 @@ from .golden import replay_golden, why_failed
 from .manifest import TensorSpec
 from .model import Model, bare_format, load
 from .processing import ImageProcessor
-from .processing.pictures import read_array
+from .processing.arrays import read_array
 
 
 def main() -> int:

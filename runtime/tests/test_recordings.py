@@ -8,7 +8,8 @@ import pytest
 
 from edgestill_runtime import AudioProcessor, InputError
 from edgestill_runtime.processing import processor_from_json
-from edgestill_runtime.processing.waves import Recording, excerpt, read_recording
+from edgestill_runtime.processing.resampling import excerpt
+from edgestill_runtime.processing.waves import Recording, read_recording
 
 WORDS = AudioProcessor(40, 61, (0.25,), (0.5,), rate=8000)
 

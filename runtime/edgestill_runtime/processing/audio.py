@@ -1,7 +1,7 @@
 """Recordings: any waveform → a log-mel picture, which is pixels like any other from there on.
 
 1. several channels become one: their mean;
-2. another rate than the model's is resampled: waves.py. The mel bands belong to the model's rate;
+2. another rate than the model's is resampled: resampling.py. The mel bands belong to the model's rate;
 3. longer than `seconds`: its middle; shorter: silence on both sides;
 4. power in windows of `window` seconds every `step` seconds (Hann, periodic), in `bands` triangles evenly spaced on the
    mel scale `2595 · log10(1 + f / 700)` from `lowest` Hz to half the rate;
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .base import Processor, as_list
+from .resampling import excerpt
 from .values import PixelArray
-from .waves import Recording, checked_rate, excerpt, read_recording
+from .waves import Recording, checked_rate, read_recording
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from .values import FloatArray, Layout, PixelArray, arrange, look_up
@@ -113,24 +112,6 @@ class Processor:
         return cls(**{name: _plain(name, data[name], known[name].type) for name in known if name in data})
 
 
-def processor_from_json(data: Mapping[str, Any]) -> Processor:
-    """The processor that `Processor.to_json` wrote; data without a kind is an older version's, which was for images.
-
-    Raises:
-        InputError: an unknown kind, or a field that is not as it must be.
-    """
-    kind = data.get("kind", "image")
-    if kind == "image":
-        from .image import ImageProcessor
-
-        return ImageProcessor.read(data)
-    if kind == "audio":
-        from .audio import AudioProcessor
-
-        return AudioProcessor.read(data)
-    raise InputError(f"kind must be one of image, audio, not {kind!r:.40}")
-
-
 def _plain(name: str, value: Any, declared: Any) -> Any:
     """A value of the declared type, as JSON has it: a list for a tuple, an integer for a float."""
     if declared == tuple[float, ...] and isinstance(value, (list, tuple)) and len(value) <= 16:
@@ -146,8 +127,3 @@ def _plain(name: str, value: Any, declared: Any) -> Any:
 def as_list(inputs: Any) -> list[Any] | None:
     """The members of a list or tuple of inputs; None for one input."""
     return list(inputs) if isinstance(inputs, (list, tuple)) else None
-
-
-def described(value: NDArray[Any]) -> str:
-    """`uint16 (3, 4)`, for messages."""
-    return f"{value.dtype} {value.shape}"

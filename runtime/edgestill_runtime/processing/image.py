@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import Processor, as_list, described
+from .arrays import checked
+from .base import Processor, as_list
 from .values import PixelArray
 
 if TYPE_CHECKING:
@@ -147,28 +148,6 @@ class ImageProcessor(Processor):
         across, down = across * self.crop_share, down * self.crop_share
         left, top = (width - across) * 0.5, (height - down) * 0.5
         return left, top, left + across, top + down
-
-
-def checked(array: NDArray[Any]) -> NDArray[Any]:
-    """An array as one image (H, W, 1–4), uint8 or uint16.
-
-    Raises:
-        InputError: another type or shape; nothing is guessed from a shape that may mean two things.
-    """
-    if array.dtype not in (np.uint8, np.uint16):
-        hint = "; round 255 · x where its values run from 0 to 1" if array.dtype.kind == "f" else ""
-        raise InputError(f"an image must be uint8 (0–255) or uint16 (0–65535), not {described(array)}{hint}")
-    image = array[..., None] if array.ndim == 2 else array
-    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
-        first = array.ndim == 3 and array.shape[0] in (1, 3)
-        hint = "; its channels must be its last axis: give array.transpose(1, 2, 0)" if first else ""
-        raise InputError(
-            "an image must be (height, width) or (height, width, channels) with 1 to 4 channels, not "
-            f"{array.shape}{hint}"
-        )
-    if 0 in image.shape:
-        raise InputError(f"an image of shape {array.shape} has no pixels")
-    return image
 
 
 def _upright(picture: "Picture") -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .arrays import checked, read_array
 
 LIMIT = "EDGESTILL_MAX_PIXELS"
 """Environment variable: the most pixels that an image file may have; Pillow's own limit, some 179 million, without."""
@@ -45,8 +46,6 @@ def read_picture(source: Any) -> Picture:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.suffix.lower() == ".npy":
-            from .image import checked
-
             return Picture(checked(read_array(path)))
         return _open(path, str(path))
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -64,20 +63,6 @@ def is_pil(source: Any) -> bool:
     """Whether it is a PIL image; Pillow is not imported to ask."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(source, module.Image)
-
-
-def read_array(path: Path) -> NDArray[Any]:
-    """The array of an `.npy`.
-
-    Raises:
-        InputError: it is not there, or no array.
-    """
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} is no array that can be read: {error}") from error
 
 
 def _open(file: Any, name: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Waveforms: WAV files read with numpy alone, and resampling.
+"""Waveforms: WAV files read with numpy alone.
 
 RIFF/WAVE of 8, 16, 24 and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia Programming Interface and Data
 Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3, compressed WAV) is read by
@@ -8,8 +8,6 @@ soundfile, where that is installed.
 import os
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
-from math import ceil, gcd
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .arrays import read_array
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 MOST_CHANNELS = 32
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-# The filter of the resampler: a sinc with this many zero crossings on each side, under a squared cosine, cut off at
-# this share of the lower rate's half (Smith, "Digital Audio Resampling Home Page"; torchaudio's `sinc_interp_hann`).
-ZERO_CROSSINGS = 16
-ROLLOFF = 0.95
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,6 @@ def read_recording(source: Any, rate: int | None = None) -> Recording:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.suffix.lower() == ".npy":
-            from .pictures import read_array
-
             return _of_array(read_array(path), rate, str(path))
         try:
             content = path.read_bytes()
@@ -72,56 +65,6 @@ def checked_rate(rate: Any) -> int:
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise InputError(f"rate is samples a second, {LOWEST_RATE:,} to {HIGHEST_RATE:,}, not {rate!r:.40}")
     return int(rate)
-
-
-def excerpt(recording: Recording, rate: int, length: int) -> NDArray[np.float64]:
-    """`length` samples at `rate`: the middle of a longer recording; a shorter one with silence on both sides."""
-    up, down = _ratio(recording.rate, rate)
-    count = -(-len(recording.samples) * up // down)  # samples that it has at the new rate
-    excess = count - length
-    start = excess // 2 if excess > 0 else 0
-    # Only those that are needed: an hour costs no more than a second.
-    waveform = _resampled(recording.samples, up, down, start, min(count, length))
-    return waveform if excess >= 0 else np.pad(waveform, (-excess // 2, -excess - -excess // 2))
-
-
-def _ratio(given: int, wanted: int) -> tuple[int, int]:
-    common = gcd(given, wanted)
-    return wanted // common, given // common
-
-
-def _resampled(samples: NDArray[np.float64], up: int, down: int, start: int, count: int) -> NDArray[np.float64]:
-    """Samples `start` to `start + count` of the recording at `up / down` times its rate; beyond its ends is silence."""
-    if up == down:
-        return samples[start : start + count]
-    taps = _taps(up, down)
-    numbers = np.arange(start, start + count, dtype=np.int64)
-    whole, phase = numbers * down // up, numbers * down % up
-    first = whole - taps.shape[1] // 2 + 1
-    total = np.zeros(count)
-    for tap in range(taps.shape[1]):
-        places = first + tap
-        inside = (places >= 0) & (places < len(samples))
-        values = np.where(inside, samples[np.clip(places, 0, len(samples) - 1)], 0.0)
-        total = total + taps[phase, tap] * values  # one after the other: the order is part of the arithmetic
-    return total
-
-
-@lru_cache(maxsize=8)
-def _taps(up: int, down: int) -> NDArray[np.float64]:
-    """Weights (up, taps): row p for outputs that lie p/up of a sample behind an input; each row sums to 1."""
-    cutoff = ROLLOFF * min(up, down) / down  # as a share of half the given rate
-    half = ceil(ZERO_CROSSINGS / cutoff)
-    distance = (np.arange(2 * half) - half + 1) - np.arange(up)[:, None] / up
-    x = np.clip(distance * cutoff, -ZERO_CROSSINGS, ZERO_CROSSINGS)
-    angle = np.pi * x
-    sinc = np.where(x == 0, 1.0, np.sin(angle) / np.where(x == 0, 1.0, angle))
-    weights = sinc * np.cos(angle / ZERO_CROSSINGS / 2) ** 2
-    total = np.zeros(up)
-    for tap in range(2 * half):
-        total = total + weights[:, tap]
-    scaled: NDArray[np.float64] = weights / total[:, None]
-    return scaled
 
 
 def _of_array(array: NDArray[Any], rate: int | None, name: str) -> Recording:

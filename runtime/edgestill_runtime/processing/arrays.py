@@ -1,0 +1,45 @@
+"""Arrays as inputs: those of `.npy` files, and what an array must be to be an image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """The array of an `.npy`.
+
+    Raises:
+        InputError: it is not there, or no array.
+    """
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path} is no array that can be read: {error}") from error
+
+
+def checked(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as one image (H, W, 1–4), uint8 or uint16.
+
+    Raises:
+        InputError: another type or shape; nothing is guessed from a shape that may mean two things.
+    """
+    if array.dtype not in (np.uint8, np.uint16):
+        hint = "; round 255 · x where its values run from 0 to 1" if array.dtype.kind == "f" else ""
+        raise InputError(f"an image must be uint8 (0–255) or uint16 (0–65535), not {array.dtype} {array.shape}{hint}")
+    image = array[..., None] if array.ndim == 2 else array
+    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
+        first = array.ndim == 3 and array.shape[0] in (1, 3)
+        hint = "; its channels must be its last axis: give array.transpose(1, 2, 0)" if first else ""
+        raise InputError(
+            "an image must be (height, width) or (height, width, channels) with 1 to 4 channels, not "
+            f"{array.shape}{hint}"
+        )
+    if 0 in image.shape:
+        raise InputError(f"an image of shape {array.shape} has no pixels")
+    return image

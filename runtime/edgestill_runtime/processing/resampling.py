@@ -1,0 +1,64 @@
+"""Recordings at another rate, and of the length that a model hears; computed in double precision, in a stated order."""
+
+from functools import lru_cache
+from math import ceil, gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .waves import Recording
+
+# The filter of the resampler: a sinc with this many zero crossings on each side, under a squared cosine, cut off at
+# this share of the lower rate's half (Smith, "Digital Audio Resampling Home Page"; torchaudio's `sinc_interp_hann`).
+ZERO_CROSSINGS = 16
+ROLLOFF = 0.95
+
+
+def excerpt(recording: Recording, rate: int, length: int) -> NDArray[np.float64]:
+    """`length` samples at `rate`: the middle of a longer recording; a shorter one with silence on both sides."""
+    up, down = _ratio(recording.rate, rate)
+    count = -(-len(recording.samples) * up // down)  # samples that it has at the new rate
+    excess = count - length
+    start = excess // 2 if excess > 0 else 0
+    # Only those that are needed: an hour costs no more than a second.
+    waveform = _resampled(recording.samples, up, down, start, min(count, length))
+    return waveform if excess >= 0 else np.pad(waveform, (-excess // 2, -excess - -excess // 2))
+
+
+def _ratio(given: int, wanted: int) -> tuple[int, int]:
+    common = gcd(given, wanted)
+    return wanted // common, given // common
+
+
+def _resampled(samples: NDArray[np.float64], up: int, down: int, start: int, count: int) -> NDArray[np.float64]:
+    """Samples `start` to `start + count` of the recording at `up / down` times its rate; beyond its ends is silence."""
+    if up == down:
+        return samples[start : start + count]
+    taps = _taps(up, down)
+    numbers = np.arange(start, start + count, dtype=np.int64)
+    whole, phase = numbers * down // up, numbers * down % up
+    first = whole - taps.shape[1] // 2 + 1
+    total = np.zeros(count)
+    for tap in range(taps.shape[1]):
+        places = first + tap
+        inside = (places >= 0) & (places < len(samples))
+        values = np.where(inside, samples[np.clip(places, 0, len(samples) - 1)], 0.0)
+        total = total + taps[phase, tap] * values  # one after the other: the order is part of the arithmetic
+    return total
+
+
+@lru_cache(maxsize=8)
+def _taps(up: int, down: int) -> NDArray[np.float64]:
+    """Weights (up, taps): row p for outputs that lie p/up of a sample behind an input; each row sums to 1."""
+    cutoff = ROLLOFF * min(up, down) / down  # as a share of half the given rate
+    half = ceil(ZERO_CROSSINGS / cutoff)
+    distance = (np.arange(2 * half) - half + 1) - np.arange(up)[:, None] / up
+    x = np.clip(distance * cutoff, -ZERO_CROSSINGS, ZERO_CROSSINGS)
+    angle = np.pi * x
+    sinc = np.where(x == 0, 1.0, np.sin(angle) / np.where(x == 0, 1.0, angle))
+    weights = sinc * np.cos(angle / ZERO_CROSSINGS / 2) ** 2
+    total = np.zeros(up)
+    for tap in range(2 * half):
+        total = total + weights[:, tap]
+    scaled: NDArray[np.float64] = weights / total[:, None]
+    return scaled
