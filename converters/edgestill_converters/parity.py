@@ -17,12 +17,18 @@ ALLOWED_REWRITES = 0.02
 
 
 def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
-    """`rms(found - reference) / rms(reference)`; infinite when a value is not finite."""
-    if not np.isfinite(found).all():
+    """`rms(found - reference) / rms(reference)`; infinite for another shape, NaN, or infinities in other places."""
+    if found.shape != reference.shape:
         return float("inf")
-    scale = float(np.sqrt(np.mean(np.square(reference, dtype=np.float64))))
-    deviation = float(np.sqrt(np.mean(np.square(found.astype(np.float64) - reference))))
-    return deviation / max(scale, 1e-12)
+    # What the model itself gives as infinite must be so; NaN is like nothing, itself included.
+    finite = np.isfinite(reference)
+    if not np.isfinite(found[finite]).all() or not np.array_equal(found[~finite], reference[~finite]):
+        return float("inf")
+    expected, given = reference[finite].astype(np.float64), found[finite].astype(np.float64)
+    if not len(expected):
+        return 0.0
+    scale = float(np.sqrt(np.mean(np.square(expected))))
+    return float(np.sqrt(np.mean(np.square(given - expected)))) / max(scale, 1e-12)
 
 
 def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]]) -> None:
@@ -31,6 +37,12 @@ def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]])
     Raises:
         ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
     """
+    for number, expected in enumerate(model):
+        if np.isnan(expected).any():
+            raise ConversionError(
+                f"output {number} of the model is NaN for a sample: look for a division by zero or a logarithm of zero "
+                "in the model, and for weights that are not finite"
+            )
     for expected, found in zip(model, graph, strict=True):
         error = relative_error(found, expected)
         if error > ALLOWED_REWRITES:
