@@ -32,7 +32,9 @@ class Blame:
     def __str__(self) -> str:
         if not self.operator:
             return "this graph, and no single operator was found that it fails on"
-        return f"operator {self.operator} {f'in module {self.module!r}' if self.module else 'in the forward of the model'}"
+        return (
+            f"operator {self.operator} {f'in module {self.module!r}' if self.module else 'in the forward of the model'}"
+        )
 
 
 def first_failing(program: ExportedProgram, export: Callable[[ExportedProgram], Any], seconds: float) -> Blame:
@@ -69,7 +71,9 @@ def _beginning(graph: GraphModule, count: int) -> GraphModule:
     operators = [node for node in part.nodes if node.op == "call_function"]
     kept = operators[:count]
     (output,) = (node for node in part.nodes if node.op == "output")
-    ends = [node for node in kept if isinstance(node.meta.get("val"), Tensor) and not any(one in kept for one in node.users)]
+    ends = [
+        node for node in kept if isinstance(node.meta.get("val"), Tensor) and not any(one in kept for one in node.users)
+    ]
     output.args = (tuple(ends),)
     for node in reversed(operators[count:]):
         part.erase_node(node)

@@ -308,10 +308,9 @@ def _outputs(
     module: nn.Module, processor: Processor | None, samples: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[Any], ...]:
     """What a float model gives for samples, one array for each output."""
-    rows = []
     with torch.inference_mode():
-        for sample in tensors(samples[0] if processor is not None else samples, processor):
-            rows.append(flat_outputs(module(*sample)))
+        given = tensors(samples[0] if processor is not None else samples, processor)
+        rows = [flat_outputs(module(*sample)) for sample in given]
     return tuple(torch.cat(column).numpy() for column in zip(*rows, strict=True))
 
 

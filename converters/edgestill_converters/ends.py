@@ -5,6 +5,7 @@ DEQUANTIZE before each output. Without the two the caller hands over the integer
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -48,6 +49,46 @@ def with_float_ends(content: bytes) -> bytes:
     return packed(model, len(content))
 
 
+def turn_outputs_once(model: Any, shapes: list[tuple[int, ...] | None]) -> None:
+    """Outputs whose axes the converter has turned twice, in place: a tensor in the order of its axes, once.
+
+    Where an image is an output and something else reads it as well, LiteRT's converter keeps it channels last and
+    transposes it to channels last nevertheless.
+
+    Args:
+        model: `schema.ModelT` of one graph. shapes: of each output as it must be; None where there is nothing to turn.
+    """
+    graph = model.subgraphs[0]
+    codes = [code.builtinCode for code in model.operatorCodes]
+    for index, shape in zip([int(one) for one in graph.outputs], shapes, strict=True):
+        chain = [index]
+        maker = _maker(graph, index)
+        if maker is not None and codes[maker.opcodeIndex] == schema.BuiltinOperator.DEQUANTIZE:
+            chain.append(int(maker.inputs[0]))
+            maker = _maker(graph, chain[-1])
+        if shape is None or maker is None or codes[maker.opcodeIndex] != schema.BuiltinOperator.TRANSPOSE:
+            continue
+        source = int(maker.inputs[0])
+        if tuple(graph.tensors[index].shape) == shape or tuple(graph.tensors[source].shape) != shape:
+            continue
+        for one in chain:
+            graph.tensors[one].shape = list(shape)
+        _become_copy(model, maker, source, shape)
+
+
+def _maker(graph: Any, index: int) -> Any:
+    return next((one for one in graph.operators if index in one.outputs), None)
+
+
+def _become_copy(model: Any, operator: Any, source: int, shape: Sequence[int]) -> None:
+    operator.opcodeIndex, operator.inputs = _code(model, schema.BuiltinOperator.RESHAPE), [source]
+    operator.builtinOptionsType, operator.builtinOptions = (
+        schema.BuiltinOptions.ReshapeOptions,
+        schema.ReshapeOptionsT(),
+    )
+    operator.builtinOptions.newShape = [int(size) for size in shape]
+
+
 def repeat_outputs(model: Any, order: list[int]) -> None:
     """Give tensors out more than once, in place: a copy of each but its first.
 
@@ -70,10 +111,8 @@ def _copied(model: Any, graph: Any, index: int) -> int:
     tensor.name, tensor.buffer = tensor.name + b"/again", 0
     graph.tensors.append(tensor)
     operator = schema.OperatorT()
-    operator.opcodeIndex = _code(model, schema.BuiltinOperator.RESHAPE)
-    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, schema.ReshapeOptionsT()
-    operator.builtinOptions.newShape = [int(size) for size in tensor.shape]
+    operator.outputs = [len(graph.tensors) - 1]
+    _become_copy(model, operator, index, tensor.shape)
     graph.operators.append(operator)
     return len(graph.tensors) - 1
 

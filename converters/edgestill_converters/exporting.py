@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +161,12 @@ def _work(engine: str, folder: Path, pipe: int) -> None:
         os.write(pipe, f"{name}\n".encode())
         program = torch.export.load(folder / f"{name}.pt2")
         try:
-            content, ends = _export(engine, program, quantised)
+            content, ends = _export(engine, quantised, program)
         except Exception:
             import traceback
 
             traceback.print_exc()
-            place = first_failing(program, lambda part: _export(engine, part, quantised), BLAME_SECONDS)
+            place = first_failing(program, partial(_export, engine, quantised), BLAME_SECONDS)
             (folder / f"{name}.blame.json").write_text(json.dumps(asdict(place)))
             sys.exit(1)
         plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
@@ -173,7 +174,7 @@ def _work(engine: str, folder: Path, pipe: int) -> None:
         (folder / name).write_bytes(content)
 
 
-def _export(engine: str, program: ExportedProgram, quantised: bool) -> tuple[bytes, dict[str, Any]]:
+def _export(engine: str, quantised: bool, program: ExportedProgram) -> tuple[bytes, dict[str, Any]]:
     if engine == "executorch":
         from .executorch import export_pte
 

@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-from .ends import packed, repeat_outputs, take_and_give_integers
+from .ends import packed, repeat_outputs, take_and_give_integers, turn_outputs_once
 from .islands import put_into_float
 from .padding import pad_with_zeros
 from .source_model import flat_outputs
@@ -47,12 +47,18 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         path = Path(folder) / "model.tflite"
         converted.export(str(path))
         content = path.read_bytes()
-    return _finished(content, quantised, order)
+    turned = [_channels_last(tuple(one.shape)) if position in given else None for position, one in enumerate(results)]
+    return _finished(content, quantised, turned, order)
 
 
-def _finished(content: bytes, quantised: bool, order: list[int]) -> bytes:
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[0], *shape[2:], shape[1]
+
+
+def _finished(content: bytes, quantised: bool, turned: list[tuple[int, ...] | None], order: list[int]) -> bytes:
     """The same model in the form that the delegate takes all of."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
+    turn_outputs_once(model, turned)
     pad_with_zeros(model)
     if quantised:
         take_and_give_integers(model)

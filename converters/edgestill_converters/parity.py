@@ -28,6 +28,12 @@ def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]])
     Raises:
         ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
     """
+    for number, expected in enumerate(model):
+        if expected.dtype.kind == "f" and np.isnan(expected).any():
+            raise ConversionError(
+                f"output {number} of the model is NaN for a sample: look for a division by zero or a logarithm of zero "
+                "in the model, and for weights that are not finite"
+            )
     compared = compare_outputs(graph, model, Tolerance(rms=ALLOWED_REWRITES, changed=ALLOWED_REWRITES))
     if not compared.passed:
         raise ConversionError(

@@ -9,6 +9,7 @@ On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric acti
 - lets scales of weights become 16 times smaller: XNNPACKQuantizer's smallest, 2^-12, leaves three of the 127 levels to
   a channel whose weights are all below 0.0007;
 - fixes the scale of the input where raw pixels come in (`pixels.py`), so that a pixel is its own code;
+- keeps the scale through padding with zeros, which neither engine pads from one scale to another;
 - leaves whole layers in float that are named as too sensitive (`sensitivity.py`).
 
 What an engine has no fast int8 kernel for stays between one dequantise and one quantise, inside the delegate:
@@ -33,6 +34,7 @@ from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
+    SharedQuantizationSpec,
 )
 
 from .rewrites.editing import FLOAT
@@ -91,6 +93,9 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         for position, scale in self._inputs.items():
             _fix(placeholders[position], _specification(scale))
         propagate_annotation(model)
+        # After padding, those that share a scale may follow again.
+        while sum(_share_scale(node) for node in model.graph.nodes):
+            propagate_annotation(model)
         return model
 
 
@@ -134,6 +139,21 @@ def _annotate_activation(node: Node, specification: QuantizationSpec) -> None:
 def _reads(user: Node, node: Node) -> bool:
     annotation = user.meta.get(KEY)
     return annotation is not None and isinstance(annotation.input_qspec_map.get(node), QuantizationSpec)
+
+
+def _share_scale(node: Node) -> bool:
+    """Let padding with zeros keep the scale of what it pads: neither engine pads from one scale to another."""
+    if node.target not in (aten.pad.default, aten.constant_pad_nd.default) or KEY in node.meta:
+        return False
+    more = list(node.args[2:])
+    mode = more.pop(0) if node.target is aten.pad.default and more else "constant"
+    if mode != "constant" or any(more) or any(node.kwargs.values()) or not _comes_quantised(node):
+        return False
+    source = node.args[0]
+    assert isinstance(source, Node)
+    shared = SharedQuantizationSpec(source)
+    node.meta[KEY] = QuantizationAnnotation(input_qspec_map={source: shared}, output_qspec=shared, _annotated=True)
+    return True
 
 
 def _fix(node: Node, fixed: FixedQParamsQuantizationSpec) -> None:

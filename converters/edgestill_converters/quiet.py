@@ -73,7 +73,7 @@ class _ByThread:
         number = threading.get_ident()
         with self._lock:
             if not self._files:
-                self._stream, sys.stderr = sys.stderr, _Stream(sys.stderr, self._files)  # type: ignore[assignment]
+                self._stream, sys.stderr = sys.stderr, _Stream(sys.stderr, self._files)
                 self._show, warnings.showwarning = warnings.showwarning, self._warn
             before = self._files.get(number)
             self._files[number] = file
@@ -86,9 +86,11 @@ class _ByThread:
                 else:
                     del self._files[number]
                 if not self._files and isinstance(sys.stderr, _Stream):
-                    sys.stderr, warnings.showwarning = self._stream, self._show  # type: ignore[assignment]
+                    sys.stderr, warnings.showwarning = self._stream, self._show
 
-    def _warn(self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+    def _warn(
+        self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
         own = self._files.get(threading.get_ident())
         self._show(message, category, filename, lineno, file or own, line)
 

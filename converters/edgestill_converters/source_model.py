@@ -48,7 +48,7 @@ def _not_copied(model: nn.Module) -> str:
                 continue
             try:
                 copy.deepcopy(value)
-            except Exception:  # noqa: S112  as above
+            except Exception:
                 continue
             return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
     return "one of its attributes does not allow it"
@@ -109,7 +109,9 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
         ConversionError: it takes other inputs, fails, or gives something that no file can give.
     """
     if isinstance(model, torch.jit.ScriptModule):
-        raise ConversionError("the model is a TorchScript module, of which no graph can be made; give the nn.Module itself")
+        raise ConversionError(
+            "the model is a TorchScript module, of which no graph can be made; give the nn.Module itself"
+        )
     _check_signature(model, len(examples))
     shapes = ", ".join(str(tuple(one.shape)) for one in examples)
     try:
@@ -149,7 +151,9 @@ def _check_signature(model: nn.Module, count: int) -> None:
     try:
         signature.bind(*[None] * count)
     except TypeError:
-        named = [one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+        named = [
+            one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY and one.default is one.empty
+        ]
         advice = (
             f"{', '.join(one.name for one in named)} must be given by name, which no model file can: give it a default"
             if named

@@ -1,7 +1,68 @@
-"""What either engine cannot take, found before an exporter is started."""
+"""What an engine cannot take, found in the graph before an exporter is started, and what to use instead.
 
-from torch.fx import GraphModule
+`docs/converters.md` has the list of what is carried and what is refused, made by
+`python -m benchmarks.suite.converters.operators --coverage`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from .blame import operator_name
+from .errors import ConversionError
+from .rewrites.editing import module_path
+
+# ATen's name of an operator, without its overload → what to use instead.
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "max_pool3d_with_indices"),
+        "2-D convolutions and pooling over one axis after the other, or the third axis as channels",
+    ),
+    **dict.fromkeys(
+        ("rand", "randn", "rand_like", "randn_like", "randint", "bernoulli", "multinomial", "fractional_max_pool2d"),
+        "an input that brings the random numbers: a file gives the same answer to the same input",
+    ),
+    **dict.fromkeys(
+        ("nonzero", "masked_select", "unique2", "_unique2", "unique_consecutive"),
+        "a mask that is multiplied with: a file's tensors have fixed shapes",
+    ),
+    **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
+}
+# Of everything that is no plain tensor of numbers.
+_COMPLEX = "real and imaginary part as two channels, and a Fourier transform as a product with a constant matrix"
 
 
 def refuse_unsupported(graph: GraphModule) -> None:
-    """Refuse."""
+    """Look through a rewritten graph.
+
+    Raises:
+        ConversionError: for the first operator that an engine cannot take; names the module, the operator and what to
+            use instead.
+    """
+    for node in graph.graph.nodes:
+        if node.op != "call_function":
+            continue
+        name = operator_name(node)
+        advice = REFUSED.get(name.removesuffix("_")) or REFUSED.get(name) or _unfit(node)
+        if advice:
+            path = module_path(node)
+            where = f"module {path!r}" if path else "the forward of the model"
+            raise ConversionError(f"{where} uses {name}, which no engine can be given; use {advice}")
+
+
+def _unfit(node: Node) -> str:
+    """What to use instead of an operator whose result is of a kind that no engine has; empty where it is fine."""
+    for value in _tensors(node.meta.get("val")):
+        if value.is_complex():
+            return _COMPLEX
+        if any(not isinstance(size, int) for size in value.shape):
+            return "operators whose results have a shape that does not depend on values"
+    return ""
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [one for one in values if isinstance(one, torch.Tensor)]

@@ -97,6 +97,68 @@ def test_a_pattern_is_found_and_the_function_stays(function, name, gone):
     assert gone not in targets(graph)
 
 
+def transposed(outputs, kernel, **options):
+    """A transposed convolution of six channels, with a batch norm behind it."""
+    torch.manual_seed(1)
+    norm = nn.BatchNorm2d(outputs)
+    norm.running_mean.uniform_(-1, 1)
+    norm.running_var.uniform_(0.5, 2)
+    return nn.Sequential(nn.ConvTranspose2d(6, outputs, kernel, **options), norm).eval()
+
+
+TRANSPOSED = [
+    transposed(4, 4, stride=2, padding=1),
+    transposed(6, 4, stride=2, padding=1, groups=6),
+    transposed(4, 3, stride=2, groups=2),
+    transposed(4, 3, stride=2, padding=1, output_padding=1),
+    transposed(6, 3, stride=2, padding=1, output_padding=1, groups=6, bias=False),
+    transposed(4, 3, stride=2, dilation=2, output_padding=1),
+    transposed(4, 3, padding=2),
+    transposed(4, 2, stride=3, output_padding=(2, 0)),
+    transposed(4, (3, 4), stride=(2, 1), padding=(1, 0)),
+    transposed(4, (2, 5), stride=(1, 3), padding=(0, 4), dilation=(3, 1)),
+]
+
+
+@pytest.mark.parametrize("layer", TRANSPOSED, ids=lambda layer: str(layer[0]))
+def test_a_transposed_convolution_is_a_plain_one(layer):
+    graph, counts = rewritten(lambda m, x: layer(m.conv(x)), IMAGE)
+    assert counts["batch_norm_into_transposed_convolution"] == counts["transposed_convolution_to_plain"] == 1
+    assert not {aten.conv_transpose2d.input, aten.batch_norm.default} & set(targets(graph))
+
+
+def test_a_transposed_convolution_in_one_dimension():
+    layer = nn.ConvTranspose1d(3, 6, 3, 2, 1, output_padding=1, groups=3)
+    graph, counts = rewritten(lambda m, x: layer(x[:, :, 0]).relu(), IMAGE)
+    assert counts["one_dimension_as_two"] == counts["transposed_convolution_to_plain"] == 1
+    assert aten.conv_transpose1d.default not in targets(graph)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (F.mish, "mish_to_product"),
+        (F.softplus, "softplus_to_logarithm"),
+        (lambda x: F.softplus(40 * x, 0.5, 3), "softplus_to_logarithm"),
+        (F.logsigmoid, "softplus_to_logarithm"),
+        (lambda x: F.pad(x, (-1, 2, 1, -3)), "negative_padding_to_slice"),
+        (lambda x: F.pad(x, (-1, -2), value=0.5), "negative_padding_to_slice"),
+        (lambda x: F.pad(x, (-1, 2, 1, -3), mode="reflect"), "negative_padding_to_slice"),
+        (lambda x: F.pixel_shuffle(x[:, :1].repeat(1, 4, 1, 1), 2), "pixel_shuffle_to_permutation"),
+        (lambda x: F.pixel_unshuffle(x, 2), "pixel_shuffle_to_permutation"),
+        (lambda x: F.adaptive_avg_pool2d(x, (5, 7)), "resizing_to_products"),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), "resizing_to_products"),
+        (lambda x: F.interpolate(x, scale_factor=(1.7, 0.4), mode="bicubic"), "resizing_to_products"),
+        (lambda x: F.interpolate(x, size=(9, 31), mode="bicubic", align_corners=True), "resizing_to_products"),
+        (lambda x: F.interpolate(x, size=(6, 5), mode="bicubic", antialias=True), "resizing_to_products"),
+        (lambda x: F.interpolate(x, size=(5, 9), mode="bilinear", antialias=True), "resizing_to_products"),
+    ],
+)
+def test_what_an_exporter_cannot_carry_is_written_otherwise(function, name):
+    _, counts = rewritten(lambda m, x: function(8 * x), IMAGE)
+    assert counts[name] == 1
+
+
 @pytest.mark.parametrize(
     "function",
     [

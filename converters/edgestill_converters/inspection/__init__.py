@@ -62,4 +62,6 @@ def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = Tru
     except EdgestillError:
         raise
     except Exception as error:  # a damaged flatbuffer fails in as many ways as there are readers
-        raise InspectionError(f"{name} cannot be read as a {engine} file, it is damaged; copy or make it again") from error
+        raise InspectionError(
+            f"{name} cannot be read as a {engine} file, it is damaged; copy or make it again"
+        ) from error

@@ -29,7 +29,8 @@ def mish_to_product(graph: GraphModule) -> int:
 def softplus_to_logarithm(graph: GraphModule) -> int:
     """`softplus(x)` → `relu(x) + log(1 + exp(-|x|))`, which never overflows; `logsigmoid(x)` is its mirror image.
 
-    Both exporters take it apart with a comparison and a choice, which no delegate takes and ExecuTorch's passes fail on.
+    Both exporters take it apart with a comparison and a choice, which no delegate takes, and ExecuTorch's
+    passes fail on it.
     """
 
     def change(node: Node) -> None:
@@ -56,7 +57,7 @@ def _softplus(node: Node, source: Any, beta: float, threshold: float) -> Node:
     # Beyond the threshold softplus is the identity by definition; from 15 on the difference is below 3e-7.
     if threshold < 15:
         beyond = made(aten.mul.Tensor, made(aten.sub.Tensor, scaled, threshold), _STEEP)
-        within = made(aten.sub.Tensor, 1.0, made(aten.hardtanh.default, beyond, 0.0, 1.0)) 
+        within = made(aten.sub.Tensor, 1.0, made(aten.hardtanh.default, beyond, 0.0, 1.0))
         rest = made(aten.mul.Tensor, rest, within)
     whole = made(aten.add.Tensor, made(aten.relu.default, scaled), rest)
     return whole if beta == 1 else made(aten.mul.Tensor, whole, 1 / beta)

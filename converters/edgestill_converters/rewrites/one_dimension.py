@@ -11,7 +11,8 @@ from .editing import constant, new_node, pair_of, replace, replace_by, shape_of,
 
 aten = torch.ops.aten
 _TO_2D = (
-    aten.conv1d.default, aten.conv_transpose1d.default, aten.max_pool1d.default, aten.adaptive_avg_pool1d.default, aten.mean.dim,
+    aten.conv1d.default, aten.conv_transpose1d.default, aten.max_pool1d.default, aten.adaptive_avg_pool1d.default,
+    aten.mean.dim,
 )  # fmt: skip
 _CONVOLUTIONS = (aten.conv1d.default, aten.conv_transpose1d.default)
 _ANY_RANK = (

@@ -1,4 +1,4 @@
-"""Resizing that one of the engines lacks, as two products with constant matrices: one for the height, one for the width."""
+"""Resizing that one of the engines lacks, as products with two constant matrices: along the height, along the width."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from torch.fx import GraphModule, Node
 from .editing import constant, new_node, replace, replace_by, shape_of
 
 aten = torch.ops.aten
-# Operator → how many of its last arguments are (height, width) each, or one for each: scales.
+# Beside their input: sizes or scales of (height, width), and switches.
 _RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
 
 
 def resizing_to_products(graph: GraphModule) -> int:
     """Bicubic and antialiased resizing, and average pooling to a size that does not divide → two matrix products.
 
-    Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are what
-    the operator makes of an identity.
+    Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are
+    what the operator makes of an identity.
     """
 
     def matches(node: Node) -> bool:
@@ -35,6 +35,11 @@ def resizing_to_products(graph: GraphModule) -> int:
             turned = new_node(node, aten.transpose.int, (wide, 2, 3))
             high = new_node(node, aten.linear.default, (turned, rows))
             result = new_node(node, aten.transpose.int, (high, 2, 3))
+        for one in (wide, turned, high, result):
+            # By these the quantizer would take them for the pooling that they were.
+            one.meta.pop("source_fn_stack", None)
+            stack = one.meta.get("nn_module_stack", {})
+            one.meta["nn_module_stack"] = {key: (path, "rewritten") for key, (path, _) in stack.items()}
         replace_by(node, result)
 
     return replace(graph, matches, change)

@@ -24,19 +24,19 @@ def batch_norm_into_transposed_convolution(graph: GraphModule) -> int:
     def change(node: Node) -> None:
         layer = node.args[0]
         assert isinstance(layer, Node)
-        weight, bias, *rest = _arguments(graph, layer)
-        groups = rest[3]
+        weight, bias, _, _, _, groups, _ = _arguments(graph, layer)
         factor, shift = affine(graph, node)
         inputs, outputs = weight.shape[:2]
         # (inputs, outputs / groups, …): each group of inputs has outputs of its own.
         per_output = factor.reshape(groups, 1, outputs, *[1] * (weight.dim() - 2))
-        scaled = (weight.double().reshape(groups, inputs // groups, *weight.shape[1:]) * per_output).reshape(weight.shape)
+        grouped = weight.double().reshape(groups, inputs // groups, *weight.shape[1:])
+        scaled = (grouped * per_output).reshape(weight.shape)
         moved = shift if bias is None else shift + bias.double() * factor
         layer.args = (
             layer.args[0],
             constant(graph, layer, "folded_weight", scaled.float()),
             constant(graph, layer, "folded_bias", moved.float()),
-            *rest,
+            *layer.args[3:],
         )
         replace_by(node, layer)
 
@@ -46,10 +46,10 @@ def batch_norm_into_transposed_convolution(graph: GraphModule) -> int:
 def transposed_convolution_to_plain(graph: GraphModule) -> int:
     """`conv_transpose2d(x)` with stride s → a convolution with s×s times the outputs, and a pixel shuffle of them.
 
-    Each of the s×s places within the stride is a plain convolution of the input: as many multiply-accumulates as before,
-    but for zeros where the kernel is no multiple of the stride. As it is, LiteRT's converter computes every transposed
-    convolution in float, turns its weights anew at each call, and takes no output padding; XNNPACKQuantizer leaves those
-    with groups in float.
+    Each of the s×s places within the stride is a plain convolution of the input: as many multiply-accumulates as
+    before, but for zeros where the kernel is no multiple of the stride. As it is, LiteRT's converter computes every
+    transposed convolution in float, turns its weights anew at each call, and takes no output padding;
+    XNNPACKQuantizer leaves those with groups in float.
     """
 
     def matches(node: Node) -> bool:
@@ -79,8 +79,8 @@ def _defaults(node: Node) -> tuple[Any, Any, list[int], list[int], list[int], in
 def _arguments(
     graph: GraphModule, node: Node
 ) -> tuple[Tensor, Tensor | None, list[int], list[int], list[int], int, list[int]]:
-    weight, bias, *rest = _defaults(node)
-    return value_of(graph, weight), tensor_of(graph, bias), *rest
+    weight, bias, stride, padding, output_padding, groups, dilation = _defaults(node)
+    return value_of(graph, weight), tensor_of(graph, bias), stride, padding, output_padding, groups, dilation
 
 
 def _plain_kernel(weight: Tensor, output_padding: list[int], dilation: list[int]) -> Tensor:
@@ -131,7 +131,7 @@ def _by_places(
 
 
 def pixel_shuffle_to_permutation(graph: GraphModule) -> int:
-    """`pixel_shuffle(x)`, `pixel_unshuffle(x)` → reshape, permute, reshape, through which the quantizer keeps the scale."""
+    """`pixel_shuffle(x)`, `pixel_unshuffle(x)` → reshape, permute, reshape: these keep the scale."""
 
     def matches(node: Node) -> bool:
         known = node.target in (aten.pixel_shuffle.default, aten.pixel_unshuffle.default)

@@ -4,10 +4,10 @@
     pixels = processor.pixels("photo.jpg")          # uint8 (1, 224, 224, 3): turned, composited, resized
     tensor = processor.tensor(pixels)               # float32 (1, 3, 224, 224): normalised
 
-Two steps. `pixels` is all that is done to the shape and the depth of an input: image.py for images (files and PIL images
-in pictures.py, their size in resizing.py), audio.py for recordings (files in waves.py, their rate in resampling.py).
-`tensor` is a table of 256 values per channel: values.py. Training, calibration, the gate, the runtime, the command line, the Android app and the web page do
-exactly this arithmetic; golden vectors hold them to the last bit.
+Two steps. `pixels` is all that is done to the shape and the depth of an input: image.py for images (files and PIL
+images in pictures.py, their size in resizing.py), audio.py for recordings (files in waves.py, their rate in
+resampling.py). `tensor` is a table of 256 values per channel: values.py. Training, calibration, the gate, the runtime,
+the command line, the Android app and the web page do exactly this arithmetic; golden vectors hold them to the last bit.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,131 @@
+"""What is refused before an exporter starts, in which words; and that the caller's model stays as it was."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgestill_converters import ConversionError
+from edgestill_converters.graph import make_graph
+
+SAMPLES = [np.random.default_rng(0).normal(0, 1, (2, 3, 12, 10)).astype(np.float32)]
+
+
+class Calls(nn.Module):
+    """A convolution, and a function of its outputs."""
+
+    def __init__(self, function=lambda values: values):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.function = nn.Conv2d(3, 4, 3), function
+
+    def forward(self, images):
+        return self.function(self.conv(images))
+
+
+class Named(Calls):
+    def forward(self, images, *, scale):
+        return self.conv(images) * scale
+
+
+class Pair(Calls):
+    def forward(self, images, others):
+        return self.conv(images) + others
+
+
+class Own(Calls):
+    def forward(self, images):
+        raise ValueError("only on Sundays")
+
+
+class Nested(nn.Module):
+    """The layer that fails is two modules down."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), layer)
+
+    def forward(self, images):
+        return self.body(images)
+
+
+class Branch(nn.Module):
+    def forward(self, values):
+        return values * 2 if values.sum() > 0 else values
+
+
+class Numbers(nn.Module):
+    def forward(self, values):
+        return values + float(values.detach().numpy().sum())
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Named(), "forward(images, *, scale) is called with the samples' 1 input, which it does not take; scale must"),
+        (Pair(), "forward(images, others) is called with the samples' 1 input"),
+        (Own(), "it fails in Own, test_source_model.py line"),
+        (Own(), "only on Sundays"),
+        (Nested(nn.Linear(7, 3)), "it fails in module 'body.1' (Linear)"),
+        (Nested(Branch()), "depends on the values of its input"),
+        (Nested(Branch()), "in module 'body.1' (Branch), test_source_model.py line"),
+        (Nested(Numbers()), "depends on the values of its input"),
+        (Calls(lambda values: (values, 1.5)), "output 1 of the model is a float, no tensor"),
+        (Calls(lambda values: values.sum()), "output 0 of the model has shape () for one sample"),
+        (Calls(lambda values: (values, torch.ones(4))), "output 1 of the model has shape (4,) for one sample"),
+        (Calls(lambda values: None), "the model has no output"),
+        (torch.jit.script(nn.Conv2d(3, 4, 3)), "TorchScript"),
+        (
+            Nested(nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv3d(1, 2, 3), nn.Flatten(1, 2))),
+            "module 'body.1.1' uses",
+        ),
+        (Calls(lambda values: torch.fft.rfft2(values).abs()), "the forward of the model uses fft_rfft2"),
+        (Calls(lambda values: values + torch.rand_like(values)), "uses rand_like"),
+    ],
+)
+def test_a_refusal_names_the_place_in_the_model(model, said):
+    with pytest.raises(ConversionError) as caught:
+        make_graph(model, SAMPLES, None)
+    assert said in str(caught.value)
+    for words in ("torch.export.", "Traceback", "\x1b", "mat1", "GuardOn", "FakeTensor"):
+        assert words not in str(caught.value)
+
+
+def test_outputs_may_be_nested_and_named():
+    graph = make_graph(Calls(lambda y: {"map": y, "more": [y.mean((2, 3)), (None, y.amax((2, 3)))]}), SAMPLES, None)
+    assert graph.outputs == ("map", "more.0", "more.1.1")
+    assert [tuple(one.shape) for one in graph.module(*graph.examples)] == [(1, 4, 10, 8), (1, 4), (1, 4)]
+
+
+def test_the_callers_model_stays_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1))
+    model.train()[1].eval()
+    model[0].requires_grad_(False)
+    model = model.to(memory_format=torch.channels_last)
+    called = []
+    model[3].register_forward_hook(lambda *arguments: called.append(1))
+    before = copy.deepcopy(model.state_dict())
+    graph = make_graph(model, SAMPLES, None)
+    assert [module.training for module in model.modules()] == [True, True, False, True, True]
+    assert [one.requires_grad for one in model.parameters()] == [False, False, True, True, True, True]
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert len(model[3]._forward_hooks) == 1
+    assert all(one.is_contiguous() for one in graph.module.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_model_of_another_precision_is_converted_from_a_copy_in_float32(dtype):
+    model = Calls().to(dtype)
+    graph = make_graph(model, SAMPLES, None)
+    assert model.conv.weight.dtype == dtype
+    assert graph.module(*graph.examples).dtype == torch.float32
+
+
+def test_a_weight_that_the_model_computes_is_copied():
+    model = nn.utils.weight_norm(nn.Conv2d(3, 4, 3))
+    model(torch.zeros(1, 3, 12, 10))
+    graph = make_graph(model, SAMPLES, None)
+    torch.testing.assert_close(graph.module(*graph.examples), model(*graph.examples).detach())
