@@ -203,10 +203,13 @@ def test_convert_says_what_a_file_is(tmp_path, content, said):
         refuse_other_files(str(tmp_path / "net.bin"), None)
 
 
-def test_convert_of_nothing(tmp_path):
+def test_convert_of_nothing(tmp_path, monkeypatch):
     for name in (str(tmp_path / "runs/none"), "net.onnx"):
         with pytest.raises(ModelError, match="does not exist, and is no model's name"):
             refuse_other_files(name, None)
+    refuse_other_files("dscnn_s", None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dscnn_s").write_text("a file that only has the name of a model")
     refuse_other_files("dscnn_s", None)
     refuse_other_files("own.module:net", None)
     save_checkpoint(tmp_path / "m.safetensors", create_model("dscnn_xs", 2))

@@ -164,13 +164,13 @@ def _from_data(
 ) -> tuple[Any, Any]:  # fmt: skip
     from ..conversion import describe_model
     from ..data import load_data
-    from ..models import create_model, load_checkpoint
+    from ..models import MODELS, create_model, load_checkpoint
     from ..quantisation import Budget, quantise
     from ..run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
     from ..teachers import check_classes
 
     known = None
-    if Path(name).is_dir():
+    if name not in MODELS and Path(name).is_dir():
         known = known_of_run(Path(name))
         refuse_code(known)
         name, checkpoint = known.model, checkpoint or known.checkpoint

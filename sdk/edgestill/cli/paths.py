@@ -36,11 +36,15 @@ def refuse_other_files(model: str, checkpoint: Path | None) -> None:
     Raises:
         ModelError: says what it is, and what can be done with it.
     """
+    from ..models import MODELS
+
     path = Path(model)
     if checkpoint is not None:
         from ..models.weights import check_file
 
         check_file(checkpoint)
+    if model in MODELS:  # whatever else lies here under that name
+        return
     if path.is_dir():
         _refuse_folder(path)
         return
