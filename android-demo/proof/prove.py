@@ -65,12 +65,14 @@ def main() -> None:
     step("versions", lambda: versions.compare(DEMO))
     step("libraries", lambda: _libraries(build))
     step("Python's answers", lambda: _vectors(build))
-    page = ThreadPoolExecutor().submit(_web, build)  # needs neither Maven nor an APK
+    beside = ThreadPoolExecutor()  # for a second core: the page needs neither Maven nor an APK
+    page = beside.submit(_web, build)
     step("resources", lambda: _resources(build))
     step("compile and test", lambda: _maven(build))
+    package = beside.submit(_apk, build)
     step("measurement", lambda: _measurement(build))
     step("edgestill bench", lambda: _bench(build))
-    step("APK", lambda: _apk(build))
+    step("APK, made beside them", package.result)
     step("web page, tried beside them", page.result)
     if arguments.keep_screenshots:
         screenshots.keep(build / "screenshots", DEMO / "screenshots")
