@@ -65,12 +65,14 @@ def main() -> None:
     step("versions", lambda: versions.compare(DEMO))
     step("libraries", lambda: _libraries(build))
     step("Python's answers", lambda: _vectors(build))
-    page = ThreadPoolExecutor().submit(_web, build)  # needs neither Maven nor an APK
+    beside = ThreadPoolExecutor()  # for a second core: the page needs neither Maven nor an APK
+    page = beside.submit(_web, build)
     step("resources", lambda: _resources(build))
     step("compile and test", lambda: _maven(build))
+    package = beside.submit(_apk, build)
     step("measurement", lambda: _measurement(build))
     step("edgestill bench", lambda: _bench(build))
-    step("APK", lambda: _apk(build))
+    step("APK, made beside them", package.result)
     step("web page, tried beside them", page.result)
     if arguments.keep_screenshots:
         screenshots.keep(build / "screenshots", DEMO / "screenshots")
@@ -114,9 +116,11 @@ def _maven(build: Path) -> str:
         if not run or skipped:
             raise SystemExit(f"{module}: {run} tests, {skipped} of them skipped")
         counts.append(f"{run} tests of {module}")
+    compared = ", ".join((build / f"vectors/kotlin-{what}.txt").read_text() for what in ("photos", "recordings"))
     return (
         "all sources compile without a warning against Android 8.0 and Android 15, Java's classes included; "
-        f"{' and '.join(counts)}: as in Python to the last bit, in both engines; screens by Android's own graphics"
+        f"{' and '.join(counts)}: as in Python to the last bit, in both engines; {compared}: difference 0; screens by "
+        "Android's own graphics"
     )
 
 
