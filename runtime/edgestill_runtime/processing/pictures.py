@@ -7,6 +7,7 @@ for image.py to treat. Of an animation or a file of several pages the first is t
 import os
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,10 @@ def _open(file: Any, name: str) -> Picture:
             raise InputError(f"{LIMIT} must be a number of pixels, not {limit!r}")
         Image.MAX_IMAGE_PIXELS = -(-int(limit) // 2)  # Pillow warns from this on and refuses from twice as many
     try:
-        with Image.open(file) as image:
-            return _decode(image, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of what is refused
+            with Image.open(file) as image:
+                return _decode(image, name)
     except InputError:
         raise
     except FileNotFoundError as error:
