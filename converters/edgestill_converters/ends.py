@@ -29,7 +29,8 @@ def take_and_give_integers(model: Any) -> None:
     codes = [code.builtinCode for code in model.operatorCodes]
     for graph in model.subgraphs:
         for index in graph.inputs:
-            _integer_input(graph, int(index), codes)
+            if index not in graph.outputs:  # one that is given out again is given out as it came
+                _integer_input(graph, int(index), codes)
         for index in graph.outputs:
             _integer_output(graph, int(index), codes)
 

@@ -5,6 +5,7 @@ for lines that say which file has begun and which is done. The child's words, na
 """
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -107,7 +108,7 @@ def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: C
             working.register(child.pipe, selectors.EVENT_READ, child)
         while working.get_map():
             left = min(key.data.deadline for key in working.get_map().values()) - time.monotonic()
-            ready = working.select(max(left, 0))
+            ready = working.select(None if math.isinf(left) else max(left, 0))
             if not ready:
                 late = min((key.data for key in working.get_map().values()), key=lambda child: child.deadline)
                 raise ConversionError(

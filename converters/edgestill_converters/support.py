@@ -1,7 +1,7 @@
 """What an engine cannot take, found in the graph before an exporter is started, and what to use instead.
 
 `docs/converters.md` has the list of what is carried and what is refused, made by
-`python -m benchmarks.suite.converters.operators --coverage`.
+`python -m benchmarks.suite.converters.coverage docs/converters.md`.
 """
 
 from collections.abc import Mapping

@@ -151,6 +151,8 @@ def test_a_transposed_convolution_in_one_dimension():
         (lambda x: F.interpolate(x, scale_factor=(1.7, 0.4), mode="bicubic"), "resizing_to_products"),
         (lambda x: F.interpolate(x, size=(9, 31), mode="bicubic", align_corners=True), "resizing_to_products"),
         (lambda x: F.interpolate(x, size=(6, 5), mode="bicubic", antialias=True), "resizing_to_products"),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True), "resizing_to_products"),
+        (lambda x: F.interpolate(x, size=(5, 31), mode="bilinear", align_corners=True), "resizing_to_products"),
         (lambda x: F.interpolate(x, size=(5, 9), mode="bilinear", antialias=True), "resizing_to_products"),
     ],
 )

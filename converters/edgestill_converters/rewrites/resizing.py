@@ -14,7 +14,7 @@ _RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._
 
 
 def resizing_to_products(graph: GraphModule) -> int:
-    """Bicubic and antialiased resizing, and average pooling to a size that does not divide → two matrix products.
+    """Bicubic, antialiased and corner-aligned resizing, and average pooling to a size that does not divide → two products.
 
     Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are
     what the operator makes of an identity.
@@ -24,7 +24,7 @@ def resizing_to_products(graph: GraphModule) -> int:
         sizes = [*shape_of(node.args[0]), *shape_of(node)] if node.args else []
         if len(sizes) != 8 or not all(isinstance(size, int) for size in sizes):
             return False
-        return node.target in _RESIZES or _pools_unevenly(node)
+        return node.target in _RESIZES or _has_corners(node) or _pools_unevenly(node)
 
     def change(node: Node) -> None:
         height, width = shape_of(node.args[0])[2:]
@@ -43,6 +43,11 @@ def resizing_to_products(graph: GraphModule) -> int:
         replace_by(node, result)
 
     return replace(graph, matches, change)
+
+
+def _has_corners(node: Node) -> bool:
+    """Bilinear with aligned corners, which the two engines compute in int8 several steps apart."""
+    return node.target is aten.upsample_bilinear2d.vec and len(node.args) > 2 and bool(node.args[2])
 
 
 def _pools_unevenly(node: Node) -> bool:

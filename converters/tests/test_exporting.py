@@ -1,0 +1,67 @@
+"""The parent's side of an export: what it reads of its children, and which operator is blamed."""
+
+import fcntl
+import math
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from edgestill_converters.blame import Blame, first_failing
+from edgestill_converters.exporting import _Child, _wait
+from edgestill_converters.graph import export
+
+
+def test_progress_is_read_from_any_descriptor(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("the system allows no descriptor above 1,100")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000, hard))
+    try:
+        reading, writing = os.pipe()
+        high = fcntl.fcntl(reading, fcntl.F_DUPFD, 1100)  # as in a server with as many open sockets
+        os.write(writing, b"model.pte\nmodel.fp32.pte\n")
+        os.close(writing)
+        begun = []
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            _wait([_Child("executorch", process, high, deadline=math.inf)], 60.0, tmp_path, begun.append)
+        assert begun == ["model.pte", "model.fp32.pte"]
+        os.close(high)
+        os.close(reading)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Layers(nn.Module):
+    """Five operators, of which an exporter may refuse one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        self.second = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+
+    def forward(self, values):
+        return self.second(self.first(values)).sigmoid()
+
+
+def test_the_operator_that_fails_is_found_by_halving():
+    program = export(Layers().eval(), (torch.zeros(1, 4),))
+    tried = []
+
+    def refuse(target):
+        def exporter(part):
+            tried.append(len(part.graph.nodes))
+            if any(node.target is target for node in part.graph.nodes):
+                raise RuntimeError("failed to legalize operation")
+
+        return exporter
+
+    assert first_failing(program, refuse(torch.ops.aten.tanh.default), 60.0) == Blame("tanh", "second.1")
+    assert len(tried) <= 4
+    assert first_failing(program, refuse(torch.ops.aten.sigmoid.default), 60.0) == Blame("sigmoid", "")
+    # The whole fails, and none of its beginnings does.
+    assert first_failing(program, refuse(None), 60.0) == Blame()
