@@ -136,8 +136,9 @@ def test_both_processes_report_the_same_whole_numbers(runs):
 RECIPE = """
 name = "small"
 [teacher]
-model = "resnet8"
+model = "dscnn_xs"
 checkpoint = "teacher.safetensors"
+check = false
 [student]
 model = "dscnn_xs"
 [training]
@@ -148,7 +149,7 @@ views = 1
 
 def test_the_command_line_under_torchrun(tmp_path):
     """Stages are made by both processes together and kept by one; a second call finds them."""
-    es.save_checkpoint(tmp_path / "teacher.safetensors", es.create_model("resnet8", 10))
+    es.save_checkpoint(tmp_path / "teacher.safetensors", es.create_model("dscnn_xs", 10))
     (tmp_path / "small.toml").write_text(RECIPE)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -151,10 +151,10 @@ def test_an_interrupted_cache_keeps_its_finished_views(data, teacher, tmp_path):
 
 
 def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
-    schedule = replace(SHORT, epochs=6)
+    schedule = Schedule(epochs=8, batch_size=32, learning_rate=8e-3, views=2)
     alone = es.distill(None, create_student("dscnn_xs", 10), data, schedule=schedule)
     taught = es.distill(teacher, create_student("dscnn_xs", 10), data, objective=DIST(hard=0.0), schedule=schedule)
-    assert len(taught.history) == 6
+    assert len(taught.history) == 8
     theirs = predict(teacher, data.validation, data).argmax(1)
     agrees = [(predict(one.student, data.validation, data).argmax(1) == theirs).mean() for one in (alone, taught)]
     untrained = (predict(create_student("dscnn_xs", 10), data.validation, data).argmax(1) == theirs).mean()
