@@ -46,7 +46,6 @@ def convert(
         import edgestill_converters
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
-    model = model.cpu().eval()
     return edgestill_converters.convert(
         model,
         calibration.images if isinstance(calibration, Calibration) else calibration,
