@@ -13,7 +13,6 @@ from edgestill_runtime import Bundle
 from .data.sources import Calibration
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
-from .models.copies import copied
 
 if TYPE_CHECKING:
     from edgestill_converters import Description
@@ -47,7 +46,6 @@ def convert(
         import edgestill_converters
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
-    model = copied(model).cpu().eval()
     return edgestill_converters.convert(
         model,
         calibration.images if isinstance(calibration, Calibration) else calibration,

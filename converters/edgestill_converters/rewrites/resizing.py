@@ -14,7 +14,7 @@ _RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._
 
 
 def resizing_to_products(graph: GraphModule) -> int:
-    """Bicubic, antialiased and corner-aligned resizing, and average pooling to a size that does not divide → two products.
+    """Resizing (bicubic, antialiased, corner-aligned), average pooling to a size that does not divide → two products.
 
     Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are
     what the operator makes of an identity.
