@@ -81,11 +81,10 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
         convert(model, images, description, tmp_path / "x.edge")
 
 
-def test_calibration_images_of_the_wrong_shape_are_refused(data, tmp_path):
+def test_calibration_images_of_the_wrong_type_are_refused(data, tmp_path):
     model = create_model("dscnn_xs", 10)
     for images, said in (
-        (np.zeros((8, 32, 32, 3), np.uint8), r"\(8, 32, 32, 3\); the model takes \(28, 28, 1\)"),
-        (np.zeros((8, 28, 28, 1), np.float32), "uint8 pixels"),
+        (np.zeros((8, 28, 28, 1), np.float32), "must be uint8"),
         (np.zeros((0, 28, 28, 1), np.uint8), "no samples"),
     ):
         with pytest.raises(CalibrationError, match=said):
