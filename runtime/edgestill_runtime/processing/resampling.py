@@ -1,6 +1,5 @@
 """Recordings at another rate, and of the length that a model hears; computed in double precision, in a stated order."""
 
-from functools import lru_cache
 from math import ceil, gcd
 
 import numpy as np
@@ -34,30 +33,30 @@ def _resampled(samples: NDArray[np.float64], up: int, down: int, start: int, cou
     """Samples `start` to `start + count` of the recording at `up / down` times its rate; beyond its ends is silence."""
     if up == down:
         return samples[start : start + count]
-    taps = _taps(up, down)
     numbers = np.arange(start, start + count, dtype=np.int64)
-    whole, phase = numbers * down // up, numbers * down % up
+    whole, phases = numbers * down // up, numbers * down % up
+    occurring, row = np.unique(phases, return_inverse=True)
+    taps = _taps(up, down, occurring)
     first = whole - taps.shape[1] // 2 + 1
     total = np.zeros(count)
     for tap in range(taps.shape[1]):
         places = first + tap
         inside = (places >= 0) & (places < len(samples))
         values = np.where(inside, samples[np.clip(places, 0, len(samples) - 1)], 0.0)
-        total = total + taps[phase, tap] * values  # one after the other: the order is part of the arithmetic
+        total = total + taps[row, tap] * values  # one after the other: the order is part of the arithmetic
     return total
 
 
-@lru_cache(maxsize=8)
-def _taps(up: int, down: int) -> NDArray[np.float64]:
-    """Weights (up, taps): row p for outputs that lie p/up of a sample behind an input; each row sums to 1."""
+def _taps(up: int, down: int, phases: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights (phases, taps): of phase p for outputs that lie p/up of a sample behind an input; each row sums to 1."""
     cutoff = ROLLOFF * min(up, down) / down  # as a share of half the given rate
     half = ceil(ZERO_CROSSINGS / cutoff)
-    distance = (np.arange(2 * half) - half + 1) - np.arange(up)[:, None] / up
+    distance = (np.arange(2 * half) - half + 1) - phases[:, None] / up
     x = np.clip(distance * cutoff, -ZERO_CROSSINGS, ZERO_CROSSINGS)
     angle = np.pi * x
     sinc = np.where(x == 0, 1.0, np.sin(angle) / np.where(x == 0, 1.0, angle))
     weights = sinc * np.cos(angle / ZERO_CROSSINGS / 2) ** 2
-    total = np.zeros(up)
+    total = np.zeros(len(phases))
     for tap in range(2 * half):
         total = total + weights[:, tap]
     scaled: NDArray[np.float64] = weights / total[:, None]
