@@ -284,7 +284,7 @@ def test_objectives_of_a_recipe():
     ("table", "said"),
     [
         ({"kind": "hinton"}, "unknown objective 'hinton'; did you mean 'hinton-kd'?"),
-        ({}, "unknown objective None"),
+        ({}, "objective has no kind; valid: attention-transfer"),
         ({"kind": "hinton-kd", "temprature": 2}, "has no argument 'temprature'; did you mean 'temperature'?"),
         ({"kind": "hinton-kd", "temperature": 0}, "temperature > 0"),
         ({"kind": "dist", "beta": -1}, "≥ 0"),

@@ -116,7 +116,7 @@ def test_verify_and_inspect(cli, bundle_copy):
     assert done.returncode == 0 and said["passed"] and len(said["golden"]) == 4
     shown = cli("inspect", bundle_copy)
     assert shown.returncode == 0 and "model.fp32.tflite" in shown.stdout and "Ankle boot" in shown.stdout
-    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 2
+    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 3
     (bundle_copy / "model.pte").write_bytes(b"else")
     damaged = cli("verify", bundle_copy)
     assert damaged.returncode == 1
