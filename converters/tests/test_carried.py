@@ -96,9 +96,10 @@ def test_the_two_int8_files_agree(bundle, outputs, name):
     models = bundle.manifest.models
     spec = models["model.pte"].outputs[NAMES.index(name)]
     # One rounding at the last layer at most. An input that is given out again is as it came in the .pte, and as int8
-    # stands for it in the .tflite.
+    # stands for it in the .tflite: there a value beyond the calibrated range is cut.
+    tolerance = Tolerance(rms=0.02) if spec.scale is None else Tolerance(steps=1)
     found, other = (outputs[file][name] for file in ("model.tflite", "model.pte"))
-    assert compare_outputs([found], [other], Tolerance(steps=1), [spec]).passed
+    assert compare_outputs([found], [other], tolerance, [spec]).passed
 
 
 def test_what_is_called_int8_is_int8(bundle):

@@ -93,7 +93,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     with _load(arguments, arguments.threads, arguments.precision) as model:
-        if model.processor is not None and len(model.outputs) == 1 and len(model.output.shape) == 2:
+        if model.processor is not None and len(model.outputs) == 1:
             call, shown = _of_bundle(model, arguments)
         else:
             call, shown = _of_bare_file(model, arguments)
@@ -142,6 +142,9 @@ def _of_bundle(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[]
     # The processor's work is done once: what is timed is the model.
     pixels = model.pixels(str(arguments.input[0]), arguments.rate)
 
+    if not model.classifies:
+        return lambda: (model.logits(pixels),), lambda results: _values(model, results, arguments.top)
+
     def shown(predictions: Any) -> list[dict[str, Any]]:
         return [{"label": label, "score": round(score, 4)} for label, score in predictions]
 
@@ -162,16 +165,18 @@ def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable
         results = model.infer(*values) if real else model.invoke(*values)
         return results if isinstance(results, tuple) else (results,)
 
-    def shown(results: tuple[NDArray[Any], ...]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for spec, result in zip(model.outputs, results, strict=True):
-            rows.append({"output": spec.name or len(rows), "shape": list(result.shape), "dtype": result.dtype.name})
-            flat = result.reshape(-1)
-            order = np.argsort(-flat.astype(np.float64), kind="stable")[: arguments.top]
-            rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
-        return rows
+    return call, lambda results: _values(model, results, arguments.top)
 
-    return call, shown
+
+def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[dict[str, Any]]:
+    """Each output with its shape, and its largest values."""
+    rows: list[dict[str, Any]] = []
+    for spec, result in zip(model.outputs, results, strict=True):
+        rows.append({"output": spec.name or len(rows), "shape": list(result.shape), "dtype": result.dtype.name})
+        flat = result.reshape(-1)
+        order = np.argsort(-flat.astype(np.float64), kind="stable")[:top]
+        rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
+    return rows
 
 
 def _tensor(path: Path, spec: TensorSpec) -> NDArray[Any]:

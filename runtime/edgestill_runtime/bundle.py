@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BundleFormatError, BundleIntegrityError
+from .errors import BundleFormatError, BundleIntegrityError, StorageError
 from .files import atomic_file, atomic_folder, sha256
-from .manifest import MAX_BYTES, FileEntry, Manifest, parse_manifest
+from .manifest import MANIFEST, MAX_BYTES, FileEntry, Manifest, parse_manifest
 from .signature import SIGNATURE, TrustedKey, check_signature
 from .stores import Store, UnusableError, open_store, write_zip
 
-MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 
 
@@ -129,7 +128,9 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: Sequence[TrustedKey]
     store = open_store(path)
     names = store.names()
     if MANIFEST not in names:
-        raise BundleFormatError(f"{path} has no {MANIFEST}, so it is no bundle")
+        inside = sorted(entry.name for entry in path.glob("*.edge")) if path.is_dir() else []
+        hint = f"; is {path / inside[0]} meant?" if inside else ""
+        raise BundleFormatError(f"{path} has no {MANIFEST}, so it is no bundle{hint}")
     try:
         content = store.read(MANIFEST, MAX_BYTES)
         signature = store.read(SIGNATURE, MAX_BYTES) if SIGNATURE in names else None
@@ -161,6 +162,8 @@ def write_bundle(
         StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
     """
     path = Path(path)
+    if overwrite:
+        refuse_foreign(path)
     entries = {name: asdict(FileEntry(sha256(content), len(content))) for name, content in sorted(contents.items())}
     text = json.dumps({**manifest.to_json(), "files": entries}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     everything = {MANIFEST: text.encode(), **contents}
@@ -175,6 +178,19 @@ def write_bundle(
     return bundle
 
 
+def refuse_foreign(path: str | os.PathLike[str]) -> None:
+    """Raise StorageError where something else than a bundle is: what is to be replaced must be one, or empty."""
+    path = Path(path)
+    if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        is_bundle = MANIFEST in open_store(path).names()
+    except BundleFormatError:
+        is_bundle = False
+    if not is_bundle:
+        raise StorageError(f"{path} is no bundle, and only a bundle is replaced; remove it, or choose another name")
+
+
 def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
     write_zip(Path(path), everything(bundle))
@@ -187,6 +203,8 @@ def unpack_folder(bundle: Bundle, path: str | Path, overwrite: bool = False) -> 
     Raises:
         StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
     """
+    if overwrite:
+        refuse_foreign(path)
     with atomic_folder(path, replace=overwrite) as folder:
         for name, content in everything(bundle).items():
             (folder / name).write_bytes(content)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from .errors import InputError
 from .processing import Layout, Processor, processor_from_json
 
+MANIFEST = "manifest.json"
 FORMAT_VERSION = 3
 READ_VERSIONS = (2, 3)
 """Version 2 called the processor `preprocessing`, and had it for images alone."""

@@ -58,8 +58,10 @@ def load(
             seen it.
         EngineError: the engine is not installed, there is no file for it, or it refuses the file.
     """
-    if threads < 1:
-        raise EngineError(f"threads must be at least 1, not {threads}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise EngineError(f"threads must be a whole number and at least 1, not {threads!r:.40}")
+    if not isinstance(engine, str) or not isinstance(isolated, (bool, Limits)):
+        raise EngineError(f"engine is a name and isolated a bool or Limits, not {engine!r:.40} and {isolated!r:.40}")
     if isinstance(source, Bundle) and trusted_keys is not None:
         raise EngineError("trusted_keys belong to open_bundle when the bundle is opened before it is loaded")
     if not isinstance(source, Bundle):
@@ -94,6 +96,9 @@ def _choose(bundle: Bundle, engine: str, precision: str) -> tuple[str, str]:
     """Name of the model file to load, and the engine to load it into."""
     wanted = ("int8", "mixed") if precision == "int8" else (precision,)
     files = {entry.engine: name for name, entry in bundle.manifest.models.items() if entry.precision in wanted}
+    if not files:
+        present = ", ".join(dict.fromkeys(entry.precision for entry in bundle.manifest.models.values())) or "no"
+        raise EngineError(f"{bundle.path} has no {precision} file; it has {present} files: say so with precision=…")
     if engine == "auto":
         usable = [name for name in installed_engines() if name in files]
         if not usable:
@@ -177,6 +182,11 @@ class Model:
         """What the file gives, where that is one tensor."""
         return _only(self.outputs, "outputs", self.file)
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives one score for each of several classes."""
+        return len(self.outputs) == 1 and len(self.outputs[0].shape) == 2 and self.outputs[0].shape[1] > 1
+
     def predict(self, source: Any, top: int | None = None, rate: int | None = None) -> list[Prediction]:
         """Classify one photo, frame or recording.
 
@@ -192,11 +202,13 @@ class Model:
             InputError: nothing that the processor can turn into the model's input, a bare file, or a model that does
                 not classify.
         """
+        if top is not None and top < 1:
+            raise InputError(f"top must be at least 1, not {top}")
         pixels = self.pixels(source, rate)
         if len(pixels) != 1:
             raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
-        if len(_only(self.outputs, "outputs", self.file).shape) != 2:
-            raise InputError(f"{self.file} gives {self.output.shape}, no score for each class; use logits")
+        if not self.classifies:
+            raise InputError(f"{self.file} gives no score for each of several classes; use logits, or infer")
         scores = softmax(self._logits(pixels))[0]
         order = np.argsort(-scores, kind="stable")[:top]
         names = self.labels or [str(index) for index in range(len(scores))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .errors import BundleFormatError
 from .files import atomic_file
-from .manifest import FILE_NAME, MAX_FILES
+from .manifest import FILE_NAME, MANIFEST, MAX_FILES
 
 if TYPE_CHECKING:
     from zipfile import ZipInfo
@@ -41,7 +41,8 @@ def open_store(path: Path) -> Store:
         if zipfile.is_zipfile(path):
             return _Zip(path)
     what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
-    raise BundleFormatError(f"{path} {what}")
+    bare = "; it is a bare model file, which `load` and `python -m edgestill_runtime` run by itself"
+    raise BundleFormatError(f"{path} {what}{bare if path.suffix.lower() in ('.tflite', '.pte') else ''}")
 
 
 class _Folder:
@@ -51,6 +52,8 @@ class _Folder:
     def names(self) -> list[str]:
         with os.scandir(self._path) as entries:
             found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        if MANIFEST not in found:  # no bundle at all: nothing else in there matters
+            return [name for name, plain in found.items() if plain]
         if odd := sorted(name for name, plain in found.items() if not plain):
             raise BundleFormatError(f"{self._path} holds what is no plain file (a link, a folder): {', '.join(odd)}")
         return list(found)

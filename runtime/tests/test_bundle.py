@@ -136,3 +136,28 @@ def test_a_bundle_is_not_overwritten_unasked(bundle_copy):
         write_bundle(bundle_copy, bundle.manifest, contents)
     shutil.rmtree(bundle_copy)
     assert write_bundle(bundle_copy, bundle.manifest, contents).files == bundle.files
+
+
+def test_only_a_bundle_is_replaced(bundle_path, tmp_path):
+    """Somebody's folder or file at the output path stays as it is, however much replacing was asked for."""
+    bundle = open_bundle(bundle_path)
+    contents = {name: bundle.read(name) for name in bundle.files}
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "p.txt").write_text("mine")
+    (tmp_path / "data.npz").write_bytes(b"mine")
+    for path in (tmp_path / "photos", tmp_path / "data.npz"):
+        with pytest.raises(StorageError, match="is no bundle, and only a bundle is replaced"):
+            write_bundle(path, bundle.manifest, contents, overwrite=True)
+    assert (tmp_path / "photos" / "p.txt").read_text() == "mine" and (tmp_path / "data.npz").read_bytes() == b"mine"
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "empty", tmp_path / "new"):
+        assert write_bundle(path, bundle.manifest, contents, overwrite=True).manifest.name == bundle.manifest.name
+
+
+def test_what_is_no_bundle_says_what_it_is(bundle_path, tmp_path):
+    (tmp_path / "run" / "stages").mkdir(parents=True)
+    (tmp_path / "run" / "demo.edge").mkdir()
+    with pytest.raises(BundleFormatError, match=r"has no manifest.json, so it is no bundle; is .*demo.edge meant\?"):
+        open_bundle(tmp_path / "run")
+    with pytest.raises(BundleFormatError, match="is a bare model file"):
+        open_bundle(bundle_path / "model.tflite")

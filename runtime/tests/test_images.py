@@ -233,3 +233,22 @@ def test_it_is_written_down_whole():
     assert processor_from_json(old) == processor()
     with pytest.raises(InputError, match="mean is missing"):
         processor_from_json({"height": 28, "width": 28})
+
+
+def test_sixteen_bit_grey_with_a_clear_value_and_in_negative(tmp_path):
+    """What Pillow does for 8 bits alone: one value stands for transparency; TIFF's white may be 0."""
+    shape = np.full((28, 28), 5000, np.uint16)
+    shape[10:20, 10:20] = 0
+    Image.fromarray(shape).save(tmp_path / "clear.png", transparency=5000)
+    found = processor(ground=200).pixels(tmp_path / "clear.png")[0, :, :, 0]
+    np.testing.assert_array_equal(found, np.where(shape == 5000, 200, 0))
+    ramp = np.linspace(0, 65535, 28 * 28).astype(np.uint16).reshape(28, 28)
+    Image.fromarray(ramp).save(tmp_path / "negative.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(
+        processor().pixels(tmp_path / "negative.tif")[0, :, :, 0], ((65535 - ramp) >> 8).astype(np.uint8)
+    )
+
+
+def test_an_open_file_is_read():
+    content = io.BytesIO(encoded(Image.new("L", (28, 28), 9)))
+    assert (processor().pixels(content) == 9).all()

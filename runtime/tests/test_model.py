@@ -16,6 +16,7 @@ from edgestill_runtime import (
     open_bundle,
     replay_golden,
     why_failed,
+    write_bundle,
 )
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.model import softmax
@@ -232,3 +233,26 @@ def test_memory_does_not_grow_with_the_number_of_images(model):
     few, many = peak(20), peak(400)
     assert few < 4 * 224 * 224 * 3 * 4
     assert many - few < 380 * 1000  # a row of logits and its objects, where a photo is 150 kB
+
+
+def test_one_value_is_no_class(bundle_path):
+    bundle = open_bundle(bundle_path)
+    entry = bundle.manifest.models["model.tflite"]
+    with Model(bundle.manifest, "model.tflite", bundle.read("model.tflite")) as model:
+        assert model.classifies
+        model.outputs = (replace(entry.outputs[0], shape=(1, 1)),)
+        with pytest.raises(InputError, match="no score for each of several classes; use logits"):
+            model.predict(np.zeros((28, 28), np.uint8))
+        with pytest.raises(InputError, match="top must be at least 1, not -1"):
+            model.predict(np.zeros((28, 28), np.uint8), top=-1)
+
+
+def test_a_bundle_without_such_files_says_which_it_has(bundle_path, tmp_path):
+    bundle = open_bundle(bundle_path)
+    plain = {name: one for name, one in bundle.manifest.models.items() if one.precision == "fp32"}
+    kept = {name: bundle.read(name) for name in (*plain, "golden.npz")}
+    write_bundle(tmp_path / "plain.edge", replace(bundle.manifest, models=plain), kept)
+    with pytest.raises(EngineError, match="has no int8 file; it has fp32 files: say so with precision="):
+        load(tmp_path / "plain.edge")
+    with load(tmp_path / "plain.edge", precision="fp32") as model:
+        assert model.input.dtype == "float32"

@@ -22,6 +22,7 @@ LIMIT = "EDGESTILL_MAX_PIXELS"
 """Environment variable: the most pixels that an image file may have; Pillow's own limit, some 179 million, without."""
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 0x0102
+_PHOTOMETRIC = 0x0106
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def read_picture(source: Any) -> Picture:
         return _open(io.BytesIO(bytes(source)), "the image")
     if is_pil(source):
         return _decode(source, "the PIL image")
+    if hasattr(source, "read"):
+        return read_picture(source.read())
     raise InputError(
         f"an image is a path, a PIL image or an array uint8 (height, width, channels), not {type(source).__name__}"
     )
@@ -118,9 +121,10 @@ def _array(image: Any, name: str) -> NDArray[Any]:
     if mode.startswith("I;16"):
         bits = (getattr(image, "tag_v2", None) or {}).get(_BITS_PER_SAMPLE, (16,))[0]
         grey = np.asarray(image).astype(np.uint16)
-        return (grey << (16 - bits) if bits < 16 else grey)[..., None]
+        grey = grey << (16 - bits) if bits < 16 else grey
+        return _sixteen_bits(image, grey)
     if mode == "I" and image.format in ("PNG", "PPM"):  # 16 bits that Pillow holds in 32
-        return np.asarray(image).astype(np.uint16)[..., None]
+        return _sixteen_bits(image, np.asarray(image).astype(np.uint16))
     if mode in ("F", "I"):
         depth = "floating-point" if mode == "F" else "32-bit"
         raise InputError(
@@ -133,6 +137,17 @@ def _array(image: Any, name: str) -> NDArray[Any]:
         wanted = "L" if mode in ("1", "L") else "RGB"
     pixels = np.asarray(image if mode == wanted else image.convert(wanted))
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _sixteen_bits(image: Any, grey: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Grey of 16 bits as it is meant: what Pillow does for 8 bits alone is done here."""
+    tags = getattr(image, "tag_v2", None) or {}
+    if tags.get(_PHOTOMETRIC) == 0:  # TIFF's WhiteIsZero
+        grey = 65535 - grey
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return grey[..., None]
+    return np.stack([grey, np.where(grey == clear, 0, 65535).astype(np.uint16)], axis=-1)
 
 
 def _what_instead(file: Any) -> str:

@@ -56,14 +56,15 @@ def read_recording(source: Any, rate: int | None = None) -> Recording:
     raise InputError(f"a recording is a path, or samples as an array with their rate, not {type(source).__name__}")
 
 
-def checked_rate(rate: Any) -> int:
+def checked_rate(rate: Any, name: str = "") -> int:
     """A rate that makes sense, as an int.
 
     Raises:
         InputError: it does not.
     """
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InputError(f"rate is samples a second, {LOWEST_RATE:,} to {HIGHEST_RATE:,}, not {rate!r:.40}")
+        where = f"{name}: " if name else ""
+        raise InputError(f"{where}rate is samples a second, {LOWEST_RATE:,} to {HIGHEST_RATE:,}, not {rate!r:.40}")
     return int(rate)
 
 
@@ -80,7 +81,7 @@ def _of_array(array: NDArray[Any], rate: int | None, name: str) -> Recording:
         raise InputError(
             f"{name}: samples are (time,) or (time, channels), not {array.shape}; several recordings are a list"
         )
-    return _checked(values, checked_rate(rate), name)
+    return _checked(values, checked_rate(rate, name), name)
 
 
 def _of_file(content: bytes, name: str) -> Recording:
@@ -104,7 +105,7 @@ def _of_file(content: bytes, name: str) -> Recording:
         values, rate = soundfile.read(io.BytesIO(content), dtype="float64", always_2d=True)
     except Exception as error:  # soundfile's own, and what libsndfile makes of damaged files
         raise InputError(f"{name} is no recording in a format that soundfile knows, or is damaged") from error
-    return _checked(values, checked_rate(rate), name)
+    return _checked(values, checked_rate(rate, name), name)
 
 
 def _wav(content: bytes, name: str) -> Recording | None:
@@ -144,7 +145,7 @@ def _samples(body: bytes, kind: int, channels: int, rate: int, bits: int, name: 
     values = raw.astype(np.float64)
     if kind == PCM:
         values = (values - 128) / 128 if bits == 8 else values / float(1 << (bits - 1))
-    return _checked(values.reshape(-1, channels), checked_rate(rate), name)
+    return _checked(values.reshape(-1, channels), checked_rate(rate, name), name)
 
 
 def _checked(values: NDArray[np.float64], rate: int, name: str) -> Recording:
