@@ -190,6 +190,14 @@ def test_tied_weights_are_saved_once_and_loaded_tied(tmp_path):
     assert torch.equal(loose.other.weight, model.one.weight)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("content", "said"), [(STATE, "with protocol 4, which"), (net(), "a whole pickled model")])
+def test_another_protocol_of_pickles_is_said_and_torch_warns_of_nothing(tmp_path, content, said):
+    torch.save(content, tmp_path / "m.pt", pickle_protocol=4)
+    with pytest.raises(ModelError, match=said):
+        load_checkpoint(tmp_path / "m.pt", net())
+
+
 def test_tied_weights_of_another_maker_are_found_by_the_model(tmp_path):
     state = {name: value for name, value in Tied().state_dict().items() if name != "one.weight"}
     torch.save(state, tmp_path / "m.pt")

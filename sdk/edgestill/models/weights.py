@@ -11,6 +11,7 @@ import io
 import json
 import pickle
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,7 +169,8 @@ def _read_pickled(path: Path) -> Any:
     harmless: list[Any] = [argparse.Namespace]  # timm and others keep their options beside the weights
     try:
         # The open file: of a path, torch would believe the name.
-        with path.open("rb") as file, torch.serialization.safe_globals(harmless):
+        with path.open("rb") as file, torch.serialization.safe_globals(harmless), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice is on its own options
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         # Whatever it was, torch's words are about its own options; what helps is in the file.
@@ -176,8 +178,9 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _what_else(path: Path) -> str:
-    names = _globals(path)
-    if names is None:
+    content = _pickle_in(path)
+    names = None if content is None else _globals(content)
+    if content is None or names is None:
         return "is cut off or damaged; copy or download it again"
     odd = [name for name in names if not _known(name)]
     modules = [name for name in odd if not name.startswith(("numpy", "builtins"))]
@@ -187,6 +190,8 @@ def _what_else(path: Path) -> str:
         return f"holds Python objects beside tensors ({_few(odd)}), which cannot be read without running code; " + (
             _SAVE_AGAIN
         )
+    if content[:1] == b"\x80" and content[1] > 2:
+        return f"was pickled with protocol {content[1]}, which cannot be read without running code; {_SAVE_AGAIN}"
     return "is damaged, or holds no weights; copy or download it again"
 
 
@@ -203,30 +208,45 @@ def _few(names: list[str]) -> str:
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
-def _globals(path: Path) -> list[str] | None:
+def _pickle_in(path: Path) -> bytes | None:
+    """The pickle in a file, or several in a row as the old format has them; None where it cannot be read."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return path.read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    except (OSError, StopIteration, zipfile.BadZipFile, KeyError):
+        return None
+
+
+def _globals(content: bytes) -> list[str] | None:
     """Classes and functions that a pickle names, in its order, without loading it; None where it cannot be read."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                return list(_named_in(archive.read(member)))
-        return list(_named_in(path.read_bytes()))  # the old format is several pickles in a row
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile, KeyError, IndexError, pickle.UnpicklingError):
+        return list(_named_in(content))
+    except (ValueError, IndexError, pickle.UnpicklingError):
         return None
 
 
 def _named_in(content: bytes) -> Iterator[str]:
-    strings: list[str] = []
     stream, read = io.BytesIO(content), 0
     while read < 5 and stream.tell() < len(content):
         read += 1
+        strings: list[str] = []
+        kept: list[str | None] = []  # what later operations may call for again by its number
+        last: str | None = None
         for operation, argument, _ in pickletools.genops(stream):
+            if operation.name == "MEMOIZE":
+                kept.append(last)
+                continue
+            last = argument if isinstance(argument, str) else None
             if operation.name == "GLOBAL":
                 yield str(argument).replace(" ", ".")
             elif operation.name == "STACK_GLOBAL" and len(strings) > 1:
                 yield ".".join(strings[-2:])
-            elif isinstance(argument, str):
-                strings.append(argument)
+            elif operation.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int) and argument < len(kept):
+                strings += [kept[argument] or ""]
+            elif last is not None:
+                strings.append(last)
 
 
 def is_average(name: str) -> bool:
