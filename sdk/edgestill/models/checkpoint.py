@@ -3,7 +3,7 @@
 Other people's files are read too (`weights.py`); no code in a file is run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from .weights import (
     wrong_choice,
 )  # fmt: skip
 
-__all__ = ["load_checkpoint", "read_metadata", "save_checkpoint"]
+__all__ = ["check_fit", "load_checkpoint", "read_metadata", "save_checkpoint"]
 
 # What older or other programs leave out or add, and no forward pass in eval mode misses.
 _COUNTER = "num_batches_tracked"
@@ -76,20 +76,54 @@ def load_checkpoint(
             shapes that differ; `model` is untouched.
     """
     path = Path(path)
-    expected = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    found = read_weights(path, weights, expected)
-    state = _fitted(found, expected, path)
-    problems = _problems(state, expected)
+    found, state, problems = _compared(path, model, weights)
     if problems:
-        shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-        raise ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{_hint(state, expected)}")
+        raise _misfit(path, model, state, problems)
     if found.notes:
         progress.message(f"{path}: {'; '.join(found.notes)}")
     with torch.no_grad():
-        for name, tensor in expected.items():
+        for name, tensor in _tensors(model).items():
             if name in state:
                 tensor.copy_(state[name])
     return found.metadata
+
+
+def check_fit(path: str | Path, models: Sequence[nn.Module], weights: str | None = None) -> None:
+    """Refuse a checkpoint that fits none of some models; they are left as they are.
+
+    Args:
+        weights: as of `load_checkpoint`.
+
+    Raises:
+        ModelError: as by `load_checkpoint`, of the model that it fits best.
+    """
+    path = Path(path)
+    misfits = []
+    for model in models:
+        _, state, problems = _compared(path, model, weights)
+        if not problems:
+            return
+        misfits.append((len(problems), _misfit(path, model, state, problems)))
+    if misfits:
+        raise min(misfits, key=lambda one: one[0])[1]
+
+
+def _compared(path: Path, model: nn.Module, wanted: str | None) -> tuple[Weights, dict[str, Tensor], list[str]]:
+    """A file's weights, the same under the model's names, and what keeps them from fitting."""
+    expected = _tensors(model)
+    found = read_weights(path, wanted, expected)
+    state = _fitted(found, expected, path)
+    return found, state, _problems(state, expected)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _misfit(path: Path, model: nn.Module, state: Mapping[str, Tensor], problems: Sequence[str]) -> ModelError:
+    shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    hint = _hint(state, _tensors(model))
+    return ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{hint}")
 
 
 def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
