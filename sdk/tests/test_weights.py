@@ -110,6 +110,7 @@ def prefixed(**parts):
     ("content", "wanted", "said"),
     [
         (STATE, "ema", "holds no moving average; it has one set of weights"),
+        (STATE, "", "holds no weights ''; it has one set of weights"),
         (STATE, "disc", "holds no weights 'disc'; it has one set of weights"),
         ({"state_dict": STATE, "epoch": 3}, "epoch", "holds no weights 'epoch'; it has 'state_dict'"),
         ({"generator": STATE, "discriminator": OTHER}, "disc", "'disc'; it has 'generator', 'discriminator'"),

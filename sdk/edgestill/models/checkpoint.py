@@ -167,7 +167,7 @@ def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path
     elif found.wanted == "ema":
         chosen = [one for one in there if is_average(one)]
     else:
-        chosen = [one for one in hits if hits[one] and one.rstrip(".") == found.wanted]
+        chosen = [one for one in hits if one and hits[one] and one.rstrip(".") == found.wanted]
         chosen = chosen or [one for one in there if one.startswith(f"{found.wanted}.")]
     if found.wanted is not None and not chosen:
         names = [one.rstrip(".") for one in there if one]

@@ -37,6 +37,7 @@ AVERAGED = (
 )  # fmt: skip
 _SAVE_AGAIN = "save the weights alone where the model was made: torch.save(model.state_dict(), FILE)"
 _TIED = "tied"
+_BUILT_IN = ("builtins", "__builtin__")  # as pickles of protocol 3 and later, and of earlier ones, call it
 
 
 @dataclass
@@ -183,7 +184,7 @@ def _what_else(path: Path) -> str:
     if content is None or names is None:
         return "is cut off or damaged; copy or download it again"
     odd = [name for name in names if not _known(name)]
-    modules = [name for name in odd if not name.startswith(("numpy", "builtins"))]
+    modules = [name for name in odd if not name.startswith(("numpy", *_BUILT_IN))]
     if any(name.startswith("torch.nn.modules.") for name in names) or (modules and _begins_with_class(names)):
         return f"is a whole pickled model, whose code ({_few(odd)}) would have to be run to read it; {_SAVE_AGAIN}"
     if odd:
@@ -200,7 +201,7 @@ def _known(name: str) -> bool:
 
 
 def _begins_with_class(names: list[str]) -> bool:
-    return not _known(names[0]) and not names[0].startswith(("builtins", "numpy"))
+    return not _known(names[0]) and not names[0].startswith(("numpy", *_BUILT_IN))
 
 
 def _few(names: list[str]) -> str:
@@ -319,7 +320,7 @@ def _asked(keys: Sequence[str], wanted: str | None) -> list[str]:
     """The keys that are meant by what was asked for."""
     if wanted is None:
         return []
-    exact = [key for key in keys if key == wanted]
+    exact = [key for key in keys if key and key == wanted]
     parts = [key for key in keys if key and f".{wanted}." in f".{key}."]
     averaged = [key for key in keys if wanted == "ema" and is_average(key)]
     return exact or parts or averaged
