@@ -136,6 +136,8 @@ def test_weights_that_are_not_there_or_may_be_several_are_an_error(tmp_path, con
         ({"state_dict": prefixed(model=OTHER, ema_model=STATE)}, "ema"),
         (prefixed(model=OTHER, ema_model=STATE), "ema_model"),
         ({"state_dict": prefixed(model=STATE, ema_model=OTHER)}, None),
+        ({**STATE, **prefixed(ema=OTHER)}, None),
+        ({**OTHER, **prefixed(ema=STATE)}, "ema"),
         ({"checkpoint": {"model": OTHER, "ema": {"module": STATE, "decay": 0.9}}}, "ema"),
         ({"generator": OTHER, "discriminator": STATE}, "discriminator"),
         ({"generator": {"other.weight": torch.ones(2)}, "discriminator": STATE}, None),

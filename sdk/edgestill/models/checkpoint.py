@@ -134,7 +134,9 @@ def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[
     bare = {without_wrapper(name): name for name in expected}
     prefix = _prefix(state, bare, path, found)
     inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if prefix and (left := len(state) - len(inside)):
+    if not prefix and bare.keys() <= inside.keys():  # an average may stand beside names without a prefix
+        inside = {name: value for name, value in inside.items() if name in bare or not is_average(name)}
+    if left := len(state) - len(inside):
         found.notes.append(f"{left} other tensors left out")
     if prefix:
         found.notes.append(f"{prefix!r} taken off the names")
