@@ -1,16 +1,23 @@
-"""What can be said of a recipe before any data is read: models, layers, checkpoints, and all of it at once."""
+"""What can be said of a recipe before a sample is read: models, layers, checkpoints, and all of it at once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
-from .errors import EdgestillError, ModelError
+from .data.folders import Kind
+from .data.formats.image_folder import list_folder
+from .errors import DataError, EdgestillError, ModelError
 from .models import create_model
+from .models.checkpoint import check_fit
 from .models.registry import find_model
 from .models.weights import check_file
 from .objectives.layers import check_layers
-from .recipe import Recipe
+from .recipe import Recipe, TeacherTable, TeamMember
 
 _CLASSES, _CHANNELS = 10, 3  # of a model whose layers are looked at; their names do not depend on it
+
+_FOLDERS: dict[str, Kind] = {"image-folder": "image", "audio-folder": "audio"}
 
 
 def check_recipe(recipe: Recipe, *more: Callable[[], None]) -> None:
@@ -41,11 +48,48 @@ def _checks(recipe: Recipe) -> Iterator[Callable[[], None]]:
     yield partial(_model, recipe.teacher.model, [theirs for _, theirs in pairs], "teacher")
     for peer in recipe.distillation.peers:
         yield partial(_model, peer, (), "student")
-    if recipe.teacher.checkpoint is not None:
-        yield partial(check_file, recipe.teacher.checkpoint)
     for member in recipe.teacher.team:
         yield partial(_model, member.model, (), "teacher")
-        yield partial(check_file, member.checkpoint)
+    given: tuple[TeacherTable | TeamMember, ...] = (recipe.teacher, *recipe.teacher.team)
+    classes = classes_listed(recipe.data.source) if any(one.checkpoint for one in given) else None
+    for one in given:
+        if one.checkpoint is not None:
+            yield partial(check_checkpoint, one.model, one.checkpoint, one.weights, classes)
+
+
+def classes_listed(source: str) -> int | None:
+    """How many classes a folder of photos or recordings has, by its listing; None for other sources, which have to be
+    read for that, and for what is wrong with a folder, which is said when it is opened."""  # fmt: skip
+    kind, colon, path = source.partition(":")
+    place = Path(path).expanduser()
+    if not colon or not path or kind not in _FOLDERS or not place.is_dir():
+        return None
+    try:
+        return len(list_folder(place, _FOLDERS[kind]).classes)
+    except (DataError, OSError):
+        return None
+
+
+def check_checkpoint(
+    model: str, path: Path, weights: str | None, classes: int | None, channels: Sequence[int] = (_CHANNELS, 1)
+) -> None:
+    """Refuse a checkpoint that cannot fit the model, as far as can be said without data.
+
+    Args:
+        classes: of the data; None where they are not known, so that only the kind of file is looked at.
+        channels: that the data may have.
+
+    Raises:
+        ModelError: no such file, no weights in it, or weights that do not fit.
+    """
+    check_file(path)
+    if classes is None:
+        return
+    made = []
+    for count in channels:
+        with suppress(ModelError):  # no such model, which is said by itself, or not for these numbers
+            made.append(create_model(model, classes, count))
+    check_fit(path, made, weights)
 
 
 def _model(name: str, layers: Sequence[str], who: str) -> None:

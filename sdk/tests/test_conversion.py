@@ -1,5 +1,6 @@
 """Converting within a budget, the gate, and `edgestill convert` and `inspect` as people use them."""
 
+import contextlib
 import json
 from dataclasses import replace
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from edgestill.cli.app import app
 from edgestill.conversion import convert, describe_model
 from edgestill.data import load_data
 from edgestill.errors import ModelError
@@ -166,6 +169,48 @@ def test_what_cannot_be_converted_is_said_before_anything_takes_time(cli, bundle
     assert not (tmp_path / "x.edge").exists()
 
 
+def test_what_a_folder_of_samples_cannot_be_converted_with_is_said_before_it_is_read(tmp_path):
+    """Nothing in these folders can be read, so that reading them would be the first thing to fail."""
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    torch.save(create_model("dscnn_xs", 3, 3).state_dict(), tmp_path / "three.pt")
+    for name, text in (("two", "a\nb\n"), ("none", "\n"), ("twice", "a\nb\na\n")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    photos, given = ("--samples", "photos"), ("--mean", "0,0,0", "--std", "1,1,1")
+    fits = ("--checkpoint", "three.pt")
+    for words, said in (
+        (("dscnn_xs", *photos), "--mean and --std need 3 or 1 numbers each"),
+        (("dscnn_xs", *photos, "--mean", "0,0,0", "--std", "1"), "--mean and --std need 3 or 1 numbers each"),
+        (("dscn_xs", *photos), "did you mean 'dscnn_xs'"),
+        (("dscn_xs", "--data", "image-folder:photos"), "did you mean 'dscnn_xs'"),
+        (("dscnn_xs", *photos, *given, *fits, "--labels", "two.txt"), "Its head has 3 classes, and 2 are needed"),
+        (("dscnn_xs", "--data", "image-folder:photos", *fits), "Its head has 3 classes, and 2 are needed"),
+        (("dscnn_xs", *photos, *given, *fits, "--weights", "ema"), "holds no moving average"),
+        (("dscnn_xs", *photos, *given, "--labels", "none.txt"), "none.txt has no names in it"),
+        (("dscnn_xs", *photos, *given, "--labels", "twice.txt"), "twice.txt names 'a' more than once"),
+    ):
+        assert said in refusal(tmp_path, "convert", *words, "--output", "x.edge")
+
+
+def test_labels_that_a_model_has_no_outputs_for_are_said_before_anything_is_converted(tmp_path):
+    torch.save(create_model("dscnn_xs", 3, 1).state_dict(), tmp_path / "three.pt")
+    np.savez(tmp_path / "s.npz", images=np.zeros((20, 16, 16, 1), np.uint8), labels=np.arange(20))
+    (tmp_path / "names.txt").write_text("a\nb\nc\n")
+    words = ("convert", "dscnn_xs", "--checkpoint", "three.pt", "--samples", "s.npz", "--labels", "names.txt")
+    said = refusal(tmp_path, *words, "--mean", "0", "--std", "1", "--output", "x.edge")
+    assert "run to 19, and the model tells 3 classes apart: 0 to 2" in said
+
+
+def refusal(folder, *words):
+    """What a command that fails says, in one line; in this process, as starting one takes seconds."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code != 0
+    return " ".join((done.output + str(done.exception)).replace("│", " ").split())
+
+
 def test_pickles_that_hold_more_than_tensors_are_not_run(tmp_path):
     class Harm:
         def __reduce__(self):
@@ -175,9 +220,9 @@ def test_pickles_that_hold_more_than_tensors_are_not_run(tmp_path):
     (tmp_path / "noise.pt").write_bytes(b"\x80\x02nothing")
     torch.save([1, 2], tmp_path / "list.pt")
     for name, said in (
-        ("bad.pt", "more than tensors"),
-        ("noise.pt", "more than tensors"),
-        ("list.pt", "no state_dict"),
+        ("bad.pt", r"Python objects beside tensors \(__builtin__.print\)"),
+        ("noise.pt", "damaged"),
+        ("list.pt", "holds no weights"),
     ):
         with pytest.raises(ModelError, match=said):
             load_checkpoint(tmp_path / name, small())

@@ -60,6 +60,13 @@ def test_timm_models():
     assert model(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
 
 
+@pytest.mark.parametrize(("name", "said"), [("nixda", "lists those it has"), ("resnet_18", "did you mean 'resnet18'")])
+def test_a_name_that_timm_lacks_does_not_bring_all_the_others(name, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        create_model(f"timm:{name}", 3)
+    assert len(str(caught.value)) < 120
+
+
 def own_factory(num_classes, in_channels):
     return nn.Sequential(nn.Flatten(), nn.Linear(784 * in_channels, num_classes))
 

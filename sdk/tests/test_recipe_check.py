@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgestill import pipeline
-from edgestill.errors import EdgestillError, MissingExtraError
+from edgestill.errors import EdgestillError, MissingExtraError, ModelError
 from edgestill.extras import EXTRAS, require
 from edgestill.models import create_model
 from edgestill.pipeline import Pipeline, run
@@ -53,6 +53,31 @@ def test_everything_that_is_wrong_is_said_before_the_data_is_read(tmp_path):
 def test_one_mistake_keeps_its_own_kind(tmp_path):
     with pytest.raises(EdgestillError, match="unknown model 'dscnn_z'; did you mean"):
         check_recipe(recipe(tmp_path, 'name = "x"\n[student]\nmodel = "dscnn_z"\n'))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_checkpoints_classes_are_held_against_a_folders_before_an_image_is_read(tmp_path, channels):
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "data" / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    text = f"""
+name = "x"
+[data]
+source = "image-folder:{tmp_path}/data"
+[teacher]
+model = "dscnn_xs"
+checkpoint = "t.pt"
+"""
+    for classes in (2, 3):
+        torch.save(create_model("dscnn_xs", classes, channels).state_dict(), tmp_path / "t.pt")
+        if classes == 2:
+            check_recipe(recipe(tmp_path, text))
+            continue
+        with pytest.raises(ModelError, match="Its head has 3 classes, and 2 are needed"):
+            check_recipe(recipe(tmp_path, text))
+    with pytest.raises(ModelError, match="holds no moving average"):
+        check_recipe(recipe(tmp_path, f'{text}weights = "ema"\n'))
 
 
 def test_layers_are_looked_for_first(tmp_path):

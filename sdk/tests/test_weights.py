@@ -102,6 +102,54 @@ def test_two_models_in_one_file_are_asked_about(tmp_path):
     loads(tmp_path / "m.pt", "first")
 
 
+def prefixed(**parts):
+    return {f"{part}.{name}": value for part, state in parts.items() for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted", "said"),
+    [
+        (STATE, "ema", "holds no moving average; it has one set of weights"),
+        (STATE, "", "holds no weights ''; it has one set of weights"),
+        (STATE, "disc", "holds no weights 'disc'; it has one set of weights"),
+        ({"state_dict": STATE, "epoch": 3}, "epoch", "holds no weights 'epoch'; it has 'state_dict'"),
+        ({"generator": STATE, "discriminator": OTHER}, "disc", "'disc'; it has 'generator', 'discriminator'"),
+        ({"generator": STATE, "discriminator": OTHER}, None, "several times, under generator, discriminator; say"),
+        ({"student": STATE, "teacher": OTHER}, None, "several times, under student, teacher; say"),
+        ({"state_dict": prefixed(model=STATE)}, "ema", "holds no moving average; it has 'model'"),
+        (prefixed(model=STATE, ema_model=OTHER), "teacher", "'teacher'; it has 'model', 'ema_model'"),
+    ],
+)
+def test_weights_that_are_not_there_or_may_be_several_are_an_error(tmp_path, content, wanted, said):
+    torch.save(content, tmp_path / "m.pt")
+    with pytest.raises(ModelError, match=said):
+        load_checkpoint(tmp_path / "m.pt", net(), weights=wanted)
+    if content and all(isinstance(one, torch.Tensor) for one in content.values()):
+        safetensors.torch.save_file(content, tmp_path / "m.safetensors")
+        with pytest.raises(ModelError, match=said):
+            load_checkpoint(tmp_path / "m.safetensors", net(), weights=wanted)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ({"state_dict": prefixed(model=OTHER, ema_model=STATE)}, "ema"),
+        (prefixed(model=OTHER, ema_model=STATE), "ema_model"),
+        ({"state_dict": prefixed(model=STATE, ema_model=OTHER)}, None),
+        ({**STATE, **prefixed(ema=OTHER)}, None),
+        ({**OTHER, **prefixed(ema=STATE)}, "ema"),
+        ({"checkpoint": {"model": OTHER, "ema": {"module": STATE, "decay": 0.9}}}, "ema"),
+        ({"generator": OTHER, "discriminator": STATE}, "discriminator"),
+        ({"generator": {"other.weight": torch.ones(2)}, "discriminator": STATE}, None),
+        ({"student": prefixed(first=OTHER, second=STATE), "teacher": OTHER}, "second"),
+        ({**STATE, "_extra_state": {"scale": torch.ones(2)}}, None),
+    ],
+)
+def test_weights_that_are_asked_for_are_found(tmp_path, content, wanted):
+    torch.save(content, tmp_path / "m.pt")
+    loads(tmp_path / "m.pt", wanted)
+
+
 def test_a_files_name_decides_nothing(tmp_path):
     torch.save(STATE, tmp_path / "a.safetensors")
     safetensors.torch.save_file(STATE, tmp_path / "b.pth.tar")
@@ -143,6 +191,14 @@ def test_tied_weights_are_saved_once_and_loaded_tied(tmp_path):
     assert load_checkpoint(path, fresh) == load_checkpoint(path, loose) == {"note": 1}
     assert fresh.other.weight is fresh.one.weight and torch.equal(fresh.one.weight, model.one.weight)
     assert torch.equal(loose.other.weight, model.one.weight)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("content", "said"), [(STATE, "with protocol 4, which"), (net(), "a whole pickled model")])
+def test_another_protocol_of_pickles_is_said_and_torch_warns_of_nothing(tmp_path, content, said):
+    torch.save(content, tmp_path / "m.pt", pickle_protocol=4)
+    with pytest.raises(ModelError, match=said):
+        load_checkpoint(tmp_path / "m.pt", net())
 
 
 def test_tied_weights_of_another_maker_are_found_by_the_model(tmp_path):

@@ -12,6 +12,7 @@ from .console import TerminalProgress, say
 from .paths import refuse_other_files
 
 CALIBRATION = 256
+UNNAMED = 1000  # classes, where none are named: those of ImageNet
 
 
 @dataclass(frozen=True)
@@ -165,17 +166,24 @@ def _from_data(
     from ..conversion import describe_model
     from ..data import load_data
     from ..models import MODELS, create_model, load_checkpoint
+    from ..models.registry import find_model
     from ..quantisation import Budget, quantise
+    from ..recipe_check import check_checkpoint, classes_listed
     from ..run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
     from ..teachers import check_classes
 
-    known = None
+    known, opened = None, source or "fashion-mnist-mini"
     if name not in MODELS and Path(name).is_dir():
         known = known_of_run(Path(name))
         refuse_code(known)
         name, checkpoint = known.model, checkpoint or known.checkpoint
     elif checkpoint is not None:
         known = known_of_checkpoint(checkpoint)
+    if known is not None and source is None:
+        opened = known.recipe.data.source
+    find_model(name)
+    if checkpoint is not None:
+        check_checkpoint(name, checkpoint, weights, classes_listed(opened))
     said = {"image_size": pixels.size, "mean": pixels.mean, "std": pixels.std, "calibration": count}
     changes: dict[str, Any] = {key: value for key, value in said.items() if value}
     if known is not None:
@@ -183,7 +191,7 @@ def _from_data(
         count = count or known.recipe.data.calibration
     else:
         count = count or CALIBRATION
-        data = load_data(source or "fashion-mnist-mini", progress=progress, **changes)
+        data = load_data(opened, progress=progress, **changes)
     model = create_model(name, len(data.classes), data.processor.channels)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model, weights=weights, progress=progress)
@@ -206,16 +214,22 @@ def _from_samples(
     from ..data.samples import read_samples
     from ..data.sources import Calibration
     from ..models import create_model, load_checkpoint
+    from ..models.registry import find_model
 
+    named = _classes(labels)
+    find_model(name)
+    if path.is_dir():
+        _check_first(name, checkpoint, weights, len(named) or UNNAMED, pixels)
     read = read_samples(path, pixels.size, progress)
-    classes = _classes(labels) or read.classes
+    classes = named or read.classes
     channels = 0 if read.images is None else read.images.shape[3]
-    model = create_model(name, len(classes) or 1000, channels)
+    model = create_model(name, len(classes) or UNNAMED, channels)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model, weights=weights, progress=progress)
     chosen: Any = read.calibration(count)
     if read.images is not None:
         processor = _processor(read.images, pixels, getattr(model, "pretrained_cfg", {}))
+        _check_labels(model, read.images.shape[1:], read.labels, classes)
         known = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
         chosen = Calibration(chosen, known[:count], classes, processor, read.facts)
     names = steps(common["targets"], precision)
@@ -238,12 +252,15 @@ def _from_tensorflow(
 
     if path is None:
         raise typer.BadParameter(f"--from {kind} needs --samples: real inputs, a folder of images or an .npz")
+    named = _classes(labels)
+    if path.is_dir():
+        _statistics(pixels, {}, (3, 1))
     read = read_samples(path, pixels.size, progress)
     processor = None if read.images is None else _processor(read.images, pixels, {})
     with progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
             Path(name), kind, read.calibration(count), output, name=output.stem,
-            labels=_classes(labels) or read.classes, processor=processor,
+            labels=named or read.classes, processor=processor,
             training={"student": Path(name).name, "data": read.facts},
             environment=environment, on_step=lambda step: task.advance(step != STEPS[0], step=step), **common,
         )  # fmt: skip
@@ -251,18 +268,61 @@ def _from_tensorflow(
     return bundle, read.judged()
 
 
+def _check_first(name: str, checkpoint: Path | None, weights: str | None, classes: int, pixels: _Pixels) -> None:
+    """Refuse what cannot be converted before a folder is read: its images have one channel or three."""
+    from ..models import create_model
+    from ..recipe_check import check_checkpoint
+
+    model = create_model(name, classes, len(pixels.mean) or 3)
+    mean, _ = _statistics(pixels, getattr(model, "pretrained_cfg", {}), (3, 1))
+    if checkpoint is not None:
+        check_checkpoint(name, checkpoint, weights, classes, (len(mean),))
+
+
+def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequence[str]) -> None:
+    """Refuse labels and names that the model has no outputs for, where its output is a number for each class."""
+    import torch
+
+    from ..errors import DataError
+    from ..models.copies import eval_mode
+
+    height, width, channels = shape
+    with eval_mode(model), torch.inference_mode():
+        try:
+            outputs = model(torch.zeros(1, channels, height, width))
+        except Exception:  # the user's own code; the conversion says what it does not take
+            return
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
+        return
+    count = outputs.shape[1]
+    if classes and len(classes) != count:
+        raise DataError(f"the model tells {count} classes apart, and {len(classes)} are named")
+    if labels is not None and len(labels) and labels.max() >= count:
+        raise DataError(
+            f"the labels of the samples run to {labels.max()}, and the model tells {count} classes apart: 0 to "
+            f"{count - 1}; give samples with the classes that it was trained on"
+        )
+
+
 def _processor(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
     from edgestill_runtime import ImageProcessor
 
     _, height, width, channels = images.shape
+    return ImageProcessor(height, width, *_statistics(pixels, known, (channels,)))
+
+
+def _statistics(
+    pixels: _Pixels, known: dict[str, Any], channels: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std, as given or as published; channels: how many the images may have."""
     mean = pixels.mean or tuple(known.get("mean") or ())
     std = pixels.std or tuple(known.get("std") or ())
-    if len(mean) != channels or len(std) != channels:
+    if len(mean) not in channels or len(std) != len(mean):
         raise typer.BadParameter(
-            f"--mean and --std need {channels} numbers each: how the model was trained to see pixels, such as "
-            "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+            f"--mean and --std need {' or '.join(map(str, channels))} numbers each: how the model was trained to see "
+            "pixels, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
         )
-    return ImageProcessor(height, width, mean, std)
+    return mean, std
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -276,9 +336,18 @@ def _classes(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise typer.BadParameter(f"--labels {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"--labels {path} is no text in UTF-8; it needs a class name a line") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names:
+        raise typer.BadParameter(f"--labels {path} has no names in it; it needs a class name a line")
+    if twice:
+        raise typer.BadParameter(f"--labels {path} names {twice[0]!r} more than once; each class needs its own name")
+    return names
 
 
 def _show(bundle: Any, gate: Any) -> None:

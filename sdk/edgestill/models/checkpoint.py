@@ -3,7 +3,7 @@
 Other people's files are read too (`weights.py`); no code in a file is run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,18 @@ from edgestill_runtime.files import write_bytes
 
 from ..errors import ModelError
 from ..progress import SILENT, Progress
-from .weights import AVERAGED, Weights, described, read_metadata, read_weights, tied_names
+from .weights import (
+    Weights,
+    described,
+    is_average,
+    read_metadata,
+    read_weights,
+    tied_names,
+    without_wrapper,
+    wrong_choice,
+)  # fmt: skip
 
-__all__ = ["load_checkpoint", "read_metadata", "save_checkpoint"]
+__all__ = ["check_fit", "load_checkpoint", "read_metadata", "save_checkpoint"]
 
 # What older or other programs leave out or add, and no forward pass in eval mode misses.
 _COUNTER = "num_batches_tracked"
@@ -63,34 +72,71 @@ def load_checkpoint(
             names; the plain weights when None.
 
     Raises:
-        ModelError: no such file, no weights in it, or names or shapes that differ; `model` is untouched.
+        ModelError: no such file, no weights in it, `weights` that it lacks, several that may be meant, or names or
+            shapes that differ; `model` is untouched.
     """
     path = Path(path)
-    found = read_weights(path, weights)
-    expected = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    state = _fitted(found, expected, path, weights)
-    problems = _problems(state, expected)
+    found, state, problems = _compared(path, model, weights)
     if problems:
-        shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-        raise ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{_hint(state, expected)}")
+        raise _misfit(path, model, state, problems)
     if found.notes:
         progress.message(f"{path}: {'; '.join(found.notes)}")
     with torch.no_grad():
-        for name, tensor in expected.items():
+        for name, tensor in _tensors(model).items():
             if name in state:
                 tensor.copy_(state[name])
     return found.metadata
 
 
-def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path, wanted: str | None) -> dict[str, Tensor]:
+def check_fit(path: str | Path, models: Sequence[nn.Module], weights: str | None = None) -> None:
+    """Refuse a checkpoint that fits none of some models; they are left as they are.
+
+    Args:
+        weights: as of `load_checkpoint`.
+
+    Raises:
+        ModelError: as by `load_checkpoint`, of the model that it fits best.
+    """
+    path = Path(path)
+    misfits = []
+    for model in models:
+        _, state, problems = _compared(path, model, weights)
+        if not problems:
+            return
+        misfits.append((len(problems), _misfit(path, model, state, problems)))
+    if misfits:
+        raise min(misfits, key=lambda one: one[0])[1]
+
+
+def _compared(path: Path, model: nn.Module, wanted: str | None) -> tuple[Weights, dict[str, Tensor], list[str]]:
+    """A file's weights, the same under the model's names, and what keeps them from fitting."""
+    expected = _tensors(model)
+    found = read_weights(path, wanted, expected)
+    state = _fitted(found, expected, path)
+    return found, state, _problems(state, expected)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _misfit(path: Path, model: nn.Module, state: Mapping[str, Tensor], problems: Sequence[str]) -> ModelError:
+    shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    hint = _hint(state, _tensors(model))
+    return ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{hint}")
+
+
+def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The file's weights under the names that the model has."""
-    state = {_bare(name): tensor for name, tensor in found.state.items()}
+    state = {without_wrapper(name): tensor for name, tensor in found.state.items()}
     if len(state) < len(found.state):
         state = dict(found.state)
-    bare = {_bare(name): name for name in expected}
-    prefix = _prefix(state, bare, path, wanted)
+    bare = {without_wrapper(name): name for name in expected}
+    prefix = _prefix(state, bare, path, found)
     inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if prefix and (left := len(state) - len(inside)):
+    if not prefix and bare.keys() <= inside.keys():  # an average may stand beside names without a prefix
+        inside = {name: value for name, value in inside.items() if name in bare or not is_average(name)}
+    if left := len(state) - len(inside):
         found.notes.append(f"{left} other tensors left out")
     if prefix:
         found.notes.append(f"{prefix!r} taken off the names")
@@ -108,37 +154,29 @@ def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path, wanted: 
     return named
 
 
-def _bare(name: str) -> str:
-    return name.replace("_orig_mod.", "")
-
-
-def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path, wanted: str | None) -> str:
+def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path, found: Weights) -> str:
     """What stands before the model's own names in the file: the prefix under which most of them are found."""
     needed = [name for name in expected if not name.endswith(_COUNTER)]
-    if not needed:
-        return ""
     candidates = {""}
-    for sample in (needed[0], needed[len(needed) // 2], needed[-1]):
+    for sample in needed[:1] + needed[len(needed) // 2 :][:1] + needed[-1:]:
         candidates |= {name.removesuffix(sample) for name in state if name.endswith(f".{sample}")}
     hits = {one: sum(f"{one}{name}" in state for name in needed) for one in candidates}
-    if wanted and wanted != "ema":
-        chosen = [one for one in hits if one.rstrip(".") == wanted and hits[one]]
-        if chosen:
-            return chosen[0]
     best = max(hits.values())
-    if 2 * best < len(needed):
-        return ""
-    found = sorted((one for one, count in hits.items() if count == best), key=len)
-    averaged = [one for one in found if any(part in AVERAGED for part in one.split("."))]
-    plain = [one for one in found if one not in averaged]
-    chosen = averaged if wanted == "ema" and averaged else plain or averaged
+    there = sorted((one for one, count in hits.items() if 2 * count >= len(needed) and count), key=len)
+    likely = [one for one in there if hits[one] == best]
+    if found.wanted is None:
+        chosen = [one for one in likely if not is_average(one)] or likely
+    elif found.wanted == "ema":
+        chosen = [one for one in there if is_average(one)]
+    else:
+        chosen = [one for one in hits if one and hits[one] and one.rstrip(".") == found.wanted]
+        chosen = chosen or [one for one in there if one.startswith(f"{found.wanted}.")]
+    if found.wanted is not None and not chosen:
+        names = [one.rstrip(".") for one in there if one]
+        raise wrong_choice(path, names or found.keys, found.wanted)
     if len(chosen) > 1 and "" not in chosen:
-        names = ", ".join(one.rstrip(".") for one in chosen)
-        raise ModelError(
-            f"checkpoint {path} holds the model's weights several times, under {names}; say which with weights = "
-            f'"{chosen[0].rstrip(".")}"'
-        )
-    return chosen[0]
+        raise wrong_choice(path, [one.rstrip(".") for one in chosen])
+    return chosen[0] if chosen else ""
 
 
 def _problems(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

@@ -108,7 +108,9 @@ def _timm_knows(name: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("timm", "distill") from error
     if not timm.is_model(name):
-        raise ModelError(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
+        # A list of all of them would be longer than anything else on the screen.
+        hint = nearest(name, timm.list_models()).partition("; valid")[0]
+        raise ModelError(f"timm has no model {name!r}{hint or '; timm.list_models() in Python lists those it has'}")
     return timm
 
 

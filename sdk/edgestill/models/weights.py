@@ -5,27 +5,22 @@ average of them beside, and the names may have a prefix from what the model was 
 DataParallel, `model.` of Lightning, `_orig_mod.` of torch.compile): all of these are recognised, and said.
 """
 
-import argparse
 import contextlib
-import io
 import json
-import pickle
-import pickletools
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from ..errors import ModelError
 from ..file_kinds import describe_file
+from .pickles import SAVE_AGAIN, read_pickled
 
-# Keys under which checkpoints hold weights, the likeliest first.
+# Keys under which checkpoints hold weights.
 PLAIN = (
     "state_dict", "model_state_dict", "model", "net", "model_state", "network", "net_state_dict", "weights", "params",
     "module", "student", "backbone", "teacher",
@@ -34,7 +29,6 @@ AVERAGED = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema_model_state_dict",
     "params_ema", "averaged_model", "model_averaged", "swa_model", "shadow",
 )  # fmt: skip
-_SAVE_AGAIN = "save the weights alone where the model was made: torch.save(model.state_dict(), FILE)"
 _TIED = "tied"
 
 
@@ -45,30 +39,34 @@ class Weights:
     Args:
         state: name → tensor. metadata: what `save_checkpoint` was given, empty for another maker's file.
         notes: what was recognised, a clause each, for a message.
+        wanted: what was asked for and is no key of the file, so that the names have to begin with it; None else.
+        keys: where in the file there are weights.
     """
 
     state: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    wanted: str | None = None
+    keys: tuple[str, ...] = ()
 
 
-def read_weights(path: Path, wanted: str | None = None) -> Weights:
+def read_weights(path: Path, wanted: str | None = None, names: Collection[str] = ()) -> Weights:
     """Read the weights of a file.
 
     Args:
-        wanted: `ema` for the moving average, or a key of the file; the plain weights when None.
+        wanted: `ema` for the moving average, or a key of the file; the plain weights when None. What is no key is
+            left to the caller, in `Weights.wanted`, to be found as a prefix of the names.
+        names: of the model's own tensors, which tell its weights from others in the file.
 
     Raises:
-        ModelError: no such file, no weights in it, or code that would have to be run.
+        ModelError: no such file, no weights in it, several and none of them asked for, or code that would have to be
+            run.
     """
     kind = _describe(path)
     if kind == "safetensors":
         metadata, state = _read_safetensors(path)
-        return Weights(state, metadata)
-    content = _read_pickled(path)
-    notes: list[str] = []
-    state = _choose(content, path, wanted, notes)
-    return Weights(state, {}, notes)
+        return Weights(state, metadata, wanted=wanted)
+    return _choose(read_pickled(path), path, wanted, names)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def _describe(path: Path) -> str:
         raise ModelError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     if found.kind in ("safetensors", "torch", "pickle"):
         return found.kind
-    advice = found.advice or _SAVE_AGAIN
+    advice = found.advice or SAVE_AGAIN
     if found.kind == "folder":
         advice = "name the file in it that holds the weights"
     if found.kind == "json" and path.name.endswith(".index.json"):
@@ -160,118 +158,101 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return _metadata(path, header), state
 
 
-def _read_pickled(path: Path) -> Any:
-    harmless: list[Any] = [argparse.Namespace]  # timm and others keep their options beside the weights
-    try:
-        # The open file: of a path, torch would believe the name.
-        with path.open("rb") as file, torch.serialization.safe_globals(harmless):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Whatever it was, torch's words are about its own options; what helps is in the file.
-        raise ModelError(f"checkpoint {path} {_what_else(path)}") from error
+def is_average(name: str) -> bool:
+    """Whether a key or a prefix, its parts joined by dots, is that of a moving average."""
+    return any(part in AVERAGED for part in name.split("."))
 
 
-def _what_else(path: Path) -> str:
-    names = _globals(path)
-    if names is None:
-        return "is cut off or damaged; copy or download it again"
-    odd = [name for name in names if not _known(name)]
-    modules = [name for name in odd if not name.startswith(("numpy", "builtins"))]
-    if any(name.startswith("torch.nn.modules.") for name in names) or (modules and _begins_with_class(names)):
-        return f"is a whole pickled model, whose code ({_few(odd)}) would have to be run to read it; {_SAVE_AGAIN}"
-    if odd:
-        return f"holds Python objects beside tensors ({_few(odd)}), which cannot be read without running code; " + (
-            _SAVE_AGAIN
+def without_wrapper(name: str) -> str:
+    """A tensor's name without what torch.compile puts into it."""
+    return name.replace("_orig_mod.", "")
+
+
+def wrong_choice(path: Path, names: Sequence[str], wanted: str | None = None) -> ModelError:
+    """The error for weights that are not there, or of which there are several."""
+    there = ", ".join(repr(name) for name in names if name) or "one set of weights"
+    if wanted is None:
+        first = next(name for name in names if name)
+        plain = there.replace("'", "")
+        return ModelError(
+            f"checkpoint {path} holds the model's weights several times, under {plain}; say which with weights = "
+            f'"{first}"'
         )
-    return "is damaged, or holds no weights; copy or download it again"
+    what = "moving average" if wanted == "ema" else f"weights {wanted!r}"
+    return ModelError(f"checkpoint {path} holds no {what}; it has {there}")
 
 
-def _known(name: str) -> bool:
-    return name.startswith(("torch.", "collections.OrderedDict")) and not name.startswith("torch.nn.modules.")
-
-
-def _begins_with_class(names: list[str]) -> bool:
-    return not _known(names[0]) and not names[0].startswith(("builtins", "numpy"))
-
-
-def _few(names: list[str]) -> str:
-    shown = list(dict.fromkeys(names))
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
-
-
-def _globals(path: Path) -> list[str] | None:
-    """Classes and functions that a pickle names, in its order, without loading it; None where it cannot be read."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                return list(_named_in(archive.read(member)))
-        return list(_named_in(path.read_bytes()))  # the old format is several pickles in a row
-    except (OSError, ValueError, StopIteration, zipfile.BadZipFile, KeyError, IndexError, pickle.UnpicklingError):
-        return None
-
-
-def _named_in(content: bytes) -> Iterator[str]:
-    strings: list[str] = []
-    stream, read = io.BytesIO(content), 0
-    while read < 5 and stream.tell() < len(content):
-        read += 1
-        for operation, argument, _ in pickletools.genops(stream):
-            if operation.name == "GLOBAL":
-                yield str(argument).replace(" ", ".")
-            elif operation.name == "STACK_GLOBAL" and len(strings) > 1:
-                yield ".".join(strings[-2:])
-            elif isinstance(argument, str):
-                strings.append(argument)
-
-
-def _choose(content: Any, path: Path, wanted: str | None, notes: list[str]) -> dict[str, Tensor]:
+def _choose(content: Any, path: Path, wanted: str | None, names: Collection[str]) -> Weights:
     """The state_dict in a checkpoint; what was chosen is noted."""
-    if isinstance(content, Mapping) and not _is_state(content):
-        keys = [key for key in content if isinstance(key, str) and _state_in(content[key]) is not None]
-        averaged = [key for key in AVERAGED if key in keys]
-        plain = [key for key in PLAIN if key in keys] or [key for key in keys if key not in AVERAGED]
-        chosen = _key(path, wanted, keys, plain, averaged)
-        if chosen is not None:
-            notes.append(f"weights under {chosen!r}")
-            others = [key for key in keys if key != chosen]
-            if others:
-                hint = "" if chosen in averaged else ' (weights = "ema" takes the average)' if averaged else ""
-                notes.append(f"{', '.join(map(repr, others))} left out{hint}")
-            return _state_in(content[chosen]) or {}
-    state = _state_in(content)
-    if state is None:
-        raise ModelError(f"checkpoint {path} holds no weights: it is {_shape_of(content)}; {_SAVE_AGAIN}")
-    return state
+    sets = _sets(content)
+    if not sets:
+        raise ModelError(f"checkpoint {path} holds no weights: it is {_shape_of(content)}; {SAVE_AGAIN}")
+    keys = tuple(sets)
+    asked = _asked(keys, wanted)
+    rest = None if asked else wanted
+    candidates = asked or _likely(sets, rest)
+    if len(candidates) > 1:
+        candidates = [key for key in candidates if _fits(sets[key], names)] or candidates
+    if len(candidates) != 1:
+        raise wrong_choice(path, candidates or keys, rest)
+    chosen = candidates[0]
+    notes = [f"weights under {chosen!r}"] if chosen else []
+    if others := [key for key in keys if key != chosen]:
+        averaged = any(map(is_average, others)) and not is_average(chosen)
+        hint = ' (weights = "ema" takes the average)' if averaged else ""
+        notes.append(f"{', '.join(map(repr, others))} left out{hint}")
+    return Weights(sets[chosen], {}, notes, rest, keys)
 
 
-def _key(path: Path, wanted: str | None, keys: list[str], plain: list[str], averaged: list[str]) -> str | None:
-    if wanted == "ema":
-        if not averaged:
-            there = ", ".join(map(repr, keys)) or "one set of weights"
-            raise ModelError(f"checkpoint {path} holds no moving average; it has {there}")
-        return averaged[0]
-    if wanted in keys:
-        return wanted
-    return next(iter([*plain, *averaged]), None)
+def _sets(content: Any, at: tuple[str, ...] = ()) -> dict[str, dict[str, Tensor]]:
+    """Every state_dict in a file: its key, or keys joined by dots, empty for the file itself → tensors.
 
-
-def _is_state(content: Any) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(isinstance(one, Tensor) for one in content.values())
-
-
-def _state_in(content: Any, depth: int = 0) -> dict[str, Tensor] | None:
-    """A state_dict, or the one inside, as `{"ema": {"module": …, "decay": 0.99}}` has it; None without one."""
-    if not isinstance(content, Mapping) or depth > 2:
-        return None
-    if _is_state(content):
-        return {str(name): tensor for name, tensor in content.items()}
-    for key in (*PLAIN, *AVERAGED):
-        if (found := _state_in(content.get(key), depth + 1)) is not None:
-            return found
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    Below the first level only known keys are looked into, as in `{"ema": {"module": …, "decay": 0.99}}`: an optimizer
+    has dictionaries of tensors too.
+    """
+    if not isinstance(content, Mapping) or len(at) > 3:
+        return {}
+    own = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     # Names of layers beside a number or a text, as `get_extra_state` leaves them.
-    return tensors if len(tensors) > len(content) / 2 and any("." in name for name in tensors) else None
+    whole = 2 * len(own) > len(content) and any("." in name for name in own)
+    inside: dict[str, dict[str, Tensor]] = {}
+    for key, value in content.items():
+        if isinstance(key, str) and (key in PLAIN or key in AVERAGED or not (at or whole)):
+            inside |= _sets(value, (*at, key))
+    if not inside and own and (whole or len(own) == len(content)):
+        return {".".join(at): own}
+    return inside
+
+
+def _asked(keys: Sequence[str], wanted: str | None) -> list[str]:
+    """The keys that are meant by what was asked for."""
+    if wanted is None:
+        return []
+    exact = [key for key in keys if key and key == wanted]
+    parts = [key for key in keys if key and f".{wanted}." in f".{key}."]
+    averaged = [key for key in keys if wanted == "ema" and is_average(key)]
+    return exact or parts or averaged
+
+
+def _likely(sets: Mapping[str, Mapping[str, Tensor]], wanted: str | None) -> list[str]:
+    """The keys under which the model's own weights may be; with `wanted`, those with names that begin with it."""
+    if wanted is not None and len(sets) > 1:
+        return [key for key, state in sets.items() if _has_prefix(state, wanted)]
+    plain = [key for key in sets if not is_average(key)]
+    return [key for key in plain if any(part in PLAIN for part in key.split("."))] or plain or list(sets)
+
+
+def _has_prefix(state: Mapping[str, Tensor], wanted: str) -> bool:
+    if wanted == "ema":
+        return any(is_average(name) for name in state)
+    return any(without_wrapper(name).startswith(f"{wanted}.") for name in state)
+
+
+def _fits(state: Mapping[str, Tensor], names: Collection[str]) -> bool:
+    """Whether most of a model's names are there, whatever stands before them."""
+    ends = {".".join(parts[begin:]) for parts in (without_wrapper(name).split(".") for name in state)
+            for begin in range(len(parts))}  # fmt: skip
+    return 2 * sum(without_wrapper(name) in ends for name in names) >= len(names)
 
 
 def _shape_of(content: Any) -> str:
