@@ -111,7 +111,7 @@ def _labels(found: NpzSamples, where: str) -> tuple[NDArray[np.int64] | None, tu
         return None, found.classes, ()
     array, kind = found.labels, f"{found.labels.dtype} {found.labels.shape}"
     try:
-        plain = plain_labels(array, f"{where}: labels")
+        plain = plain_labels(array, f"{where}: labels", len(found.classes))
     except DataError as error:
         if array.dtype.kind not in "fiub" or array.ndim > 2:
             raise

@@ -248,12 +248,16 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
 
 def _checked(source: ImageSource) -> ImageSource:
     """The same with images (N, H, W, C) and labels int64 (N,) in 0…classes-1."""
+    names = _names(source)
+    for name, part in {"train": source.train, "test": source.test, **source.splits}.items():
+        if not isinstance(part, Split):
+            raise DataError(f"{source.name}: {name} must be an edgestill.Split, not {type(part).__name__}")
     splits = {name: _with_axes(source.name, name, split) for name, split in source.splits.items()}
-    raw = {name: plain_labels(split.labels, f"{source.name}: {name}") for name, split in splits.items()}
+    raw = {name: plain_labels(split.labels, f"{source.name}: {name}", len(names)) for name, split in splits.items()}
     for name, split in splits.items():
         if len(raw[name]) != split.images.shape[0]:
             raise DataError(f"{source.name}: {name} has {split.images.shape[0]} images and {len(raw[name])} labels")
-    labels, classes, notes = with_classes(raw, source.classes, source.name)
+    labels, classes, notes = with_classes(raw, names, source.name)
     if len(classes) < 2:
         raise DataError(f"{source.name} has {len(classes)} class; a classifier needs at least two")
     shapes = {name: tuple(split.images.shape[1:]) for name, split in splits.items()}
@@ -271,6 +275,14 @@ def _checked(source: ImageSource) -> ImageSource:
         source, classes=classes, train=made["train"], test=made["test"], validation=made.get("validation"),
         notes=(*source.notes, *notes),
     )  # fmt: skip
+
+
+def _names(source: ImageSource) -> tuple[str, ...]:
+    given: Any = source.classes
+    names = tuple(given) if isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {given!r:.40}')
+    return tuple(str(name) for name in names)
 
 
 def _with_axes(source: str, name: str, split: Split) -> Split:
