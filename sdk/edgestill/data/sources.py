@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgestill_runtime.processing import ImageProcessor, Processor
 
-from ..errors import DataError, nearest
+from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
 from .folders import Kind
@@ -151,6 +151,8 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     from .formats import fashion_mnist, image_folder, parquet
 
     reading.check()
+    if not isinstance(source, str):
+        raise DataError(f"a data source is named in text, such as image-folder:PATH, not {source!r:.40}")
     fixed: dict[str, Callable[[], ImageSource]] = {
         "fashion-mnist-mini": fashion_mnist.load_mini,
         "fashion-mnist": lambda: fashion_mnist.load(progress),
@@ -200,8 +202,13 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
 
 def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (0, 1, 3) or not np.isfinite(np.array(values, dtype=float)).all():
-            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {tuple(values)}")
+        try:
+            numbers = np.array([] if isinstance(values, str) else values, dtype=float)
+        except (TypeError, ValueError):
+            numbers = np.array(np.nan)
+        plain = numbers.ndim == 1 and len(numbers) in (0, 1, 3) and np.isfinite(numbers).all()
+        if not plain or isinstance(values, str):
+            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {values!r:.40}")
     if any(value <= 0 for value in std):
         raise DataError(f"std must be greater than 0 in every channel, not {tuple(std)}")
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
@@ -234,13 +241,20 @@ def _guess(path: Path) -> str:
 def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except EdgestillError:
+        raise
+    except Exception as error:  # importing runs code of the user's own
         meant = get_close_matches(module, kinds, n=1)
         hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
-        raise DataError(f"data source {module}:{function} cannot be imported: {error}{hint}") from error
+        raise DataError(f"data source {module}:{function} cannot be imported: {one_line(error)}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
-    source = factory()
+    try:
+        source = factory()
+    except EdgestillError:
+        raise
+    except Exception as error:  # of the user's own code
+        raise DataError(f"data source {module}:{function} failed: {one_line(error)}") from error
     if not isinstance(source, ImageSource):
         raise DataError(f"{module}:{function} must return an edgestill.ImageSource, not {type(source).__name__}")
     return source
@@ -287,8 +301,17 @@ def _names(source: ImageSource) -> tuple[str, ...]:
 
 def _with_axes(source: str, name: str, split: Split) -> Split:
     images: Any = split.images
-    if isinstance(images, list) or type(images).__module__.partition(".")[0] == "torch":
-        images = np.asarray(images)
+    if isinstance(images, (list, tuple)) or type(images).__module__.partition(".")[0] == "torch":
+        try:
+            images = np.asarray(images)
+        except Exception as error:  # rows of several sizes; a tensor that is on a GPU
+            raise DataError(f"{source}: {name} images make no array: {one_line(error)}") from error
+    lacks = [part for part in ("shape", "dtype", "__len__", "__getitem__") if not hasattr(images, part)]
+    if lacks:
+        raise DataError(
+            f"{source}: {name} images must be an array, or an object that gives rows as `edgestill.Images` says; "
+            f"{type(images).__name__} has no {', '.join(lacks)}"
+        )
     if isinstance(images, np.ndarray) and images.ndim == 3:
         images = images[..., None]  # grey, without an axis for it
     shape = tuple(images.shape)
