@@ -293,6 +293,15 @@ def test_no_class_loses_all_its_photos_to_test(tmp_path):
     assert set(data.train.labels.tolist()) == set(range(13))
 
 
+def test_a_photo_is_set_aside_as_test_wherever_a_class_can_spare_one(tmp_path):
+    write_classes(tmp_path, 1)
+    with pytest.raises(DataError, match="has one file in each of its 2 classes, and none to test with"):
+        open_source(f"image-folder:{tmp_path}")
+    for number in range(1, 4):
+        photo(tmp_path / "dog" / f"{number}.png")
+        assert set(open_source(f"image-folder:{tmp_path}").test.labels.tolist()) == {1}
+
+
 def test_samples_for_a_conversion(tmp_path):
     write_classes(tmp_path, 2)
     (tmp_path / "cat" / "x.txt").write_text("x")

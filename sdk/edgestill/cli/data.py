@@ -34,7 +34,7 @@ def data(
 ) -> None:
     """Show what is in a data source: splits, classes, sizes, formats, what is skipped, and the cut of a recipe.
 
-    Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used.
+    Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
     from ..data import Reading
     from ..data.survey import survey
@@ -61,6 +61,8 @@ def data(
         write_sheet(sheet, found.examples())
         if not as_json:
             say(f"contact sheet: {sheet}")
+    if found.facts["errors"]:
+        raise typer.Exit(1)
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -87,7 +89,7 @@ def _show(facts: dict[str, Any]) -> None:
             f"{cut['train']:,} to train, {cut['calibration']:,} of which calibrate too; "
             f"{cut['validation']:,} to validate, {cut['test']:,} to test",
         )
-    for kind, style in (("notes", None), ("warnings", "yellow")):
+    for kind, style in (("notes", None), ("warnings", "yellow"), ("errors", "red")):
         for text in facts[kind][:_LINES]:
             _line(kind.removesuffix("s"), text, style)
         if len(facts[kind]) > _LINES:

@@ -57,6 +57,10 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         _check_classes(folder, name, part, classes)
     if TEST not in found:
         found[TRAIN], found[TEST] = _cut_off_test(folder, found[TRAIN])
+        if not any(found[TEST].values()):
+            raise DataError(
+                f"{folder} has one file in each of its {len(classes)} classes, and none to test with; it needs more"
+            )
         count = sum(len(files) for files in found[TEST].values())
         notes.append(f"there is no test split: a fifth is set aside as one, {count:,} {WORDS[kind]}, by their names")
     notes.append(skipped.line(folder))
@@ -194,12 +198,9 @@ def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
     """(train, test): a fifth of all files, by a hash of their names, but never all of a class."""
     files = [(path, name) for name, paths in found.items() for path in paths]
     ranked = sorted(files, key=lambda item: _hash(item[0].relative_to(folder)))
-    cut = max(1, round(TEST_SHARE * len(ranked)))
-    kept = {name for _, name in ranked[cut:]}
-    test = ranked[:cut]
-    for name in found.keys() - kept:  # its last file stays
-        test.remove([item for item in test if item[1] == name][-1])
-    chosen = {path for path, _ in test}
+    count = max(1, round(TEST_SHARE * len(ranked)))
+    last = {name: path for path, name in ranked}  # the last of each class stays
+    chosen = set([path for path, name in ranked if last[name] != path][:count])
     return tuple(
         {name: [path for path in paths if (path in chosen) == wanted] for name, paths in found.items()}
         for wanted in (False, True)
