@@ -187,6 +187,10 @@ def test_a_class_that_is_named_like_a_split_inside_a_split_is_said(tmp_path):
         (("val/a/1.png", "validation/a/1.png"), "has two validation splits, val and validation; keep one"),
         (("test/a/1.png", "test/b/1.png"), "test: splits, not classes, and none is train"),
         (("inner/a/1.png", "inner/b/1.png"), r"one class folder \(inner\).*Is it .*/inner that you mean"),
+        (("JPEGImages/1.png", "Annotations/1.xml"), "JPEGImages and Annotations are no classes.*detection"),
+        (("train/images/1.png", "train/masks/1.png"), "images and masks are no classes.*segmentation"),
+        (("my-images/1.png", "my_masks/1.png"), "my-images and my_masks are no classes.*If they are"),
+        (("x/1.png", "labels/1.txt"), "labels has no images.*labels/ or masks/ belong to detection"),
         (("train/images/1.png", "train/labels/1.txt"), "labels/ or masks/ belong to detection"),
         (("1.png", "2.png"), "no class folders; it needs a folder per class"),
         (("a\x1b[31m/1.png", "b/1.png"), "has a name that cannot be printed"),
@@ -291,6 +295,21 @@ def test_no_class_loses_all_its_photos_to_test(tmp_path):
         photo(tmp_path / f"rare{number}" / "1.png")
     data = load_data(f"image-folder:{tmp_path}", image_size=8)
     assert set(data.train.labels.tolist()) == set(range(13))
+
+
+@pytest.mark.parametrize(
+    ("names", "doubtful"),
+    [
+        (("entrenamiento/a", "entrenamiento/b", "prueba/a", "prueba/b"), True),
+        (("train/fold1/a", "train/fold1/b", "train/fold2/a", "train/fold2/b"), True),
+        (("cat/images", "dog/images"), False),
+        (("cat/in", "cat/out", "dog/in", "dog/out", "dog"), False),
+    ],
+)
+def test_classes_with_the_same_folders_in_them_are_doubtful_and_that_is_said(tmp_path, names, doubtful):
+    write_classes(tmp_path, 2, names)
+    notes = open_source(f"image-folder:{tmp_path}").notes
+    assert any("If those are the classes, name the splits train" in note for note in notes) == doubtful
 
 
 def test_a_photo_is_set_aside_as_test_wherever_a_class_can_spare_one(tmp_path):
