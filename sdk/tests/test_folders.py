@@ -348,7 +348,7 @@ def test_samples_for_a_conversion(tmp_path):
         (np.eye(3)[[2, 0, 1]], [2, 0, 1], ""),
         ([0.0, 2.0, 1.0], [0, 2, 1], ""),
         ([0.5, 2.25, 1.0], None, "no accuracy is measured"),
-        (["a", "b", "a"], None, "no `classes` says which output is which"),
+        (["a", "b", "a"], None, "x.npz has no `classes` that says which output is which"),
         ([[1, 1], [0, 1], [0, 0]], None, "a classifier learns exactly one a sample"),
     ],
 )
@@ -358,6 +358,20 @@ def test_labels_of_an_npz(tmp_path, labels, read, said):
     assert (None if found.labels is None else found.labels.tolist()) == read
     assert (said in found.notes[0]) if said else not found.notes
     assert found.images.shape == (3, 4, 4, 1)
+
+
+def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):
+    def read(**arrays):
+        np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8), **arrays)
+        return read_samples(tmp_path / "x.npz", classes=("b", "a"))
+
+    for arrays in ({"labels": ["a", "b", "a"]}, {"labels": [0, 1, 0], "classes": ["a", "b"]}, {"labels": [1, 0, 1]}):
+        found = read(**arrays)
+        assert found.labels.tolist() == [1, 0, 1] and found.classes == ("b", "a") and not found.notes
+    with pytest.raises(DataError, match="x.npz: the file has labels that are none of the classes b, a: x"):
+        read(labels=["a", "b", "x"])
+    with pytest.raises(DataError, match="labels run from 0 to 2, but classes from 0 to 1"):
+        read(labels=[0, 1, 2])
 
 
 @pytest.mark.parametrize(
