@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from edgestill.cli import console
 from edgestill.cli.app import app
 from edgestill.data import Reading
+from edgestill.data.samples import read_samples
 from edgestill.data.survey import survey
 from edgestill.errors import DataError
 
@@ -60,6 +61,12 @@ def test_what_is_in_a_folder(folder, tmp_path_factory, monkeypatch):
     assert max(len(line) for line in text.splitlines() if str(folder) not in line) <= 80
     with Image.open(sheet) as image:
         assert image.width > 8 * 72 and image.height > 2 * 72
+
+
+@pytest.mark.parametrize("name", ["s.jpg", "s", "s.png.txt"])
+def test_a_sheet_is_a_png_by_its_name_too(tmp_path, name):
+    with pytest.raises(DataError, match=r"a contact sheet is a PNG; give it a name that ends in \.png"):
+        run(f"image-folder:{tmp_path / 'not-looked-at'}", "--sheet", tmp_path / name)
 
 
 def test_everything_as_json(folder):
@@ -116,6 +123,11 @@ def test_damaged_recordings_are_listed_too(tmp_path):
                 file.setframerate(16000 if number else 8000)
                 file.writeframes(GENERATOR.bytes(16000))
     (tmp_path / "a" / "3.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")
+    whole = bytearray((tmp_path / "b" / "0.wav").read_bytes())
+    whole[24:28] = (500).to_bytes(4, "little")
+    (tmp_path / "rate500.wav").write_bytes(whole)
+    with pytest.raises(DataError, match="rate500.wav: rate is samples a second, .* not 500"):
+        read_samples(tmp_path / "rate500.wav")
     facts = survey(f"audio-folder:{tmp_path}").facts
     assert facts["input"]["rate"] == 16000 and facts["rates"] == {"16000": 7, "8000": 2}
     assert any("a/3.wav is a damaged WAV file" in line for line in facts["errors"])
