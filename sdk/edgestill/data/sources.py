@@ -48,6 +48,7 @@ def load_data(
     std: Sequence[float] = (),
     labelled: int | None = None,
     unlabelled: str | Path | None = None,
+    check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
     """Open a source and cut it.
@@ -68,6 +69,7 @@ def load_data(
         mean, std: normalisation per channel; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
+        check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
         progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
@@ -77,6 +79,8 @@ def load_data(
     check_shares(validation, calibration, seed, labelled)
     mean, std = _statistics_given(mean, std)
     found = find_source(source, reading, progress)
+    if check is not None:
+        check(found.classes, _kind_of(found))
     made = cut(
         {name: part.labels for name, part in found.splits.items()}, found.classes, name=found.name,
         validation=validation, calibration=calibration, seed=seed, labelled=labelled,
@@ -218,12 +222,16 @@ def _unlabelled_files(folder: Path, found: ImageSource | Listing, progress: Prog
     from .folders import Skipped
     from .formats.image_folder import list_files
 
-    kind: Kind = found.kind if isinstance(found, Listing) else _kind(found.processor)
+    kind = _kind_of(found)
     skipped = Skipped()
     files = list_files(folder, kind, skipped)
     if line := skipped.line(folder):
         progress.message(f"unlabelled: {line}")
     return files
+
+
+def _kind_of(found: ImageSource | Listing) -> Kind:
+    return found.kind if isinstance(found, Listing) else _kind(found.processor)
 
 
 def _kind(processor: Processor | None) -> Kind:
