@@ -22,6 +22,7 @@ from torch import nn
 from .cache import cache_logits
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
+from .errors import ModelError
 from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
 from .objectives.layers import check_layers
 from .processes import processes
@@ -81,22 +82,20 @@ def distill(
         check_teacher: refuse a teacher that does no better than guessing on validation data; see `teacher_check.py`.
 
     Raises:
-        ModelError: teacher or student have other classes than the data, or not the layers that the objective names; a
-            teacher near chance.
+        ModelError: teacher or student are no models, have other classes than the data, or not the layers that the
+            objective names; a teacher near chance.
         TrainingError: the loss is no longer a number.
     """
     if epochs is not None:
         schedule = replace(schedule, epochs=epochs, views=min(schedule.views, epochs))
+    teachers = _teachers(teacher)
+    if not isinstance(student, nn.Module):
+        raise ModelError(f"the student is a torch.nn.Module, not {type(student).__name__}")
     objective = objective or (CrossEntropy() if teacher is None else DIST())
     if teacher is None and objective.needs_teacher:
         raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")
     data = data.labelled() if teacher is None else data
-    teachers: list[nn.Module] = []
-    if isinstance(teacher, nn.Module):
-        teachers = [teacher]
-    elif teacher is not None and teacher != "self":
-        teachers = list(teacher)
     for one in teachers:
         check_classes(one, data, "teacher")
     check_layers(student, [ours for ours, _ in objective.layers], "student")
@@ -120,6 +119,18 @@ def distill(
             label=label, progress=progress,
         )  # fmt: skip
     return Distilled(trained.model, trained.history)
+
+
+def _teachers(given: object) -> list[nn.Module]:
+    """The models that were given as teacher: none for None and `"self"`."""
+    if given is None or (isinstance(given, str) and given == "self"):
+        return []
+    members = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    models = [one for one in members if isinstance(one, nn.Module)]
+    if not members or len(models) < len(members):
+        odd = next((one for one in members if not isinstance(one, nn.Module)), given)
+        raise ModelError(f'a teacher is a torch.nn.Module, several of them, "self" or None, not {odd!r:.40}')
+    return models
 
 
 def cache_teachers(

@@ -24,6 +24,7 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "nearest",
+    "one_line",
 ]
 
 
@@ -52,6 +53,12 @@ class MissingExtraError(EdgestillError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'edgestill[{extra}]'")
+
+
+def one_line(error: BaseException) -> str:
+    """What code of the user's own raised, by its kind and the first line of its text."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -18,14 +18,13 @@ from pydantic import ValidationError
 from edgestill_benchmarks.results import read_results
 from edgestill_runtime.processing import Processor
 
-from .data import Data
+from .data import Data, load_data
 from .errors import DataError, EdgestillError, ModelError
 from .models import read_metadata
 from .progress import SILENT, Progress
 from .recipe import Recipe
 from .stages import changed_files
 from .teacher_inputs import kept_processor
-from .training_stages import TrainingStages
 
 SOURCES = ("image-folder", "audio-folder", "parquet")
 """Kinds of sources that read files (see `edgestill.data`); before the colon of any other stands a module."""
@@ -137,8 +136,7 @@ def read_again(
     # Other data may have other channels; what the student takes is put in their place below.
     freed: dict[str, Any] = {} if source in (None, table.source) or known.processor is None else {"mean": (), "std": ()}
     data_table = table.model_copy(update={"source": source or table.source, **freed, **(changes or {})})
-    recipe = known.recipe.model_copy(update={"data": data_table})
-    data = TrainingStages(recipe, known.where, progress=progress).data
+    data = load_data(**data_table.arguments(), progress=progress)
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
         raise DataError(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "

@@ -7,6 +7,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgestill_runtime.files import sha256_of_file
 
 from . import __version__
 from .data import Augmentation, Data, augmentation_for, load_data
+from .data.augmentation import check_augmentation
 from .distillation import cache_teachers, distill, distill_generations, distill_together
 from .errors import EdgestillError
 from .models import create_model, load_checkpoint, read_metadata, save_checkpoint
@@ -60,7 +62,12 @@ class TrainingStages:
     @cached_property
     def data(self) -> Data:
         """The data, cut; read from its source every time and never copied."""
-        return load_data(**self.recipe.data.arguments(), progress=self._progress)
+        return load_data(**self.recipe.data.arguments(), check=self._fits, progress=self._progress)
+
+    def _fits(self, classes: Sequence[str], kind: str) -> None:
+        """What can be said of the recipe before a photo or a recording is decoded."""
+        for names in (self.recipe.augmentation, self.recipe.teacher.augmentation):
+            check_augmentation(Augmentation.parse(names or ()), kind)
 
     @cached_property
     def augmentation(self) -> Augmentation:
@@ -107,8 +114,6 @@ class TrainingStages:
             EdgestillError: a line for each thing that is wrong.
         """
         check_recipe(self.recipe)
-        for names in (self.recipe.augmentation, self.recipe.teacher.augmentation):
-            augmentation_for(self.data.processor, names)
         objective = self.recipe.objective()
         pairs = objective.layers if objective else ()
         student = self._new(self.recipe.student.model)

@@ -5,8 +5,9 @@ import json
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
-from edgestill.cli import bench, sweep
+from edgestill.cli import bench, console, sweep
 from edgestill.cli.console import columns
 from edgestill.cli.run import summary
 
@@ -72,6 +73,28 @@ def test_a_sweep_is_whole_at_80_columns():
     point = {"name": "objective hinton-kd 4.0 + fitnets 1.0, epochs 30", "measured": dict.fromkeys(names, spread)}
     found = {"recipe": "fashion-mnist.toml", "seeds": [0, 1, 2], "quick": False, "points": [point]}
     assert "100.00 ± 1.00" in shown(sweep._table(found))
+
+
+NAMES = ("a[red]", "b[/]", "image-folder:tv", "[link=x]")
+
+
+def test_names_are_printed_as_they_are():
+    """Brackets of a class's name were taken for markup, `:tv` for an emoji."""
+    table = columns(["what"], ["n"], " ".join(NAMES), " ".join(NAMES))
+    for name in NAMES:
+        table.add_row(name, name)
+    with console.CONSOLE.capture() as captured:
+        console.say(" ".join(NAMES))
+        console.CONSOLE.print(table)
+    assert [captured.get().count(name) for name in NAMES] == [5] * len(NAMES)
+    with console.ERRORS.capture() as captured:
+        console.ERRORS.print(*NAMES)
+    assert captured.get().split() == list(NAMES)
+    bar = Progress(*console._display().columns[1:2], console=console.CONSOLE)
+    bar.add_task(NAMES[1])
+    with console.CONSOLE.capture() as captured:
+        console.CONSOLE.print(bar.get_renderable())
+    assert NAMES[1] in captured.get()
 
 
 def test_numbers_are_never_cut():

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from torch.nn import Linear
 
 from edgestill.data import ImageSource, Split, load_data, open_source
 from edgestill.data.formats import fashion_mnist
-from edgestill.errors import DataError
+from edgestill.distillation import distill
+from edgestill.errors import DataError, ModelError
 
 MINI = "fashion-mnist-mini"
 
@@ -195,6 +197,14 @@ def test_calibration_takes_what_there_is():
         ({"source": ""}, "unknown data source ''"),
         ({"source": "image-folder:x", "image_size": -3}, "image_size must be 1 to 16384, not -3"),
         ({"source": "image-folder:"}, "names no folder"),
+        ({"source": 3}, "a data source is named in text, such as image-folder:PATH, not 3"),
+        ({"mean": ("a",)}, "mean is a number for each channel, 1 or 3 of them, not ('a',)"),
+        ({"mean": 0.5}, "mean is a number for each channel, 1 or 3 of them, not 0.5"),
+        ({"std": "abc"}, "std is a number for each channel, 1 or 3 of them, not 'abc'"),
+        ({"validation": "much"}, "between 0 and 0.5, not much"),
+        ({"calibration": 2.5}, "a number of samples, 1 or more, not 2.5"),
+        ({"image_size": "64"}, "image_size is a whole number, not '64'"),
+        ({"seconds": None}, "seconds is a number, not None"),
         ({"source": MINI, "image_size": 64}, "one size"),
         ({"source": MINI, "mean": (0.1, 0.2, 0.3), "std": (0.1, 0.2, 0.3)}, "1 channels"),
         ({"source": "image-folder:/no/such/folder"}, "does not exist"),
@@ -232,6 +242,66 @@ def test_a_function_of_the_users_own(monkeypatch):
         load_data("test_data:wrong_source")
     with pytest.raises(DataError, match="test labels run from 1 to 2, but there are 2 classes"):
         load_data("test_data:labels_out_of_range")
+
+
+def failing_source():
+    return {}["photos"]
+
+
+def lazy_source(images):
+    source = tiny_source()
+    return ImageSource("lazy", ("a", "b"), Split(images, source.train.labels), source.test)
+
+
+def shapeless_source():
+    return lazy_source(SimpleNamespace())
+
+
+def rowless_source():
+    class Rowless:
+        shape, dtype = (40, 8, 8, 3), np.dtype(np.uint8)
+
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, rows):
+            raise OSError("the disk is gone\nand more")
+
+    return lazy_source(Rowless())
+
+
+def ragged_source():
+    return lazy_source([[0], [0, 1]])
+
+
+def bare_source():
+    return ImageSource("bare", ("a", "b"), tiny_source().train, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("failing_source", "data source test_data:failing_source failed: KeyError: 'photos'"),
+        ("lazy_source", "failed: TypeError: lazy_source() missing"),
+        ("shapeless_source", "SimpleNamespace has no shape, dtype, __len__, __getitem__"),
+        ("rowless_source", "Rowless gave no rows: OSError: the disk is gone"),
+        ("ragged_source", "lazy: train images make no array: ValueError"),
+        ("bare_source", "bare: test must be an edgestill.Split, not NoneType"),
+    ],
+)
+def test_code_of_the_users_own_that_fails_is_one_line(monkeypatch, name, said):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    with pytest.raises(DataError) as caught:
+        load_data(f"test_data:{name}", calibration=4)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("teacher", [3, "selv", [], [Linear(1, 1), 3]])
+def test_a_teacher_that_is_no_model_is_refused(teacher):
+    with pytest.raises(ModelError, match="a teacher is a torch.nn.Module"):
+        distill(teacher, Linear(1, 1), None)
+    with pytest.raises(ModelError, match="the student is a torch.nn.Module, not int"):
+        distill("self", 3, None)
 
 
 def write_images(folder, count, colour=None, size=(20, 14)):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from edgestill.cli import console
 from edgestill.cli.app import app
 from edgestill.data import Reading
+from edgestill.data.samples import read_samples
 from edgestill.data.survey import survey
 from edgestill.errors import DataError
 
@@ -38,10 +39,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(*words):
+def run(*words, code=0):
     with console.CONSOLE.capture() as captured:
         done = CliRunner().invoke(app, ["data", *map(str, words)], catch_exceptions=False)
-    assert done.exit_code == 0
+    assert done.exit_code == code
     return captured.get() or done.stdout
 
 
@@ -60,6 +61,12 @@ def test_what_is_in_a_folder(folder, tmp_path_factory, monkeypatch):
     assert max(len(line) for line in text.splitlines() if str(folder) not in line) <= 80
     with Image.open(sheet) as image:
         assert image.width > 8 * 72 and image.height > 2 * 72
+
+
+@pytest.mark.parametrize("name", ["s.jpg", "s", "s.png.txt"])
+def test_a_sheet_is_a_png_by_its_name_too(tmp_path, name):
+    with pytest.raises(DataError, match=r"a contact sheet is a PNG; give it a name that ends in \.png"):
+        run(f"image-folder:{tmp_path / 'not-looked-at'}", "--sheet", tmp_path / name)
 
 
 def test_everything_as_json(folder):
@@ -82,10 +89,28 @@ def test_damaged_samples_are_listed_and_do_not_end_it(folder):
     whole = (folder / "rare" / "3.png").read_bytes()
     (folder / "rare" / "3.png").write_bytes(whole[:-60])
     (folder / "rare" / "4.png").write_bytes(whole[:20])
-    quick, thorough = (survey(f"image-folder:{folder}", check=check).facts["warnings"] for check in (False, True))
+    quick, thorough = (survey(f"image-folder:{folder}", check=check).facts["errors"] for check in (False, True))
     assert any("rare/4.png is" in line for line in quick) and not any("rare/3.png is" in line for line in quick)
     assert any("rare/3.png is damaged" in line for line in thorough)
     assert sum("rare/4.png is" in line for line in thorough) == 1
+
+
+def test_what_would_stop_a_training_ends_with_1(tmp_path):
+    for number in range(2):
+        for name in ("train/a", "train/b", "test/a", "test/b")[: 4 - 2 * number]:
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+            pixels = GENERATOR.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    assert "error" not in run(f"image-folder:{tmp_path}")
+    whole = (tmp_path / "test" / "a" / "0.png").read_bytes()
+    (tmp_path / "test" / "a" / "0.png").write_bytes(whole[:-60])
+    run(f"image-folder:{tmp_path}")
+    assert "error:" in run(f"image-folder:{tmp_path}", "--check", code=1)
+    (tmp_path / "test" / "a" / "0.png").write_bytes(whole)
+    (tmp_path / "train" / "a" / "1.png").unlink()
+    (tmp_path / "train" / "b" / "1.png").unlink()
+    assert "error:" in run(f"image-folder:{tmp_path}", code=1)
+    assert json.loads(run(f"image-folder:{tmp_path}", "--json", code=1))["errors"]
 
 
 def test_damaged_recordings_are_listed_too(tmp_path):
@@ -98,9 +123,14 @@ def test_damaged_recordings_are_listed_too(tmp_path):
                 file.setframerate(16000 if number else 8000)
                 file.writeframes(GENERATOR.bytes(16000))
     (tmp_path / "a" / "3.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")
+    whole = bytearray((tmp_path / "b" / "0.wav").read_bytes())
+    whole[24:28] = (500).to_bytes(4, "little")
+    (tmp_path / "rate500.wav").write_bytes(whole)
+    with pytest.raises(DataError, match="rate500.wav: rate is samples a second, .* not 500"):
+        read_samples(tmp_path / "rate500.wav")
     facts = survey(f"audio-folder:{tmp_path}").facts
     assert facts["input"]["rate"] == 16000 and facts["rates"] == {"16000": 7, "8000": 2}
-    assert any("a/3.wav is a damaged WAV file" in line for line in facts["warnings"])
+    assert any("a/3.wav is a damaged WAV file" in line for line in facts["errors"])
     assert (facts["seconds"]["shortest"], facts["seconds"]["longest"]) == (0.5, 1.0)
 
 
@@ -113,9 +143,9 @@ def test_parquet_images_of_several_sizes_need_a_size(tmp_path):
     for word in ("train", "test"):
         table = pa.table({"image": [png(8), png(9)], "label": ["x", "y"]})
         parquet.write_table(table, tmp_path / f"{word}.parquet")
-    (line,) = (one for one in survey(f"parquet:{tmp_path}").facts["warnings"] if "sizes" in one)
+    (line,) = (one for one in survey(f"parquet:{tmp_path}").facts["errors"] if "sizes" in one)
     assert line == "images of 2 sizes: they need `image_size` under [data]"
-    assert not any("sizes" in one for one in survey(f"parquet:{tmp_path}", Reading(16)).facts["warnings"])
+    assert not any("sizes" in one for one in survey(f"parquet:{tmp_path}", Reading(16)).facts["errors"])
 
 
 def test_a_test_image_that_was_trained_on_is_said(tmp_path):

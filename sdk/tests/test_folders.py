@@ -187,6 +187,10 @@ def test_a_class_that_is_named_like_a_split_inside_a_split_is_said(tmp_path):
         (("val/a/1.png", "validation/a/1.png"), "has two validation splits, val and validation; keep one"),
         (("test/a/1.png", "test/b/1.png"), "test: splits, not classes, and none is train"),
         (("inner/a/1.png", "inner/b/1.png"), r"one class folder \(inner\).*Is it .*/inner that you mean"),
+        (("JPEGImages/1.png", "Annotations/1.xml"), "JPEGImages and Annotations are no classes.*detection"),
+        (("train/images/1.png", "train/masks/1.png"), "images and masks are no classes.*segmentation"),
+        (("my-images/1.png", "my_masks/1.png"), "my-images and my_masks are no classes.*If they are"),
+        (("x/1.png", "labels/1.txt"), "labels has no images.*labels/ or masks/ belong to detection"),
         (("train/images/1.png", "train/labels/1.txt"), "labels/ or masks/ belong to detection"),
         (("1.png", "2.png"), "no class folders; it needs a folder per class"),
         (("a\x1b[31m/1.png", "b/1.png"), "has a name that cannot be printed"),
@@ -293,6 +297,30 @@ def test_no_class_loses_all_its_photos_to_test(tmp_path):
     assert set(data.train.labels.tolist()) == set(range(13))
 
 
+@pytest.mark.parametrize(
+    ("names", "doubtful"),
+    [
+        (("entrenamiento/a", "entrenamiento/b", "prueba/a", "prueba/b"), True),
+        (("train/fold1/a", "train/fold1/b", "train/fold2/a", "train/fold2/b"), True),
+        (("cat/images", "dog/images"), False),
+        (("cat/in", "cat/out", "dog/in", "dog/out", "dog"), False),
+    ],
+)
+def test_classes_with_the_same_folders_in_them_are_doubtful_and_that_is_said(tmp_path, names, doubtful):
+    write_classes(tmp_path, 2, names)
+    notes = open_source(f"image-folder:{tmp_path}").notes
+    assert any("If those are the classes, name the splits train" in note for note in notes) == doubtful
+
+
+def test_a_photo_is_set_aside_as_test_wherever_a_class_can_spare_one(tmp_path):
+    write_classes(tmp_path, 1)
+    with pytest.raises(DataError, match="has one file in each of its 2 classes, and none to test with"):
+        open_source(f"image-folder:{tmp_path}")
+    for number in range(1, 4):
+        photo(tmp_path / "dog" / f"{number}.png")
+        assert set(open_source(f"image-folder:{tmp_path}").test.labels.tolist()) == {1}
+
+
 def test_samples_for_a_conversion(tmp_path):
     write_classes(tmp_path, 2)
     (tmp_path / "cat" / "x.txt").write_text("x")
@@ -320,7 +348,7 @@ def test_samples_for_a_conversion(tmp_path):
         (np.eye(3)[[2, 0, 1]], [2, 0, 1], ""),
         ([0.0, 2.0, 1.0], [0, 2, 1], ""),
         ([0.5, 2.25, 1.0], None, "no accuracy is measured"),
-        (["a", "b", "a"], None, "no `classes` says which output is which"),
+        (["a", "b", "a"], None, "x.npz has no `classes` that says which output is which"),
         ([[1, 1], [0, 1], [0, 0]], None, "a classifier learns exactly one a sample"),
     ],
 )
@@ -330,6 +358,20 @@ def test_labels_of_an_npz(tmp_path, labels, read, said):
     assert (None if found.labels is None else found.labels.tolist()) == read
     assert (said in found.notes[0]) if said else not found.notes
     assert found.images.shape == (3, 4, 4, 1)
+
+
+def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):
+    def read(**arrays):
+        np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8), **arrays)
+        return read_samples(tmp_path / "x.npz", classes=("b", "a"))
+
+    for arrays in ({"labels": ["a", "b", "a"]}, {"labels": [0, 1, 0], "classes": ["a", "b"]}, {"labels": [1, 0, 1]}):
+        found = read(**arrays)
+        assert found.labels.tolist() == [1, 0, 1] and found.classes == ("b", "a") and not found.notes
+    with pytest.raises(DataError, match="x.npz: the file has labels that are none of the classes b, a: x"):
+        read(labels=["a", "b", "x"])
+    with pytest.raises(DataError, match="labels run from 0 to 2, but classes from 0 to 1"):
+        read(labels=[0, 1, 2])
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,10 @@ def test_labels_of_a_plain_meaning_are_read(load, labels):
         (np.array(["a", "c"])[PLAIN], "labels are text in one split and numbers in another|does not have: c"),
         (np.array(["a", None], dtype=object)[PLAIN], "sample 1 has no label"),
         (PLAIN[:-1], "train has 40 images and 39 labels"),
+        (np.where(PLAIN == 1, 1e19, 0.0), r"sample 1 has the label 1e\+19, more than 64 bits hold"),
+        (np.where(PLAIN == 1, np.uint64(2**63), np.uint64(0)), "sample 1 has the label 9223372036854775808, more than"),
+        ([0, 2**70] * 20, "sample 1 has the label 1180591620717411303424, more than"),
+        (np.eye(3, dtype=int)[PLAIN], "train: one-hot labels have 3 columns, but there are 2 classes"),
         (np.zeros(40, complex), "whole numbers or text, not complex128"),
     ],
 )
@@ -64,6 +68,21 @@ def test_other_labels_are_refused_in_one_line(load, labels, said):
     with pytest.raises(DataError, match=said) as caught:
         load(labels)
     assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_no_declared_class_is_told_so(load):
+    words = np.array(["x", "y"])[PLAIN]
+    with pytest.raises(DataError, match="train has labels that are none of the classes a, b: x, y"):
+        load(words, test=words)
+    with pytest.raises(DataError, match="test has labels that train does not have: c"):
+        load(words, (), test=np.array(["x", "c"])[PLAIN])
+
+
+@pytest.mark.parametrize("classes", ["ab", ("a", 1), 2, None])
+def test_classes_that_are_no_names_are_refused(load, classes):
+    with pytest.raises(DataError, match=r"mine: classes must be names, such as \(\"cat\", \"dog\"\), not"):
+        load(PLAIN, classes)
+    assert load(PLAIN, np.array(["a", "b"])).classes == ("a", "b")
 
 
 def test_classes_that_are_there_twice_are_refused(load):

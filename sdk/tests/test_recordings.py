@@ -109,10 +109,11 @@ def test_a_recipe_that_says_nothing_gets_the_augmentation_of_its_data(tmp_path):
     stages = TrainingStages(Recipe.model_validate({"name": "x", "data": table}), tmp_path)
     assert stages.augmentation == Augmentation(shift=2) and stages.data.processor.seconds == 0.5
     assert TrainingStages(Recipe(name="x"), tmp_path).augmentation == Augmentation(flip=0.5, shift=2)
+    next((tmp_path / "set").rglob("*.*")).write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")  # would be met if they were read
     for key in ({"augmentation": ["flip"]}, {"teacher": {"augmentation": ["flip"]}}):
         mirrored = Recipe.model_validate({"name": "x", "data": table, **key})
         with pytest.raises(DataError, match="`flip` plays a recording backwards"):
-            TrainingStages(mirrored, tmp_path).check()  # before anything is trained
+            TrainingStages(mirrored, tmp_path).check()  # before anything is read
 
 
 def test_a_recipe_read_back_from_results_opens_the_same_data(tmp_path):

@@ -66,7 +66,7 @@ def run_app() -> None:
     try:
         app()
     except EdgestillError as error:
-        ERRORS.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        ERRORS.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

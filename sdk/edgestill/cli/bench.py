@@ -66,7 +66,7 @@ def bench(
             say(f"kept in {folder}")
     errors = [one for one in found.values() if isinstance(one, EdgestillError)]
     for error in errors:
-        ERRORS.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        ERRORS.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
     if errors:
         raise typer.Exit(1)
 

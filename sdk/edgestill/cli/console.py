@@ -32,14 +32,16 @@ def _own_stream(descriptor: int) -> TextIO:
 
 # Of several processes (torchrun, accelerate launch) only the first one speaks.
 FIRST = os.environ.get("RANK", "0") == "0"
-CONSOLE = Console(file=_own_stream(1), quiet=not FIRST)
-ERRORS = Console(file=_own_stream(2), stderr=True)
+# What is printed has names of people's own in it, `a[red]` or `image-folder:tv`: nothing in a text is markup or emoji.
+# A style is given beside the text, in a table by `rich.text.Text`.
+CONSOLE = Console(file=_own_stream(1), quiet=not FIRST, markup=False, emoji=False)
+ERRORS = Console(file=_own_stream(2), stderr=True, markup=False, emoji=False)
 LOG_SECONDS = 10.0
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a line as it is: no markup, no colours guessed, no wrapping."""
-    CONSOLE.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is: no colours guessed, no wrapping."""
+    CONSOLE.print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def columns(words: Sequence[str], numbers: Sequence[str], title: str = "", caption: str = "") -> Table:
@@ -105,12 +107,12 @@ class TerminalProgress:
 def _display() -> Progress:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
+        TextColumn("{task.fields[facts]}", markup=False),
     )
     return Progress(*columns, console=CONSOLE, redirect_stdout=False, redirect_stderr=False)
 

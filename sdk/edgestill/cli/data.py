@@ -29,17 +29,20 @@ def data(
     rate: Annotated[int | None, typer.Option(help="Samples a second of the model, for recordings.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How much of a recording the model hears.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Decode every sample, to find damaged ones.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a PNG, here.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show what is in a data source: splits, classes, sizes, formats, what is skipped, and the cut of a recipe.
 
-    Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used.
+    Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
     from ..data import Reading
+    from ..data.sheet import check_sheet, write_sheet
     from ..data.survey import survey
     from ..progress import SILENT
 
+    if sheet is not None:
+        check_sheet(sheet)
     arguments: dict[str, Any] = {"source": source}
     if source.endswith(".toml"):
         from ..recipe import load_recipe
@@ -56,11 +59,11 @@ def data(
     else:
         _show(found.facts)
     if sheet is not None:
-        from ..data.sheet import write_sheet
-
         write_sheet(sheet, found.examples())
         if not as_json:
             say(f"contact sheet: {sheet}")
+    if found.facts["errors"]:
+        raise typer.Exit(1)
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -87,7 +90,7 @@ def _show(facts: dict[str, Any]) -> None:
             f"{cut['train']:,} to train, {cut['calibration']:,} of which calibrate too; "
             f"{cut['validation']:,} to validate, {cut['test']:,} to test",
         )
-    for kind, style in (("notes", None), ("warnings", "yellow")):
+    for kind, style in (("notes", None), ("warnings", "yellow"), ("errors", "red")):
         for text in facts[kind][:_LINES]:
             _line(kind.removesuffix("s"), text, style)
         if len(facts[kind]) > _LINES:

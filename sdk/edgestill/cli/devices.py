@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from .console import CONSOLE, say
 from .options import DEVICES
@@ -49,7 +50,7 @@ def _table(found: dict[str, dict[str, Any]]) -> Table:
         table.add_column(heading, overflow="fold")
     for name, one in found.items():
         if "error" in one:
-            table.add_row(f"{name}\n{one['kind']}", "[yellow]does not answer[/]")
+            table.add_row(f"{name}\n{one['kind']}", Text("does not answer", "yellow"))
             continue
         machine, facts = one["machine"], one["agent"]
         features = f"\n{' '.join(machine['features'])}" if machine["features"] else ""

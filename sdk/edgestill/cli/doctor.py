@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..extras import EXTRAS, missing_modules
 from .console import CONSOLE
@@ -81,11 +82,13 @@ def _print(found: dict[str, Any]) -> None:
     for heading in ("what", "state", "to do"):
         table.add_column(heading, overflow="fold")
     for name, extra in found["extras"].items():
-        state = "[green]complete[/]" if extra["complete"] else f"[yellow]missing: {', '.join(extra['missing'])}[/]"
+        missing = f"missing: {', '.join(extra['missing'])}"
+        state = Text("complete", "green") if extra["complete"] else Text(missing, "yellow")
         table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else extra["install"])
     for name, engine in found["engines"].items():
-        state = f"[green]{engine['installed']} loads[/]" if engine["loads"] else "[red]does not load[/]"
-        table.add_row(f"engine {name}", state if engine["installed"] else "[yellow]none[/]", engine["says"] or "")
+        state = Text(f"{engine['installed']} loads", "green") if engine["loads"] else Text("does not load", "red")
+        state = state if engine["installed"] else Text("none", "yellow")
+        table.add_row(f"engine {name}", state, engine["says"] or "")
         for rank, choice in enumerate(engine["choices"], 1):
             why = "taken: the first that is installed" if choice["taken"] else choice["remark"]
             table.add_row(f"  {rank}. {choice['package']}", why, "")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from edgestill_benchmarks.comparison import Change, compare_runs
 from edgestill_benchmarks.metrics import read_devices
@@ -60,5 +61,5 @@ def _changes(folders: Sequence[Path]) -> list[Change]:
 def _table(folders: Sequence[Path], changes: Sequence[Change]) -> Table:
     table = columns(("what", "of"), ("before", "after", "change", "noise", ""), " → ".join(map(str, folders)))
     for one in changes:
-        table.add_row(one.what, one.of, *one.shown(), f"[{COLOURS[one.verdict]}]{one.verdict}[/]")
+        table.add_row(one.what, one.of, *one.shown(), Text(one.verdict, COLOURS[one.verdict]))
     return table

@@ -69,17 +69,17 @@ def augmentation_for(processor: Processor, names: Sequence[str] | None = None) -
         DataError: an unknown name, or one that would change what a sample means.
     """
     chosen = Augmentation.parse(default_augmentation(processor) if names is None else names)
-    check_augmentation(chosen, processor)
+    check_augmentation(chosen, processor.kind)
     return chosen
 
 
-def check_augmentation(augmentation: Augmentation, processor: Processor) -> None:
-    """Refuse what would change what a sample means.
+def check_augmentation(augmentation: Augmentation, kind: str) -> None:
+    """Refuse what would change what a sample of a kind, `image` or `audio`, means.
 
     Raises:
         DataError: flips of recordings.
     """
-    if augmentation.flip and isinstance(processor, AudioProcessor):
+    if augmentation.flip and kind == "audio":
         raise DataError(
             "augmentation `flip` plays a recording backwards, which is another sound; leave it out (`shift` moves a "
             "recording in time and pitch)"

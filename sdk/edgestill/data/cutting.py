@@ -5,6 +5,7 @@ Only labels are looked at, so a cut can be shown, and refused, before an image i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,13 @@ def check_shares(validation: float, calibration: int, seed: int = 0, labelled: i
     Raises:
         DataError: which value.
     """
-    if not 0 < validation <= 0.5:
+    if not isinstance(validation, Real) or not 0 < validation <= 0.5:
         raise DataError(f"validation is a share of the train split between 0 and 0.5, not {validation}")
-    if calibration < 1:
+    if not isinstance(calibration, Integral) or calibration < 1:
         raise DataError(f"calibration is a number of samples, 1 or more, not {calibration}")
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise DataError(f"seed is a whole number, 0 or more, not {seed}")
-    if labelled is not None and labelled < 1:
+    if labelled is not None and (not isinstance(labelled, Integral) or labelled < 1):
         raise DataError(f"labelled is a number of samples, 1 or more, not {labelled}")
 
 

@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 _MOST_CLASSES = 100  # more different values than this, and than half of the samples, are no classes
+_LIMIT = 2**63
 
 
-def plain_labels(values: Any, where: str) -> NDArray[Any]:
+def plain_labels(values: Any, where: str, classes: int = 0) -> NDArray[Any]:
     """One label a sample: int64 (N,) or text (N,).
 
     Args:
         values: an array, or anything that numpy makes one of. where: for messages, such as `mine: train`.
+        classes: how many are named, as many as one-hot rows have columns; 0: not known.
 
     Raises:
-        DataError: several labels a sample, numbers that are not whole, or none at all (None, NaN, empty text).
+        DataError: several labels a sample, numbers that are not whole or too large, or none at all (None, NaN,
+            empty text).
     """
     try:
         array = np.asarray(values)
@@ -31,7 +34,7 @@ def plain_labels(values: Any, where: str) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2:
-        return _of_one_hot(array, where)
+        return _of_one_hot(array, where, classes)
     if array.ndim != 1:
         raise DataError(f"{where}: labels must be one a sample, (N,), not of shape {array.shape}")
     if array.dtype.kind in "OSU":
@@ -42,7 +45,7 @@ def plain_labels(values: Any, where: str) -> NDArray[Any]:
 def _text(array: NDArray[Any], where: str) -> NDArray[Any]:
     whole = all(isinstance(one, (int, np.integer)) for one in array)
     if array.dtype.kind == "O" and len(array) and whole:
-        return _numbers(array.astype(np.int64), where)
+        return _numbers(_of_python(array, where), where)
     words = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in array.tolist()]
     for row, word in enumerate(words):
         if word is None or word == "" or word != word:
@@ -50,6 +53,17 @@ def _text(array: NDArray[Any], where: str) -> NDArray[Any]:
         if not isinstance(word, str):
             raise DataError(f"{where}, sample {row}: a label is text or a whole number, not {word!r:.40}")
     return np.array(words, dtype=np.str_)
+
+
+def _of_python(array: NDArray[Any], where: str) -> NDArray[np.int64]:
+    for row, number in enumerate(array):
+        if not -_LIMIT <= number < _LIMIT:
+            raise _too_large(where, row, number)
+    return array.astype(np.int64)
+
+
+def _too_large(where: str, row: int, number: Any) -> DataError:
+    return DataError(f"{where}, sample {row} has the label {number}, more than 64 bits hold: no number of a class")
 
 
 def _numbers(array: NDArray[Any], where: str) -> NDArray[np.int64]:
@@ -65,10 +79,15 @@ def _numbers(array: NDArray[Any], where: str) -> NDArray[np.int64]:
                 f"{where}, sample {row} has the label {array[row]:g}: a class is a whole number or text. A quantity to "
                 "be estimated is no class"
             )
+    if array.dtype.kind in "uf":  # signed ones fit
+        wide = array.astype(np.float64) if array.dtype.kind == "f" else array.astype(np.uint64)
+        large = np.flatnonzero(wide >= _LIMIT if wide.dtype.kind == "u" else np.abs(wide) >= _LIMIT)
+        if len(large):
+            raise _too_large(where, int(large[0]), array[large[0]])
     return array.astype(np.int64)
 
 
-def _of_one_hot(array: NDArray[Any], where: str) -> NDArray[np.int64]:
+def _of_one_hot(array: NDArray[Any], where: str, classes: int) -> NDArray[np.int64]:
     plain = array.dtype.kind in "iufb" and bool(((array == 0) | (array == 1)).all())
     if not plain:
         raise DataError(
@@ -83,6 +102,8 @@ def _of_one_hot(array: NDArray[Any], where: str) -> NDArray[np.int64]:
             f"{where}, sample {row} has {ones[row]} classes of {array.shape[1]}: a classifier learns exactly one a "
             "sample"
         )
+    if classes and array.shape[1] != classes:
+        raise DataError(f"{where}: one-hot labels have {array.shape[1]} columns, but there are {classes} classes")
     return np.asarray(array.argmax(axis=1), np.int64)
 
 
@@ -124,7 +145,8 @@ def with_classes(
             (),
         )
     known = list(classes) if classes else _found(labels["train"], where)
-    coded = {split: _coded(array, known, f"{where}: {split}") for split, array in labels.items()}
+    told = f"are none of the classes {_few(classes)}" if classes else "train does not have"
+    coded = {split: _coded(array, known, f"{where}: {split} has labels that {told}") for split, array in labels.items()}
     names = tuple(str(value) for value in known)
     gaps = not text and names != tuple(str(number) for number in range(len(names)))
     return coded, names, ((f"the labels {_few(names)} become classes of these names",) if gaps else ())
@@ -148,11 +170,11 @@ def _found(array: NDArray[Any], where: str) -> list[Any]:
     return values
 
 
-def _coded(array: NDArray[Any], known: Sequence[Any], where: str) -> NDArray[np.int64]:
+def _coded(array: NDArray[Any], known: Sequence[Any], wrong: str) -> NDArray[np.int64]:
     places = {value: place for place, value in enumerate(known)}
     values = array.tolist()
     if unknown := sorted({value for value in values if value not in places}):
-        raise DataError(f"{where} has labels that train does not have: {_few([str(one) for one in unknown])}")
+        raise DataError(f"{wrong}: {_few([str(one) for one in unknown])}")
     return np.array([places[value] for value in values], dtype=np.int64)
 
 

@@ -7,6 +7,7 @@ it: all pixels in memory, or, where they are more than `MEMORY`, read when they 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +53,11 @@ class Reading:
         Raises:
             DataError: which.
         """
+        for key in ("image_size", "ground", "fill", "rate"):
+            if getattr(self, key) is not None and not isinstance(getattr(self, key), Integral):
+                raise DataError(f"under [data]: {key} is a whole number, not {getattr(self, key)!r:.40}")
+        if not isinstance(self.seconds, Real):
+            raise DataError(f"under [data]: seconds is a number, not {self.seconds!r:.40}")
         if not AudioProcessor.window <= self.seconds <= 3600:  # also NaN
             raise DataError(
                 f"under [data]: seconds must be at least {AudioProcessor.window} (a window) and at most 3600, not "

@@ -71,14 +71,15 @@ def read_samples(
     Args:
         image_size: side in pixels to which photos are brought, where no `processor` is given.
         processor: how photos or recordings become pixels; found from them when None.
-        classes: the model's class names, in its order: subfolders of these names label what is in them.
+        classes: the model's class names, in its order: subfolders of these names label what is in them, and labels of
+            an `.npz` that are text, or numbers of classes that it names, become their numbers.
 
     Raises:
         DataError: nothing there, nothing in it, or arrays that do not belong together.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
-        read = _from_npz(several[0], image_size, processor)
+        read = _from_npz(several[0], image_size, processor, tuple(classes))
     elif not several:
         raise DataError("no samples given; give a folder, files, or an .npz")
     else:
@@ -88,7 +89,9 @@ def read_samples(
     return read
 
 
-def _from_npz(path: Path, image_size: int | None, processor: Processor | None) -> Samples:
+def _from_npz(
+    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...]
+) -> Samples:  # fmt: skip
     found = read_npz(path)
     images = found.images
     if images is not None:
@@ -99,34 +102,39 @@ def _from_npz(path: Path, image_size: int | None, processor: Processor | None) -
         if wanted is not None:
             images = wanted.pixels(images)
             processor = wanted
-    labels, classes, notes = _labels(found, str(path))
+    labels, classes, notes = _labels(found, given or found.classes, str(path))
     count = len(images) if images is not None else len(found.arrays[0])
     facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
     return Samples(images, found.arrays, labels, classes, facts, processor if images is not None else None, notes)
 
 
-def _labels(found: NpzSamples, where: str) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
+def _labels(
+    found: NpzSamples, classes: tuple[str, ...], where: str
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
     """Labels where they are classes; a note where they are something else, and are left out."""
     if found.labels is None:
-        return None, found.classes, ()
+        return None, classes, ()
     array, kind = found.labels, f"{found.labels.dtype} {found.labels.shape}"
     try:
-        plain = plain_labels(array, f"{where}: labels")
+        plain = plain_labels(array, f"{where}: labels", len(found.classes or classes))
     except DataError as error:
         if array.dtype.kind not in "fiub" or array.ndim > 2:
             raise
-        return None, found.classes, (f"labels {kind} are no classes, and no accuracy is measured: {error}",)
-    if plain.dtype.kind == "U" and not found.classes:
-        note = "labels are text, and no `classes` says which output is which: no accuracy is measured"
+        return None, classes, (f"labels {kind} are no classes, and no accuracy is measured: {error}",)
+    if plain.dtype.kind == "U" and not classes:
+        note = f"labels are text, and {where} has no `classes` that says which output is which: no accuracy is measured"
         return None, (), (note,)
-    if plain.dtype.kind == "U":
-        labels, classes, notes = with_classes({"train": plain}, found.classes, where)
-        return labels["train"], classes, notes
-    # Numbers name no classes: the model's outputs have an order that only it knows.
-    if plain.min() < 0 or (found.classes and plain.max() >= len(found.classes)):
-        most = f" to {len(found.classes) - 1}" if found.classes else ""
-        raise DataError(f"{where}: labels run from {plain.min()} to {plain.max()}, but classes from 0{most}")
-    return plain, found.classes, ()
+    if plain.dtype.kind != "U":
+        count = len(found.classes or classes)
+        if plain.min() < 0 or (count and plain.max() >= count):
+            most = f" to {count - 1}" if count else ""
+            raise DataError(f"{where}: labels run from {plain.min()} to {plain.max()}, but classes from 0{most}")
+        # Numbers name no classes: the model's outputs have an order that only it knows.
+        if found.classes in ((), classes):
+            return plain, classes, ()
+        plain = np.array(found.classes)[plain]  # file and model count them in different orders
+    labels, names, notes = with_classes({"the file": plain}, classes, where)
+    return labels["the file"], names, notes
 
 
 def _from_files(

@@ -14,6 +14,16 @@ _SMALLEST, _COLUMNS, _GAP, _LINE = 72, 8, 8, 16  # pixels, but columns
 _GROUND, _INK = (255, 255, 255), (40, 40, 40)
 
 
+def check_sheet(path: Path) -> None:
+    """Refuse another name than that of a PNG, before anything is read.
+
+    Raises:
+        DataError: says which ending.
+    """
+    if path.suffix.lower() != ".png":
+        raise DataError(f"a contact sheet is a PNG; give it a name that ends in .png, not {str(path)!r}")
+
+
 def write_sheet(path: Path, examples: Sequence[tuple[str, NDArray[np.uint8]]]) -> None:
     """Write a PNG.
 
@@ -21,8 +31,9 @@ def write_sheet(path: Path, examples: Sequence[tuple[str, NDArray[np.uint8]]]) -
         examples: class names and images uint8 (H, W, 1 or 3) of one size; a class begins a new row.
 
     Raises:
-        DataError: there is nothing to show, or the file cannot be written.
+        DataError: there is nothing to show, the name is not that of a PNG, or the file cannot be written.
     """
+    check_sheet(path)
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:

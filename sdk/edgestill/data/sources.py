@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgestill_runtime.processing import ImageProcessor, Processor
 
-from ..errors import DataError, nearest
+from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
 from .folders import Kind
@@ -48,6 +48,7 @@ def load_data(
     std: Sequence[float] = (),
     labelled: int | None = None,
     unlabelled: str | Path | None = None,
+    check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
     """Open a source and cut it.
@@ -68,6 +69,7 @@ def load_data(
         mean, std: normalisation per channel; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
+        check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
         progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
@@ -77,6 +79,8 @@ def load_data(
     check_shares(validation, calibration, seed, labelled)
     mean, std = _statistics_given(mean, std)
     found = find_source(source, reading, progress)
+    if check is not None:
+        check(found.classes, _kind_of(found))
     made = cut(
         {name: part.labels for name, part in found.splits.items()}, found.classes, name=found.name,
         validation=validation, calibration=calibration, seed=seed, labelled=labelled,
@@ -151,6 +155,8 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     from .formats import fashion_mnist, image_folder, parquet
 
     reading.check()
+    if not isinstance(source, str):
+        raise DataError(f"a data source is named in text, such as image-folder:PATH, not {source!r:.40}")
     fixed: dict[str, Callable[[], ImageSource]] = {
         "fashion-mnist-mini": fashion_mnist.load_mini,
         "fashion-mnist": lambda: fashion_mnist.load(progress),
@@ -200,8 +206,13 @@ def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
 
 def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (0, 1, 3) or not np.isfinite(np.array(values, dtype=float)).all():
-            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {tuple(values)}")
+        try:
+            numbers = np.array([] if isinstance(values, str) else values, dtype=float)
+        except (TypeError, ValueError):
+            numbers = np.array(np.nan)
+        plain = numbers.ndim == 1 and len(numbers) in (0, 1, 3) and np.isfinite(numbers).all()
+        if not plain or isinstance(values, str):
+            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {values!r:.40}")
     if any(value <= 0 for value in std):
         raise DataError(f"std must be greater than 0 in every channel, not {tuple(std)}")
     return tuple(float(value) for value in mean), tuple(float(value) for value in std)
@@ -211,12 +222,16 @@ def _unlabelled_files(folder: Path, found: ImageSource | Listing, progress: Prog
     from .folders import Skipped
     from .formats.image_folder import list_files
 
-    kind: Kind = found.kind if isinstance(found, Listing) else _kind(found.processor)
+    kind = _kind_of(found)
     skipped = Skipped()
     files = list_files(folder, kind, skipped)
     if line := skipped.line(folder):
         progress.message(f"unlabelled: {line}")
     return files
+
+
+def _kind_of(found: ImageSource | Listing) -> Kind:
+    return found.kind if isinstance(found, Listing) else _kind(found.processor)
 
 
 def _kind(processor: Processor | None) -> Kind:
@@ -234,13 +249,20 @@ def _guess(path: Path) -> str:
 def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except EdgestillError:
+        raise
+    except Exception as error:  # importing runs code of the user's own
         meant = get_close_matches(module, kinds, n=1)
         hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
-        raise DataError(f"data source {module}:{function} cannot be imported: {error}{hint}") from error
+        raise DataError(f"data source {module}:{function} cannot be imported: {one_line(error)}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
-    source = factory()
+    try:
+        source = factory()
+    except EdgestillError:
+        raise
+    except Exception as error:  # of the user's own code
+        raise DataError(f"data source {module}:{function} failed: {one_line(error)}") from error
     if not isinstance(source, ImageSource):
         raise DataError(f"{module}:{function} must return an edgestill.ImageSource, not {type(source).__name__}")
     return source
@@ -248,12 +270,16 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
 
 def _checked(source: ImageSource) -> ImageSource:
     """The same with images (N, H, W, C) and labels int64 (N,) in 0…classes-1."""
+    names = _names(source)
+    for name, part in {"train": source.train, "test": source.test, **source.splits}.items():
+        if not isinstance(part, Split):
+            raise DataError(f"{source.name}: {name} must be an edgestill.Split, not {type(part).__name__}")
     splits = {name: _with_axes(source.name, name, split) for name, split in source.splits.items()}
-    raw = {name: plain_labels(split.labels, f"{source.name}: {name}") for name, split in splits.items()}
+    raw = {name: plain_labels(split.labels, f"{source.name}: {name}", len(names)) for name, split in splits.items()}
     for name, split in splits.items():
         if len(raw[name]) != split.images.shape[0]:
             raise DataError(f"{source.name}: {name} has {split.images.shape[0]} images and {len(raw[name])} labels")
-    labels, classes, notes = with_classes(raw, source.classes, source.name)
+    labels, classes, notes = with_classes(raw, names, source.name)
     if len(classes) < 2:
         raise DataError(f"{source.name} has {len(classes)} class; a classifier needs at least two")
     shapes = {name: tuple(split.images.shape[1:]) for name, split in splits.items()}
@@ -273,10 +299,27 @@ def _checked(source: ImageSource) -> ImageSource:
     )  # fmt: skip
 
 
+def _names(source: ImageSource) -> tuple[str, ...]:
+    given: Any = source.classes
+    names = tuple(given) if isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {given!r:.40}')
+    return tuple(str(name) for name in names)
+
+
 def _with_axes(source: str, name: str, split: Split) -> Split:
     images: Any = split.images
-    if isinstance(images, list) or type(images).__module__.partition(".")[0] == "torch":
-        images = np.asarray(images)
+    if isinstance(images, (list, tuple)) or type(images).__module__.partition(".")[0] == "torch":
+        try:
+            images = np.asarray(images)
+        except Exception as error:  # rows of several sizes; a tensor that is on a GPU
+            raise DataError(f"{source}: {name} images make no array: {one_line(error)}") from error
+    lacks = [part for part in ("shape", "dtype", "__len__", "__getitem__") if not hasattr(images, part)]
+    if lacks:
+        raise DataError(
+            f"{source}: {name} images must be an array, or an object that gives rows as `edgestill.Images` says; "
+            f"{type(images).__name__} has no {', '.join(lacks)}"
+        )
     if isinstance(images, np.ndarray) and images.ndim == 3:
         images = images[..., None]  # grey, without an axis for it
     shape = tuple(images.shape)

@@ -41,7 +41,11 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found. `facts` is plain data, as `edgestill data --json` prints it."""
+    """What was found.
+
+    Args:
+        facts: plain data, as `edgestill data --json` prints it; where `errors` are among it, a training would stop.
+    """
 
     facts: dict[str, Any]
     found: ImageSource | Listing
@@ -58,7 +62,7 @@ class Survey:
             for row in rows.tolist():
                 try:
                     chosen += [(name, image) for image in rows_of(images, np.array([row]))]
-                except DataError:  # a damaged one is among the warnings
+                except DataError:  # a damaged one is among the errors
                     continue
         return chosen
 
@@ -91,7 +95,7 @@ def survey(
     processor, more = _processor(found, reading, seen)
     damaged = _decode_all(found, processor, progress) if check else []
     labels = {name: part.labels for name, part in found.splits.items()}
-    shares, thin = _shares(
+    shares, thin, too_few = _shares(
         labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
         labelled=labelled,
     )  # fmt: skip
@@ -106,9 +110,12 @@ def survey(
         "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
         "cut": shares,
         "notes": [*found.notes, *more, *_flips(kind, found.classes)],
-        "warnings": [
+        "errors": [
             *dict.fromkeys(seen.problems + damaged),  # each once
             *_several_sizes(found, reading, seen.heads),
+            *too_few,
+        ],
+        "warnings": [
             *thin,
             *_imbalance(labels["train"], found.classes),
             *_twice(seen.places, found.classes),
@@ -127,15 +134,15 @@ def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> t
 
 def _shares(
     labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], **arguments: Any
-) -> tuple[dict[str, int] | None, Sequence[str]]:
-    """The sizes of the cut that a recipe would make, and what is unusual about it; or why there is none."""
+) -> tuple[dict[str, int] | None, Sequence[str], Sequence[str]]:
+    """The sizes of the cut that a recipe would make, what is unusual about it, and why there is none."""
     try:
         made = cut(labels, classes, **arguments)
     except DataError as error:
-        return None, [str(error)]
+        return None, (), (str(error),)
     held = labels.get("validation", made.validation)
     sizes = (len(made.train), made.calibration, len(held), len(labels["test"]))
-    return dict(zip(("train", "calibration", "validation", "test"), sizes, strict=True)), made.notes[1:]
+    return dict(zip(("train", "calibration", "validation", "test"), sizes, strict=True)), made.notes[1:], ()
 
 
 def _several_sizes(found: ImageSource | Listing, reading: Reading, heads: Sequence[ImageHead | Head]) -> list[str]:

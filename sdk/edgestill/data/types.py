@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgestill_runtime.processing import Processor
 
-from ..errors import DataError
+from ..errors import DataError, EdgestillError, one_line
 
 _BLOCK = 64 << 20  # bytes of pixels that are looked at together
 
@@ -46,7 +46,7 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The images at `rows`, in any order, and more than once where that is asked for.
 
     Raises:
-        DataError: what is no array gave something else than it was asked for.
+        DataError: what is no array failed, or gave something else than it was asked for.
     """
     if isinstance(images, np.ndarray):
         return np.asarray(images[rows])
@@ -54,7 +54,12 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     if not len(rows):
         return np.empty((0, *shape), np.uint8)
     ascending, places = np.unique(rows, return_inverse=True)
-    found = np.asarray(images[ascending])
+    try:
+        found = np.asarray(images[ascending])
+    except EdgestillError:
+        raise
+    except Exception as error:  # of the user's own code
+        raise DataError(f"{type(images).__name__} gave no rows: {one_line(error)}") from error
     if found.shape != (len(ascending), *shape) or found.dtype != np.uint8:
         raise DataError(
             f"{type(images).__name__} says that it holds images {shape}, but gave {found.dtype} {found.shape} "

@@ -47,7 +47,7 @@ class Views:
         device: torch.device | str = "cpu",
         workers: int = WORKERS,
     ) -> None:
-        check_augmentation(augmentation, processor)
+        check_augmentation(augmentation, processor.kind)
         self._augmentation = augmentation
         self._seed = seed
         self._device = torch.device(device)

@@ -8,6 +8,7 @@ A split's name is never a class. Photos may have any size: they are brought to `
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,13 @@ TEST_SHARE = 0.2
 DEFAULT_SIZE = 64
 
 _Found = dict[str, list[Path]]  # class → its files
+# Words of folders that hold photos of all classes, and of those that hold what is marked in them.
+_PICTURES = {"image", "images", "imgs", "jpegimages", "photos", "pictures"}
+_MARKS = {
+    "annotation", "annotations", "bboxes", "groundtruth", "label", "labels", "mask", "masks", "segmentation",
+    "segmentationclass", "segmentationobject",
+}  # fmt: skip
+_OTHER_TASK = "Folders such as labels/ or masks/ belong to detection or segmentation; classes need a folder each"
 
 
 def list_folder(folder: Path, kind: Kind = "image") -> Listing:
@@ -47,6 +55,7 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
     else:
         found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
         found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
+    notes += _same_inside(splits.get(TRAIN, folder), found[TRAIN])
     if VALIDATION in found and TEST not in found:
         notes.append(
             f"there is no test split: {splits[VALIDATION].name} serves as test, and validation is cut from train"
@@ -57,6 +66,10 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         _check_classes(folder, name, part, classes)
     if TEST not in found:
         found[TRAIN], found[TEST] = _cut_off_test(folder, found[TRAIN])
+        if not any(found[TEST].values()):
+            raise DataError(
+                f"{folder} has one file in each of its {len(classes)} classes, and none to test with; it needs more"
+            )
         count = sum(len(files) for files in found[TEST].values())
         notes.append(f"there is no test split: a fifth is set aside as one, {count:,} {WORDS[kind]}, by their names")
     notes.append(skipped.line(folder))
@@ -115,6 +128,12 @@ def _classes(
             f"{folder}: {' and '.join(alike.values())} may be splits or classes; name splits {' and '.join(alike)}, "
             "and classes otherwise"
         )
+    marks = [one.name for one in folders if _words(one) & _MARKS]
+    if marks and (pictures := [one.name for one in folders if one.name not in marks and _words(one) & _PICTURES]):
+        raise DataError(
+            f"{folder}: {pictures[0]} and {marks[0]} are no classes. {_OTHER_TASK}. If they are classes, give them "
+            "other names"
+        )
     found = {}
     for one in folders:
         if not one.name.isprintable():  # also names that are no UTF-8
@@ -123,6 +142,27 @@ def _classes(
         if not found[one.name]:
             raise DataError(_nothing(folder, one, kind, skipped))
     return found
+
+
+def _words(folder: Path) -> set[str]:
+    return set(re.split(r"[^a-z]+", folder.name.casefold()))
+
+
+def _same_inside(folder: Path, found: _Found) -> list[str]:
+    """A line where all classes have the same subfolders, and nothing beside them: those may be the classes."""
+    inner: list[set[str]] = []
+    for name, files in found.items():
+        parts = [path.relative_to(folder / name).parts for path in files]
+        if any(len(one) == 1 for one in parts):
+            return []
+        inner.append({one[0] for one in parts})
+    shared = sorted(set.intersection(*inner))
+    if len(shared) < 2:
+        return []
+    return [
+        f"doubtful: {_few(found)} are read as the classes of {folder}, and each has the subfolders {_few(shared)}. If "
+        f"those are the classes, name the splits {TRAIN}, {VALIDATION} and {TEST}, and bring folds together"
+    ]
 
 
 def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mapping[str, Path]) -> str:
@@ -147,8 +187,8 @@ def _nothing(root: Path, folder: Path, kind: Kind, skipped: Skipped) -> str:
     here = Skipped()
     for reason, paths in skipped.reasons.items():
         here.reasons |= {reason: inside} if (inside := [one for one in paths if one.is_relative_to(folder)]) else {}
-    if {one.name.casefold() for one in subfolders(root, Skipped())} & {"labels", "masks", "annotations"}:
-        text += ". Folders such as labels/ or masks/ belong to detection or segmentation; classes need a folder each"
+    if any(_words(one) & _MARKS for one in subfolders(root, Skipped())):
+        text += f". {_OTHER_TASK}"
     other: Kind = "audio" if kind == "image" else "image"
     if any(reason in EXTENSIONS[other] for reason in here.reasons):
         text += f". It has {WORDS[other]}: read them with {other}-folder:{root}"
@@ -194,12 +234,9 @@ def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
     """(train, test): a fifth of all files, by a hash of their names, but never all of a class."""
     files = [(path, name) for name, paths in found.items() for path in paths]
     ranked = sorted(files, key=lambda item: _hash(item[0].relative_to(folder)))
-    cut = max(1, round(TEST_SHARE * len(ranked)))
-    kept = {name for _, name in ranked[cut:]}
-    test = ranked[:cut]
-    for name in found.keys() - kept:  # its last file stays
-        test.remove([item for item in test if item[1] == name][-1])
-    chosen = {path for path, _ in test}
+    count = max(1, round(TEST_SHARE * len(ranked)))
+    last = {name: path for path, name in ranked}  # the last of each class stays
+    chosen = set([path for path, name in ranked if last[name] != path][:count])
     return tuple(
         {name: [path for path in paths if (path in chosen) == wanted] for name, paths in found.items()}
         for wanted in (False, True)
