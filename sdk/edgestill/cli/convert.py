@@ -220,7 +220,7 @@ def _from_samples(
     find_model(name)
     if path.is_dir():
         _check_first(name, checkpoint, weights, len(named) or UNNAMED, pixels)
-    read = read_samples(path, pixels.size, progress)
+    read = read_samples(path, pixels.size, progress, classes=named)
     classes = named or read.classes
     channels = 0 if read.images is None else read.images.shape[3]
     model = create_model(name, len(classes) or UNNAMED, channels)
@@ -228,7 +228,7 @@ def _from_samples(
         load_checkpoint(checkpoint, model, weights=weights, progress=progress)
     chosen: Any = read.calibration(count)
     if read.images is not None:
-        processor = _processor(read.images, pixels, getattr(model, "pretrained_cfg", {}))
+        processor = _processor(read, pixels, getattr(model, "pretrained_cfg", {}))
         _check_labels(model, read.images.shape[1:], read.labels, classes)
         known = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
         chosen = Calibration(chosen, known[:count], classes, processor, read.facts)
@@ -255,8 +255,8 @@ def _from_tensorflow(
     named = _classes(labels)
     if path.is_dir():
         _statistics(pixels, {}, (3, 1))
-    read = read_samples(path, pixels.size, progress)
-    processor = None if read.images is None else _processor(read.images, pixels, {})
+    read = read_samples(path, pixels.size, progress, classes=named)
+    processor = None if read.images is None else _processor(read, pixels, {})
     with progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
             Path(name), kind, read.calibration(count), output, name=output.stem,
@@ -304,11 +304,17 @@ def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequen
         )
 
 
-def _processor(images: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
+def _processor(read: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
+    """How the samples became pixels, with the model's own mean and std."""
     from edgestill_runtime import ImageProcessor
 
-    _, height, width, channels = images.shape
-    return ImageProcessor(height, width, *_statistics(pixels, known, (channels,)))
+    from ..data.samples import with_statistics
+
+    _, height, width, channels = read.images.shape
+    mean, std = _statistics(pixels, known, (channels,))
+    if read.processor is not None:
+        return with_statistics(read.processor, mean, std)
+    return ImageProcessor(height, width, mean, std)
 
 
 def _statistics(
