@@ -48,9 +48,8 @@ def _not_copied(model: nn.Module) -> str:
                 continue
             try:
                 copy.deepcopy(value)
-            except Exception:
-                continue
-            return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
+            except Exception:  # as above
+                return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
     return "one of its attributes does not allow it"
 
 
