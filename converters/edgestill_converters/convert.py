@@ -8,7 +8,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -121,8 +121,7 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    if unknown := [one for one in targets if one not in TARGETS]:
-        raise ConversionError(f"unknown target {unknown[0]!r}; valid: {', '.join(TARGETS)}")
+    _check_options(targets, precision, limit_seconds)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConversionError(
             f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
@@ -158,6 +157,18 @@ def convert(
             )
             raise _with_log(failed, path, log) from error
     return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
+
+
+def _check_options(targets: Sequence[str], precision: str, limit_seconds: float) -> None:
+    valid = f"valid: {', '.join(TARGETS)}"
+    if isinstance(targets, str) or not targets:
+        raise ConversionError(f"targets are one or several names in a list or tuple, not {targets!r}; {valid}")
+    if unknown := [one for one in targets if one not in TARGETS]:
+        raise ConversionError(f"unknown target {unknown[0]!r}; {valid}")
+    if precision not in get_args(Precision):
+        raise ConversionError(f"unknown precision {precision!r}; valid: {', '.join(get_args(Precision))}")
+    if not limit_seconds > 0:  # neither is NaN
+        raise ConversionError(f"limit_seconds is a number of seconds above 0, not {limit_seconds}")
 
 
 def _files(targets: Sequence[str], precision: Precision, yardsticks: bool = True) -> list[str]:

@@ -413,3 +413,20 @@ def test_bad_targets_and_samples(data, tmp_path):
         with pytest.raises(CalibrationError, match=said):
             convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"targets": ()}, r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
+        ({"targets": "litert"}, "names in a list or tuple, not 'litert'"),
+        ({"precision": "int4"}, "unknown precision 'int4'; valid: int8, fp32"),
+        ({"limit_seconds": float("nan")}, "a number of seconds above 0, not nan"),
+        ({"limit_seconds": 0}, "a number of seconds above 0, not 0"),
+    ],
+)
+def test_options_that_ask_for_nothing_are_refused(tmp_path, options, said):
+    samples = [np.ones((2, 5), np.float32)]
+    with pytest.raises(ConversionError, match=said):
+        convert(nn.Linear(5, 2), samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", **options)
+    assert list(tmp_path.iterdir()) == []
