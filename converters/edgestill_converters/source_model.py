@@ -22,8 +22,10 @@ def private_copy(model: nn.Module) -> nn.Module:
     """The same model on the CPU, in float32 and in evaluation; `model` itself is untouched.
 
     Raises:
-        ConversionError: it holds something that cannot be copied (an open file, a lock).
+        ConversionError: it is no module, or holds something that cannot be copied (an open file, a lock).
     """
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"the model must be a torch.nn.Module, and a {type(model).__name__} was given")
     # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()

@@ -22,6 +22,7 @@ from torch import nn
 from .cache import cache_logits
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
+from .errors import ModelError
 from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
 from .objectives.layers import check_layers
 from .processes import processes
@@ -29,7 +30,7 @@ from .progress import SILENT, Progress
 from .schedule import Schedule
 from .teacher_check import refuse_guessing
 from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
-from .training import train
+from .training import check_objective, train
 
 DEFAULT_SCHEDULE = Schedule(views=8)
 
@@ -88,15 +89,20 @@ def distill(
     if epochs is not None:
         schedule = replace(schedule, epochs=epochs, views=min(schedule.views, epochs))
     objective = objective or (CrossEntropy() if teacher is None else DIST())
+    check_objective(objective)
     if teacher is None and objective.needs_teacher:
         raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")
     data = data.labelled() if teacher is None else data
     teachers: list[nn.Module] = []
-    if isinstance(teacher, nn.Module):
-        teachers = [teacher]
-    elif teacher is not None and teacher != "self":
+    if isinstance(teacher, (list, tuple)):
         teachers = list(teacher)
+    elif teacher is not None and not isinstance(teacher, str):
+        teachers = [teacher]  # type: ignore[list-item]
+    elif isinstance(teacher, str) and teacher != "self":
+        raise ModelError(
+            f"teacher = {teacher!r}: give a torch.nn.Module, several, 'self', or None for the labels alone"
+        )
     for one in teachers:
         check_classes(one, data, "teacher")
     check_layers(student, [ours for ours, _ in objective.layers], "student")

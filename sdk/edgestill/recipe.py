@@ -41,6 +41,8 @@ else:
     _StudentScheduleTable = checked(_StudentSchedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what torch and numpy both take
+
 
 class _Table(BaseModel):
     model_config = _STRICT
@@ -50,7 +52,7 @@ class DataTable(_Table):
     """`[data]`: the arguments of `edgestill.data.load_data`, which says what they are."""
 
     source: str = "fashion-mnist-mini"
-    seed: int = Field(default=0, ge=0)
+    seed: _Seed = 0
     validation: float = Field(default=0.1, gt=0, le=0.5)
     calibration: int = Field(default=256, ge=1)
     image_size: int | None = Field(default=None, ge=8)
@@ -91,7 +93,7 @@ class TeacherTable(_Table):
     """
 
     model: str = "resnet8_l"
-    seed: int = Field(default=0, ge=0)
+    seed: _Seed = 0
     checkpoint: Path | None = None
     weights: str | None = None
     mean: tuple[float, ...] = ()
@@ -169,7 +171,7 @@ class Recipe(_Table):
     """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike."""
 
     name: _Name
-    seed: int = Field(default=0, ge=0)
+    seed: _Seed = 0
     data: DataTable = DataTable()
     teacher: TeacherTable = TeacherTable()
     student: StudentTable = StudentTable()

@@ -142,7 +142,7 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             return "a list of tables"
         return f"{words}{least}{f': {inner}, each' if inner else ''}"
     limits = [
-        f"{sign} {schema[key]:g}"
+        f"{sign} {schema[key]:.15g}"
         for key, sign in (
             ("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"),
             ("exclusiveMaximum", "below"),

@@ -25,7 +25,7 @@ from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
 from .errors import ModelError, TrainingError
-from .models.copies import copied, kept_randomness
+from .models.copies import check_module, copied, kept_randomness
 from .objectives import Objective, Outputs
 from .objectives.layers import check_layers, run
 from .prediction import accuracy, default_device, predict, run_model
@@ -86,7 +86,9 @@ def train(
         ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
             infinities; a model with nothing to train.
     """
+    check_objective(objective)
     for one in (model, *peers):
+        check_module(one, "student")
         if not any(parameter.requires_grad for parameter in one.parameters()):
             raise ModelError(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
@@ -97,6 +99,19 @@ def train(
             copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
             folder, label, progress,
         )  # fmt: skip
+
+
+def check_objective(objective: object) -> None:
+    """Refuse what is no objective, such as the name of one.
+
+    Raises:
+        ModelError: says how to make one.
+    """
+    if not isinstance(objective, Objective):
+        raise ModelError(
+            f"objective is an object of edgestill.objectives, not {objective!r:.60}: give one such as DIST(), or "
+            'create_objective({"kind": "dist"})'
+        )
 
 
 @contextmanager
@@ -170,6 +185,11 @@ def _train(
                 with accelerator.autocast():
                     said = None if teacher is None else teacher.answer(Batch(images, targets, view, indices[step]))
                 loss = wrapped(images, said, targets)
+                if not loss.requires_grad:
+                    raise ModelError(
+                        f"{label}: the loss does not depend on the student's weights, so there is nothing to learn: "
+                        "look for detach(), no_grad() or numpy in its forward"
+                    )
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(loss)
                 optimizer.step()
@@ -240,7 +260,7 @@ class Lesson(nn.Module):
         first = self.students[0]
         training = first.training
         with torch.no_grad():
-            self.objective.bind(run(first.eval(), images, self._layers), teacher)
+            self.objective.bind(run(first.eval(), images, self._layers, "student"), teacher)
         first.train(training)
         self.objective.to(images.device)
 

@@ -66,6 +66,10 @@ def test_a_shortened_recipe_says_so_and_keeps_the_rest(tmp_path):
         (("views = 3", "views = 0"), "line 14: training.views must be at least 1"),
         (("epochs = 5", 'epochs = "five"'), "line 13: training.epochs = 'five'"),
         (("seed = 7", "seed = -1"), "line 2: seed = -1"),
+        (
+            ("seed = 7", f"seed = {10**20}"),
+            "line 2: seed = 100000000000000000000: it must be a whole number at least 0",
+        ),
         (('name = "shirts"', 'name = "../up"'), "line 1: name = '../up'"),
         (('name = "shirts"\n', ""), "name is missing"),
         (("hinton-kd", "hinton"), "line 17: unknown objective 'hinton'; did you mean 'hinton-kd'?"),

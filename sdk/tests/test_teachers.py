@@ -334,3 +334,49 @@ def test_a_teacher_without_parameters_teaches(shaded):
     teacher = known()
     assert not list(teacher.parameters())
     assert len(distill(teacher, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT).history) == 1
+
+
+class Detached(Returns):
+    def forward(self, images):
+        return self.inner(images.detach()).detach()
+
+
+class OneRow(Returns):
+    def forward(self, images):
+        return self.inner(images).mean(0, keepdim=True)
+
+
+def test_models_that_cannot_learn_or_answer_one_row_for_all_are_said(shaded, tmp_path):
+    cross_entropy = es.objectives.CrossEntropy()
+    with pytest.raises(ModelError, match="the loss does not depend on the student's weights"):
+        train(Detached(None), shaded, cross_entropy, SHORT)
+    said = r"answers \d+ images with shape \(1, 4\); one row"
+    with pytest.raises(ModelError, match=f"the student {said}"):
+        train(OneRow(None), shaded, cross_entropy, SHORT)
+    with pytest.raises(ModelError, match=f"the teacher {said}"):
+        cache_logits(OneRow(None), shaded, 1, tmp_path, augmentation=Augmentation())
+    with pytest.raises(ModelError, match=f"the model {said}"):
+        predict(OneRow(None), shaded.validation, shaded)
+
+
+def test_a_model_in_half_precision_answers_as_in_float32(shaded):
+    model = create_model("dscnn_xs", 4, 3).half()
+    check_classes(model, shaded, "student")
+    found = predict(model, shaded.validation, shaded, "cpu")
+    assert np.array_equal(found, predict(model.float(), shaded.validation, shaded, "cpu"))
+
+
+@pytest.mark.parametrize("wrong", ["x", 3, len, nn.Linear])
+def test_what_is_no_module_is_said(shaded, wrong):
+    student = create_model("dscnn_xs", 4, 3)
+    for call in (
+        lambda: predict(wrong, shaded.validation, shaded),
+        lambda: distill(wrong, student, shaded),
+        lambda: distill(None, wrong, shaded),
+        lambda: train(wrong, shaded, es.objectives.CrossEntropy(), SHORT),
+        lambda: es.convert(wrong, [np.zeros((2, 4), np.float32)], "x.edge"),
+    ):
+        with pytest.raises(ModelError, match="torch.nn.Module"):
+            call()
+    with pytest.raises(ModelError, match="objective is an object of edgestill.objectives, not 'dist'"):
+        distill(None, student, shaded, objective="dist")
