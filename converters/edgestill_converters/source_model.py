@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .errors import ConversionError
+from .errors import ConversionError, first_line
 from .rewrites.editing import WRAPPED
 
 
@@ -183,7 +183,7 @@ def place_of(error: BaseException, model: nn.Module) -> str:
         if own and place:
             source = linecache.getline(code.co_filename, number).strip()
             line = f"{Path(code.co_filename).name} line {number}: `{source}`"
-    words = next(iter(str(error).strip().splitlines()), "") if own and place else ""
+    words = first_line(error) if own and place else ""
     return ", ".join(word for word in (place, line, words) if word) or "outside of its modules"
 
 

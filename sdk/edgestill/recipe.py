@@ -18,7 +18,7 @@ from edgestill_runtime import EdgestillError
 from .data import Augmentation
 from .errors import RecipeError
 from .objectives import Objective, create_objective
-from .recipe_errors import explain, fields_of, place
+from .recipe_errors import booleans_as_numbers, explain, fields_of, place
 from .schedule import QatSchedule, Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -41,6 +41,7 @@ else:
     _StudentScheduleTable = checked(_StudentSchedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
+_Model = Annotated[str, Field(min_length=1)]
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what torch and numpy both take
 
 
@@ -75,7 +76,7 @@ class DataTable(_Table):
 class TeamMember(_Table):
     """One of `[[teacher.team]]`: a teacher beside the first. Keys as of `[teacher]`."""
 
-    model: str
+    model: _Model
     checkpoint: Path
     weights: str | None = None
     mean: tuple[float, ...] = ()
@@ -92,7 +93,7 @@ class TeacherTable(_Table):
             does no better than guessing.
     """
 
-    model: str = "resnet8_l"
+    model: _Model = "resnet8_l"
     seed: _Seed = 0
     checkpoint: Path | None = None
     weights: str | None = None
@@ -118,7 +119,7 @@ class TeacherTable(_Table):
 class StudentTable(_Table):
     """`[student]`."""
 
-    model: str = "dscnn_s"
+    model: _Model = "dscnn_s"
 
 
 class DistillationTable(_Table):
@@ -137,7 +138,7 @@ class DistillationTable(_Table):
     combine: Literal["average", "confidence", "choice"] = "average"
     live: bool = False
     generations: int = Field(default=2, ge=1)
-    peers: tuple[str, ...] = ()
+    peers: tuple[_Model, ...] = ()
 
     @model_validator(mode="after")
     def _together(self) -> "DistillationTable":
@@ -228,6 +229,8 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         tables = tomllib.loads(text)
         for key, value in (changes or {}).items():
             _change(tables, key, value)
+        if wrong := list(booleans_as_numbers(Recipe, tables)):
+            raise RecipeError(explain(Recipe, wrong, path, text))
         recipe = Recipe.model_validate(tables)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error

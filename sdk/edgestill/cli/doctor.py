@@ -8,6 +8,7 @@ from importlib import metadata, util
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..extras import EXTRAS, missing_modules
@@ -82,11 +83,13 @@ def _print(found: dict[str, Any]) -> None:
         table.add_column(heading, overflow="fold")
     for name, extra in found["extras"].items():
         state = "[green]complete[/]" if extra["complete"] else f"[yellow]missing: {', '.join(extra['missing'])}[/]"
-        table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else extra["install"])
+        table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else escape(extra["install"]))
     for name, engine in found["engines"].items():
         state = f"[green]{engine['installed']} loads[/]" if engine["loads"] else "[red]does not load[/]"
-        table.add_row(f"engine {name}", state if engine["installed"] else "[yellow]none[/]", engine["says"] or "")
+        table.add_row(
+            f"engine {name}", state if engine["installed"] else "[yellow]none[/]", escape(engine["says"] or "")
+        )
         for rank, choice in enumerate(engine["choices"], 1):
             why = "taken: the first that is installed" if choice["taken"] else choice["remark"]
-            table.add_row(f"  {rank}. {choice['package']}", why, "")
+            table.add_row(escape(f"  {rank}. {choice['package']}"), escape(why), "")
     CONSOLE.print(table)
