@@ -8,7 +8,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from edgestill_runtime.files import refuse_existing
 from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
 from .graph import Graph, Samples, export, make_graph, tensors
-from .parity import ALLOWED_QUANTISED, check_against_model, check_rewrites
+from .parity import ALLOWED_QUANTISED, check_against_model, check_model, check_rewrites
 from .precision import float_layers, precision_of, refuse_float
 from .quiet import words_to
 from .rewrites import after_quantisation
@@ -121,8 +121,7 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    if unknown := [one for one in targets if one not in TARGETS]:
-        raise ConversionError(f"unknown target {unknown[0]!r}; valid: {', '.join(TARGETS)}")
+    _check_options(targets, precision, limit_seconds)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConversionError(
             f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
@@ -134,6 +133,10 @@ def convert(
             on_step("quantise")
             graph = make_graph(model, samples, description.processor, fold_pixels)
             results = _check_labels(graph, description)
+            few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if graph.processor else samples)]
+            # Before minutes go into files of a graph that is not the model, or of a model that is no function.
+            reference = _outputs(graph.module, graph.processor, few)
+            check_rewrites(_model_outputs(model, description.processor, few), reference)
             programs, floating = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
             exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
@@ -141,11 +144,7 @@ def convert(
             manifest = _manifest(description, graph, exported, kept_float, results, floating)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
-            arrays = [samples] if graph.processor else samples
-            few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in arrays]
             golden = Golden(tuple(few), _run(manifest, contents, few))
-            reference = _outputs(graph.module, graph.processor, few)
-            check_rewrites(_outputs(private_copy(model), description.processor, few), reference)
             check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
             _write_down(error, path)
@@ -158,6 +157,18 @@ def convert(
             )
             raise _with_log(failed, path, log) from error
     return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
+
+
+def _check_options(targets: Sequence[str], precision: str, limit_seconds: float) -> None:
+    valid = f"valid: {', '.join(TARGETS)}"
+    if isinstance(targets, str) or not targets:
+        raise ConversionError(f"targets are one or several names in a list or tuple, not {targets!r}; {valid}")
+    if unknown := [one for one in targets if one not in TARGETS]:
+        raise ConversionError(f"unknown target {unknown[0]!r}; {valid}")
+    if precision not in get_args(Precision):
+        raise ConversionError(f"unknown precision {precision!r}; valid: {', '.join(get_args(Precision))}")
+    if not limit_seconds > 0:  # neither is NaN
+        raise ConversionError(f"limit_seconds is a number of seconds above 0, not {limit_seconds}")
 
 
 def _files(targets: Sequence[str], precision: Precision, yardsticks: bool = True) -> list[str]:
@@ -302,6 +313,24 @@ def _loaded(manifest: Manifest | None, name: str, content: bytes) -> Iterator[Mo
             "writes and the engine lacks; leave that engine out of the targets, or see docs/converters.md for "
             "operators that are carried"
         ) from error
+
+
+def _model_outputs(
+    model: nn.Module, processor: Processor | None, samples: Sequence[NDArray[Any]]
+) -> tuple[NDArray[Any], ...]:
+    """What the model itself gives, after it was asked twice.
+
+    Raises:
+        ConversionError: it gives something else the second time, or NaN.
+    """
+    copied = private_copy(model)
+    before = {name: value.clone() for name, value in copied.named_buffers()}
+    first, second = (_outputs(copied, processor, samples) for _ in range(2))
+    changed = [
+        name for name, value in copied.named_buffers() if name in before and not torch.equal(value, before[name])
+    ]
+    check_model(first, second, changed)
+    return first
 
 
 def _outputs(

@@ -1,6 +1,6 @@
 """A model as it is brought → the float graph that everything else starts from, and real samples as it takes them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,10 @@ def tensors(samples: Samples, processor: Processor | None) -> Iterator[Tensors]:
         except InputError as error:
             raise CalibrationError(f"calibration: {error}") from error
     else:
+        if isinstance(samples, str) or not isinstance(samples, Iterable):
+            raise CalibrationError(
+                f"calibration: a {type(samples).__name__}; give one array for each input, in a list or tuple"
+            )
         arrays = [np.asarray(one) for one in samples]
     counts = {len(one) if one.ndim else 0 for one in arrays}
     if len(counts) > 1:

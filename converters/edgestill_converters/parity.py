@@ -22,18 +22,43 @@ def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
     return compare_outputs([found], [reference], Tolerance()).outputs[0].rms
 
 
+def check_model(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], changed: Sequence[str] = ()) -> None:
+    """Refuse a model of which no file can be the same: one that gives no numbers, or others at every call.
+
+    Args:
+        first, second: its outputs for the same samples. changed: buffers that the calls have written.
+
+    Raises:
+        ConversionError: names the output, and the buffers.
+    """
+    for number, one in enumerate(first):
+        if one.dtype.kind == "f" and (wrong := int(np.isnan(one).sum())):
+            raise ConversionError(
+                f"the model itself gives NaN in output {number} for {wrong} of {one.size} values: look for a division "
+                "by zero, a root or a logarithm of what may be 0 or negative, an overflow, and for weights that are "
+                "not finite"
+            )
+        if one.dtype.kind == "f" and np.isinf(one).all():
+            raise ConversionError(
+                f"the model itself gives nothing but infinities in output {number}: look for a division by zero or an "
+                "overflow, and for weights that are not finite"
+            )
+    # The same operators on the same numbers: kernels may add them in another order, no more.
+    compared = compare_outputs(second, first, Tolerance(rms=ALLOWED_FLOAT, changed=ALLOWED_FLOAT))
+    if not compared.passed:
+        why = f"its buffer {changed[0]!r} changes with every call" if changed else "something in it is random"
+        raise ConversionError(
+            f"the model is not deterministic: called twice with the same samples in eval mode, it gives something else "
+            f"({compared.reason}); {why}, and a file gives the same answer to the same input"
+        )
+
+
 def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]]) -> None:
     """Refuse a graph that no longer computes what the model does.
 
     Raises:
         ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
     """
-    for number, expected in enumerate(model):
-        if expected.dtype.kind == "f" and np.isnan(expected).any():
-            raise ConversionError(
-                f"output {number} of the model is NaN for a sample: look for a division by zero or a logarithm of zero "
-                "in the model, and for weights that are not finite"
-            )
     compared = compare_outputs(graph, model, Tolerance(rms=ALLOWED_REWRITES, changed=ALLOWED_REWRITES))
     if not compared.passed:
         raise ConversionError(
@@ -56,15 +81,9 @@ def check_against_model(
         allowed_quantised: how far a quantised file may deviate, as a share of the model's values.
 
     Raises:
-        ConversionError: the model gives NaN; a float file deviates at all, or an int8 file so far that quantisation has
+        ConversionError: a float file deviates at all, or an int8 file so far that quantisation has
             destroyed it.
     """
-    for number, one in enumerate(reference):
-        if one.dtype.kind == "f" and np.isnan(one).any():
-            raise ConversionError(
-                f"the model itself gives NaN in output {number} for {int(np.isnan(one).sum())} of {one.size} values; "
-                "look for its overflow, or a division by zero, before it is converted"
-            )
     for name, found in outputs.items():
         floating = manifest.models[name].precision == "fp32"
         allowed = ALLOWED_FLOAT if floating else allowed_quantised

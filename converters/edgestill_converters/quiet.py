@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
+from edgestill_runtime import StorageError
+
 
 @contextmanager
 def logged_to(path: Path | None) -> Iterator[Path]:
@@ -27,7 +29,7 @@ def logged_to(path: Path | None) -> Iterator[Path]:
     """
     with TemporaryDirectory() as folder:
         log = path or Path(folder) / "conversion.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _make(log)
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
@@ -53,9 +55,17 @@ def words_to(path: Path | None) -> Iterator[Path]:
     """
     with TemporaryDirectory() as folder:
         log = path or Path(folder) / "conversion.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _make(log)
         with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file, _ERRORS.to(file):
             yield log
+
+
+def _make(log: Path) -> None:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("a").close()
+    except OSError as error:
+        raise StorageError(f"the log {log} cannot be written: {error.strerror}; name another file") from error
 
 
 class _ByThread:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .errors import ConversionError
+from .errors import ConversionError, first_line
 from .rewrites.editing import WRAPPED
 
 
@@ -22,8 +22,10 @@ def private_copy(model: nn.Module) -> nn.Module:
     """The same model on the CPU, in float32 and in evaluation; `model` itself is untouched.
 
     Raises:
-        ConversionError: it holds something that cannot be copied (an open file, a lock).
+        ConversionError: it is no module, or holds something that cannot be copied (an open file, a lock).
     """
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"the model must be a torch.nn.Module, and a {type(model).__name__} was given")
     # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
@@ -48,9 +50,8 @@ def _not_copied(model: nn.Module) -> str:
                 continue
             try:
                 copy.deepcopy(value)
-            except Exception:
-                continue
-            return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
+            except Exception:  # as above
+                return f"{f'{path}.' if path else ''}{name} is a {type(value).__name__}"
     return "one of its attributes does not allow it"
 
 
@@ -182,7 +183,7 @@ def place_of(error: BaseException, model: nn.Module) -> str:
         if own and place:
             source = linecache.getline(code.co_filename, number).strip()
             line = f"{Path(code.co_filename).name} line {number}: `{source}`"
-    words = next(iter(str(error).strip().splitlines()), "") if own and place else ""
+    words = first_line(error) if own and place else ""
     return ", ".join(word for word in (place, line, words) if word) or "outside of its modules"
 
 

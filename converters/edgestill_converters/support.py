@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 
 from .blame import operator_name
 from .errors import ConversionError
-from .rewrites.editing import module_path
+from .rewrites.editing import is_random, module_path
 
 # ATen's name of an operator, without its overload → what to use instead.
 REFUSED: Mapping[str, str] = {
@@ -22,15 +22,12 @@ REFUSED: Mapping[str, str] = {
         "2-D convolutions and pooling over one axis after the other, or the third axis as channels",
     ),
     **dict.fromkeys(
-        ("rand", "randn", "rand_like", "randn_like", "randint", "bernoulli", "multinomial", "fractional_max_pool2d"),
-        "an input that brings the random numbers: a file gives the same answer to the same input",
-    ),
-    **dict.fromkeys(
         ("nonzero", "masked_select", "unique2", "_unique2", "unique_consecutive"),
         "a mask that is multiplied with: a file's tensors have fixed shapes",
     ),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
 }
+_RANDOM = "an input that brings the random numbers: a file gives the same answer to the same input"
 # Of everything that is no plain tensor of numbers.
 _COMPLEX = "real and imaginary part as two channels, and a Fourier transform as a product with a constant matrix"
 
@@ -55,6 +52,8 @@ def refuse_unsupported(graph: GraphModule) -> None:
 
 def _unfit(node: Node) -> str:
     """What to use instead of an operator whose result is of a kind that no engine has; empty where it is fine."""
+    if is_random(node):
+        return _RANDOM
     for value in _tensors(node.meta.get("val")):
         if value.is_complex():
             return _COMPLEX

@@ -21,6 +21,7 @@ from edgestill_converters import (
     relative_error,
     steps,
 )
+from edgestill_converters.graph import make_graph
 from edgestill_converters.inspection import inspect_bytes
 from edgestill_converters.parity import check_against_model
 from edgestill_runtime import EngineError, ImageProcessor, InputError, StorageError, load, open_bundle, replay_golden
@@ -319,8 +320,6 @@ def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):
     spoilt = {**answers, "model.tflite": (np.nan * reference[0],)}
     with pytest.raises(ConversionError, match="model.tflite is not the model: output 0: NaN in 160 of 160 values"):
         check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
-    with pytest.raises(ConversionError, match="the model itself gives NaN in output 0 for 160 of 160 values"):
-        check_against_model([np.nan * reference[0]], {"model.fp32.pte": (np.nan * reference[0],)}, bundle.manifest)
 
 
 def test_tokens_and_one_target(tmp_path):
@@ -413,3 +412,75 @@ def test_bad_targets_and_samples(data, tmp_path):
         with pytest.raises(CalibrationError, match=said):
             convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"targets": ()}, r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
+        ({"targets": "litert"}, "names in a list or tuple, not 'litert'"),
+        ({"precision": "int4"}, "unknown precision 'int4'; valid: int8, fp32"),
+        ({"limit_seconds": float("nan")}, "a number of seconds above 0, not nan"),
+        ({"limit_seconds": 0}, "a number of seconds above 0, not 0"),
+    ],
+)
+def test_options_that_ask_for_nothing_are_refused(tmp_path, options, said):
+    samples = [np.ones((2, 5), np.float32)]
+    with pytest.raises(ConversionError, match=said):
+        convert(nn.Linear(5, 2), samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Counts(nn.Module):
+    """Gives another answer at every call, in eval mode too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, values):
+        self.calls += 1
+        return values + self.calls
+
+
+class Does(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = nn.Linear(5, 5), function
+
+    def forward(self, values):
+        return self.function(self.layer(values))
+
+
+def with_nan():
+    layer = nn.Linear(5, 2)
+    nn.init.constant_(layer.weight, float("nan"))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Counts(), "the model is not deterministic: called twice .*; its buffer 'calls' changes with every call"),
+        (Does(lambda values: F.dropout(values, 0.5, True)), "uses dropout, which no engine"),
+        (Does(lambda values: values + torch.normal(0.0, 1.0, values.shape)), "uses normal, which no engine"),
+        (Does(lambda values: values[:, torch.randperm(5)]), "uses randperm, which no engine"),
+        (Does(lambda values: F.rrelu(values, training=True)), "uses rrelu, which no engine"),
+        (Does(lambda values: F.gumbel_softmax(values, 1)), "uses exponential_?, which no engine"),
+        (Does(lambda values: (values - values) / 0), "the model itself gives NaN in output 0 for 40 of 40 values"),
+        (Does(lambda values: (values.abs() + 1) / 0), "nothing but infinities in output 0"),
+        (Does(lambda values: torch.sqrt(-values.abs() - 1)), "the model itself gives NaN"),
+        (with_nan(), "the model itself gives NaN in output 0"),
+    ],
+)
+def test_a_model_that_no_file_can_equal_is_refused_before_any_exporter(tmp_path, model, said):
+    begun, samples = [], [np.ones((8, 5), np.float32)]
+    with pytest.raises(ConversionError, match=said) as caught:
+        convert(model, samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", on_step=begun.append)
+    assert begun == ["quantise"] and "bug of edgestill" not in str(caught.value)
+
+
+def test_dropout_that_does_nothing_is_no_random_number():
+    make_graph(Does(lambda values: F.rrelu(F.dropout(values, 0.5, False))), [np.ones((2, 5), np.float32)], None)

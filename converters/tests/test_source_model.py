@@ -1,6 +1,7 @@
 """What is refused before an exporter starts, in which words; and that the caller's model stays as it was."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ class Pair(Calls):
 
 class Own(Calls):
     def forward(self, images):
-        raise ValueError("only on Sundays")
+        raise ValueError("\x1b[31monly \x1b]0;title\x07on\a Sun\x1b[0mdays\x1b[K\nand more")
 
 
 class Nested(nn.Module):
@@ -129,3 +130,10 @@ def test_a_weight_that_the_model_computes_is_copied():
     model(torch.zeros(1, 3, 12, 10))
     graph = make_graph(model, SAMPLES, None)
     torch.testing.assert_close(graph.module(*graph.examples), model(*graph.examples).detach())
+
+
+def test_the_attribute_that_cannot_be_copied_is_named():
+    model = Nested(nn.ReLU())
+    model.body[1].guard = threading.Lock()
+    with pytest.raises(ConversionError, match=r"the model cannot be copied.*: body\.1\.guard is a lock; remove it"):
+        make_graph(model, SAMPLES, None)

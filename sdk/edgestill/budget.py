@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_benchmarks import accuracy, standard_error
+from edgestill_runtime import EdgestillError
 
 Verdict = Literal["kept", "missed", "undecided"]
 CERTAINTY = 2.0
@@ -59,6 +60,17 @@ class Loss:
     def __str__(self) -> str:
         word = "below" if self.drop >= 0 else "above"
         return f"{100 * abs(self.drop):.2f} ± {100 * self.standard_error:.2f} points {word}"
+
+
+def check_shares(**shares: float | None) -> None:
+    """Refuse what is no share of samples, by its name; None is fine.
+
+    Raises:
+        EdgestillError: one is below 0, above 1 or NaN.
+    """
+    for name, value in shares.items():
+        if value is not None and not 0 <= value <= 1:
+            raise EdgestillError(f"{name} is a share of samples from 0 to 1 (0.01 is one point), not {value}")
 
 
 def measure_loss(reference: NDArray[Any], logits: NDArray[Any], labels: NDArray[Any]) -> Loss:

@@ -125,7 +125,7 @@ def _answer(
             rows = torch.arange(start, min(start + SHARD, len(split)))
             answers = []
             for images, _ in split.batches(view, torch.split(rows, BATCH)):
-                answers.append(_stored(as_logits(teacher(images), "teacher"), view))
+                answers.append(_stored(as_logits(teacher(images), "teacher", len(images)), view))
                 task.advance(len(images))
             _write(path, torch.cat(answers).numpy())
 

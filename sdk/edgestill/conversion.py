@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
@@ -13,6 +12,7 @@ from edgestill_runtime import Bundle
 from .data.sources import Calibration
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
+from .models.copies import check_module
 
 if TYPE_CHECKING:
     from edgestill_converters import Description
@@ -66,18 +66,22 @@ def describe_model(
 ) -> "Description":
     """What a bundle will say of the model, beside its files."""
     from edgestill_converters import Description
+    from edgestill_converters.graph import tensors
+    from edgestill_converters.source_model import checked_call, private_copy
 
+    check_module(model)
+    processor = calibration.processor if isinstance(calibration, Calibration) else None
+    examples = next(tensors(calibration.images if isinstance(calibration, Calibration) else calibration, processor))
+    working = private_copy(model)
+    checked_call(working, examples)  # what does not run is said in words before its operations are counted
+    macs = multiply_accumulates(working, [one.numpy() for one in examples])
     if not isinstance(calibration, Calibration):
-        samples = [np.asarray(one[:1]) for one in calibration]
-        return Description(
-            name, (), None, parameters(model), multiply_accumulates(model, samples), dict(training or {})
-        )
-    height, width, channels = calibration.processor.image_shape
+        return Description(name, (), None, parameters(model), macs, dict(training or {}))
     return Description(
         name=name,
         labels=calibration.classes,
         processor=calibration.processor,
         parameters=parameters(model),
-        macs=multiply_accumulates(model, (channels, height, width)),
+        macs=macs,
         training={"data": calibration.data, **(training or {})},
     )

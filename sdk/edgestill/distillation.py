@@ -30,7 +30,7 @@ from .progress import SILENT, Progress
 from .schedule import Schedule
 from .teacher_check import refuse_guessing
 from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
-from .training import train
+from .training import check_objective, train
 
 DEFAULT_SCHEDULE = Schedule(views=8)
 
@@ -92,6 +92,7 @@ def distill(
     if not isinstance(student, nn.Module):
         raise ModelError(f"the student is a torch.nn.Module, not {type(student).__name__}")
     objective = objective or (CrossEntropy() if teacher is None else DIST())
+    check_objective(objective)
     if teacher is None and objective.needs_teacher:
         raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgestill_benchmarks import Rule, accuracy, measure
 from edgestill_runtime import Bundle, Model, ModelFile, Tolerance, compare_outputs, installed_engines
 
-from .budget import Loss, fitting_labels, loss_of_shares, measure_loss
+from .budget import Loss, check_shares, fitting_labels, loss_of_shares, measure_loss
 from .data import Split
 from .file_findings import look_inside
 from .findings import Finding, failure, undecided, warning
@@ -104,7 +104,11 @@ def check_bundle(
         float_accuracy: of the float model on the same samples, 0–1; its fp32 file's when None.
         max_drop: accuracy, 0–1, that a quantized file may lose. min_agreement: of the two quantized files, 0–1.
         latency: measure int8 against fp32 on this machine, some seconds.
+
+    Raises:
+        EdgestillError: a share that is none.
     """
+    check_shares(float_accuracy=float_accuracy, max_drop=max_drop, min_agreement=min_agreement)
     arrays = [samples.images] if isinstance(samples, Split) else list(samples)
     count = min((len(one) for one in arrays), default=0)
     outputs, findings = _run(bundle, arrays) if count else ({}, [failure("there are no samples to judge with")])

@@ -25,7 +25,7 @@ def run_model(model: nn.Module, split: Split, data: Data, device: torch.device |
     model.eval()
     with torch.inference_mode():
         whole = torch.split(torch.arange(len(split)), 256)
-        answers = [as_logits(model(images)).cpu() for images, _ in views.batches(0, whole)]
+        answers = [as_logits(model(images), samples=len(images)).cpu() for images, _ in views.batches(0, whole)]
     return torch.cat(answers).numpy()
 
 

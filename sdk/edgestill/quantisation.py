@@ -25,6 +25,7 @@ from edgestill_converters import Description, convert, steps
 from edgestill_converters.convert import TARGETS
 from edgestill_runtime import Bundle, write_bundle
 
+from .budget import check_shares
 from .cache import cache_logits
 from .candidates import Candidate, best, judge
 from .data import Augmentation, Data
@@ -59,6 +60,9 @@ class Budget:
     precision: Precision = "int8"
     max_drop: float = 0.003
     schedule: Schedule = QAT_SCHEDULE
+
+    def __post_init__(self) -> None:
+        check_shares(max_drop=self.max_drop)
 
 
 def quantise(

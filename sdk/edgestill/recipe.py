@@ -18,7 +18,7 @@ from edgestill_runtime import EdgestillError
 from .data import Augmentation
 from .errors import RecipeError
 from .objectives import Objective, create_objective
-from .recipe_errors import explain, fields_of, place
+from .recipe_errors import booleans_as_numbers, explain, fields_of, place
 from .schedule import QatSchedule, Schedule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -41,6 +41,9 @@ else:
     _StudentScheduleTable = checked(_StudentSchedule, config=_STRICT)
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
+_Model = Annotated[str, Field(min_length=1)]
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what torch and numpy both take
+
 
 class _Table(BaseModel):
     model_config = _STRICT
@@ -50,7 +53,7 @@ class DataTable(_Table):
     """`[data]`: the arguments of `edgestill.data.load_data`, which says what they are."""
 
     source: str = "fashion-mnist-mini"
-    seed: int = Field(default=0, ge=0)
+    seed: _Seed = 0
     validation: float = Field(default=0.1, gt=0, le=0.5)
     calibration: int = Field(default=256, ge=1)
     image_size: int | None = Field(default=None, ge=8)
@@ -73,7 +76,7 @@ class DataTable(_Table):
 class TeamMember(_Table):
     """One of `[[teacher.team]]`: a teacher beside the first. Keys as of `[teacher]`."""
 
-    model: str
+    model: _Model
     checkpoint: Path
     weights: str | None = None
     mean: tuple[float, ...] = ()
@@ -90,8 +93,8 @@ class TeacherTable(_Table):
             does no better than guessing.
     """
 
-    model: str = "resnet8_l"
-    seed: int = Field(default=0, ge=0)
+    model: _Model = "resnet8_l"
+    seed: _Seed = 0
     checkpoint: Path | None = None
     weights: str | None = None
     mean: tuple[float, ...] = ()
@@ -116,7 +119,7 @@ class TeacherTable(_Table):
 class StudentTable(_Table):
     """`[student]`."""
 
-    model: str = "dscnn_s"
+    model: _Model = "dscnn_s"
 
 
 class DistillationTable(_Table):
@@ -135,7 +138,7 @@ class DistillationTable(_Table):
     combine: Literal["average", "confidence", "choice"] = "average"
     live: bool = False
     generations: int = Field(default=2, ge=1)
-    peers: tuple[str, ...] = ()
+    peers: tuple[_Model, ...] = ()
 
     @model_validator(mode="after")
     def _together(self) -> "DistillationTable":
@@ -169,7 +172,7 @@ class Recipe(_Table):
     """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike."""
 
     name: _Name
-    seed: int = Field(default=0, ge=0)
+    seed: _Seed = 0
     data: DataTable = DataTable()
     teacher: TeacherTable = TeacherTable()
     student: StudentTable = StudentTable()
@@ -226,6 +229,8 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         tables = tomllib.loads(text)
         for key, value in (changes or {}).items():
             _change(tables, key, value)
+        if wrong := list(booleans_as_numbers(Recipe, tables)):
+            raise RecipeError(explain(Recipe, wrong, path, text))
         recipe = Recipe.model_validate(tables)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error

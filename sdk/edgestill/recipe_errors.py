@@ -41,6 +41,26 @@ def explain(model: type[BaseModel], problems: Sequence[Any], path: Path, text: s
     return "\n".join(found.values())
 
 
+def booleans_as_numbers(level: Any, tables: Mapping[str, Any], before: Keys = ()) -> Iterator[dict[str, Any]]:
+    """A problem, as of `explain`, for each `true` and `false` where a number belongs: Python takes them as 1 and 0."""
+    known = fields_of(level)
+    for name in tables.keys() & known.keys():
+        annotation, value = known[name].annotation, tables[name]
+        entries = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for number, one in entries:
+            keys = (*before, name) if number is None else (*before, name, number)
+            if isinstance(one, Mapping) and fields_of(annotation):
+                yield from booleans_as_numbers(annotation, one, keys)
+            elif isinstance(one, bool) and _members(annotation) & {int, float} and bool not in _members(annotation):
+                yield {"type": "boolean", "loc": keys, "input": one}
+
+
+def _members(annotation: Any) -> set[Any]:
+    """The plain types that an annotation is made of."""
+    parts = get_args(annotation)
+    return set().union(*map(_members, parts)) if parts else {annotation} if isinstance(annotation, type) else set()
+
+
 def fields_of(table: Any) -> dict[str, Any]:
     """Fields of a table of the recipe, or of a list of tables; nothing for a value."""
     found = getattr(table, "model_fields", None) or getattr(table, "__pydantic_fields__", None)
@@ -134,6 +154,8 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return "a path"
     if "pattern" in schema:
         return "a name of letters, digits, '.', '_' and '-', that begins with a letter or digit"
+    if schema.get("type") == "string" and schema.get("minLength"):
+        return "text that is not empty"
     words = _KINDS.get(schema.get("type", ""), "something else")
     if schema.get("type") == "array":
         inner = _words(schema.get("items", {}), definitions) if schema.get("items") else ""
@@ -142,7 +164,7 @@ def _words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             return "a list of tables"
         return f"{words}{least}{f': {inner}, each' if inner else ''}"
     limits = [
-        f"{sign} {schema[key]:g}"
+        f"{sign} {schema[key]:.15g}"
         for key, sign in (
             ("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"),
             ("exclusiveMaximum", "below"),

@@ -25,7 +25,7 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 from .data import Data
 from .errors import ModelError
 from .models import create_model, load_checkpoint, read_metadata
-from .models.copies import copied, device_of, eval_mode
+from .models.copies import check_module, copied, device_of, eval_mode, in_float32
 from .objectives import Outputs
 from .objectives.layers import as_logits, check_layers, run
 from .progress import SILENT, Progress
@@ -272,6 +272,8 @@ def check_classes(model: nn.Module, data: Data, who: str) -> None:
     Raises:
         ModelError: names both shapes, or the layer that failed.
     """
+    check_module(model, who)
+    model = in_float32(model)
     height, width, channels = data.processor.image_shape
     turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
     with eval_mode(model), turned, torch.no_grad():

@@ -25,7 +25,7 @@ from .data import Augmentation, Data, Views
 from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
 from .errors import ModelError, TrainingError
-from .models.copies import copied, kept_randomness
+from .models.copies import check_module, copied, kept_randomness
 from .objectives import Objective, Outputs
 from .objectives.layers import check_layers, run
 from .prediction import accuracy, default_device, predict, run_model
@@ -86,17 +86,38 @@ def train(
         ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
             infinities; a model with nothing to train.
     """
+    check_objective(objective)
     for one in (model, *peers):
+        check_module(one, "student")
         if not any(parameter.requires_grad for parameter in one.parameters()):
             raise ModelError(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
                 "none"
             )
+        for name, value in one.state_dict().items():
+            if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
+                raise ModelError(
+                    f"{label}: the model begins with weights that are not finite ({name}); load a checkpoint that is "
+                    "whole, or make the model anew"
+                )
     with kept_randomness(), _errors_of_torch(schedule):
         return _train(
             copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
             folder, label, progress,
         )  # fmt: skip
+
+
+def check_objective(objective: object) -> None:
+    """Refuse what is no objective, such as the name of one.
+
+    Raises:
+        ModelError: says how to make one.
+    """
+    if not isinstance(objective, Objective):
+        raise ModelError(
+            f"objective is an object of edgestill.objectives, not {objective!r:.60}: give one such as DIST(), or "
+            'create_objective({"kind": "dist"})'
+        )
 
 
 @contextmanager
@@ -154,7 +175,7 @@ def _train(
     with progress.task(label, schedule.epochs * steps * batch_size) as task:
         task.advance(len(reached.history) * steps * batch_size)
         for epoch in range(len(reached.history), schedule.epochs):
-            started, losses, peaks = time.perf_counter(), [], []
+            started, losses, peaks, own_peaks = time.perf_counter(), [], [], []
             wrapped.train()
             # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
             torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, accelerator.process_index]).integers(1 << 62)))
@@ -170,17 +191,23 @@ def _train(
                 with accelerator.autocast():
                     said = None if teacher is None else teacher.answer(Batch(images, targets, view, indices[step]))
                 loss = wrapped(images, said, targets)
+                if not loss.requires_grad:
+                    raise ModelError(
+                        f"{label}: the loss does not depend on the student's weights, so there is nothing to learn: "
+                        "look for detach(), no_grad() or numpy in its forward"
+                    )
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(loss)
                 optimizer.step()
                 if average is not None:
                     average.update_parameters(students)
                 losses.append(loss.detach())
-                if said is not None:
+                own_peaks.append(lesson.peak)
+                if said is not None and not isinstance(teacher, EmaTeacher):  # which is the student
                     peaks.append(said.logits.abs().max())
                 if step % 10 == 9 or step == steps - 1:
-                    _check_teacher(losses, peaks, label)
-                    _check(losses, step, epoch, label, folder if reached.history else None)
+                    _check_teacher(peaks, label)
+                    _check(losses, own_peaks, step, epoch, label, folder if reached.history else None)
                     task.advance((step % 10 + 1) * batch_size)
             seconds = time.perf_counter() - started
             results = _members(average) if average is not None else list(students)
@@ -213,6 +240,7 @@ class Lesson(nn.Module):
         super().__init__()
         self.students = students
         self.objective = objective
+        self.peak = torch.zeros(())  # the largest logit, without its sign, of the last batch
         self._layers = tuple(ours for ours, _ in objective.layers)
         for student in students:
             check_layers(student, self._layers, "student")
@@ -220,6 +248,7 @@ class Lesson(nn.Module):
     def forward(self, images: Tensor, teacher: Outputs | None, targets: Tensor) -> Tensor:
         """Loss of a batch; with peers, the sum of the students'."""
         said = [run(student, images, self._layers, "student") for student in self.students]
+        self.peak = torch.stack([one.logits.detach().abs().max() for one in said]).max()
         teachers = [teacher] if len(said) == 1 else [_peers(said, number, targets) for number in range(len(said))]
         with torch.autocast(images.device.type, enabled=False):
             losses = [self.objective(own, other, targets) for own, other in zip(said, teachers, strict=True)]
@@ -240,7 +269,7 @@ class Lesson(nn.Module):
         first = self.students[0]
         training = first.training
         with torch.no_grad():
-            self.objective.bind(run(first.eval(), images, self._layers), teacher)
+            self.objective.bind(run(first.eval(), images, self._layers, "student"), teacher)
         first.train(training)
         self.objective.to(images.device)
 
@@ -266,28 +295,39 @@ def _answered(teacher: Teacher | None, views: Views, index: Tensor) -> tuple[Ten
     return images, None if teacher is None else teacher.answer(Batch(images, targets, 0, index))
 
 
-def _check(losses: Sequence[Tensor], step: int, epoch: int, label: str, folder: Path | None) -> None:
+def _check(
+    losses: Sequence[Tensor], peaks: Sequence[Tensor], step: int, epoch: int, label: str, folder: Path | None
+) -> None:
     recent = torch.stack(list(losses[-10:])).cpu()
     if bool(recent.isfinite().all()):
         return
     odd = int((~recent.isfinite()).nonzero()[0])
     number = step + 1 - len(recent) + odd + 1
+    place, own = f"step {number} of epoch {epoch + 1}", float(peaks[odd - len(recent)])
+    look = "look for a division by zero, a root or a logarithm in its forward"
+    if not math.isfinite(own) and epoch == 0 and number == 1:  # before a weight was changed
+        raise ModelError(f"{label}: the model itself answers {own} at {place}; {look}")
     kept = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
+    if not math.isfinite(own):
+        raise TrainingError(
+            f"{label}: the model itself answers {own} at {place}; {kept}; lower learning_rate, or {look}"
+        )
     raise TrainingError(
-        f"{label}: the loss is {float(recent[odd])} at step {number} of epoch {epoch + 1}; "
+        f"{label}: the loss is {float(recent[odd])} at {place}; "
         f"{kept}; lower learning_rate, or the weight of an objective"
     )
 
 
-def _check_teacher(losses: Sequence[Tensor], peaks: Sequence[Tensor], label: str) -> None:
-    """Name the teacher where a loss is no number because of what it answered."""
-    if not peaks or bool(torch.stack(list(losses[-10:])).isfinite().all()):
+def _check_teacher(peaks: Sequence[Tensor], label: str) -> None:
+    """Refuse a teacher that nobody can learn from, by the same limit as `cache.check_logits`."""
+    if not peaks:
         return
-    largest = float(torch.stack(list(peaks[-10:])).nan_to_num(nan=math.inf).max())
-    if not largest <= LARGEST:
+    recent = torch.stack(list(peaks[-10:])).cpu()
+    odd = recent[~(recent <= LARGEST)]
+    if len(odd):
         raise ModelError(
-            f"{label}: the teacher answers logits as large as {largest:.4g}, so there is no loss: its weights, or the "
-            "pixel values that it is shown, are wrong"
+            f"{label}: the teacher answers {float(odd[0]):.4g} as its largest logit, without the sign; logits are "
+            f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
         )
 
 

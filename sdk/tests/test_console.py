@@ -101,3 +101,17 @@ def test_numbers_are_never_cut():
     table = columns(["what"], ["n"])
     table.add_row("x" * 200, "123456789")
     assert "123456789" in shown(table, 40)
+
+
+def test_the_doctor_names_the_extra_that_is_missing():
+    from edgestill.cli.console import CONSOLE
+    from edgestill.cli.doctor import _print
+
+    install = "pip install 'edgestill[litert]'"
+    with CONSOLE.capture() as captured:
+        _print({
+            "edgestill": "1", "python": "3", "machine": "m", "cuda": None,
+            "extras": {"litert": {"for": "f", "complete": False, "missing": ["x"], "install": install}},
+            "engines": {"litert": {"installed": None, "loads": False, "says": install, "choices": []}},
+        })  # fmt: skip
+    assert captured.get().count("[litert]") == 2

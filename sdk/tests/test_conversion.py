@@ -19,7 +19,8 @@ from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget, _fewest, quantise
 from edgestill.schedule import QatSchedule
 from edgestill.training import predict
-from edgestill_runtime import open_bundle, write_bundle
+from edgestill_converters import CalibrationError
+from edgestill_runtime import StorageError, open_bundle, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +227,17 @@ def test_pickles_that_hold_more_than_tensors_are_not_run(tmp_path):
     ):
         with pytest.raises(ModelError, match=said):
             load_checkpoint(tmp_path / name, small())
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [([], "no samples"), (None, "a NoneType; give one array"), ([np.array(["a", "b"])], "an input of <U1")],
+)
+def test_samples_that_are_none_are_said_before_anything_is_counted(tmp_path, samples, said):
+    with pytest.raises(CalibrationError, match=said):
+        convert(nn.Linear(5, 2), samples, tmp_path / "x.edge")
+
+
+def test_a_log_that_is_a_folder_is_said(tmp_path):
+    with pytest.raises(StorageError, match="the log .* cannot be written: Is a directory"):
+        convert(nn.Linear(5, 2), [np.ones((2, 5), np.float32)], tmp_path / "x.edge", log=tmp_path)

@@ -1,13 +1,16 @@
 """What the gate makes of outputs of any kind, of files that are not what they are called, and of nothing at all."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgestill.data.sources import Split
+from edgestill.errors import EdgestillError
 from edgestill.gate import _compare_files, _Pairs, check_bundle
+from edgestill.quantisation import Budget
 from edgestill_runtime import ModelFile, TensorSpec, open_bundle, write_bundle
 
 STEP = 0.5
@@ -162,3 +165,12 @@ def test_nothing_that_could_be_run_is_no_pass(bundle_path, monkeypatch):
     texts = [one.text for one in gate.findings]
     assert not gate.passed and "model.pte was not judged: executorch is not installed" in texts
     assert "nothing was judged: no engine for it is installed; see `edgestill doctor`" in texts
+
+
+@pytest.mark.parametrize("name", ["float_accuracy", "max_drop", "min_agreement"])
+@pytest.mark.parametrize("value", [math.nan, -1, 2, math.inf])
+def test_what_is_no_share_is_no_budget(name, value):
+    with pytest.raises(EdgestillError, match=f"{name} is a share of samples from 0 to 1 .*not {value}"):
+        check_bundle(None, [], **{name: value})
+    with pytest.raises(EdgestillError, match="max_drop is a share"):
+        Budget(max_drop=value)

@@ -105,3 +105,15 @@ def value_of(graph: GraphModule, node: Any) -> Tensor:
     value = tensor_of(graph, node)
     assert value is not None
     return value
+
+
+def is_random(node: Node) -> bool:
+    """Whether an operator draws random numbers: by torch's own mark, unless its arguments turn that off."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    names = target._schema.arguments
+    given = {one.name: one.default_value for one in names if one.has_default_value()}
+    given |= dict(zip((one.name for one in names), node.args, strict=False)) | node.kwargs
+    # Dropout at inference, attention without dropout.
+    return all(given.get(name, True) for name in ("train", "training", "dropout_p"))

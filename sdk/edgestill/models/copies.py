@@ -18,12 +18,33 @@ from ..errors import ModelError
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def copied(model: _Module) -> _Module:
-    """A copy that shares nothing with the model; of one that `torch.compile` wrapped, the plain module.
+def check_module(model: object, who: str = "model") -> None:
+    """Refuse what is no module.
+
+    Args:
+        who: `student` or `teacher`, for the message.
 
     Raises:
-        ModelError: it holds something that cannot be copied.
+        ModelError: says what it is.
     """
+    if not isinstance(model, nn.Module):
+        what = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise ModelError(f"the {who} must be a torch.nn.Module, and {what} was given; create_model makes one by name")
+
+
+def in_float32(model: _Module) -> _Module:
+    """The model itself where all its weights are float32, else a copy that is."""
+    tensors = (*model.parameters(), *model.buffers())
+    return model if all(one.dtype == torch.float32 for one in tensors if one.is_floating_point()) else copied(model)
+
+
+def copied(model: _Module) -> _Module:
+    """A copy in float32 that shares nothing with the model; of one that `torch.compile` wrapped, the plain module.
+
+    Raises:
+        ModelError: it is no module, or holds something that cannot be copied.
+    """
+    check_module(model)
     plain: Any = getattr(model, "_orig_mod", model)
     memo: dict[int, Any] = {}
     for module in plain.modules():
@@ -38,7 +59,7 @@ def copied(model: _Module) -> _Module:
             f"{type(plain).__name__} cannot be copied ({type(error).__name__}), and the original is never changed: "
             "keep open files, locks and generators out of the module"
         ) from error
-    return result
+    return result.float()  # images come so
 
 
 def device_of(model: nn.Module) -> torch.device:

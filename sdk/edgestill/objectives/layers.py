@@ -27,15 +27,20 @@ def check_layers(model: nn.Module, names: Sequence[str], who: str) -> None:
             raise ModelError(f"the {who} has no layer {name!r}{nearest(name, modules)}")
 
 
-def as_logits(output: Any, who: str = "model") -> Tensor:
+def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Tensor:
     """What a model returned, as logits in float32.
 
     Args:
-        who: `student` or `teacher`, for the message.
+        who: `student` or `teacher`, for the message. samples: how many it was asked about; None: not compared.
 
     Raises:
-        ModelError: it is no tensor of floating-point numbers; says how to wrap the model.
+        ModelError: it is no tensor of floating-point numbers, says how to wrap the model; or not one row a sample.
     """
+    if isinstance(output, Tensor) and samples is not None and output.shape[:1] != (samples,):
+        raise ModelError(
+            f"the {who} answers {samples} images with shape {tuple(output.shape)}; one row of logits for each image is "
+            "needed, (N, classes): look for a reshape or a mean over the batch"
+        )
     if isinstance(output, Tensor) and output.is_floating_point():
         return output.float()
     if isinstance(output, Tensor):
@@ -81,7 +86,7 @@ def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str =
     with ExitStack() as hooks:
         for name in dict.fromkeys(layers):
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
-        logits = as_logits(model(images), who)
+        logits = as_logits(model(images), who, len(images))
     for name in layers:
         if name not in kept:
             raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")
