@@ -68,7 +68,7 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
         assert sizes[f"model.{kind}"] < 0.45 * sizes[f"model.fp32.{kind}"]
     held_out = coloured(data.validation.images[:300])
     with torch.inference_mode():
-        reference = model(torch.from_numpy(pixels.tensor(held_out))).numpy()
+        reference = model.eval()(torch.from_numpy(pixels.tensor(held_out))).numpy()
     logits = {}
     for engine in ("litert", "executorch"):
         for precision in ("int8", "fp32"):
