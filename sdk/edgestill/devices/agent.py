@@ -157,7 +157,7 @@ def alone(asked: Facts) -> Iterator[None]:
     """Hold the folder's lock; the system releases it in any case."""
     folder = Path(asked["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    with open(folder / ".lock", "a") as lock:  # not "w", which would change its time each time
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
