@@ -207,7 +207,7 @@ def test_an_installation_that_is_killed_is_made_again(config, cli, bundle, arm_w
     done = cli(*command[3:], "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["switched"]
-    # What the killed one had sent stays for an hour, since another deployment may be sending the same: nothing else does.
+    # What the killed one had sent stays for an hour: another deployment may be sending the same. Nothing else does.
     assert ssh(config, "ls second/environments | wc -l") == "1" and ssh(config, "ls second/incoming | wc -l") in "01"
 
 
