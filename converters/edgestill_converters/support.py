@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from .blame import operator_name
 from .errors import ConversionError
@@ -57,7 +58,8 @@ def _unfit(node: Node) -> str:
     for value in _tensors(node.meta.get("val")):
         if value.is_complex():
             return _COMPLEX
-        if any(not isinstance(size, int) for size in value.shape):
+        # A size that depends on values; one that only varies is the batch of a graph for training.
+        if any(not isinstance(size, int) and free_unbacked_symbols(size) for size in value.shape):
             return "operators whose results have a shape that does not depend on values"
     return ""
 
