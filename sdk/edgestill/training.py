@@ -94,8 +94,9 @@ def train(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
                 "none"
             )
-        for name, value in one.state_dict().items():
-            if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
+        # Parameters alone: observers of fake quantisation begin with infinite ranges.
+        for name, value in one.named_parameters():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
                 raise ModelError(
                     f"{label}: the model begins with weights that are not finite ({name}); load a checkpoint that is "
                     "whole, or make the model anew"
