@@ -201,7 +201,7 @@ def test_labels_that_a_model_has_no_outputs_for_are_said_before_anything_is_conv
     (tmp_path / "names.txt").write_text("a\nb\nc\n")
     words = ("convert", "dscnn_xs", "--checkpoint", "three.pt", "--samples", "s.npz", "--labels", "names.txt")
     said = refusal(tmp_path, *words, "--mean", "0", "--std", "1", "--output", "x.edge")
-    assert "run to 19, and the model tells 3 classes apart: 0 to 2" in said
+    assert "labels run from 0 to 19, but classes from 0 to 2" in said
 
 
 def refusal(folder, *words):

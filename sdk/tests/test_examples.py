@@ -46,8 +46,8 @@ def test_what_cannot_be_classified(classify, photos, tmp_path):
     for words, code, says in (
         ((), 2, "give an image, a folder, or --camera"),
         ((tmp_path / "empty",), 1, "holds no image"),
-        ((tmp_path / "none.png",), 1, "No such file"),
-        ((photos / "notes.txt",), 1, "cannot identify image file"),
+        ((tmp_path / "none.png",), 1, "does not exist"),
+        ((photos / "notes.txt",), 1, "no image in a format that Pillow knows"),
         (("--camera",), 1, "neither picamera2 nor OpenCV is installed"),
     ):
         done = classify(*words)

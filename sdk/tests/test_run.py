@@ -165,7 +165,8 @@ def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
     bundle = open_bundle(output)
     bundle.verify()
     known = json.loads((quick_run / "results.json").read_text())
-    assert {key: known["data"][key] for key in bundle.manifest.training["data"]} == bundle.manifest.training["data"]
+    expected = known["data"] | {"calibration": 32}
+    assert {key: expected[key] for key in bundle.manifest.training["data"]} == bundle.manifest.training["data"]
     assert bundle.manifest.labels == tuple(known["data"]["classes"])
     again = cli(*words)
     assert again.returncode == 1 and "exists already" in again.stderr
