@@ -247,7 +247,7 @@ def test_another_teacher_is_evaluated_again(place):
 def test_a_trial_that_fails_is_named_and_the_others_are_kept(place):
     points = {"good": {}, "bad": {"training.learning_rate": 1e25, "training.warmup_epochs": 0.0}}
     sweep = Sweep(place / "tiny.toml", points, [0], place / "failing")
-    with pytest.raises(EdgestillError, match=r"1 of 2 trials failed; bad, seed 0: .*the model itself answers nan at step"):
+    with pytest.raises(EdgestillError, match=r"1 of 2 trials failed; bad, .* itself answers nan at step"):
         run_sweep(sweep, jobs=1)
     kept = json.loads((place / "failing/sweep.json").read_text())
     assert [len(point["runs"]) for point in kept["points"]] == [1, 0]
