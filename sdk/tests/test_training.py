@@ -69,7 +69,7 @@ from dataclasses import replace
 from pathlib import Path
 from edgestill.cache import cache_logits
 from edgestill.data import Augmentation, load_data
-from edgestill.models import create_student
+from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import CrossEntropy
 from edgestill.schedule import Schedule
 from edgestill.training import train
