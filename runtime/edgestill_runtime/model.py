@@ -3,7 +3,7 @@
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -16,7 +16,7 @@ from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
 from .errors import BundleFormatError, EngineError, InputError
 from .limits import Limits
 from .manifest import Manifest, ModelFile, TensorSpec
-from .processing import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
+from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantise, look_up, quantise
 from .signature import TrustedKey
 
 # The identifiers that both formats carry at byte 4, and their usual endings.
@@ -209,7 +209,7 @@ class Model:
             raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
         if not self.classifies:
             raise InputError(f"{self.file} gives no score for each of several classes; use logits, or infer")
-        scores = softmax(self._logits(pixels))[0]
+        scores = softmax(self._logits([pixels]))[0]
         order = np.argsort(-scores, kind="stable")[:top]
         names = self.labels or [str(index) for index in range(len(scores))]
         return [Prediction(names[index], float(scores[index])) for index in order]
@@ -223,7 +223,7 @@ class Model:
             InputError: as `predict`; names which of several it is.
         """
         _only(self.outputs, "outputs", self.file)
-        return self._logits(sources, rate)
+        return self._logits(self._processor().each(sources, rate))
 
     def pixels(self, sources: Any, rate: int | None = None) -> PixelArray:
         """uint8 (N, H, W, C): what the bundle's processor makes of inputs, before normalisation.
@@ -231,14 +231,7 @@ class Model:
         Raises:
             InputError: as `predict`.
         """
-        if self.processor is None and self._arranged:
-            raise InputError(f"{self.file} takes tensors, not images; use infer with one array for each input")
-        if self.processor is None:
-            raise InputError(
-                f"{self.file} is a bare file: nothing says how a photo or a recording becomes its input, or what its "
-                "outputs mean. Use infer or invoke with its own tensors, or load a bundle."
-            )
-        return self.processor.pixels(sources, rate)
+        return self._processor().pixels(sources, rate)
 
     def tensor(self, sources: Any, rate: int | None = None) -> NDArray[Any]:
         """What `invoke` takes, for inputs as `logits` takes them: processed, quantised, in the file's layout.
@@ -288,7 +281,7 @@ class Model:
     def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
         """Outputs for samples as a bundle keeps them (`Golden.inputs`): pixels, or what `infer` takes."""
         if self.processor is not None:
-            return self._answers(samples[0])
+            return self._answers(self.processor.each(samples[0]))
         results = self.infer(*samples)
         return results if isinstance(results, tuple) else (results,)
 
@@ -329,27 +322,22 @@ class Model:
     def _arrange(self, pixels: PixelArray) -> NDArray[Any]:
         return arrange(look_up(self._table, pixels), self._layout)
 
-    def _each(self, sources: Any, rate: int | None) -> Iterator[PixelArray]:
-        """Pixels (1, H, W, C) of one input after the other."""
-        several = isinstance(sources, (list, tuple)) or (isinstance(sources, np.ndarray) and sources.ndim == 4)
-        if not several:
-            yield from (pixels[None] for pixels in self.pixels(sources, rate))
-            return
-        for number, source in enumerate(sources):
-            try:
-                pixels = self.pixels(source, rate)
-            except InputError as error:
-                raise InputError(f"input {number}: {error}") from error
-            if len(pixels) != 1:
-                raise InputError(f"input {number}: a list holds one input each, not {len(pixels)}")
-            yield pixels
+    def _processor(self) -> Processor:
+        if self.processor is None and self._arranged:
+            raise InputError(f"{self.file} takes tensors, not images; use infer with one array for each input")
+        if self.processor is None:
+            raise InputError(
+                f"{self.file} is a bare file: nothing says how a photo or a recording becomes its input, or what its "
+                "outputs mean. Use infer or invoke with its own tensors, or load a bundle."
+            )
+        return self.processor
 
-    def _logits(self, sources: Any, rate: int | None = None) -> FloatArray:
-        return np.asarray(self._answers(sources, rate)[0], np.float32)
+    def _logits(self, pixels: Iterable[PixelArray]) -> FloatArray:
+        return np.asarray(self._answers(pixels)[0], np.float32)
 
-    def _answers(self, sources: Any, rate: int | None = None) -> tuple[NDArray[Any], ...]:
-        """Every output as real numbers."""
-        return self._real_rows(self._run([self._arrange(pixels)]) for pixels in self._each(sources, rate))
+    def _answers(self, pixels: Iterable[PixelArray]) -> tuple[NDArray[Any], ...]:
+        """Every output as real numbers, for pixels (1, H, W, C) one after the other."""
+        return self._real_rows(self._run([self._arrange(one)]) for one in pixels)
 
     def _real_rows(self, rows: Iterable[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
         columns = list(zip(*rows, strict=True)) or [[np.empty((0, *one.shape[1:]), one.dtype)] for one in self.outputs]

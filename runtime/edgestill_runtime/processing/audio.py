@@ -20,15 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .base import Processor, as_list
+from .base import Processor
 from .resampling import excerpt
 from .values import PixelArray
-from .waves import Recording, checked_rate, read_recording
+from .waves import checked_rate, read_recording
 
 
 @dataclass(frozen=True)
 class AudioProcessor(Processor):
-    """How a recording becomes what a model was trained on.
+    """How a recording becomes what a model was trained on: a log-mel picture, low bands first.
+
+    A recording is a path or the bytes of a WAV file (others where soundfile is installed), a `Recording`, or samples
+    (T,) or (T, channels) with their rate: float in -1…1, or int16 or int32.
 
     Args:
         height: number of mel bands. width: number of windows; `frames` says how many there are.
@@ -46,6 +49,7 @@ class AudioProcessor(Processor):
     decibels: float = 80.0
 
     kind: ClassVar[str] = "audio"
+    has_rate: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,31 +73,8 @@ class AudioProcessor(Processor):
         """See `Processor`."""
         return f"recordings of any length and rate: {self.seconds:g} s at {self.rate:,} Hz, as {self.height} mel bands"
 
-    def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
-        """Log-mel pictures, low bands first.
-
-        Args:
-            inputs: one recording, or a list of them: a path or the bytes of a WAV file (others where soundfile is
-                installed), a `Recording`, or samples (T,) or (T, channels): float in -1…1, or int16 or int32.
-            rate: samples a second, of arrays.
-
-        Returns:
-            uint8 (N, bands, windows, 1).
-
-        Raises:
-            InputError: no recording, an empty one, or an array without its rate.
-        """
-        ready = self.ready(inputs)
-        if ready is not None:
-            return ready
-        many = as_list(inputs)
-        recordings = [read_recording(one, rate) for one in ([inputs] if many is None else many)]
-        result = np.empty((len(recordings), *self.image_shape), np.uint8)
-        for row, recording in enumerate(recordings):
-            result[row, ..., 0] = self._picture(recording)
-        return result
-
-    def _picture(self, recording: Recording) -> NDArray[np.uint8]:
+    def _one(self, source: Any, rate: int | None) -> PixelArray:
+        recording = read_recording(source, rate)
         length, window, step = (round(part * self.rate) for part in (self.seconds, self.window, self.step))
         waveform = excerpt(recording, self.rate, length)
         windows = np.lib.stride_tricks.sliding_window_view(waveform, window)[::step]
@@ -103,7 +84,7 @@ class AudioProcessor(Processor):
         decibels = 10 * np.log10(np.maximum(bands, 1e-12))
         scaled = (decibels - decibels.max() + self.decibels) / self.decibels
         picture: NDArray[np.uint8] = np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
-        return picture.T
+        return picture.T[..., None]
 
 
 def frames(rate: int, seconds: float, window: float, step: float) -> int:

@@ -1,6 +1,7 @@
 """What every processor has: a size, a table from pixels to values, and how it is written down."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ MAX_SIZE = 1 << 14
 
 
 @dataclass(frozen=True)
-class Processor:
+class Processor(ABC):
     """How an input becomes pixels, and pixels the tensor `(pixel / 255 - mean) / std`, per channel.
 
     Args:
@@ -29,6 +30,8 @@ class Processor:
 
     kind: ClassVar[str] = ""
     """The word for it in a manifest."""
+    has_rate: ClassVar[bool] = False
+    """Whether its inputs are samples in time."""
 
     def __post_init__(self) -> None:
         for name, size in (("height", self.height), ("width", self.width)):
@@ -52,9 +55,9 @@ class Processor:
         return self.height, self.width, self.channels
 
     @property
+    @abstractmethod
     def summary(self) -> str:
         """What it takes and makes of it, in a line."""
-        raise NotImplementedError
 
     def table(self) -> FloatArray:
         """float32 (channels, 256): the tensor value of each pixel value."""
@@ -78,15 +81,49 @@ class Processor:
         return inputs if inputs.ndim == 4 and inputs.shape[1:] == self.image_shape else None
 
     def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
-        """uint8 (N, H, W, C) of one input or of many; see the processor at hand.
+        """uint8 (N, H, W, C) of one input or of many.
 
         Args:
+            inputs: what the processor at hand takes; a list of such, or a batch of images (N, H, W, C) of one size.
             rate: samples a second, of recordings that come as arrays.
 
         Raises:
-            InputError: something that it cannot turn into pixels; says what it is.
+            InputError: something that it cannot turn into pixels; says what it is, and which of several.
         """
-        raise NotImplementedError
+        ready = self.ready(inputs)
+        if ready is not None and rate is None:
+            return ready
+        rows = list(self.each(inputs, rate))
+        return np.concatenate(rows) if rows else np.empty((0, *self.image_shape), np.uint8)
+
+    def each(self, inputs: Any, rate: int | None = None) -> Iterator[PixelArray]:
+        """The rows of `pixels`, uint8 (1, H, W, C), one after the other: memory does not grow with their number."""
+        if rate is not None and not self.has_rate:
+            raise InputError("the model takes images, which have no rate")
+        ready = self.ready(inputs)
+        if ready is not None:
+            yield from (ready[row : row + 1] for row in range(len(ready)))
+        elif isinstance(inputs, (list, tuple)) or (isinstance(inputs, np.ndarray) and inputs.ndim == 4):
+            for number, source in enumerate(inputs):
+                try:
+                    row = self._row(source, rate)
+                except InputError as error:
+                    raise InputError(f"input {number}: {error}") from error
+                yield row
+        else:
+            yield self._row(inputs, rate)
+
+    def _row(self, source: Any, rate: int | None) -> PixelArray:
+        ready = self.ready(source)
+        if ready is None:
+            return self._one(source, rate)[None]
+        if len(ready) != 1:
+            raise InputError(f"a list holds one input each, not a batch of shape {np.shape(source)}")
+        return ready
+
+    @abstractmethod
+    def _one(self, source: Any, rate: int | None) -> PixelArray:
+        """uint8 (H, W, C) of one input."""
 
     def tensor(self, inputs: Any, layout: Layout = "NCHW") -> FloatArray:
         """float32 (N, C, H, W) or, with `layout="NHWC"`, (N, H, W, C), from what `pixels` accepts."""
@@ -122,8 +159,3 @@ def _plain(name: str, value: Any, declared: Any) -> Any:
         return value
     words = {int: "a whole number", float: "a number", str: "text"}
     raise InputError(f"{name} must be {words.get(declared, 'a list of at most 16 numbers')}, not {value!r:.40}")
-
-
-def as_list(inputs: Any) -> list[Any] | None:
-    """The members of a list or tuple of inputs; None for one input."""
-    return list(inputs) if isinstance(inputs, (list, tuple)) else None

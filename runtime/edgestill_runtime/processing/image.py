@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .arrays import checked
-from .base import Processor, as_list
+from .base import Processor
 from .values import PixelArray
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ _TURNS = (5, 6, 7, 8)  # orientations that exchange height and width
 @dataclass(frozen=True)
 class ImageProcessor(Processor):
     """How an image becomes what a model was trained on.
+
+    An image is a path, the bytes of an encoded file, an open one, a PIL image, a `Picture`, or an array of any size,
+    uint8 or uint16: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Encoded files
+    need Pillow.
 
     Args:
         height, width, mean, std: see `Processor`; one channel is grey, three are RGB.
@@ -69,41 +73,7 @@ class ImageProcessor(Processor):
         size = f"{self.image_shape} (height, width, channels)"
         return f"photos of any size ({self.resize}, {self.filter}), as {colours} {size}"
 
-    def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
-        """Bring images to the model's size and colours.
-
-        Args:
-            inputs: one image, or a list of them, each a path, the bytes of an encoded file, a PIL image, a `Picture`,
-                or an array uint8 or uint16: (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4)
-                RGBA, of any size; or a batch (N, H, W, C) of one size. Encoded files need Pillow.
-
-        Returns:
-            uint8 (N, height, width, channels).
-
-        Raises:
-            InputError: no image, or one of another depth; says what it is.
-        """
-        if rate is not None:
-            raise InputError("the model takes images, which have no rate")
-        ready = self.ready(inputs)
-        if ready is not None:
-            return ready
-        many = as_list(inputs)
-        if many is None and isinstance(inputs, np.ndarray) and inputs.ndim == 4:
-            many = list(inputs)
-        if many is None:
-            many = [inputs]
-        result = np.empty((len(many), *self.image_shape), np.uint8)
-        for row, one in enumerate(many):
-            result[row] = self._one(one)
-        return result
-
-    def _one(self, source: Any) -> PixelArray:
-        ready = self.ready(source)
-        if ready is not None:
-            if len(ready) != 1:
-                raise InputError(f"a list holds one image each, not a batch of shape {np.shape(source)}")
-            return np.asarray(ready[0])
+    def _one(self, source: Any, rate: int | None) -> PixelArray:
         from .pictures import Picture, read_picture  # what is ready needs neither these nor resizing.py
 
         picture = Picture(checked(source)) if isinstance(source, np.ndarray) else read_picture(source)
