@@ -246,7 +246,7 @@ def test_a_damaged_photo_is_named_and_one_that_is_too_large_says_the_limit(tmp_p
     write_classes(tmp_path, 10)
     whole = (tmp_path / "dog" / "4.png").read_bytes()
     (tmp_path / "dog" / "4.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"dog/4.png is damaged and cannot be read as an image .*; repair or remove it"):
+    with pytest.raises(DataError, match=r"dog/4.png is damaged and cannot be read as an image; repair or remove it"):
         open_source(f"image-folder:{tmp_path}")
     # 200 megapixels in some kilobytes: only the head is looked at.
     head = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 0, 0, 0, 0)

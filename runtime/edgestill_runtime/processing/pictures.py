@@ -99,10 +99,8 @@ def _open(file: Any, name: str) -> Picture:
             f"{name} has {found} pixels, more than the {most} that are opened, lest a small file fill the memory. Make "
             f"it smaller, or set {LIMIT} to a larger number if you trust it"
         ) from error
-    except Exception as error:  # Pillow's decoders raise a dozen kinds of error on damaged files
-        raise InputError(
-            f"{name} is damaged and cannot be read as an image ({type(error).__name__}: {error})"
-        ) from error
+    except Exception as error:  # Pillow's decoders raise a dozen kinds of error on damaged files, in its own words
+        raise InputError(f"{name} is damaged and cannot be read as an image") from error
 
 
 def _decode(image: Any, name: str) -> Picture:
