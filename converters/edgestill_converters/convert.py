@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -38,7 +38,7 @@ from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
 from .graph import Graph, Samples, export, make_graph, tensors
 from .parity import ALLOWED_QUANTISED, check_against_model, check_model, check_rewrites
 from .precision import float_layers, precision_of, refuse_float
-from .quiet import words_to
+from .quiet import with_log, words_to
 from .rewrites import after_quantisation
 from .scale import Scale
 from .source_model import flat_outputs, private_copy
@@ -148,14 +148,14 @@ def convert(
             check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
             _write_down(error, path)
-            raise _with_log(error, path, log) from error
+            raise with_log(error, path, log) from error
         except Exception as error:  # whatever a library raises, people get one line and the log
             _write_down(error, path)
             failed = ConversionError(
                 "the conversion failed at a place where it should not, which is a bug of edgestill: please report it "
                 "with the model and the log"
             )
-            raise _with_log(failed, path, log) from error
+            raise with_log(failed, path, log) from error
     return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
 
@@ -346,15 +346,3 @@ def _outputs(
 def _write_down(error: Exception, log: Path) -> None:
     with open(log, "a", encoding="utf-8", errors="replace") as file:
         traceback.print_exception(error, file=file)
-
-
-def _with_log(error: EdgestillError, written: Path, log: Path | None) -> EdgestillError:
-    """The same error with a log that stays: the one asked for, or a copy of the temporary one."""
-    if log is not None:
-        said = "" if str(log) in str(error) else f"; see {log}"
-    else:
-        with NamedTemporaryFile("wb", prefix="edgestill-", suffix=".log", delete=False) as kept:
-            kept.write(written.read_bytes())
-        text = str(error).replace(str(written), kept.name)
-        return type(error)(text if kept.name in text else f"{text}; see {kept.name}")
-    return type(error)(f"{error}{said}")

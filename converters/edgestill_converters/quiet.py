@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, TextIO
 
-from edgestill_runtime import StorageError
+from edgestill_runtime import EdgestillError, StorageError
 
 
 @contextmanager
@@ -119,3 +119,19 @@ class _Stream:
 
 
 _ERRORS = _ByThread()
+
+
+def with_log(error: EdgestillError, written: Path, log: Path | None) -> EdgestillError:
+    """The same error with a log that stays.
+
+    Args:
+        written: the log. log: the same where the user asked for it; None: it is temporary, and a copy is kept.
+    """
+    if log is not None:
+        said = "" if str(log) in str(error) else f"; see {log}"
+    else:
+        with NamedTemporaryFile("wb", prefix="edgestill-", suffix=".log", delete=False) as kept:
+            kept.write(written.read_bytes())
+        text = str(error).replace(str(written), kept.name)
+        return type(error)(text if kept.name in text else f"{text}; see {kept.name}")
+    return type(error)(f"{error}{said}")

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from .errors import ConversionError, first_line
+from edgestill_runtime.errors import first_line
+
+from .errors import ConversionError
 from .rewrites.editing import WRAPPED
 
 

@@ -25,6 +25,8 @@ from edgestill_runtime.files import refuse_existing
 from .errors import ConversionError
 from .graph import Samples, tensors
 from .parity import check_against_model
+from .precision import precision_of, refuse_float
+from .quiet import with_log
 
 REQUIREMENT = "tensorflow>=2.21,<2.22"
 GOLDEN_SAMPLES = 16
@@ -85,8 +87,12 @@ def convert_tensorflow(
     models = {}
     for file, content in contents.items():
         engine = load_engine("litert", content, 1)
-        precision = "fp32" if ".fp32." in file else "int8"
-        models[file] = ModelFile("litert", precision, engine.inputs, engine.outputs, f"tensorflow {version}")
+        precision, floating = precision_of(file, content, "litert")
+        if precision == "fp32" and ".fp32." not in file:
+            refuse_float(file, ())
+        models[file] = ModelFile(
+            "litert", precision, engine.inputs, engine.outputs, f"tensorflow {version}", float_macs=floating
+        )
         engine.close()
     manifest = Manifest(
         name=name,
@@ -165,11 +171,8 @@ def _make_environment(folder: Path, name: str, requirements: Sequence[str], log:
         commands = [[sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", *requirements]]
     for command in commands:
         if _run(command, log) != 0:
-            lines = log.read_text(errors="replace").strip().splitlines()
-            raise ConversionError(
-                f"an environment with {name.partition('-')[0]} could not be made in {folder}: "
-                f"{lines[-1] if lines else ''}"
-            )
+            failed = ConversionError(f"an environment with {name.partition('-')[0]} could not be made in {folder}")
+            raise with_log(failed, log, None)
 
 
 def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_seconds: float, kept: bool) -> str:
@@ -181,9 +184,10 @@ def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_
     except subprocess.TimeoutExpired as error:
         raise ConversionError(f"TensorFlow's converter was not done after {limit_seconds:g} s and was ended") from error
     if code != 0:
-        lines = [line for line in log.read_text(errors="replace").strip().splitlines() if line.strip()]
-        where = f"; see {log}" if kept else "; give --log to keep all that it said"
-        raise ConversionError(f"TensorFlow's converter failed on {source}: {lines[-1] if lines else code}{where}")
+        failed = ConversionError(
+            f"TensorFlow's converter failed on {source}, which may be of another version or damaged"
+        )
+        raise with_log(failed, log, log if kept else None)
     version: str = json.loads((folder / "facts.json").read_text())["version"]
     return version
 

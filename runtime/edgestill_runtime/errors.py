@@ -87,3 +87,22 @@ class InputError(EdgestillError):
 
 class StorageError(EdgestillError):
     """A file could not be written completely; the earlier state is untouched."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what somebody else's exception says, without control characters; empty where it says nothing.
+
+    For every message that quotes an exception of a user's own code.
+    """
+    import re  # only where something went wrong
+
+    # Escape sequences of terminals (colours, titles), then every other character that moves a cursor or rings a bell.
+    sequences = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    plain = re.sub(sequences, "", str(error)).replace("\t", " ")
+    return next(iter(plain.strip().splitlines()), "").strip()
+
+
+def one_line(error: BaseException) -> str:
+    """The same with the kind of the exception before it, 200 characters at most."""
+    text = first_line(error)
+    return f"{type(error).__name__}: {text:.200}" if text else type(error).__name__

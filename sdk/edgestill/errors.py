@@ -12,7 +12,7 @@ EdgestillError
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from edgestill_runtime.errors import EdgestillError, StorageError
+from edgestill_runtime.errors import EdgestillError, StorageError, one_line
 
 __all__ = [
     "DataError",
@@ -53,12 +53,6 @@ class MissingExtraError(EdgestillError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'edgestill[{extra}]'")
-
-
-def one_line(error: BaseException) -> str:
-    """What code of the user's own raised, by its kind and the first line of its text."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

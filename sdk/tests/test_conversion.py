@@ -241,3 +241,11 @@ def test_samples_that_are_none_are_said_before_anything_is_counted(tmp_path, sam
 def test_a_log_that_is_a_folder_is_said(tmp_path):
     with pytest.raises(StorageError, match="the log .* cannot be written: Is a directory"):
         convert(nn.Linear(5, 2), [np.ones((2, 5), np.float32)], tmp_path / "x.edge", log=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", [("--max-drop", "-5"), ("--max-drop", "101"), ("--limit", "0"), ("--image-size", "0")]
+)
+def test_numbers_that_are_none_are_wrong_usage(cli, tmp_path, words):
+    done = cli("convert", "dscnn_xs", *words, "--output", tmp_path / "x.edge")
+    assert done.returncode == 2 and "Invalid value" in done.stderr and not (tmp_path / "x.edge").exists()

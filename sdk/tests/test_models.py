@@ -244,3 +244,11 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="could not write"):
         save_checkpoint(tmp_path / "file" / "m.safetensors", create_model("dscnn_xs", 10))
+
+
+def test_words_of_somebody_elses_code_bring_no_colours(tmp_path, monkeypatch):
+    (tmp_path / "loud_factory.py").write_text('def make(**_):\n    raise RuntimeError("\\x1b[31mred\\x1b[0m\\nmore")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        create_model("loud_factory:make", 10, 1)
+    assert "(RuntimeError: red)" in str(caught.value)

@@ -154,6 +154,9 @@ def test_report_draws_the_page_again(cli, quick_run, tmp_path):
     assert cli("report", tmp_path).returncode == 0
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert cli("report", tmp_path / "nothing").returncode == 1
+    (tmp_path / "samples.npz").unlink()
+    incomplete = cli("report", tmp_path)
+    assert incomplete.returncode == 1 and "samples.npz is missing or damaged" in incomplete.stderr
 
 
 def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from markupsafe import Markup
@@ -42,8 +43,12 @@ def write_report(folder: Path) -> Path:
         ResultsError: no results there, or not as their schema says.
     """
     results = read_results(folder)
-    with np.load(folder / results["samples"], allow_pickle=False) as arrays:
-        samples = {name: arrays[name] for name in arrays.files}
+    path = folder / results["samples"]
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            samples = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ResultsError(f"{path} is missing or damaged; copy it from where the run was made") from error
     quantised = [file for file in results["files"] if file["precision"] != "fp32"]
     try:
         graphs = {

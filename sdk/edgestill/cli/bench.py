@@ -62,7 +62,7 @@ def bench(
         print(json.dumps(measured, indent=2))
     else:
         _print(bundle, measured)
-        if folder is not None:
+        if folder is not None and measured:
             say(f"kept in {folder}")
     errors = [one for one in found.values() if isinstance(one, EdgestillError)]
     for error in errors:

@@ -48,7 +48,7 @@ def convert(
         typer.Option(help="Instead of a data set: a folder of images, or an .npz (see docs/converters.md)."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="For folders of images, the side in pixels.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="For folders of images, the side in pixels.")] = None,
     mean: Annotated[str, typer.Option(help="Of pixels in 0–1, a number a channel: 0.485,0.456,0.406.")] = "",
     std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
     calibration: Annotated[
@@ -65,11 +65,11 @@ def convert(
         Literal["ptq", "qat", "auto"],
         typer.Option(help="Calibrate, train in int8, or the second only where the first loses too much."),
     ] = "ptq",
-    max_drop: Annotated[float, typer.Option(help="Points of accuracy that int8 may lose.")] = 0.3,
+    max_drop: Annotated[float, typer.Option(min=0, max=100, help="Points of accuracy that int8 may lose.")] = 0.3,
     min_agreement: Annotated[
         float, typer.Option(help="Per cent of samples on which both int8 files must agree.")
     ] = 99.5,
-    limit: Annotated[float, typer.Option(help="Seconds for one exporter and file.")] = 1800.0,
+    limit: Annotated[float, typer.Option(min=1, help="Seconds for one exporter and file.")] = 1800.0,
     source: Annotated[
         Literal["torch", "keras", "saved-model"], typer.Option("--from", help="What the model was made with.")
     ] = "torch",

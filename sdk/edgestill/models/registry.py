@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgestill_runtime.files import sha256_of_file
 
-from ..errors import MissingExtraError, ModelError, nearest
+from ..errors import MissingExtraError, ModelError, nearest, one_line
 from ..file_kinds import describe_file
 from . import dscnn, resnet
 from .copies import device_of, eval_mode, kept_randomness
@@ -120,7 +120,7 @@ def _timm(name: str, num_classes: int, in_channels: int) -> nn.Module:
         model: nn.Module = timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=in_channels)
     except Exception as error:  # whatever a model of theirs does not take
         raise ModelError(
-            f"timm:{name} cannot be made with {num_classes} classes and {in_channels} channels ({_said(error)})"
+            f"timm:{name} cannot be made with {num_classes} classes and {in_channels} channels ({one_line(error)})"
         ) from error
     return model
 
@@ -145,7 +145,7 @@ def _factory(module: str, factory: str) -> Callable[..., Any]:
     try:
         build: Any = importlib.import_module(module)
     except Exception as error:  # the user's own code, which may raise anything
-        raise ModelError(f"model {name}: {module} cannot be imported ({_said(error)})") from error
+        raise ModelError(f"model {name}: {module} cannot be imported ({one_line(error)})") from error
     for part in factory.split("."):
         if not hasattr(build, part):
             known = [word for word, value in vars(build).items() if callable(value) and not word.startswith("_")]
@@ -197,10 +197,4 @@ def _build(name: str, build: Callable[..., Any], num_classes: int, in_channels: 
     try:
         return build(**arguments)
     except Exception as error:
-        raise ModelError(f"model {name} failed ({_said(error)})") from error
-
-
-def _said(error: Exception) -> str:
-    """An error of somebody else's code in one line."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first:.200}" if first else type(error).__name__
+        raise ModelError(f"model {name} failed ({one_line(error)})") from error
