@@ -18,7 +18,7 @@ demo: $(READY) $(NATIVE)
 test: $(READY) $(NATIVE)
 	$(PYTEST) $(PYTEST_FLAGS)
 
-# What takes half a minute and more each: killed runs, flat memory, sweeps. With `test` it is everything.
+# What takes half a minute and more each: killed runs, flat memory, sweeps. With `test` it is all that needs no tools or environments of its own.
 test-slow: $(READY) $(NATIVE)
 	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,6 @@ SOURCES = ("sdk/edgestill", "converters/edgestill_converters", "runtime", "bench
 WIDE = 200  # columns of a terminal in which no message is cut
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left: as `subprocess.CompletedProcess`."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def command_of(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user would, in a process of its own: seconds more than `in_process`."""
     command = [sys.executable, "-m", "edgestill.cli", *(str(word) for word in words)]
@@ -41,7 +31,7 @@ def command_of(*words: object, cwd: Path = ROOT, **environment: str) -> subproce
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=550)
 
 
-def in_process(*words: object, cwd: Path = ROOT, **environment: str) -> Done:
+def in_process(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in this process: the same code from the arguments to the exit code."""
     from edgestill.cli import app, console
 
@@ -62,7 +52,7 @@ def in_process(*words: object, cwd: Path = ROOT, **environment: str) -> Done:
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else int(end.code is not None)
     sys.path[:] = path
-    return Done(code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(["edgestill", *map(str, words)], code, out.getvalue(), err.getvalue())
 
 
 def kept(name: str, make: Callable[[Path], None], sources: tuple[str, ...] = SOURCES) -> Path:
@@ -91,7 +81,7 @@ def _files(sources: tuple[str, ...]) -> Iterator[Path]:
         if (ROOT / source).is_file():
             yield ROOT / source
         for path in (ROOT / source).rglob("*"):
-            if path.is_file() and not {"__pycache__", "tests"} & set(path.parts):
+            if path.is_file() and not {"__pycache__", "tests"} & set(path.relative_to(ROOT).parts):
                 yield path
 
 

@@ -1,4 +1,4 @@
-// Run in the page by proof/web.py: what the JavaScript twin makes of Python's photos and recordings, against Python's
+// Run in the page by proof/browser.py: what the JavaScript twin makes of Python's photos and recordings, against Python's
 // pixels. Gives { photos, recordings, wrong: ["what differs", …], decoded: { name: largest difference, … } }.
 
 import { readPicture } from "../pictures.js";

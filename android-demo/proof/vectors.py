@@ -105,11 +105,10 @@ def _answers(bundle: Path, images: np.ndarray, labels: np.ndarray, target: Path)
 def _hears(target: Path) -> None:
     """A bundle that takes recordings, and what it answers to those of `write_processing`."""
     bundle = unpack_folder(zoo.find("spoken-digits"), target / "audio.edge")
-    recordings = [path.read_bytes() for path in sorted((target / "recordings").glob("*.wav"))]
     with load(bundle, engine="litert") as model:
-        words = [model.predict(one, 1)[0].label for one in recordings]
-    names = [path.name for path in sorted((target / "recordings").glob("*.wav"))]
-    (target / "words.json").write_text(json.dumps(dict(zip(names, words, strict=True))))
+        paths = sorted((target / "recordings").glob("*.wav"))
+        words = {path.name: model.predict(path, 1)[0].label for path in paths}
+    (target / "words.json").write_text(json.dumps(words))
 
 
 def _version2(bundle: Path, target: Path) -> None:

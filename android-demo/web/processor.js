@@ -1,5 +1,5 @@
 // How what people have (a photo, a recording) becomes what a model takes: the arithmetic of edgestill_runtime.processing,
-// equal to the last bit. `proof/web.py` holds it to what Python made.
+// equal to the last bit. `proof/browser.py` holds it to what Python made.
 
 import { audioPixels } from "./audio.js";
 import { imagePixels } from "./image.js";

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestill_runtime import Bundle, EdgestillError, open_bundle
+from edgestill_runtime.arguments import count
 from edgestill_runtime.files import write_bytes
 
 from .latency import INTERLEAVED, MLPERF, Rule
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--progress", action="store_true", help="print lines that say how far it is")
     for command in (whole, latency):
         command.add_argument("--rule", choices=sorted(RULES), default=INTERLEAVED.name, help="default: interleaved")
-        command.add_argument("--min-calls", type=_count, help="calls per file, at least (default: the rule's)")
+        command.add_argument("--min-calls", type=count, help="calls per file, at least (default: the rule's)")
         command.add_argument("--min-seconds", type=_seconds, help="seconds per file, at least (default: the rule's)")
     whole.add_argument("--threads", action="append", help="of one call: a number, or `all`; repeat it (default: 1)")
     whole.add_argument("--samples", type=Path, help="an npz of test images and labels")
@@ -96,12 +97,6 @@ def _parser() -> argparse.ArgumentParser:
 def _rule(arguments: argparse.Namespace) -> Rule:
     given = {name: getattr(arguments, name) for name in ("min_calls", "min_seconds")}
     return replace(RULES[arguments.rule], **{name: value for name, value in given.items() if value is not None})
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

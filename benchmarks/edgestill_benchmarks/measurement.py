@@ -86,7 +86,7 @@ def measure(
     # Everything that is opened ends with the measurement, also when it raises.
     with ExitStack() as opened:
         meter = opened.enter_context(open_meter())
-        models = {name: opened.enter_context(_open(bundle, name, threads)) for name in _runnable(bundle)}
+        models = {name: opened.enter_context(model) for name, model in open_models(bundle, threads).items()}
         calls = {name: _call(model, sample) for name, model in models.items()}
         latencies = measure_latency(calls, rule, meter, on_progress)
         files = tuple(
@@ -144,14 +144,9 @@ def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
     Raises:
         EngineError: there is none.
     """
-    models: dict[str, Model] = {}
-    try:
-        for name in _runnable(bundle):
-            models[name] = _open(bundle, name, threads)
-    except BaseException:
-        for model in models.values():
-            model.close()
-        raise
+    with ExitStack() as opened:
+        models = {name: opened.enter_context(_open(bundle, name, threads)) for name in _runnable(bundle)}
+        opened.pop_all()  # they stay open: all of them could be loaded
     return models
 
 

@@ -55,7 +55,7 @@ def test_preprocessing(benchmark, model, image):
 def test_engine_alone(benchmark, model, image):
     """The engine below our face: no checks, no lock."""
     tensor = model.tensor(image)
-    benchmark(model._engine.invoke, tensor)
+    benchmark(model._engine.run, [tensor])
 
 
 def test_invoke(benchmark, model, image):

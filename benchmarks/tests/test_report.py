@@ -56,7 +56,7 @@ def test_what_did_not_pay_is_said(quick_run, results, tmp_path):
     assert int8_against_fp32(changed) == {"executorch": 1.5, "litert": 1.5} and gain_is_noise(changed)
     page = page_of(quick_run, changed, tmp_path)
     assert "no gain can be claimed" in page
-    assert "LiteRT: int8 takes 1.50 × the time of fp32, it is slower on this machine." in page
+    assert "LiteRT: the int8 file takes 1.50 × the time of fp32, it is slower on this machine." in page
     assert not gain_is_noise(changed | {"gain": -0.005})
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import count
 from .bundle import open_bundle
 from .engines import candidates, installed_engines
 from .errors import EdgestillError, InputError
@@ -49,16 +50,16 @@ def main() -> int:
     run.add_argument(
         "input", nargs="+", type=Path, help="a photo (needs Pillow), a recording, or one .npy for each input"
     )
-    run.add_argument("--rate", type=_count, help="samples a second, of a recording in an .npy")
-    run.add_argument("--threads", type=_count, default=1, help="of one call (default: 1)")
+    run.add_argument("--rate", type=count, help="samples a second, of a recording in an .npy")
+    run.add_argument("--threads", type=count, default=1, help="of one call (default: 1)")
     run.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of a bundle's file (default: int8)")
     run.add_argument(
         "--top",
-        type=_count,
+        type=count,
         default=5,
         help="how many labels, or values of a bare file's output, to print (default: 5)",
     )
-    run.add_argument("--calls", type=_count, default=50, help="calls to time (default: 50)")
+    run.add_argument("--calls", type=count, default=50, help="calls to time (default: 50)")
     arguments = parser.parse_args()
     try:
         return int(arguments.function(arguments))
@@ -200,12 +201,6 @@ def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:
         times.append((time.perf_counter_ns() - started) / 1e6)
     p50, p90 = np.percentile(times[1:], [50, 90])
     return answer, {"p50": round(float(p50), 4), "p90": round(float(p90), 4), "first": round(times[0], 4)}
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
-    return int(text)
 
 
 def _spec_lines(model: Model) -> list[str]:

@@ -23,11 +23,16 @@ def test_a_run_leaves_bundle_results_and_report(quick_run):
     present = {path.name for path in quick_run.iterdir()}
     assert {"demo-quick.edge", "results.json", "report.html", "samples.npz", "stages"} <= present
     assert not list(quick_run.rglob("state.safetensors"))  # needed while a training runs, and large
+    assert "LiteRT-Torch" in (quick_run / "stages/conversion/conversion.log").read_text(errors="replace")
+
+
+def test_what_a_run_prints(quick_run):
+    if not (quick_run / "terminal.txt").exists():
+        pytest.skip("this run was given from outside, without what it printed")
     said = (quick_run / "terminal.txt").read_text()
     for words in ("student alone", "student distilled", "model.tflite", "retained", "distillation gain", "report.html"):
         assert words in said
     assert "LiteRT-Torch" not in said  # the exporters' chatter is in the log
-    assert "LiteRT-Torch" in (quick_run / "stages/conversion/conversion.log").read_text(errors="replace")
 
 
 def test_accuracies_are_those_of_the_files(quick_run, bundle_path):

@@ -77,8 +77,9 @@ def main() -> None:
     for layers, images in ((IMAGES, True), (SEQUENCES, False)):
         chosen = [name for name in layers if not arguments.layers or name in arguments.layers]
         for start in range(0, len(chosen), GROUP):
-            rows += examine({name: layers[name] for name in chosen[start : start + GROUP]}, images)
-            print(table(rows[-GROUP:]), flush=True)
+            found = examine({name: layers[name] for name in chosen[start : start + GROUP]}, images)
+            print(table(found), flush=True)
+            rows += found
     if not arguments.layers:
         text = arguments.page.read_text()
         mark = r"(<!-- coverage -->\n).*?(<!-- /coverage -->)"
@@ -100,7 +101,7 @@ def examine(layers: Mapping[str, nn.Module], images: bool) -> list[Row]:
             except ConversionError as error:
                 message = str(error).partition("; see ")[0]
                 print(message, file=sys.stderr, flush=True)
-                blamed = [name for name in names if f"'layers.{key_of(name)}" in message]
+                blamed = [name for name in names if re.search(rf"'layers\.{key_of(name)}['.]", message)]
                 blamed = blamed or (names if len(names) == 1 else [])
                 found.update({name: Row(name, refused=message) for name in blamed})
                 rest = [name for name in names if name not in blamed]
@@ -119,14 +120,14 @@ def _judged(bundle: Bundle, model: nn.Module, names: Sequence[str], samples: lis
             specs = loaded.outputs
     with torch.inference_mode():
         reference = [one.numpy() for one in model(torch.from_numpy(samples[0]))]
-    floating = " ".join(bundle.manifest.training.get("float_layers", ()))
+    floating = bundle.manifest.training.get("float_layers", ())
     rows = []
     for number, name in enumerate(names):
         one, other = given["executorch"][number], given["litert"][number]
         step = specs[number].scale or float("nan")
         rows.append(Row(
             name,
-            "float" if f"layers.{key_of(name)}:" in floating else "int8",
+            "float" if any(re.match(rf"layers\.{key_of(name)}[:.]", one) for one in floating) else "int8",
             float(np.abs(one.astype(np.float64) - other).max() / step),
             max(relative_error(values, reference[number]) for values in (one, other)),
         ))  # fmt: skip

@@ -116,8 +116,8 @@ private class BitmapPicture(private val bitmap: Bitmap, orientation: Int) : Pict
 }
 
 /** The pictures to try the model with: its golden inputs, which `edgestill export-android` drew. */
-fun readSamples(assets: AssetManager): List<Bitmap> =
-    (assets.list(SAMPLES) ?: arrayOf()).sorted().map { name -> assets.open("$SAMPLES/$name").use { BitmapFactory.decodeStream(it) } }
+fun readSamples(assets: AssetManager, folder: String): List<Bitmap> =
+    (assets.list(folder) ?: arrayOf()).sorted().map { name -> assets.open("$folder/$name").use { BitmapFactory.decodeStream(it) } }
 
 /** Pixels of a sample: those that have the model's size already are what it takes, as in Python. */
 fun samplePixels(sample: Bitmap, processor: Processor): ByteArray {

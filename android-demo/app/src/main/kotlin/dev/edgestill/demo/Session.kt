@@ -74,7 +74,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
 
     init {
         work {
-            val samples = readSamples(assets)
+            val samples = readSamples(assets, SAMPLES)
             tell { it.copy(samples = samples) }
             val opened = Bundle.open(store)
             opened.verify()

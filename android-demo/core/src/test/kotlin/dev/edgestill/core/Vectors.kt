@@ -1,8 +1,6 @@
 package dev.edgestill.core
 
 import java.io.File
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
 
 /** What the Python runtime answered; `proof/vectors.py` writes it. */
 object Vectors {
@@ -13,12 +11,6 @@ object Vectors {
     fun bytes(name: String): ByteArray = file(name).readBytes()
 
     fun json(name: String): Any? = readJson(file(name).reader())
-
-    /** Rows of float32. */
-    fun floats(name: String, columns: Int): List<FloatArray> {
-        val numbers = ByteBuffer.wrap(bytes(name)).order(ByteOrder.nativeOrder()).asFloatBuffer()
-        return List(numbers.remaining() / columns) { FloatArray(columns).also { row -> numbers.get(row) } }
-    }
 
     /** Images of the test split, as many bytes each as the bundle's model takes. */
     fun images(bundle: Bundle): List<ByteArray> {
