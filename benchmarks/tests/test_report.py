@@ -76,7 +76,7 @@ def test_a_run_that_kept_layers_in_float_has_a_page(quick_run, results, tmp_path
     mixed["conversion"]["gate"]["findings"] = [{"level": "undecided", "text": "too few samples to tell"}]
     page = page_of(quick_run, mixed, tmp_path)
     assert "which 1,000 images are too few to tell." in page and "undecided: too few samples to tell" in page
-    assert "the smaller mixed file" in page and "LiteRT: mixed takes" in page
+    assert "the smaller mixed file" in page and "LiteRT: the mixed file takes" in page
     assert page.count('<tr class="strong">') == 3  # the distilled student and the two mixed files
 
 

@@ -75,7 +75,7 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
     facts = {
         "teacher": _digest(teacher),
         "teacher's pixels": None if own is None else own.to_json(),
-        "data": {name: value for name, value in data.describe().items() if name != "seed"},
+        "data": {name: value for name, value in data.learnt_from().items() if name != "seed"},
         "pixels": data.processor.to_json(),
         "augmentation": asdict(augmentation),
         "seed": data.seed,

@@ -118,7 +118,7 @@ def _kind(path: Path, head: bytes) -> str:
     for place, mark, kind in _MARKS:
         if head[place : place + len(mark)] == mark:
             return kind
-    return _text_kind(path, head) or ("onnx" if _is_onnx(path, head) else "unknown")
+    return _text_kind(path, head) or ("onnx" if _is_onnx(head) else "unknown")
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -127,7 +127,7 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return size > 9 and 2 <= length < 1 << 27 and head[8:9] == b"{" and head[9:10] in (b'"', b"}", b" ")
 
 
-def _is_onnx(path: Path, head: bytes) -> bool:
+def _is_onnx(head: bytes) -> bool:
     """A protobuf message that begins with field 1, a small number (the version of the format), then a known field."""
     known = (0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42)
     return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in known

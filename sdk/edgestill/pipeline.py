@@ -34,7 +34,6 @@ from .processes import processes
 from .progress import SILENT, Progress
 from .quantisation import Budget, quantise
 from .recipe import Recipe
-from .recipe_check import check_recipe
 from .results import assemble, write_results
 from .stages import Stage
 from .training_stages import TrainingStages
@@ -43,7 +42,6 @@ from .training_stages import TrainingStages
 CONVERTERS = ("torch", "torchao", "executorch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer")
 STAGES = (
     "teacher",
-    "teacher_outputs",
     "student_alone",
     "student_distilled",
     "conversion",
@@ -106,8 +104,7 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
         raise EdgestillError("several processes train together: use `edgestill distill`, then `edgestill run` in one")
     steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
     with exclusive(steps.folder):
-        check_recipe(recipe, partial(require, "convert"), _require_engines, partial(require, "report"))
-        steps.check()
+        steps.check(partial(require, "convert"), _require_engines, partial(require, "report"))
         for stage in STAGES:
             getattr(steps, stage)
         results = write_results(steps.folder, assemble(steps))

@@ -188,6 +188,10 @@ class Recipe(_Table):
         table = self.distillation.objective
         return None if table is None else create_objective(table)
 
+    def teaching_model(self) -> str:
+        """The model whose layers an objective compares with: in `self` and `generations` a student like the other."""
+        return self.teacher.model if self.distillation.method == "teacher" else self.student.model
+
     def cached(self) -> bool:
         """Whether the teacher answers in advance."""
         objective = self.objective()

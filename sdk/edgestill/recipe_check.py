@@ -5,9 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from .data.folders import Kind
-from .data.formats.image_folder import list_folder
-from .errors import DataError, EdgestillError, ModelError
+from .errors import EdgestillError, ModelError
 from .models import create_model
 from .models.checkpoint import check_fit
 from .models.registry import find_model
@@ -16,8 +14,6 @@ from .objectives.layers import check_layers
 from .recipe import Recipe, TeacherTable, TeamMember
 
 _CLASSES, _CHANNELS = 10, 3  # of a model whose layers are looked at; their names do not depend on it
-
-_FOLDERS: dict[str, Kind] = {"image-folder": "image", "audio-folder": "audio"}
 
 
 def check_recipe(recipe: Recipe, *more: Callable[[], None]) -> None:
@@ -45,46 +41,30 @@ def _checks(recipe: Recipe) -> Iterator[Callable[[], None]]:
     objective = recipe.objective()
     pairs = objective.layers if objective else ()
     yield partial(_model, recipe.student.model, [ours for ours, _ in pairs], "student")
-    yield partial(_model, recipe.teacher.model, [theirs for _, theirs in pairs], "teacher")
+    yield partial(_model, recipe.teaching_model(), [theirs for _, theirs in pairs], "teacher")
+    yield partial(_model, recipe.teacher.model, (), "teacher")
     for peer in recipe.distillation.peers:
         yield partial(_model, peer, (), "student")
     for member in recipe.teacher.team:
         yield partial(_model, member.model, (), "teacher")
     given: tuple[TeacherTable | TeamMember, ...] = (recipe.teacher, *recipe.teacher.team)
-    classes = classes_listed(recipe.data.source) if any(one.checkpoint for one in given) else None
     for one in given:
         if one.checkpoint is not None:
-            yield partial(check_checkpoint, one.model, one.checkpoint, one.weights, classes)
-
-
-def classes_listed(source: str) -> int | None:
-    """How many classes a folder of photos or recordings has, by its listing; None for other sources, which have to be
-    read for that, and for what is wrong with a folder, which is said when it is opened."""  # fmt: skip
-    kind, colon, path = source.partition(":")
-    place = Path(path).expanduser()
-    if not colon or not path or kind not in _FOLDERS or not place.is_dir():
-        return None
-    try:
-        return len(list_folder(place, _FOLDERS[kind]).classes)
-    except (DataError, OSError):
-        return None
+            yield partial(check_file, one.checkpoint)
 
 
 def check_checkpoint(
-    model: str, path: Path, weights: str | None, classes: int | None, channels: Sequence[int] = (_CHANNELS, 1)
+    model: str, path: Path, weights: str | None, classes: int, channels: Sequence[int] = (_CHANNELS, 1)
 ) -> None:
-    """Refuse a checkpoint that cannot fit the model, as far as can be said without data.
+    """Refuse a checkpoint that cannot fit the model, before a sample is decoded.
 
     Args:
-        classes: of the data; None where they are not known, so that only the kind of file is looked at.
-        channels: that the data may have.
+        classes: how many the data have. channels: that they may have.
 
     Raises:
         ModelError: no such file, no weights in it, or weights that do not fit.
     """
     check_file(path)
-    if classes is None:
-        return
     made = []
     for count in channels:
         with suppress(ModelError):  # no such model, which is said by itself, or not for these numbers

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -120,17 +120,11 @@ def _annotation(model: Any, keys: Keys) -> Any:
             field = fields_of(level)[key]
             level = found = field.annotation
             for limit in field.metadata:
-                found = _with(found, limit)
+                found = Annotated[found, limit]
         elif number == len(keys) - 1:
             members = [part for part in get_args(level) if part is not Ellipsis]
             found = members[0] if members else found
     return found
-
-
-def _with(annotation: Any, limit: Any) -> Any:
-    from typing import Annotated
-
-    return Annotated[annotation, limit]
 
 
 def expected(annotation: Any) -> str:
@@ -239,7 +233,7 @@ def _line_of(text: str, keys: list[str | int]) -> int | None:
             continue
         entry = re.match(r"\s*([A-Za-z0-9_\"'.-]+)\s*=", line)
         if entry and table + [part.strip("\"'") for part in entry[1].split(".")] == names:
-            nth = next((count[name] for name in (".".join(table),) if name in count), None)
+            nth = count.get(".".join(table))
             if wanted is None or nth is None or nth == wanted:
                 return number
     return None

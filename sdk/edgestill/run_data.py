@@ -7,8 +7,7 @@ A file that may come from anybody never names code to be run: a source or model 
 by the user.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,12 +120,14 @@ def read_again(
     known: Known,
     source: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    check: Callable[[Sequence[str], str], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
     """The data of a run.
 
     Args:
         source: another source, or the same named by the user. changes: of the keys of `[data]`.
+        check: as of `load_data`.
 
     Raises:
         DataError: it is no longer what the run was made with, or only a file names the code that reads it.
@@ -136,7 +137,7 @@ def read_again(
     # Other data may have other channels; what the student takes is put in their place below.
     freed: dict[str, Any] = {} if source in (None, table.source) or known.processor is None else {"mean": (), "std": ()}
     data_table = table.model_copy(update={"source": source or table.source, **freed, **(changes or {})})
-    data = load_data(**data_table.arguments(), progress=progress)
+    data = load_data(**data_table.arguments(), check=check, progress=progress)
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
         raise DataError(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
@@ -173,4 +174,4 @@ def _older(noted: Mapping[str, Any]) -> dict[str, Any]:
     table: dict[str, Any] = {"source": data.get("name", ""), "seed": data.get("seed", 0)}
     if train:
         table |= {"validation": data["validation"] / train, "calibration": data.get("calibration", 256)}
-    return {"name": "run", "data": json.loads(json.dumps(table))}
+    return {"name": "run", "data": table}

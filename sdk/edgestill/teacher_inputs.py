@@ -175,7 +175,7 @@ def overridden(
     """
     changes: dict[str, Any] = {}
     if mean or std:
-        changes = {"mean": tuple(mean or base.mean), "std": tuple(std or base.std)}
+        changes = {"mean": tuple(mean), "std": tuple(std)}
     if image_size is not None:
         changes |= {"height": image_size, "width": image_size}
     try:

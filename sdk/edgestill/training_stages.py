@@ -7,7 +7,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgestill_runtime.files import sha256_of_file
+from edgestill_runtime.files import sha256_of_file, write_bytes
 
 from . import __version__
 from .data import Augmentation, Data, augmentation_for, load_data
@@ -30,7 +30,7 @@ from .objectives.layers import check_layers
 from .processes import processes
 from .progress import SILENT, Progress
 from .recipe import Recipe, TeacherTable, TeamMember
-from .recipe_check import check_recipe
+from .recipe_check import check_checkpoint, check_recipe
 from .stages import Stage, Stages
 from .teacher_check import refuse_guessing
 from .teacher_inputs import processor_of
@@ -68,6 +68,8 @@ class TrainingStages:
         """What can be said of the recipe before a photo or a recording is decoded."""
         for names in (self.recipe.augmentation, self.recipe.teacher.augmentation):
             check_augmentation(Augmentation.parse(names or ()), kind)
+        for table in self.given_teachers():
+            check_checkpoint(table.model, _given_file(table), table.weights, len(classes))
 
     @cached_property
     def augmentation(self) -> Augmentation:
@@ -82,6 +84,12 @@ class TrainingStages:
         trained = {"training": asdict(table.training), "augmentation": table.augmentation, "seed": table.seed}
         inputs = {"model": table.model, "code": code_of(table.model), **(given or trained)}
         return self._run("teacher", inputs, self._make_teacher)
+
+    @cached_property
+    def teacher_check(self) -> Stage:
+        """`check.json`: what each given teacher gets right on validation data; one that guesses is refused."""
+        inputs = {"teachers": [_identity_of_teacher(one) for one in self.given_teachers()]}
+        return self._run("teacher-check", inputs, self._make_teacher_check)
 
     @cached_property
     def teacher_outputs(self) -> Stage:
@@ -107,29 +115,26 @@ class TrainingStages:
             inputs["teacher"] = self.teacher_outputs.key if self.recipe.cached() else self._teacher_keys()
         return self._run("student-distilled", inputs, self._make_distilled)
 
-    def check(self) -> None:
+    def check(self, *more: Callable[[], None]) -> None:
         """Refuse what cannot work before anything takes time: first what needs no data, all of it at once.
+
+        Args:
+            more: as of `check_recipe`.
 
         Raises:
             EdgestillError: a line for each thing that is wrong.
         """
-        check_recipe(self.recipe)
+        check_recipe(self.recipe, *more)
         objective = self.recipe.objective()
         pairs = objective.layers if objective else ()
         student = self._new(self.recipe.student.model)
         check_classes(student, self.data, "student")
         check_layers(student, [ours for ours, _ in pairs], "student")
+        check_layers(self._new(self.recipe.teaching_model()), [theirs for _, theirs in pairs], "teacher")
         if self.recipe.teacher.checkpoint is None:
-            teacher = self._new(self.recipe.teacher.model)
-            check_classes(teacher, self.data, "teacher")
-            check_layers(teacher, [theirs for _, theirs in pairs], "teacher")
-        for table in self.given_teachers():
-            teacher = self._given(table)
-            check_classes(teacher, self.data, "teacher")
-            if table is self.recipe.teacher:
-                check_layers(teacher, [theirs for _, theirs in pairs], "teacher")
-            if self.recipe.teacher.check:
-                refuse_guessing(teacher, self.data, who=f"teacher {table.model}", progress=self._progress)
+            check_classes(self._new(self.recipe.teacher.model), self.data, "teacher")
+        if self.given_teachers() and self.recipe.teacher.check:
+            _ = self.teacher_check
 
     def given_teachers(self) -> list[TeacherTable | TeamMember]:
         """Those that come as checkpoints and take part."""
@@ -150,7 +155,7 @@ class TrainingStages:
     # How each stage is made.
 
     def _run(self, name: str, inputs: dict[str, Any], make: Any) -> Stage:
-        common = {"edgestill": __version__, "data": self.data.describe(), "pixels": self.data.processor.to_json()}
+        common = {"edgestill": __version__, "data": self.data.learnt_from(), "pixels": self.data.processor.to_json()}
         return self._stages.run(name, common | {"inputs": inputs}, lambda folder: self._make(folder, make))
 
     def _make(self, folder: Path, make: Any) -> None:
@@ -158,6 +163,16 @@ class TrainingStages:
         if processes().is_main_process:  # what a training goes on from is several times its result, and done with
             for state in folder.rglob(STATE):
                 state.unlink()
+
+    def _make_teacher_check(self, folder: Path) -> None:
+        found = {}
+        for table in self.given_teachers():
+            teacher = self._given(table)
+            check_classes(teacher, self.data, "teacher")
+            judged = refuse_guessing(teacher, self.data, who=f"teacher {table.model}", progress=self._progress)
+            found[str(table.checkpoint)] = judged and asdict(judged)
+        if processes().is_main_process:
+            write_bytes(folder / "check.json", (json.dumps(found, indent=1) + "\n").encode())
 
     def _make_teacher(self, folder: Path) -> None:
         table = self.recipe.teacher
@@ -295,13 +310,18 @@ class TrainingStages:
 
 def _identity_of_teacher(table: TeacherTable | TeamMember) -> dict[str, Any]:
     """All that a given teacher depends on."""
-    assert table.checkpoint is not None
+    file = _given_file(table)
     try:
-        digest = sha256_of_file(table.checkpoint)
+        digest = sha256_of_file(file)
     except OSError as error:
-        raise EdgestillError(f"teacher checkpoint {table.checkpoint} cannot be read: {error.strerror}") from error
+        raise EdgestillError(f"teacher checkpoint {file} cannot be read: {error.strerror}") from error
     settings = {"weights": table.weights, "mean": table.mean, "std": table.std, "image_size": table.image_size}
     return {"checkpoint": digest, "model": table.model, "code": code_of(table.model), **settings}
+
+
+def _given_file(table: TeacherTable | TeamMember) -> Path:
+    assert table.checkpoint is not None
+    return table.checkpoint
 
 
 def _training_facts(seed: int) -> dict[str, Any]:

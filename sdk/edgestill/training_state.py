@@ -85,7 +85,7 @@ def fingerprint(
         "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
         "objective": objective.describe(),
-        "data": data.describe(),
+        "data": data.learnt_from(),
         "students": [[name, list(value.shape)] for name, value in students.state_dict().items()],
     }
     return json.dumps(described | facts, sort_keys=True, default=str)

@@ -72,12 +72,13 @@ checkpoint = "t.pt"
     for classes in (2, 3):
         torch.save(create_model("dscnn_xs", classes, channels).state_dict(), tmp_path / "t.pt")
         if classes == 2:
-            check_recipe(recipe(tmp_path, text))
-            continue
-        with pytest.raises(ModelError, match="Its head has 3 classes, and 2 are needed"):
-            check_recipe(recipe(tmp_path, text))
+            refused = pytest.raises(EdgestillError, match="image")  # it fits, so that the images were read
+        else:
+            refused = pytest.raises(ModelError, match="Its head has 3 classes, and 2 are needed")
+        with refused:
+            TrainingStages(recipe(tmp_path, text), tmp_path / "run").check()
     with pytest.raises(ModelError, match="holds no moving average"):
-        check_recipe(recipe(tmp_path, f'{text}weights = "ema"\n'))
+        TrainingStages(recipe(tmp_path, f'{text}weights = "ema"\n'), tmp_path / "run").check()
 
 
 def test_layers_are_looked_for_first(tmp_path):
@@ -119,5 +120,18 @@ def test_a_given_teacher_that_only_guesses_stops_the_run_before_anything_is_trai
     steps = Pipeline(recipe(tmp_path, text.format("")), tmp_path / "run")
     with pytest.raises(EdgestillError, match="the teacher dscnn_xs is right on .* guessing on"):
         steps.check()
-    assert not (tmp_path / "run").exists()
+    assert not list((tmp_path / "run").rglob("model.safetensors"))
     Pipeline(recipe(tmp_path, text.format("check = false")), tmp_path / "run").check()
+
+
+@pytest.mark.parametrize("method", ["self", "generations"])
+def test_layers_of_a_student_that_teaches_itself_are_the_students(tmp_path, method):
+    text = """
+name = "x"
+[distillation]
+method = "{}"
+objective = {{ kind = "fitnets", layers = [["blocks.2", "{}"]] }}
+"""
+    check_recipe(recipe(tmp_path, text.format(method, "blocks.3")))
+    with pytest.raises(EdgestillError, match="has no layer 'stages.1'"):
+        check_recipe(recipe(tmp_path, text.format(method, "stages.1")))

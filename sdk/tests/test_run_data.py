@@ -221,7 +221,7 @@ def test_convert_of_nothing(tmp_path, monkeypatch):
 def test_a_command_for_bundles_says_what_else_it_got(tmp_path, bundle_path):
     with pytest.raises(EdgestillError, match="a LiteRT.* model alone, without a bundle around it; `edgestill inspect`"):
         the_bundle(bundle_path / "model.tflite")
-    with pytest.raises(EdgestillError, match=r"is a folder with .*demo-quick.edge in it; give the bundle itself"):
+    with pytest.raises(EdgestillError, match=r"is .*demo-quick.edge meant\?"):
         the_bundle(bundle_path.parent)
     (tmp_path / "net.onnx").write_bytes(b"\x08\x08\x12\x07pytorch\x1a\x052.4.0")
     with pytest.raises(EdgestillError, match="an ONNX model, and a bundle is wanted"):

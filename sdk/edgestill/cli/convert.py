@@ -97,7 +97,6 @@ def convert(
         require("convert")
     progress = SILENT if as_json else TerminalProgress()
     pixels = _Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
-    drop = max_drop / 100
     common: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
     if source != "torch":
         bundle, judged = _from_tensorflow(
@@ -136,13 +135,12 @@ def convert(
                 progress,
                 common,
             )
-        drop = max_drop / 100
     from edgestill_converters.quiet import logged_to
 
     from ..gate import check_bundle
 
     with progress.task("judge the files", 1) as task, logged_to(log):
-        gate = check_bundle(bundle, judged, max_drop=drop, min_agreement=min_agreement / 100)
+        gate = check_bundle(bundle, judged, max_drop=max_drop / 100, min_agreement=min_agreement / 100)
         task.advance(1)
     if as_json:
         whole = {"manifest": bundle.manifest.to_json(), "gate": gate.to_json()}
@@ -168,30 +166,31 @@ def _from_data(
     from ..models import MODELS, create_model, load_checkpoint
     from ..models.registry import find_model
     from ..quantisation import Budget, quantise
-    from ..recipe_check import check_checkpoint, classes_listed
+    from ..recipe_check import check_checkpoint
     from ..run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
     from ..teachers import check_classes
 
-    known, opened = None, source or "fashion-mnist-mini"
+    known = None
     if name not in MODELS and Path(name).is_dir():
         known = known_of_run(Path(name))
         refuse_code(known)
         name, checkpoint = known.model, checkpoint or known.checkpoint
     elif checkpoint is not None:
         known = known_of_checkpoint(checkpoint)
-    if known is not None and source is None:
-        opened = known.recipe.data.source
     find_model(name)
-    if checkpoint is not None:
-        check_checkpoint(name, checkpoint, weights, classes_listed(opened))
+
+    def fits(classes: Sequence[str], _: str) -> None:
+        if checkpoint is not None:
+            check_checkpoint(name, checkpoint, weights, len(classes))
+
     said = {"image_size": pixels.size, "mean": pixels.mean, "std": pixels.std, "calibration": count}
     changes: dict[str, Any] = {key: value for key, value in said.items() if value}
     if known is not None:
-        data = read_again(known, source, changes, progress)
+        data = read_again(known, source, changes, fits, progress)
         count = count or known.recipe.data.calibration
     else:
         count = count or CALIBRATION
-        data = load_data(opened, progress=progress, **changes)
+        data = load_data(source or "fashion-mnist-mini", check=fits, progress=progress, **changes)
     model = create_model(name, len(data.classes), data.processor.channels)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model, weights=weights, progress=progress)

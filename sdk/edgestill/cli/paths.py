@@ -76,10 +76,8 @@ def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
     """Open a bundle; say what else a path is.
 
     Raises:
-        EdgestillError: no bundle; names the run's own one, or what can be done with a bare file.
+        EdgestillError: no bundle; says what it is, and what can be done with a bare file.
     """
-    if path.is_dir() and not (path / "manifest.json").is_file() and (bundles := sorted(path.glob("*.edge"))):
-        raise EdgestillError(f"{path} is a folder with {', '.join(map(str, bundles))} in it; give the bundle itself")
     if path.is_file():
         found = describe_file(path)
         if found.kind in ("litert", "executorch"):

@@ -19,9 +19,11 @@ def verify(
 ) -> None:
     """Compare every file's hash with the manifest, then replay the golden samples in every installed engine."""
     from edgestill_converters.quiet import logged_to
-    from edgestill_runtime import open_bundle, replay_golden, why_failed
+    from edgestill_runtime import replay_golden, why_failed
 
-    opened = open_bundle(bundle, trusted_key)
+    from .paths import the_bundle
+
+    opened = the_bundle(bundle, trusted_key)
     opened.verify()
     with TemporaryDirectory() as folder, logged_to(Path(folder) / "engines.log"):
         replays = replay_golden(opened)

@@ -220,6 +220,10 @@ class Data:
             raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
         return replace(self, train=self.train.take(np.resize(with_label, len(self.train))))
 
+    def learnt_from(self) -> dict[str, Any]:
+        """What a training on it depends on, as plain data: all of `describe` but which samples calibrate."""
+        return {name: value for name, value in self.describe().items() if name != "calibration"}
+
     def describe(self) -> dict[str, Any]:
         """Name, digest and sizes, as plain data for manifests and results."""
         unlabelled = int((self.train.labels < 0).sum())
