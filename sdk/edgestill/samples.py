@@ -27,9 +27,8 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
     # Only now what needs torch: a measurement without images starts at once.
-    from .data import open_source
+    from .data import load_data, open_source
     from .run_data import parse_recipe, refuse_source
-    from .training_stages import TrainingStages
 
     reference: dict[str, NDArray[np.float32]] = {}
     if source is not None:
@@ -38,7 +37,7 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
         results = read_results(run)
         recipe = parse_recipe(results["recipe"], run / "results.json")
         refuse_source(recipe.data.source, run / "results.json", None)
-        data = TrainingStages(recipe, run).data
+        data = load_data(**recipe.data.arguments())  # no model of the recipe is made: a file would choose its code
         if data.digest != results["data"]["digest"]:
             raise DataError(
                 f"{data.name} is no longer the data that {run} was made with; say --samples 0 to measure without images"

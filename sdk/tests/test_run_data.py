@@ -150,10 +150,18 @@ def test_bench_runs_no_code_of_a_results_file(quick_run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copytree(quick_run / "demo-quick.edge", tmp_path / "demo-quick.edge")
     results = json.loads((quick_run / "results.json").read_text())
-    results["recipe"]["data"]["source"] = "evil:data"
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(DataError, match="is evil:data, code that only the file names"):
-        find_samples(open_bundle(tmp_path / "demo-quick.edge"))
+    shutil.copytree(quick_run / "stages/evaluation", tmp_path / "stages/evaluation")
+    gone = {"model": "evil:net", "checkpoint": str(tmp_path / "gone.pt")}
+    for table, changes in (
+        ("teacher", gone | {"team": [gone]}), ("student", {"model": "evil:net"}), ("data", {"source": "evil:data"})
+    ):  # fmt: skip
+        results["recipe"][table] |= changes
+        (tmp_path / "results.json").write_text(json.dumps(results))
+        if table != "data":
+            assert find_samples(open_bundle(tmp_path / "demo-quick.edge"), count=4).reference
+            continue
+        with pytest.raises(DataError, match="is evil:data, code that only the file names"):
+            find_samples(open_bundle(tmp_path / "demo-quick.edge"))
 
 
 def test_checkpoints_of_older_versions_know_their_seed_and_cut(trained, tmp_path):
