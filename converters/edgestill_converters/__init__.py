@@ -8,7 +8,7 @@ The way of a model, a file a step:
 
     graph.py        any `nn.Module` → a float graph          rewrites/     small changes that let engines run it better
     pixels.py       normalisation into the graph             quantizer.py  where the graph becomes int8
-    quantize.py     observers, calibration                   exporting.py  each exporter in a process of its own
+    quantize.py     observers, calibration                   exporting.py  exporters as processes: exporter.py
     executorch.py   → .pte                                   litert.py     → .tflite; ends.py, islands.py, padding.py
     parity.py       files against the model                  convert.py    all of it → bundle
     inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8

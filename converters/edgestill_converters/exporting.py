@@ -1,9 +1,12 @@
 """Exporters in processes of their own: one that crashes, hangs or eats memory ends there, and leaves its log.
 
-The parent writes each graph to a file (`torch.export.save`), starts one child for each engine, side by side, and waits
-for lines that say which file has begun and which is done. The child's words, native code's included, go to the log.
+The parent writes each graph to a file (`torch.export.save`), gives the files of each engine to a child (`exporter.py`),
+side by side, and waits for lines that say which file has begun and when all are done. The child's words, native code's
+included, go to the log. What it imports takes longer than the export of a small net, so a child that has done its work
+waits some time for more; one that failed or was late is ended.
 """
 
+import atexit
 import json
 import math
 import os
@@ -14,23 +17,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
-from .blame import Blame, first_failing
+from . import exporter
+from .blame import Blame
 from .errors import ConversionError
 from .scale import Scale
 
 SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
 LIMIT_SECONDS = 1800.0
 """For one file. DenseNet-121 takes four minutes on two slow cores."""
-BLAME_SECONDS = 120.0
-"""To look for the operator that an exporter fails on."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,36 @@ class Exported:
     outputs: tuple[Scale | None, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Child:
     engine: str
     process: subprocess.Popen[bytes]
     pipe: int
     buffer: bytes = b""
     file: str = ""
+    began: float = 0.0
     deadline: float = 0.0
+    searching: bool = False
+    done: bool = False
+    idle_since: float = math.inf
+
+    def end(self) -> None:
+        with _lock:
+            _children.discard(self)
+        self.process.kill()
+        self.process.wait()
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of it; it ends by itself."""
+        os.close(self.pipe)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+_lock = threading.Lock()
+_children: set[_Child] = set()  # all that live
+_idle: dict[str, _Child] = {}  # one of each engine
 
 
 def export_files(
@@ -75,30 +97,65 @@ def export_files(
         torch.export.save(program, folder / f"{name}.pt2")
         engine = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
         jobs.setdefault(engine, {})[name] = quantised
-    children = [_start(engine, files, folder, log, limit_seconds) for engine, files in jobs.items()]
+    children: list[_Child] = []
     try:
-        _wait(children, limit_seconds, folder, on_step)
-    finally:
+        children.extend(_waiting(engine) or _start(engine, log) for engine in jobs)
         for child in children:
-            child.process.kill()
-            child.process.wait()
-            os.close(child.pipe)
-            assert child.process.stdin is not None
-            child.process.stdin.close()
+            _give(child, jobs[child.engine], folder, log, limit_seconds)
+        _wait(children, limit_seconds, folder, on_step)
+    except BaseException:
+        for child in children:
+            child.end()
+        raise
+    for child in children:
+        _keep(child)
     return {name: _read(folder / name) for name in programs}
 
 
-def _start(engine: str, files: dict[str, bool], folder: Path, log: Path, limit_seconds: float) -> _Child:
+def _waiting(engine: str) -> _Child | None:
+    """A child that waits for work. One that may be about to end by itself is ended."""
+    with _lock:
+        child = _idle.pop(engine, None)
+    if child is not None and time.monotonic() - child.idle_since > exporter.IDLE_SECONDS / 2:
+        child.end()
+        child = None
+    return child
+
+
+def _keep(child: _Child) -> None:
+    child.idle_since = time.monotonic()
+    with _lock:
+        beyond = _idle.get(child.engine)
+        _idle[child.engine] = child
+    if beyond is not None:
+        beyond.end()
+
+
+def _start(engine: str, log: Path) -> _Child:
     reading, writing = os.pipe()
-    (folder / f"{engine}.json").write_text(json.dumps(files))
-    command = [sys.executable, "-m", __name__, engine, str(folder), str(writing)]
+    command = [sys.executable, "-m", exporter.__name__, engine, str(writing)]
     try:
         with open(log, "ab") as said:
-            # Nothing is ever written to its input: that ends when this process does, and the child with it.
+            # Its input ends when this process does, and the child with it.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=(writing,))
     finally:
         os.close(writing)
-    return _Child(engine, process, reading, file=next(iter(files)), deadline=time.monotonic() + limit_seconds)
+    child = _Child(engine, process, reading)
+    with _lock:
+        _children.add(child)
+    return child
+
+
+def _give(child: _Child, files: dict[str, bool], folder: Path, log: Path, limit_seconds: float) -> None:
+    job = {"files": files, "folder": str(folder.absolute()), "log": str(log.absolute())}
+    child.file, child.done, child.began = next(iter(files)), False, time.monotonic()
+    child.deadline = child.began + limit_seconds
+    assert child.process.stdin is not None
+    try:
+        child.process.stdin.write(json.dumps(job).encode() + b"\n")
+        child.process.stdin.flush()
+    except BrokenPipeError:  # it has ended, which is seen where it is waited for
+        pass
 
 
 def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: Callable[[str], None]) -> None:
@@ -111,38 +168,46 @@ def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: C
             ready = working.select(None if math.isinf(left) else max(left, 0))
             if not ready:
                 late = min((key.data for key in working.get_map().values()), key=lambda child: child.deadline)
+                if late.searching:
+                    raise ConversionError(_failure(late, folder))
                 raise ConversionError(
                     f"{late.file}: the {late.engine} exporter was not done after {limit_seconds:g} s and was ended; "
                     f"allow more, or leave {late.engine} out of the targets"
                 )
             for key, _ in ready:
                 if not _read_line(key.data, limit_seconds, on_step):
-                    if key.data.process.wait() != 0:
+                    if not key.data.done:
+                        key.data.process.wait()
                         raise ConversionError(_failure(key.data, folder))
                     working.unregister(key.fd)
 
 
 def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], None]) -> bool:
-    """What a child says of its progress; whether it may say more."""
+    """What a child says of its progress; whether it will say more. An empty line says that all is done."""
     piece = os.read(child.pipe, 1 << 12)
     child.buffer += piece
     while b"\n" in child.buffer:
         line, _, child.buffer = child.buffer.partition(b"\n")
-        child.file = line.decode()
-        child.deadline = time.monotonic() + limit_seconds
-        on_step(child.file)
-    return bool(piece)
+        now, word = time.monotonic(), line.decode()
+        child.done, child.searching = not word, word == exporter.SEARCHING
+        if child.searching:
+            # The last try takes no longer than the whole graph did.
+            child.deadline = now + exporter.BLAME_SECONDS + (now - child.began)
+        elif word:
+            child.file, child.began, child.deadline = word, now, now + limit_seconds
+            on_step(word)
+    return bool(piece) and not child.done
 
 
 def _failure(child: _Child, folder: Path) -> str:
+    """Why there is no file; of a search that did not end, that it found nothing."""
     code, other = child.process.returncode, "litert" if child.engine == "executorch" else "executorch"
     advice = f"leave {child.engine} out of the targets (--target {other}), or write that part of the model otherwise"
-    if code < 0:
-        return f"{child.file}: the {child.engine} exporter was ended by {signal.Signals(-code).name}; {advice}"
     blamed = folder / f"{child.file}.blame.json"
-    if not blamed.exists():
-        return f"{child.file}: the {child.engine} exporter ended with code {code}; {advice}"
-    place = Blame(**json.loads(blamed.read_text()))
+    if not child.searching:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"{child.file}: the {child.engine} exporter {how}; {advice}"
+    place = Blame(**json.loads(blamed.read_text())) if code == 1 and blamed.exists() else Blame()
     return f"{child.file}: the {child.engine} exporter cannot convert {place}; {advice}"
 
 
@@ -152,45 +217,20 @@ def _read(path: Path) -> Exported:
     return Exported(path.read_bytes(), **scales)
 
 
-def _work(engine: str, folder: Path, pipe: int) -> None:
-    """The child: export the files of one engine, one after the other."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Registers the operators of quantised graphs, without which they cannot be read.
-    import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
-
-    for name, quantised in json.loads((folder / f"{engine}.json").read_text()).items():
-        os.write(pipe, f"{name}\n".encode())
-        program = torch.export.load(folder / f"{name}.pt2")
-        try:
-            content, ends = _export(engine, quantised, program)
-        except Exception:
-            import traceback
-
-            traceback.print_exc()
-            place = first_failing(program, partial(_export, engine, quantised), BLAME_SECONDS)
-            (folder / f"{name}.blame.json").write_text(json.dumps(asdict(place)))
-            sys.exit(1)
-        plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
-        (folder / f"{name}.json").write_text(json.dumps(plain))
-        (folder / name).write_bytes(content)
+def _after_fork() -> None:
+    """In a forked process: the children are another's, and end with that one alone."""
+    global _lock
+    _lock = threading.Lock()
+    for child in _children:
+        child.leave()
+    _children.clear()
+    _idle.clear()
 
 
-def _export(engine: str, quantised: bool, program: ExportedProgram) -> tuple[bytes, dict[str, Any]]:
-    if engine == "executorch":
-        from .executorch import export_pte
-
-        content, inputs, outputs = export_pte(program)
-        return content, {"inputs": inputs, "outputs": outputs}
-    from .litert import export_tflite
-
-    return export_tflite(program, quantised), {"inputs": [], "outputs": []}
+def _end_all() -> None:
+    for child in list(_children):
+        child.end()
 
 
-def _end_with_parent() -> None:
-    # Not through `sys.stdin`, whose lock would be held when the interpreter ends.
-    os.read(0, 1)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    _work(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_end_all)

@@ -69,6 +69,8 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         kept_float: names of graph nodes (convolutions, linear layers, …) that stay in float.
     """
 
+    SUPPORTED_PATTERNS: list[Any]
+
     def __init__(
         self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
     ) -> None:
@@ -80,6 +82,9 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """See `torchao.quantization.pt2e.quantizer.Quantizer`."""
+        if all(node.target is not aten.batch_norm.default for node in model.graph.nodes):
+            # To look for batch norms it exports two dozen patterns, which takes seconds, where there are none as well.
+            self.SUPPORTED_PATTERNS = [one for one in self.SUPPORTED_PATTERNS if "_bn" not in one.name]
         model = self._annotate_for_quantization_config(model)
         for node in model.graph.nodes:
             if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantised(node):

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from edgestill_converters import (
     ConversionError,
     Description,
     convert,
+    exporting,
     relative_error,
     steps,
 )
@@ -338,6 +340,28 @@ def test_tokens_and_one_target(tmp_path):
         load(bundle)
 
 
+def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tmp_path):
+    model, calibration = create_model("dscnn_xs", 10), data.calibration(8).images
+    made = []
+    for number in range(2):
+        log = tmp_path / f"{number}.log"
+        bundle = convert(
+            model, calibration, describe(model, data), tmp_path / f"{number}.edge", precision="fp32", log=log
+        )
+        made.append(({name: bundle.read(name) for name in bundle.manifest.models}, sorted(children())))
+    assert made[0] == made[1] and len(made[0][1]) == 2
+    assert "LiteRT" in (tmp_path / "0.log").read_text()
+    if hasattr(os, "fork"):  # a forked process leaves them to the one that started them, and has none
+        reading, writing = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.write(writing, json.dumps([len(exporting._children), len(exporting._idle)]).encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert json.loads(os.read(reading, 100)) == [0, 0] and sorted(children()) == made[1][1]
+        os.close(reading)
+        os.close(writing)
+
+
 def test_an_exporter_that_takes_too_long_is_ended(data, tmp_path):
     model, log = create_model("dscnn_xs", 10), tmp_path / "conversion.log"
     with pytest.raises(
@@ -394,7 +418,7 @@ def children(of=None):
             command = (folder / "cmdline").read_text().replace("\0", " ")
         except (OSError, IndexError):
             continue
-        if parent == (of or os.getpid()) and "edgestill_converters.exporting" in command:
+        if parent == (of or os.getpid()) and "edgestill_converters.exporter" in command:
             found.append((int(folder.name), command))
     return found
 

@@ -24,7 +24,7 @@ def test_progress_is_read_from_any_descriptor(tmp_path):
     try:
         reading, writing = os.pipe()
         high = fcntl.fcntl(reading, fcntl.F_DUPFD, 1100)  # as in a server with as many open sockets
-        os.write(writing, b"model.pte\nmodel.fp32.pte\n")
+        os.write(writing, b"model.pte\nmodel.fp32.pte\n\n")
         os.close(writing)
         begun = []
         with subprocess.Popen([sys.executable, "-c", ""]) as process:
