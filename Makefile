@@ -7,7 +7,7 @@ NATIVE := $(VENV)/.native
 
 # Each worker of the tests has one core: nets this small are no faster on two.
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow test-all test-sanitized test-environments test-damaged test-tensorflow test-pi pi lint bench bench-runtime \
 	bench-converters bench-distillation bench-cuda test-android wheels lock clean

@@ -21,7 +21,22 @@ import pytest
 ROOT = Path(__file__).parent
 CACHE = ROOT / "build" / "test-cache"
 SOURCES = ("sdk/edgestill", "converters/edgestill_converters", "runtime", "benchmarks/edgestill_benchmarks", "recipes")
+# The longest files, which come first: no worker then ends long after the other, and one makes the run that many tests
+# share while the other is in a file that needs none.
+LONGEST = (
+    "sdk/tests/test_run.py",
+    "sdk/tests/test_methods.py",
+    "converters/tests/test_convert.py",
+    "converters/tests/test_carried.py",
+    "sdk/tests/test_conversion.py",
+)
 WIDE = 200  # columns of a terminal in which no message is cut
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def command_of(*words: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
