@@ -3,6 +3,7 @@
 const [LOWEST_RATE, HIGHEST_RATE] = [1_000, 384_000];
 const MOST_CHANNELS = 32;
 const EXTENSIBLE = 0xfffe;
+const UNKNOWN = "This is no WAV file of plain samples; other formats are not read here.";
 const ZERO_CROSSINGS = 16;
 const ROLLOFF = 0.95;
 // Of a sample at a place, by kind (1: whole numbers, 3: floats) and bits.
@@ -47,19 +48,23 @@ function formOf(file, at, size) {
     kind: kind === EXTENSIBLE && size >= 26 ? file.getUint16(at + 24, true) : kind,
     channels: file.getUint16(at + 2, true),
     rate: file.getUint32(at + 4, true),
+    frame: file.getUint16(at + 12, true), // bytes of one sample of every channel together
     bits: file.getUint16(at + 14, true),
   };
 }
 
-function samplesOf(file, at, size, { kind, channels, rate, bits }) {
+function samplesOf(file, at, size, { kind, channels, rate, frame, bits }) {
   const read = READ[`${kind} ${bits}`];
-  if (!read) throw new Error("This is no WAV file of plain samples; other formats are not read here.");
+  if (!read) throw new Error(UNKNOWN);
   if (channels < 1 || channels > MOST_CHANNELS) throw new Error(`This is a WAV file of ${channels} channels; 1 to ${MOST_CHANNELS} are read.`);
+  const width = frame / channels;
+  // `arecord -f S24_LE`, as of many I2S microphones: the low three bytes of each four.
+  if (width !== bits / 8 && !(bits === 24 && width === 4)) throw new Error(UNKNOWN);
   if (rate < LOWEST_RATE || rate > HIGHEST_RATE) throw new Error(`This WAV file has ${rate} samples a second; ${LOWEST_RATE} to ${HIGHEST_RATE} are read.`);
-  const samples = new Float64Array(Math.floor(size / ((channels * bits) / 8)));
+  const samples = new Float64Array(Math.floor(size / frame));
   for (let number = 0; number < samples.length; number++) {
     let total = 0;
-    for (let channel = 0; channel < channels; channel++) total += read(file, at + ((number * channels + channel) * bits) / 8);
+    for (let channel = 0; channel < channels; channel++) total += read(file, at + number * frame + channel * width);
     samples[number] = total / channels;
   }
   if (!samples.length) throw new Error("This WAV file has no samples.");

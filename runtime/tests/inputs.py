@@ -91,6 +91,7 @@ def recordings() -> dict[str, bytes]:
         "48000 Hz, float64": _wav(tone(48_000, 0.7, 1_200.0), 48_000, bits=64, real=True),
         "32 bits": _wav(tone(16_000, 1.1, 150.0), 16_000, bits=32),
         "24 bits, extensible": _wav(tone(44_100, 1.0, 5_000.0), 44_100, bits=24, extensible=True),
+        "24 bits in four bytes": _wav(stereo, 44_100, bits=24, width=4),
         "five channels": _wav(many, 16_000),
         "shorter": _wav(tone(16_000, 0.2, 440.0), 16_000),
         "longer": _wav(tone(22_050, 3.3, 440.0), 22_050),
@@ -218,9 +219,11 @@ def _tone(rate: int, seconds: float, hertz: float) -> Any:
 
 
 def _wav(
-    samples: Any, rate: int, bits: int = 16, real: bool = False, extensible: bool = False, first: bytes = b""
-) -> bytes:
-    """A RIFF/WAVE file of samples in -1…1, (T,) or (T, channels)."""
+    samples: Any, rate: int, bits: int = 16, real: bool = False, extensible: bool = False, first: bytes = b"",
+    width: int | None = None,
+) -> bytes:  # fmt: skip
+    """A RIFF/WAVE file of samples in -1…1, (T,) or (T, channels); one takes `width` bytes, its bits the low ones."""
+    width = width or bits // 8
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     top = (1 << (bits - 1)) - 1
     whole = np.round(top * np.clip(samples, -1, 1))
@@ -229,8 +232,8 @@ def _wav(
     elif bits == 8:
         body = (whole + 128).astype(np.uint8).tobytes()
     else:
-        body = whole.astype("<i4").reshape(-1, 1).view(np.uint8)[:, : bits // 8].tobytes()
-    frame = channels * bits // 8
+        body = whole.astype("<i4").reshape(-1, 1).view(np.uint8)[:, :width].tobytes()
+    frame = channels * width
     kind = 0xFFFE if extensible else 3 if real else 1
     form = struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits)
     if extensible:

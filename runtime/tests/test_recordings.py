@@ -1,6 +1,7 @@
 """Recordings → log-mel pictures: every WAV of plain samples, any rate, and what is refused."""
 
 import struct
+import sys
 import wave
 
 import numpy as np
@@ -58,6 +59,28 @@ def test_every_depth_and_stereo(kind, bits, channels):
     read = read_recording(wav(np.stack([samples] * channels, 1), 8000, kind, bits))
     assert read.rate == 8000 and len(read.samples) == 8000
     assert np.abs(read.samples - samples).max() <= 1.5 / (1 << (min(bits, 24) - 1))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("fourth", [0, 0x5A])
+def test_24_bits_in_four_bytes_are_the_low_three(channels, fourth):
+    """`arecord -f S24_LE`: what is in the fourth byte is no part of the sample."""
+    plain = wav(np.stack([0.9 * tone(8000)] * channels, 1), 8000, bits=24)
+    parts = np.frombuffer(plain[44:], np.uint8).reshape(-1, 3)
+    body = np.pad(parts, ((0, 0), (0, 1)), constant_values=fourth).tobytes()
+    frame = 4 * channels
+    head = plain[12:28] + struct.pack("<IHH", 8000 * frame, frame, 24) + b"data" + struct.pack("<I", len(body))
+    found = read_recording(b"RIFF" + struct.pack("<I", 4 + len(head) + len(body)) + b"WAVE" + head + body)
+    np.testing.assert_array_equal(found.samples, read_recording(plain).samples)
+
+
+@pytest.mark.parametrize(("bits", "frame"), [(16, 4), (16, 1), (24, 5), (32, 8), (16, 0)])
+def test_samples_of_another_width_than_their_bits_are_not_guessed(monkeypatch, bits, frame):
+    content = bytearray(wav(tone(8000), 8000, bits=bits))
+    struct.pack_into("<H", content, 32, frame)
+    monkeypatch.setitem(sys.modules, "soundfile", None)  # which may know what they are
+    with pytest.raises(InputError, match="other formats need soundfile"):
+        read_recording(bytes(content))
 
 
 def test_stereo_is_mixed_and_not_one_channel():

@@ -1,8 +1,8 @@
 """Waveforms: WAV files read with numpy alone.
 
-RIFF/WAVE of 8, 16, 24 and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia Programming Interface and Data
-Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3, compressed WAV) is read by
-soundfile, where that is installed.
+RIFF/WAVE of 8, 16, 24 (in three bytes or in four) and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia
+Programming Interface and Data Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3,
+compressed WAV) is read by soundfile, where that is installed.
 """
 
 import os
@@ -110,16 +110,16 @@ def _of_file(content: bytes, name: str) -> Recording:
 
 def _wav(content: bytes, name: str) -> Recording | None:
     """A RIFF/WAVE file of plain samples; None for one that is compressed."""
-    layout: tuple[int, int, int, int] | None = None
+    layout: tuple[int, int, int, int, int] | None = None
     place = 12
     while place + 8 <= len(content):
         chunk, size = struct.unpack_from("<4sI", content, place)
         body = content[place + 8 : place + 8 + size]
         if chunk == b"fmt " and len(body) >= 16:
-            kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
+            kind, channels, rate, _, frame, bits = struct.unpack_from("<HHIIHH", body)
             if kind == EXTENSIBLE and len(body) >= 26:
                 (kind,) = struct.unpack_from("<H", body, 24)
-            layout = kind, channels, rate, bits
+            layout = kind, channels, rate, frame, bits
         elif chunk == b"data":
             if layout is None:
                 raise InputError(f"{name} is a damaged WAV file: its samples come before their description")
@@ -129,7 +129,8 @@ def _wav(content: bytes, name: str) -> Recording | None:
     raise InputError(f"{name} is a damaged WAV file: it has no samples")
 
 
-def _samples(body: bytes, kind: int, channels: int, rate: int, bits: int, name: str) -> Recording | None:
+def _samples(body: bytes, kind: int, channels: int, rate: int, frame: int, bits: int, name: str) -> Recording | None:
+    """Of a layout that is known, else None; `frame` is the bytes that one sample of every channel takes together."""
     types = {
         (PCM, 8): "u1", (PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4", (FLOAT, 64): "<f8",
     }  # fmt: skip
@@ -137,10 +138,13 @@ def _samples(body: bytes, kind: int, channels: int, rate: int, bits: int, name: 
         return None
     if not 1 <= channels <= MOST_CHANNELS:
         raise InputError(f"{name} is a WAV file of {channels} channels; 1 to {MOST_CHANNELS} are read")
-    frame = channels * bits // 8
+    width = frame // channels
+    # `arecord -f S24_LE`, as of many I2S microphones: the low three bytes of each four.
+    if frame % channels or (width != bits // 8 and (bits, width) != (24, 4)):
+        return None
     raw = np.frombuffer(body[: len(body) - len(body) % frame], types[kind, bits])
     if (kind, bits) == (PCM, 24):
-        parts = raw.reshape(-1, 3).astype(np.int32)
+        parts = raw.reshape(-1, width).astype(np.int32)
         raw = (parts[:, 0] << 8 | parts[:, 1] << 16 | parts[:, 2] << 24) >> 8
     values = raw.astype(np.float64)
     if kind == PCM:

@@ -17,6 +17,7 @@ private const val MOST_CHANNELS = 32
 private const val PCM = 1
 private const val FLOAT = 3
 private const val EXTENSIBLE = 0xfffe
+private const val UNKNOWN = "the recording is no WAV file of plain samples; other formats are not read here"
 private const val ZERO_CROSSINGS = 16
 private const val ROLLOFF = 0.95
 
@@ -57,7 +58,8 @@ fun readWav(content: ByteArray): Recording {
     throw InputError("the recording is a damaged WAV file: it has no samples")
 }
 
-private class Form(val kind: Int, val channels: Int, val rate: Long, val bits: Int)
+/** [frame]: bytes that one sample of every channel takes together. */
+private class Form(val kind: Int, val channels: Int, val rate: Long, val frame: Int, val bits: Int)
 
 private fun tag(content: ByteArray, at: Int) = if (content.size < at + 4) "" else String(content, at, 4, Charsets.ISO_8859_1)
 
@@ -65,7 +67,7 @@ private fun form(file: ByteBuffer, at: Int, size: Int): Form {
     val short = { place: Int -> file.getShort(at + place).toInt() and 0xffff }
     val kind = short(0)
     val inner = if (kind == EXTENSIBLE && size >= 26) short(24) else kind
-    return Form(inner, short(2), file.getInt(at + 4).toLong() and 0xffffffffL, short(14))
+    return Form(inner, short(2), file.getInt(at + 4).toLong() and 0xffffffffL, short(12), short(14))
 }
 
 private fun samples(file: ByteBuffer, at: Int, size: Int, form: Form): Recording {
@@ -76,13 +78,16 @@ private fun samples(file: ByteBuffer, at: Int, size: Int, form: Form): Recording
         PCM to 32 -> { place -> file.getInt(place) / 2147483648.0 }
         FLOAT to 32 -> { place -> file.getFloat(place).toDouble() }
         FLOAT to 64 -> { place -> file.getDouble(place) }
-        else -> throw InputError("the recording is no WAV file of plain samples; other formats are not read here")
+        else -> throw InputError(UNKNOWN)
     }
     if (form.channels !in 1..MOST_CHANNELS) throw InputError("the recording is a WAV file of ${form.channels} channels; 1 to $MOST_CHANNELS are read")
-    val bytes = form.bits / 8
-    val mixed = DoubleArray(size / (form.channels * bytes)) { number ->
+    val width = form.frame / form.channels
+    // `arecord -f S24_LE`, as of many I2S microphones: the low three bytes of each four.
+    val known = width == form.bits / 8 || (form.bits == 24 && width == 4)
+    if (form.frame % form.channels != 0 || !known) throw InputError(UNKNOWN)
+    val mixed = DoubleArray(size / form.frame) { number ->
         var total = 0.0
-        for (channel in 0 until form.channels) total += read(at + (number * form.channels + channel) * bytes)
+        for (channel in 0 until form.channels) total += read(at + number * form.frame + channel * width)
         total / form.channels
     }
     val rate = checkedRate(form.rate)
