@@ -17,16 +17,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BundleFormatError, BundleIntegrityError, StorageError
+from .errors import BundleFormatError, BundleIntegrityError, InputError, StorageError
 from .files import atomic_file, atomic_folder, sha256
 from .manifest import MANIFEST, MAX_BYTES, FileEntry, Manifest, parse_manifest
+from .npy import read_npy
 from .signature import SIGNATURE, TrustedKey, check_signature
-from .stores import Store, UnusableError, open_store, write_zip
+from .stores import Store, UnusableError, open_store, write_zip, zip_errors
 
 GOLDEN = "golden.npz"
 
@@ -80,24 +81,24 @@ class Bundle:
         return content
 
     def golden(self) -> Golden:
-        """The golden samples."""
-        import zipfile
+        """The golden samples.
 
+        Raises:
+            BundleFormatError: their file holds no such arrays. BundleIntegrityError: it is missing or has changed.
+        """
         content = self.read(GOLDEN)
+        models = self.manifest.models
+        inputs = len(next(iter(models.values())).inputs) if models else 0
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > len(content):
-                    raise ValueError("its arrays are compressed")
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                models = self.manifest.models
-                counts = {name: len(entry.outputs) for name, entry in models.items()}
-                inputs = len(next(iter(models.values())).inputs) if models else 0
-                return Golden(
-                    tuple(arrays[f"input/{number}"] for number in range(inputs)),
-                    {name: tuple(arrays[f"{name}/{one}"] for one in range(count)) for name, count in counts.items()},
-                )
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-            raise BundleFormatError(f"{self.path}: {GOLDEN} cannot be read: {error}; make the bundle again") from error
+            arrays = _arrays(content)
+            return Golden(
+                tuple(arrays[f"input/{number}"] for number in range(inputs)),
+                {name: tuple(arrays[f"{name}/{one}"] for one in range(len(models[name].outputs))) for name in models},
+            )
+        except KeyError as error:
+            raise BundleFormatError(f"{self.path}: {GOLDEN} has no array {error}; make the bundle again") from error
+        except InputError as error:
+            raise BundleFormatError(f"{self.path}: {error}; make the bundle again") from error
 
     def digest(self) -> str:
         """`sha256:…` of the manifest, which holds the hash of every other file: one name for all of the content."""
@@ -235,6 +236,24 @@ def golden_npz(golden: Golden) -> bytes:
         arrays |= {f"{name}/{number}": array for number, array in enumerate(outputs)}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """What `golden_npz` wrote; as in the bundle itself, nothing is compressed, so that nothing can swell up."""
+    import zipfile
+
+    found: dict[str, NDArray[Any]] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                if entry.compress_type != zipfile.ZIP_STORED:
+                    raise InputError(f"{name} in {GOLDEN} is compressed")
+                with archive.open(entry) as file:
+                    found[name] = read_npy(cast(io.BufferedIOBase, file), entry.file_size, f"{name} in {GOLDEN}")
+    except zip_errors() as error:
+        raise InputError(f"{GOLDEN} is no .npz, or is damaged") from error
+    return found
 
 
 def everything(bundle: Bundle) -> dict[str, bytes]:

@@ -89,6 +89,17 @@ class StorageError(EdgestillError):
     """A file could not be written completely; the earlier state is untouched."""
 
 
+def what_instead(head: bytes) -> str:
+    """What a file is that is not what it should be, from its first bytes: `: it is empty`, say; empty where unknown."""
+    if not head:
+        return ": it is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return ": it is a Git LFS pointer; fetch the file itself with `git lfs pull`"
+    if head.lstrip()[:1] == b"<":
+        return ": it is text (HTML, XML or SVG)"
+    return ""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what somebody else's exception says, without control characters; empty where it says nothing.
 

@@ -81,11 +81,7 @@ class _Zip:
     def __init__(self, path: Path) -> None:
         import zipfile
 
-        self._path, self._zipfile = path, zipfile
-        # What the standard library raises on archives that lie: it tells them apart less than one would like.
-        self._errors = (
-            zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError,
-        )  # fmt: skip
+        self._path, self._zipfile, self._errors = path, zipfile, zip_errors()
 
     def names(self) -> list[str]:
         try:
@@ -130,6 +126,13 @@ class _Zip:
             raise
         except self._errors as error:
             raise UnusableError(f"{name} cannot be read: {error}") from error
+
+
+def zip_errors() -> tuple[type[Exception], ...]:
+    """What the standard library raises on archives that lie: it tells them apart less than one would like."""
+    import zipfile
+
+    return zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError
 
 
 def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:

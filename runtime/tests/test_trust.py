@@ -295,5 +295,5 @@ def test_golden_samples_that_swell_are_refused(bundle_copy):
     (bundle_copy / "golden.npz").write_bytes(content)
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     rewrite(bundle_copy, lambda manifest: manifest["files"].update({"golden.npz": entry}))
-    with pytest.raises(BundleFormatError, match="its arrays are compressed"):
+    with pytest.raises(BundleFormatError, match="images in golden.npz is compressed"):
         open_bundle(bundle_copy).golden()

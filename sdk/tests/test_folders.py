@@ -1,8 +1,10 @@
 """Folders of photos: which are splits, which classes, what is not read, and that a device sees the same pixels."""
 
+import io
 import os
 import shutil
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -395,6 +397,15 @@ def test_samples_that_do_not_belong_together(tmp_path, arrays, said):
 def test_an_npz_that_is_none(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"cannot be read as an \.npz of plain arrays"):
+        read_samples(tmp_path / "x.npz")
+
+
+def test_an_npz_whose_arrays_have_damaged_headers(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 3)))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", buffer.getvalue().replace(b"'shape'", b"'shape("))
+    with pytest.raises(DataError, match="cannot be read as an"):
         read_samples(tmp_path / "x.npz")
 
 

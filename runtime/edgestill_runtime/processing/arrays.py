@@ -1,5 +1,6 @@
 """Arrays as inputs: those of `.npy` files, and what an array must be to be an image."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..npy import read_npy
 
 
 def read_array(path: Path) -> NDArray[Any]:
     """The array of an `.npy`.
 
     Raises:
-        InputError: it is not there, or no array.
+        InputError: it is not there, is no array of numbers, or is damaged.
     """
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with path.open("rb") as file:
+            return read_npy(file, os.fstat(file.fileno()).st_size, str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} is no array that can be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def checked(array: NDArray[Any]) -> NDArray[Any]:

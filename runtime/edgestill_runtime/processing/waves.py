@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, what_instead
 from .arrays import read_array
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
@@ -89,10 +89,8 @@ def _of_file(content: bytes, name: str) -> Recording:
         found = _wav(content, name)
         if found is not None:
             return found
-    elif not content:
-        raise InputError(f"{name} is empty")
-    elif content.startswith(b"version https://git-lfs"):
-        raise InputError(f"{name} is a Git LFS pointer; fetch the file itself with `git lfs pull`")
+    elif hint := what_instead(content[:200]):
+        raise InputError(f"{name} is no recording{hint}")
     try:
         import soundfile
     except (ImportError, OSError) as error:  # without its native library it raises the second
