@@ -1,13 +1,16 @@
 """Photos, frames and files → pixels: every orientation, depth and colour, each way of resizing, and what is refused."""
 
 import io
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgestill_runtime import ImageProcessor, InputError
-from edgestill_runtime.processing import processor_from_json
+from edgestill_runtime.processing import pictures, processor_from_json
 from edgestill_runtime.processing.pictures import LIMIT, Picture
 
 GREY, RGB = (0.5,), (0.5, 0.5, 0.5)
@@ -211,6 +214,40 @@ def test_depths_without_a_plain_meaning_are_refused(tmp_path, mode, said):
     Image.new(mode, (9, 9)).save(tmp_path / "deep.tif")
     with pytest.raises(InputError, match=f"{said} values"):
         processor().pixels(tmp_path / "deep.tif")
+
+
+def test_a_pil_image_that_cannot_be_decoded(tmp_path):
+    good = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)), "JPEG")
+    cut = Image.open(io.BytesIO(good[: len(good) // 2]))
+    closed = Image.open(io.BytesIO(good))
+    closed.close()
+    for image in (cut, closed):
+        with pytest.raises(InputError, match="the PIL image is damaged, or was closed,"):
+            processor().pixels(image)
+
+
+def test_an_open_file_of_text_is_no_image(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"plain words")
+    said = r"gives text, not bytes; open it as open\(path, 'rb'\)"
+    with (tmp_path / "photo.jpg").open() as file, pytest.raises(InputError, match=said):
+        processor().pixels(file)
+    with pytest.raises(InputError, match="cannot be read"):  # it is closed by now
+        processor().pixels(file)
+
+
+def test_reading_a_photo_leaves_the_process_as_it_was(tmp_path, monkeypatch):
+    """Pillow's limit and the filters of warnings, even where two threads read at once."""
+    Image.new("L", (100, 50)).save(tmp_path / "photo.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    monkeypatch.setenv(LIMIT, "10000")
+    before, decoding = list(warnings.filters), threading.Barrier(2)
+    decode = pictures._decode
+    monkeypatch.setattr(pictures, "_decode", lambda *words: (decoding.wait(10), decode(*words))[1])
+    with ThreadPoolExecutor(2) as pool, warnings.catch_warnings(record=True) as said:
+        inside = list(warnings.filters)
+        list(pool.map(processor().pixels, [tmp_path / "photo.png"] * 2))
+        assert warnings.filters == inside and not said
+    assert Image.MAX_IMAGE_PIXELS == 3000 and warnings.filters == before
 
 
 def test_too_many_pixels_are_refused_and_may_be_allowed(tmp_path, monkeypatch):

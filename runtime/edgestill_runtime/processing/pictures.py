@@ -4,10 +4,10 @@ Nothing is converted here but what has no array of its own (palettes, CMYK, one 
 for image.py to treat. Of an animation or a file of several pages the first is taken.
 """
 
+import io
 import os
-import re
 import sys
-import warnings
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, what_instead
 from .arrays import checked, read_array
 
 LIMIT = "EDGESTILL_MAX_PIXELS"
 """Environment variable: the most pixels that an image file may have; Pillow's own limit, some 179 million, without."""
+_OPENING = threading.Lock()
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 0x0102
 _PHOTOMETRIC = 0x0106
@@ -51,13 +52,11 @@ def read_picture(source: Any) -> Picture:
             return Picture(checked(read_array(path)))
         return _open(path, str(path))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        import io
-
         return _open(io.BytesIO(bytes(source)), "the image")
     if is_pil(source):
-        return _decode(source, "the PIL image")
+        return _decode(source, "the PIL image", "is damaged, or was closed,")
     if hasattr(source, "read"):
-        return read_picture(source.read())
+        return _open(io.BytesIO(_content(source)), "the open file")
     raise InputError(
         f"an image is a path, a PIL image or an array uint8 (height, width, channels), not {type(source).__name__}"
     )
@@ -69,22 +68,29 @@ def is_pil(source: Any) -> bool:
     return module is not None and isinstance(source, module.Image)
 
 
+def _content(file: Any) -> bytes:
+    try:
+        content = file.read()
+    except Exception as error:  # whatever object it is
+        raise InputError("the open file cannot be read; open it as open(path, 'rb')") from error
+    if not isinstance(content, bytes):
+        raise InputError("the open file gives text, not bytes; open it as open(path, 'rb')")
+    return content
+
+
 def _open(file: Any, name: str) -> Picture:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise InputError(f"{name}: images need Pillow: pip install 'edgestill[image]'. An array does not.") from error
-    if limit := os.environ.get(LIMIT):
-        if not limit.isdigit() or int(limit) < 1:
-            raise InputError(f"{LIMIT} must be a number of pixels, not {limit!r}")
-        Image.MAX_IMAGE_PIXELS = -(-int(limit) // 2)  # Pillow warns from this on and refuses from twice as many
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of what is refused
-            with Image.open(file) as image:
-                return _decode(image, name)
-    except InputError:
-        raise
+        # Pillow's limit belongs to the whole process, and is a warning first. Here the size is looked at below.
+        with _OPENING:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                opened = Image.open(file)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist") from error
     except IsADirectoryError as error:
@@ -92,25 +98,46 @@ def _open(file: Any, name: str) -> Picture:
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is no image in a format that Pillow knows{_what_instead(file)}") from error
-    except Image.DecompressionBombError as error:
-        found, most = (f"{int(number):,}" for number in re.findall(r"\d+", str(error))[:2])
-        raise InputError(
-            f"{name} has {found} pixels, more than the {most} that are opened, lest a small file fill the memory. Make "
-            f"it smaller, or set {LIMIT} to a larger number if you trust it"
-        ) from error
-    except Exception as error:  # Pillow's decoders raise a dozen kinds of error on damaged files, in its own words
+        raise InputError(f"{name} is no image in a format that Pillow knows{what_instead(_head(file))}") from error
+    except Exception as error:
         raise InputError(f"{name} is damaged and cannot be read as an image") from error
+    with opened as image:
+        _check_size(*image.size, limit, name)
+        return _decode(image, name)
 
 
-def _decode(image: Any, name: str) -> Picture:
-    image.load()
-    # Only now: formats that turn themselves while they load (TIFF) have taken the tag away by then.
+def _check_size(width: int, height: int, limit: int | None, name: str) -> None:
+    """Refuse what has too many pixels: more than `LIMIT`, or than twice Pillow's limit, from which on it warns."""
+    most = None if limit is None else 2 * limit
+    if said := os.environ.get(LIMIT):
+        if not said.isdecimal() or int(said) < 1:
+            raise InputError(f"{LIMIT} must be a number of pixels, not {said!r}")
+        most = int(said)
+    if most is not None and width * height > most:
+        raise InputError(
+            f"{name} has {width * height:,} pixels, more than the {most:,} that are opened, lest a small file fill the "
+            f"memory. Make it smaller, or set {LIMIT} to a larger number if you trust it"
+        )
+
+
+def _decode(image: Any, name: str, fault: str = "is damaged") -> Picture:
     try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        image.load()
+        # Only now: formats that turn themselves while they load (TIFF) have taken the tag away by then.
+        orientation = _orientation(image)
+        return Picture(_array(image, name), orientation)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen kinds of error on damaged files, in its own words
+        raise InputError(f"{name} {fault} and cannot be read as an image") from error
+
+
+def _orientation(image: Any) -> int:
+    try:
+        found = int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # EXIF that cannot be read says nothing about the orientation
-        orientation = 1
-    return Picture(_array(image, name), orientation if 1 <= orientation <= 8 else 1)
+        return 1
+    return found if 1 <= found <= 8 else 1
 
 
 def _array(image: Any, name: str) -> NDArray[Any]:
@@ -148,20 +175,9 @@ def _sixteen_bits(image: Any, grey: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return np.stack([grey, np.where(grey == clear, 0, 65535).astype(np.uint16)], axis=-1)
 
 
-def _what_instead(file: Any) -> str:
-    """What a file is, where its first bytes tell."""
-    try:
-        if isinstance(file, Path):
-            with file.open("rb") as opened:
-                head = opened.read(200)
-        else:
-            head = file.getvalue()[:200]
-    except OSError:
-        return ""
-    if not head:
-        return ": it is empty"
-    if head.startswith(b"version https://git-lfs"):
-        return ": it is a Git LFS pointer; fetch the file itself with `git lfs pull`"
-    if head.lstrip()[:1] == b"<":
-        return ": it is text (HTML, XML or SVG)"
-    return ""
+def _head(file: Any) -> bytes:
+    """The first bytes of a path, or of a file in memory."""
+    if not isinstance(file, Path):
+        return bytes(file.getvalue()[:200])
+    with file.open("rb") as opened:
+        return opened.read(200)
