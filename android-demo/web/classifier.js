@@ -64,6 +64,8 @@ class Classifier {
 
   /** The best classes: [{ label, share }], share 0–1; of equal logits the one that comes first in the labels. */
   best(logits, count = 5) {
+    const odd = logits.filter((one) => !Number.isFinite(one)).length;
+    if (odd) throw new Error(`The model answered with ${odd} of ${logits.length} values that are not finite (NaN or infinity).`);
     const largest = Math.max(...logits);
     const powers = Array.from(logits, (one) => Math.exp(Math.fround(one - largest)));
     const sum = powers.reduce((one, other) => one + other);

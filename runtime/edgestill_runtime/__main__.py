@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .arguments import count
 from .bundle import open_bundle
+from .comparison import finite
 from .engines import candidates, installed_engines
 from .errors import EdgestillError, InputError
 from .golden import replay_golden, why_failed
@@ -57,7 +58,7 @@ def main() -> int:
         "--top",
         type=count,
         default=5,
-        help="how many labels, or values of a bare file's output, to print (default: 5)",
+        help="how many labels, or values of each output, to print (default: 5)",
     )
     run.add_argument("--calls", type=count, default=50, help="calls to time (default: 50)")
     arguments = parser.parse_args()
@@ -88,21 +89,18 @@ def _info(arguments: argparse.Namespace) -> int:
             runs = engines.get(entry.engine, "no engine for it is installed")
             lines.append(f"  {name}: {bundle.files[name].bytes:,} bytes, {entry.precision}{score}; {runs}")
         lines += [f"  {one.package.engine}: {one}" for name in engines for one in candidates(name) if one.version]
-    print(json.dumps(facts, indent=2, ensure_ascii=False) if arguments.json else "\n".join(lines))
+    print(_json(facts) if arguments.json else "\n".join(lines))
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     with _load(arguments, arguments.threads, arguments.precision) as model:
-        if model.processor is not None and len(model.outputs) == 1:
-            call, shown = _of_bundle(model, arguments)
-        else:
-            call, shown = _of_bare_file(model, arguments)
+        call, shown = (_of_tensors if model.processor is None else _of_processor)(model, arguments)
         answer, latency = _timed(call, arguments.calls)
         results = shown(answer)
         threads = "its own number of" if model.threads is None else model.threads
         if arguments.json:
-            print(json.dumps({"engine": model.engine, "results": results, "latency_ms": latency}, indent=2))
+            print(_json({"engine": model.engine, "results": results, "latency_ms": latency}))
             return 0
         print(f"{model.file} · {model.engine} · {threads} thread{'s' * (model.threads != 1)}")
         for row in results:
@@ -123,7 +121,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     failure = why_failed(replays)
     if arguments.json:
         rows = [replay.to_json() for replay in replays]
-        print(json.dumps({"hashes": "intact", "golden": rows, "passed": not failure, "reason": failure}, indent=2))
+        print(_json({"hashes": "intact", "golden": rows, "passed": not failure, "reason": failure}))
     else:
         print(f"{len(bundle.files)} files match the manifest")
         for replay in replays:
@@ -137,14 +135,14 @@ def _load(arguments: argparse.Namespace, threads: int = 1, precision: Any = "int
     return load(arguments.file, arguments.engine, threads, precision, arguments.trusted_key, isolated)
 
 
-def _of_bundle(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+def _of_processor(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     if len(arguments.input) != 1:
-        raise InputError(f"a bundle answers one photo or recording at a time, not {len(arguments.input)}")
+        raise InputError(f"{model.file} answers one photo or recording at a time, not {len(arguments.input)}")
     # The processor's work is done once: what is timed is the model.
     pixels = model.pixels(str(arguments.input[0]), arguments.rate)
 
     if not model.classifies:
-        return lambda: (model.logits(pixels),), lambda results: _values(model, results, arguments.top)
+        return lambda: model.outputs_of((pixels,)), lambda results: _values(model, results, arguments.top)
 
     def shown(predictions: Any) -> list[dict[str, Any]]:
         return [{"label": label, "score": round(score, 4)} for label, score in predictions]
@@ -152,12 +150,13 @@ def _of_bundle(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[]
     return lambda: model.predict(pixels, arguments.top), shown
 
 
-def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
+def _of_tensors(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     if len(arguments.input) != len(model.inputs):
         raise InputError(
             f"{model.file} takes {len(model.inputs)} inputs, not {len(arguments.input)}; give one .npy each"
         )
-    values = [_tensor(path, spec) for path, spec in zip(arguments.input, model.inputs, strict=True)]
+    bare = bare_format(arguments.file) is not None
+    values = [_tensor(path, spec, bare) for path, spec in zip(arguments.input, model.inputs, strict=True)]
     real = all(
         value.dtype == np.float32 or spec.scale is None for value, spec in zip(values, model.inputs, strict=True)
     )
@@ -172,25 +171,31 @@ def _of_bare_file(model: Model, arguments: argparse.Namespace) -> tuple[Callable
 def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[dict[str, Any]]:
     """Each output with its shape, and its largest values."""
     rows: list[dict[str, Any]] = []
-    for spec, result in zip(model.outputs, results, strict=True):
-        rows.append({"output": spec.name or len(rows), "shape": list(result.shape), "dtype": result.dtype.name})
+    for number, (spec, result) in enumerate(zip(model.outputs, results, strict=True)):
+        rows.append({"output": spec.name or number, "shape": list(result.shape), "dtype": result.dtype.name})
         flat = result.reshape(-1)
         order = np.argsort(-flat.astype(np.float64), kind="stable")[:top]
         rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
     return rows
 
 
-def _tensor(path: Path, spec: TensorSpec) -> NDArray[Any]:
-    """An input of a bare file: an array as it is, or pixels where the file takes just these."""
+def _tensor(path: Path, spec: TensorSpec, bare: bool) -> NDArray[Any]:
+    """An input where there is no processor: an array as it is, or pixels where a bare file takes just these."""
     if path.suffix.lower() == ".npy":
         return read_array(path)
-    if len(spec.shape) != 4 or spec.dtype != "uint8" or spec.layout != "NHWC" or spec.shape[3] not in (1, 3):
+    pixels = len(spec.shape) == 4 and spec.dtype == "uint8" and spec.layout == "NHWC" and spec.shape[3] in (1, 3)
+    if not bare or not pixels:
+        what, instead = ("bare file", ", or load a bundle") if bare else ("bundle's model", "")
         raise InputError(
-            f"{path}: this bare file takes {spec.dtype} {spec.shape}, and nothing says how an image becomes that. "
-            "Give the tensor as .npy, or load a bundle."
+            f"{path}: this {what} takes {spec.dtype} {spec.shape}, and nothing says how an image becomes that. "
+            f"Give the tensor as .npy{instead}."
         )
     height, width, channels = spec.shape[1:]
     return ImageProcessor(height, width, (0.0,) * channels, (1.0,) * channels).pixels(str(path))
+
+
+def _json(data: Any) -> str:
+    return json.dumps(finite(data), indent=2, allow_nan=False)
 
 
 def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:

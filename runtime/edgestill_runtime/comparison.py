@@ -101,9 +101,17 @@ class Comparison:
         return f"{self.worst.name}: {self.worst.reason}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; JSON has no infinity, so what is not finite becomes None."""
-        outputs = [{name: _finite(value) for name, value in asdict(one).items()} for one in self.outputs]
-        return {"passed": self.passed, "reason": self.reason, "outputs": outputs}
+        """Plain data; what is not finite becomes None."""
+        return {"passed": self.passed, "reason": self.reason, "outputs": [finite(asdict(one)) for one in self.outputs]}
+
+
+def finite(data: Any) -> Any:
+    """Plain data as JSON can hold it, which has no NaN and no infinity: None in their place."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def compare_outputs(
@@ -225,7 +233,3 @@ def _blocks(found: NDArray[Any], reference: NDArray[Any]) -> Iterator[tuple[NDAr
     for start in range(0, len(found), BLOCK):
         part = slice(start, start + BLOCK)
         yield found[part].astype(np.float64), reference[part].astype(np.float64)
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -200,7 +200,7 @@ class Model:
 
         Raises:
             InputError: nothing that the processor can turn into the model's input, a bare file, or a model that does
-                not classify.
+                not classify. EngineError: NaN or infinity as an answer, which is no class.
         """
         if top is not None and top < 1:
             raise InputError(f"top must be at least 1, not {top}")
@@ -209,7 +209,13 @@ class Model:
             raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
         if not self.classifies:
             raise InputError(f"{self.file} gives no score for each of several classes; use logits, or infer")
-        scores = softmax(self._logits([pixels]))[0]
+        logits = self._logits([pixels])
+        if odd := int((~np.isfinite(logits)).sum()):
+            raise EngineError(
+                f"{self.file} answered with {odd} of {logits.size} values that are not finite (NaN or infinity), which "
+                "is no class; selftest tells whether the bundle still answers as when it was made"
+            )
+        scores = softmax(logits)[0]
         order = np.argsort(-scores, kind="stable")[:top]
         names = self.labels or [str(index) for index in range(len(scores))]
         return [Prediction(names[index], float(scores[index])) for index in order]
@@ -412,7 +418,8 @@ class Model:
 def softmax(logits: FloatArray) -> FloatArray:
     """Probabilities float32 of logits (N, classes), each row summing to 1."""
     # float64: numpy's float32 exponential differs in its last bit from one processor, and one language, to another.
-    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    with np.errstate(over="ignore"):  # of a difference that float32 cannot hold, the power is 0
+        powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 

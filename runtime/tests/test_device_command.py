@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,61 @@ def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "isolated" in done.stdout and "value 22.0" in done.stdout and "value -18.0" in done.stdout
     assert "isolated" not in device("run", programs / "pair.pte", *arrays, "--in-process").stdout
+
+
+@pytest.fixture(scope="module")
+def two_outputs(bundle_path, tmp_path_factory):
+    """Bundles of the demo's float file that gives what is before its last layer as well: with a processor, and without.
+
+    From the flatbuffer, where that is the only way to a file of an image and two outputs without an exporter.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    folder, bundle = tmp_path_factory.mktemp("outputs"), open_bundle(bundle_path)
+    name = "model.fp32.tflite"
+    tree = schema.ModelT.InitFromPackedBuf(bundle.read(name), 0)
+    graph = tree.subgraphs[0]
+    graph.outputs = [graph.outputs[0], graph.operators[-1].inputs[0]]
+    tree.signatureDefs = None
+    builder = Builder(1 << 16)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    content = bytes(builder.Output())
+    (folder / name).write_bytes(content)
+    with load(folder / name) as model:
+        entry = replace(bundle.manifest.models[name], outputs=model.outputs)
+    manifest = replace(bundle.manifest, models={name: entry})
+    write_bundle(folder / "image.edge", manifest, {name: content})
+    write_bundle(folder / "tensors.edge", replace(manifest, processor=None), {name: content})
+    return folder
+
+
+def test_run_of_several_outputs_prints_each(two_outputs, picture):
+    words = (two_outputs / "image.edge", picture, "--precision", "fp32", "--json", "--calls", 1, "--top", 2)
+    done = device("run", *words)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    assert [row["shape"] for row in rows if "shape" in row] == [[1, 10], [1, 96]] and len(rows) == 6
+    with load(two_outputs / "image.edge", precision="fp32") as model:
+        logits, features = model.outputs_of((model.pixels(picture),))
+    assert [rows[1]["index"], rows[4]["index"]] == [logits.argmax(), features.argmax()]
+
+
+def test_a_bundle_without_a_processor_is_not_called_a_bare_file(two_outputs, picture, tmp_path):
+    words = ("--precision", "fp32", "--calls", 1)
+    done = device("run", two_outputs / "tensors.edge", picture, *words)
+    assert done.returncode == 1
+    assert "this bundle's model takes float32 (1, 28, 28, 1), and nothing says how an image becomes that" in done.stderr
+    assert "bare" not in done.stderr and "load a bundle" not in done.stderr
+    np.save(tmp_path / "x.npy", np.zeros((1, 1, 28, 28), np.float32))
+    assert device("run", two_outputs / "tensors.edge", tmp_path / "x.npy", *words).returncode == 0
+
+
+def test_values_that_are_not_finite_are_null_in_json(programs, tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[3e38, 1]], np.float32))
+    done = device("run", programs / "pair.pte", *[tmp_path / "x.npy"] * 2, "--json", "--calls", 1, "--in-process")
+    assert "Infinity" not in done.stdout and "Warning" not in done.stderr
+    assert [row["value"] for row in json.loads(done.stdout)["results"] if "value" in row] == [None, 2.0, 0.0, 0.0]
 
 
 def test_selftest_passes_and_fails(bundle_path, bundle_copy):

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,8 +10,11 @@ import pytest
 
 from edgestill_runtime import (
     EngineError,
+    ImageProcessor,
     InputError,
+    Manifest,
     Model,
+    ModelFile,
     installed_engines,
     load,
     open_bundle,
@@ -186,6 +190,26 @@ def test_golden_samples_replay(bundle_path):
     assert len(replays) == 4
     assert all(replay.passed and replay.comparison.worst.same_class == 1 for replay in replays)
     assert why_failed(replays) is None
+
+
+def test_an_answer_that_is_not_finite_is_no_class(programs, tmp_path):
+    """A real file whose sums overflow: no class, no warning of numpy, and null in the command line's JSON."""
+    program = programs / "net.pte"
+    with load(program) as model:
+        entry = ModelFile("executorch", "fp32", model.inputs, model.outputs, "test")
+    processor = ImageProcessor(8, 8, (0.0,) * 3, (1e-38,) * 3)
+    manifest = Manifest("overflows", (), processor, {program.name: entry}, 0, 0)
+    with Model(manifest, program.name, program.read_bytes()) as model, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(EngineError, match=r"net.pte answered with 5 of 5 values that are not finite"):
+            model.predict(np.full((8, 8, 3), 255, np.uint8))
+        assert len(model.predict(np.zeros((8, 8, 3), np.uint8))) == 5
+
+
+def test_softmax_of_a_difference_that_float32_cannot_hold():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert softmax(np.array([[3e38, -3e38]], np.float32)).tolist() == [[1.0, 0.0]]
 
 
 def test_softmax_by_hand():

@@ -65,8 +65,14 @@ fun softmax(logits: FloatArray): FloatArray {
 /** Index of the best class; of equal logits the first. */
 fun best(logits: FloatArray): Int = logits.indices.maxByOrNull { logits[it] } ?: throw InputError("no logits")
 
-/** The best classes with their probabilities; of equal logits the one that comes first in the labels. */
+/**
+ * The best classes with their probabilities; of equal logits the one that comes first in the labels.
+ *
+ * @throws EngineError NaN or infinity among the logits, which is no class.
+ */
 fun topK(logits: FloatArray, labels: List<String>, top: Int): List<Prediction> {
+    val odd = logits.count { !it.isFinite() }
+    if (odd > 0) throw EngineError("the model answered with $odd of ${logits.size} values that are not finite (NaN or infinity)")
     val shares = softmax(logits)
     return logits.indices.sortedByDescending { logits[it] }.take(top).map { Prediction(labels[it], shares[it]) }
 }
