@@ -4,6 +4,7 @@ The parent's side. A child is started for one file (worker.py). Tensors travel i
 mapped into memory; requests and replies are lines of JSON in two pipes. When the parent ends, so does the child. POSIX.
 """
 
+import fcntl
 import json
 import mmap
 import os
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakSet
@@ -28,6 +29,7 @@ from .manifest import TensorSpec
 
 ALIGNMENT = 64
 LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
+END_SECONDS = 1.0  # for a child that has closed its replies to be gone: the kernel does one after the other
 MOST_BYTES = 1 << 20  # of a line that it may say: tensors do not travel there
 
 
@@ -69,35 +71,41 @@ class IsolatedEngine:
 
     def close(self) -> None:
         """End the child."""
-        if not self._open:
-            return
-        if self._process == os.getpid():  # not from a fork: the child is the other process's
-            self._child.kill()
-            self._child.wait()
-        assert self._child.stdin is not None
-        with suppress(BrokenPipeError):  # what was still to be said to it
-            self._child.stdin.close()
-        for file in (self._replies, self._shared, self._said):
-            file.close()
         self._open = False
+        self._opened.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_open"):
+        if hasattr(self, "_opened"):
             self.close()
 
     def _start(self) -> None:
-        engine, content, threads = self._source
         self._process, self._number, self._buffer = os.getpid(), 0, b""
+        self._opened = ExitStack()  # all that is to be given back, whatever happens before the child has answered
+        _ENGINES.add(self)
+        try:
+            self._launch()
+            self._greet()
+        except OSError as error:
+            self.close()
+            raise EngineError(
+                f"{self._what} could not be started: {error.strerror or error}. "
+                "It needs a process, memory and a few file descriptors of its own."
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+        self._open = True
+
+    def _launch(self) -> None:
+        content = self._source[1]
         # Closed, and with that gone, when both processes have let go of them.
-        self._shared = _shared_file()
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._shared = self._opened.enter_context(_shared_file())
+        self._said: IO[bytes] = self._opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._memory = self._map(len(content))
         self._memory[: len(content)] = content
         reading, writing = os.pipe()
-        self._replies = os.fdopen(reading, "rb", buffering=0)
-        self._poll = select.poll()  # not select.select, which knows no descriptor above 1023
-        self._poll.register(reading, select.POLLIN)
-        try:
+        with os.fdopen(writing, "wb", buffering=0):
+            self._replies = self._opened.enter_context(os.fdopen(reading, "rb", buffering=0))
             self._child = subprocess.Popen(
                 _command(self._shared.fileno(), writing),
                 stdin=subprocess.PIPE,
@@ -106,22 +114,23 @@ class IsolatedEngine:
                 pass_fds=(self._shared.fileno(), writing),
                 process_group=0,  # Ctrl-C in a terminal is for this process, which may go on calling
             )
-        except OSError as error:
-            self._replies.close()
-            raise EngineError(f"{self._what} could not be started: {error}") from error
-        finally:
-            os.close(writing)
-        self._open = True
+            self._opened.callback(self._end)
         self.pid = self._child.pid
-        _ENGINES.add(self)
-        try:
-            self._greet({"engine": engine, "threads": threads, "bytes": len(content)})
-        except BaseException:
-            self.close()
-            raise
+        self._poll = select.poll()  # not select.select, which knows no descriptor above 1023
+        self._poll.register(reading, select.POLLIN)
 
-    def _greet(self, request: dict[str, Any]) -> None:
-        facts = self._ask(request | {"memory": self._limits.memory_bytes}, self._limits.load_seconds)
+    def _end(self) -> None:
+        if self._process == os.getpid():  # not from a fork: the child is the other process's
+            self._child.kill()
+            self._child.wait()
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):  # what was still to be said to it
+            self._child.stdin.close()
+
+    def _greet(self) -> None:
+        engine, content, threads = self._source
+        request = {"engine": engine, "threads": threads, "bytes": len(content), "memory": self._limits.memory_bytes}
+        facts = self._ask(request, self._limits.load_seconds)
         with self._readable():
             self.name: str = facts["name"] + ", isolated"
             self.threads: int | None = facts["threads"]
@@ -175,7 +184,7 @@ class IsolatedEngine:
         """Around the reading of a reply: what ran beside a hostile file may say anything."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError) as error:
             raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
 
     def _line(self, seconds: float) -> bytes:
@@ -203,9 +212,14 @@ class IsolatedEngine:
         return line
 
     def _ended(self) -> EngineCrashError:
-        code = self._child.wait()
-        self._said.seek(0)
-        last = self._said.read()[-400:].decode(errors="replace").strip().splitlines()[-1:]
+        try:
+            code = self._child.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return EngineCrashError(
+                f"{self._what} closed its own way to reply and was ended; this process is unharmed."
+            )
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 400))
+        last = self._said.read().decode(errors="replace").strip().splitlines()[-1:]
         name = signal.Signals(-code).name if code < 0 else None
         how = f"was ended by {name}" if name else f"ended with exit code {code}"
         said = f" It said: {last[0]}" if last else ""
@@ -230,8 +244,6 @@ def _shared_file() -> IO[bytes]:
     """A file without a name, in memory where there is such a thing."""
     if not hasattr(os, "memfd_create"):
         return tempfile.TemporaryFile()
-    import fcntl
-
     descriptor = os.memfd_create("edgestill", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     # The child may make it larger, but not take memory away that this process has mapped.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
@@ -242,9 +254,8 @@ def _command(shared: int, replies: int) -> list[str]:
     if not sys.executable:
         raise EngineError("an isolated engine needs a Python program to start, and this Python does not know its own")
     # The same packages as here, whatever way this process came to them; nothing of the user's own code is run.
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; from edgestill_runtime.worker import main; main({shared}, {replies})"
-    )
+    path = [folder for folder in sys.path if isinstance(folder, str)]  # Python itself looks at no others
+    code = f"import sys; sys.path[:] = {path!r}; from edgestill_runtime.worker import main; main({shared}, {replies})"
     return [sys.executable, "-I", "-S", "-c", code]
 
 

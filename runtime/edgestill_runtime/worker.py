@@ -15,39 +15,51 @@ from .isolation import ALIGNMENT, tensor_at
 
 
 def main(shared: int, replies: int) -> None:
-    """Answer requests from standard input until it ends; each answer has the number of its request.
+    """Answer requests from standard input until it ends; each answer has the number of its request. Does not return.
 
     Args:
         shared: descriptor of the file that both sides have mapped. replies: descriptor to write to.
     """
+    try:
+        _serve(shared, replies)
+    except BaseException:  # nothing can be replied any more; the parent reads the last line of this
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)  # Python's own end would wait for the thread that reads standard input, and abort
+
+
+def _serve(shared: int, replies: int) -> None:
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
-    first = requests.get()
-    _limit_memory(first["memory"])
-    memory = mmap.mmap(shared, os.fstat(shared).st_size)
+    request = requests.get()
     try:
-        engine = load_engine(first["engine"], memory[: first["bytes"]], first["threads"])
-    except Exception as error:
-        _reply(replies, first, _refusal(error))
+        _limit_memory(request["memory"])
+        memory = mmap.mmap(shared, os.fstat(shared).st_size)
+        engine = load_engine(request["engine"], memory[: request["bytes"]], request["threads"])
+        specs = {side: [asdict(spec) for spec in getattr(engine, side)] for side in ("inputs", "outputs")}
+        reply = {"name": engine.name, "threads": engine.threads, **specs}
+    except BaseException as error:
+        _reply(replies, request, _refusal(error))
         return
-    specs = {side: [asdict(spec) for spec in getattr(engine, side)] for side in ("inputs", "outputs")}
-    _reply(replies, first, {"name": engine.name, "threads": engine.threads, **specs})
+    _reply(replies, request, reply)
     while True:
         request = requests.get()
-        if os.fstat(shared).st_size != len(memory):
-            memory = mmap.mmap(shared, os.fstat(shared).st_size)
         try:
+            if os.fstat(shared).st_size != len(memory):
+                memory = mmap.mmap(shared, os.fstat(shared).st_size)
             memory, reply = _run(engine, shared, memory, request)
-        except Exception as error:
+        except BaseException as error:
             reply = _refusal(error)
         _reply(replies, request, reply)
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
     """Hand on what the parent says; when it is gone, go too, even while native code hangs in the other thread."""
-    for line in sys.stdin.buffer:
-        requests.put(json.loads(line))
-    os._exit(0)
+    try:
+        for line in sys.stdin.buffer:
+            requests.put(json.loads(line))
+    finally:
+        os._exit(0)
 
 
 def _run(engine: Engine, shared: int, memory: mmap.mmap, request: dict[str, Any]) -> tuple[mmap.mmap, dict[str, Any]]:
@@ -76,7 +88,7 @@ def _limit_memory(most: int) -> None:
         pass  # not on this system
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def _refusal(error: BaseException) -> dict[str, Any]:
     if isinstance(error, (MemoryError, EngineMemoryError)) or "bad_alloc" in str(error):
         return {"memory": str(error) or "allocation failed"}
     text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"

@@ -351,9 +351,23 @@ def test_outputs_that_the_file_does_not_have_are_refused(bundle_path, monkeypatc
     assert not alive(engine.pid)
 
 
-@pytest.mark.parametrize("limit", [{"call_seconds": 0}, {"load_seconds": float("nan")}, {"memory_bytes": -1}])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"call_seconds": 0},
+        {"load_seconds": float("nan")},
+        {"load_seconds": "60"},
+        {"call_seconds": True},
+        {"call_seconds": 10**400},
+        {"memory_bytes": -1},
+        {"memory_bytes": 1e9},
+        {"memory_bytes": None},
+    ],
+)
 def test_a_limit_that_is_none_is_refused(limit):
-    with pytest.raises(EngineError, match=f"Limits: {next(iter(limit))} must be a number above 0"):
+    ((name, _),) = limit.items()
+    words = "a whole number" if name == "memory_bytes" else "a number"
+    with pytest.raises(EngineError, match=f"Limits: {name} must be {words} above 0"):
         Limits(**limit)
 
 
@@ -364,3 +378,68 @@ def test_a_child_that_never_ends_its_line_is_ended(bundle_path, monkeypatch):
     monkeypatch.setattr("edgestill_runtime.isolation._command", command)
     with pytest.raises(EngineTimeoutError, match="gave no answer"):
         load(bundle_path, isolated=True)
+
+
+def worker_that(change):
+    """A `_command` whose child is the real worker after a line of Python has changed it."""
+
+    def command(shared, replies):
+        path = [folder for folder in sys.path if isinstance(folder, str)]
+        start = f"import sys; sys.path[:] = {path!r}; import edgestill_runtime.worker as worker"
+        return [sys.executable, "-I", "-S", "-c", f"{start}\n{change}\nworker.main({shared}, {replies})"]
+
+    return command
+
+
+def test_native_code_that_lets_go_of_its_pipes_and_hangs_is_ended(monkeypatch):
+    change = "import os, time; worker.load_engine = lambda *words: (os.closerange(3, 60), time.sleep(600))"
+    monkeypatch.setattr("edgestill_runtime.isolation._command", worker_that(change))
+    with pytest.raises(EngineCrashError, match="closed its own way to reply and was ended"):
+        IsolatedEngine("litert", b"x", 1, Limits())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "worker._limit_memory = lambda most: [][7]",
+        "worker.load_engine = lambda *words: sys.exit('IndexError: list index out of range')",
+        "worker.asdict = lambda spec: [][7]\n"
+        "worker.load_engine = lambda *words: type('Engine', (), {'inputs': [1], 'outputs': []})",
+    ],
+)
+def test_whatever_goes_wrong_in_the_child_is_replied(monkeypatch, change):
+    """Not left to Python's own end, which aborts while a thread reads standard input."""
+    monkeypatch.setattr("edgestill_runtime.isolation._command", worker_that(change))
+    with pytest.raises(EngineError, match="IndexError: list index out of range") as caught:
+        IsolatedEngine("litert", b"x", 1, Limits())
+    assert type(caught.value) is EngineError
+
+
+def test_a_child_that_cannot_reply_says_so_in_its_last_line(monkeypatch):
+    monkeypatch.setattr("edgestill_runtime.isolation._command", worker_that("worker._reply = lambda *words: [][7]"))
+    with pytest.raises(EngineCrashError, match=r"ended with exit code 1; .* It said: IndexError: list index"):
+        IsolatedEngine("litert", b"x", 1, Limits())
+
+
+def test_what_python_does_not_look_at_in_its_path_is_left_out(bundle_path, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [tmp_path, b"bytes", *sys.path])
+    with load(bundle_path, isolated=True) as model:
+        assert model.logits(BLANK).shape == (1, 10)
+
+
+def test_descriptors_that_are_used_up_are_an_engine_error():
+    """Wherever it is that they end; and those that were taken until then are given back."""
+    gc.collect()
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for free in range(6):
+        taken = [os.dup(0) for _ in range(free + 1)]  # the lowest that are free
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
+        try:
+            with pytest.raises(EngineError, match="could not be started: Too many open files"):
+                IsolatedEngine("litert", b"x", 1, Limits())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert {path.name for path in Path("/proc/self/fd").iterdir()} == before

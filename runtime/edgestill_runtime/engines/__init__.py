@@ -119,6 +119,8 @@ def _version(package: str) -> str | None:
     """Of an installed package, from the name of its metadata folder (importlib.metadata takes 14 ms to import)."""
     start = package.replace("-", "_").lower() + "-"
     for folder in sys.path:
+        if not isinstance(folder, str):
+            continue  # Python itself does not look at it
         try:
             names = os.listdir(folder or ".")  # noqa: PTH208 (names are all that is wanted)
         except OSError:
