@@ -30,7 +30,8 @@ MAX_TENSORS = 64
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _WORDS: Mapping[type, str] = {
-    str: "text", int: "a whole number", float: "a finite number", list: "a list", dict: "an object",
+    str: "text", int: "a whole number", float: "a finite number", bool: "true or false", list: "a list",
+    dict: "an object",
 }  # fmt: skip
 _Kind = TypeVar("_Kind")
 
@@ -40,10 +41,11 @@ class TensorSpec:
     """What a file takes or gives: shape with the batch axis, dtype, order of axes, and how int8 stands for floats.
 
     Args:
-        shape: sizes; of an axis in `dynamic`, the size that it has at first (LiteRT) or at most (ExecuTorch).
+        shape: sizes; of an axis in `dynamic`, the size that it has at first, or at most where it is `bounded`.
         layout: `NCHW` or `NHWC` for an image input, None for anything else.
         scale, zero_point: `float = (quantised - zero_point) * scale`; None for tensors that are not quantised.
         name: in the file; may be empty. dynamic: axes whose size may change from call to call.
+        bounded: whether `shape` is the most that the sizes of dynamic axes may be: it is with ExecuTorch, not LiteRT.
     """
 
     shape: tuple[int, ...]
@@ -53,6 +55,7 @@ class TensorSpec:
     zero_point: int | None = None
     name: str = ""
     dynamic: tuple[int, ...] = ()
+    bounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,7 @@ def _tensor_spec(spec: _Fields) -> TensorSpec:
         zero_point=spec.optional("zero_point", int),
         name=spec.optional("name", str) or "",
         dynamic=spec.numbers("dynamic", int, 16) if "dynamic" in spec.data else (),
+        bounded=spec.optional("bounded", bool) or False,
     )
 
 

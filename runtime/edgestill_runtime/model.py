@@ -432,11 +432,9 @@ def _only(specs: tuple[TensorSpec, ...], word: str, file: str) -> TensorSpec:
 def _check_shape(tensor: Any, spec: TensorSpec, file: str) -> None:
     """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ."""
     if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype and tensor.ndim == len(spec.shape):
-        # A file that says only "at most" has all its axes in `dynamic`; one that says which has the others fixed.
-        bounded = len(spec.dynamic) == len(spec.shape)
         pairs = zip(tensor.shape, spec.shape, strict=True)
         if all(
-            given == size or (axis in spec.dynamic and given > 0 and (not bounded or given <= size))
+            given == size or (axis in spec.dynamic and given > 0 and (not spec.bounded or given <= size))
             for axis, (given, size) in enumerate(pairs)
         ):
             return

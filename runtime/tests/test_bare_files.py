@@ -84,7 +84,7 @@ def test_several_inputs_and_outputs_of_every_dtype(programs, answers, isolated):
 @pytest.mark.parametrize("name", ["dynamic.pte", "dynamic-unplanned.pte"])
 def test_dynamic_shapes(programs, answers, name):
     with load(programs / name) as model:
-        assert model.input.dynamic == (0, 1) and model.input.shape == (16, 4)
+        assert model.input.dynamic == (0, 1) and model.input.shape == (16, 4) and model.input.bounded
         for rows in (1, 16, 5):
             np.testing.assert_allclose(
                 model.infer(answers["dynamic/in"][:rows]), answers["dynamic/out"][:rows], rtol=1e-5, atol=1e-6
@@ -92,6 +92,47 @@ def test_dynamic_shapes(programs, answers, name):
         for wrong in ((17, 4), (0, 4), (2, 5), (4,)):
             with pytest.raises(InputError, match="may differ, not float32"):
                 model.invoke(np.zeros(wrong, np.float32))
+
+
+def doubling(signature):
+    """A `.tflite` that gives `x + x`, where the signature has -1 for each axis of any size."""
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    def filled(kind, **values):
+        vars(made := kind()).update(values)
+        return made
+
+    shape = [1 if size < 0 else size for size in signature]
+    tensors = [
+        filled(schema.TensorT, name=name, shape=shape, shapeSignature=list(signature), hasRank=True)
+        for name in ("x", "y")
+    ]
+    options = {"builtinOptionsType": schema.BuiltinOptions.AddOptions, "builtinOptions": schema.AddOptionsT()}
+    add = filled(schema.OperatorT, inputs=[0, 0], outputs=[1], **options)
+    graph = filled(schema.SubGraphT, tensors=tensors, inputs=[0], outputs=[1], operators=[add])
+    code = filled(schema.OperatorCodeT, builtinCode=schema.BuiltinOperator.ADD, version=1)
+    model = filled(schema.ModelT, version=3, operatorCodes=[code], subgraphs=[graph], buffers=[schema.BufferT()])
+    builder = Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize(
+    ("signature", "fits", "wrong"),
+    [((-1,), (5,), (5, 1)), ((-1, -1), (3, 7), (3, 0)), ((-1, 4), (9, 4), (9, 5)), ((2, 4), (2, 4), (1, 4))],
+)
+def test_axes_of_any_size_of_a_tflite_file(tmp_path, signature, fits, wrong, isolated):
+    """A file whose axes are all dynamic says nothing of how large they may be, unlike one of ExecuTorch."""
+    (tmp_path / "double.tflite").write_bytes(doubling(signature))
+    with load(tmp_path / "double.tflite", isolated=isolated) as model:
+        assert model.input.dynamic == tuple(axis for axis, size in enumerate(signature) if size < 0)
+        assert not model.input.bounded
+        values = np.arange(np.prod(fits), dtype=np.float32).reshape(fits)
+        np.testing.assert_array_equal(model.infer(values), 2 * values)
+        with pytest.raises(InputError, match="takes float32"):
+            model.infer(np.zeros(wrong, np.float32))
 
 
 def test_a_failure_leaves_nothing_in_the_engine(programs, answers):

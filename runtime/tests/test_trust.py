@@ -109,6 +109,7 @@ PTE = ("models", "model.pte")
         (put(*PTE, "inputs", 0, "shape", value=[1, -1]), "shape has a size below 1"),
         (put(*PTE, "inputs", 0, "shape", value=list(range(17))), "shape has more than 16 entries"),
         (put(*PTE, "outputs", 0, "scale", value=0), "scale must be above 0"),
+        (put(*PTE, "inputs", 0, "bounded", value=1), "inputs.0.bounded must be true or false, not 1"),
         (put(*PTE, "inputs", value=[]), "inputs must have 1 to 64 entries, not 0"),
         (put(*PTE, "outputs", value={}), "outputs must be a list"),
         (put(*PTE, "outputs", value=[{}] * 65), "outputs must have 1 to 64 entries, not 65"),

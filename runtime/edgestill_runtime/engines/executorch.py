@@ -174,6 +174,7 @@ def _spec(shape: Sequence[int], dtype: str, dynamic: bool = False, name: str = "
         # The shape is in the order of the model's code even where memory is channels last: the binding sees to that.
         layout="NCHW" if len(sizes) == 4 else None,
         name=name,
-        # The file says that it may vary, not along which axes.
+        # The file says that it may vary and how large it may be, not along which axes.
         dynamic=tuple(range(len(sizes))) if dynamic else (),
+        bounded=dynamic,
     )
