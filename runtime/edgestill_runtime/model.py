@@ -267,7 +267,9 @@ class Model:
         tensors = [self._quantised(value, spec) for value, spec in zip(values, self.inputs, strict=True)]
         one_by_one = tensors and all(spec.shape[:1] == (1,) for spec in (*self.inputs, *self.outputs))
         if one_by_one and not any(0 in spec.dynamic for spec in self.inputs):
-            counts = {len(tensor) if tensor.ndim else 0 for tensor in tensors}
+            for tensor, spec in zip(tensors, self.inputs, strict=True):
+                _check_shape(tensor, spec, self.file, several=True)
+            counts = {len(tensor) for tensor in tensors}
             if len(counts) != 1:
                 raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
             real = self._real_rows(
@@ -362,14 +364,15 @@ class Model:
             value = value.transpose(0, 2, 3, 1)
         if self._arranged and spec.scale is None:
             return _as_integers(value, spec, self.file)
-        if spec.scale is None or spec.zero_point is None or not isinstance(value, np.ndarray):
+        if spec.scale is None or spec.zero_point is None:
             return value
-        if value.dtype == np.float32:
+        if isinstance(value, np.ndarray) and value.dtype == np.float32:
             _check_finite(value, self.file)
             return quantise(value, spec.scale, spec.zero_point, spec.dtype)
+        given = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
         raise InputError(
             f"{self.file}: infer takes float32 for the {spec.dtype} input {spec.name!r} (scale {spec.scale:.3g}), not "
-            f"{value.dtype}; invoke takes the file's own {spec.dtype}"
+            f"{given}; invoke takes the file's own {spec.dtype}"
         )
 
     def _checked(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -429,12 +432,18 @@ def _only(specs: tuple[TensorSpec, ...], word: str, file: str) -> TensorSpec:
     return specs[0]
 
 
-def _check_shape(tensor: Any, spec: TensorSpec, file: str) -> None:
-    """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ."""
+def _check_shape(tensor: Any, spec: TensorSpec, file: str, several: bool = False) -> None:
+    """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ.
+
+    Args:
+        several: it holds any number of samples, none included, along its first axis.
+    """
     if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype and tensor.ndim == len(spec.shape):
         pairs = zip(tensor.shape, spec.shape, strict=True)
         if all(
-            given == size or (axis in spec.dynamic and given > 0 and (not spec.bounded or given <= size))
+            given == size
+            or (several and axis == 0)
+            or (axis in spec.dynamic and given > 0 and (not spec.bounded or given <= size))
             for axis, (given, size) in enumerate(pairs)
         ):
             return
@@ -442,7 +451,8 @@ def _check_shape(tensor: Any, spec: TensorSpec, file: str) -> None:
     layout = f" ({spec.layout})" if spec.layout else ""
     name = f" for {spec.name!r}" if spec.name else ""
     varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""
-    raise InputError(f"{file} takes {spec.dtype} {spec.shape}{layout}{name}{varying}, not {given}")
+    many = ", any number of samples along the first axis" if several else ""
+    raise InputError(f"{file} takes {spec.dtype} {spec.shape}{layout}{name}{varying}{many}, not {given}")
 
 
 def _as_integers(value: NDArray[Any], spec: TensorSpec, file: str) -> NDArray[Any]:

@@ -155,6 +155,33 @@ def test_samples_of_several_inputs_go_together(programs):
             model.infer(left, right[:2])
 
 
+WRONG = {
+    "no axis": np.array(3.0),
+    "no axis, of its dtype": np.array(3.0, np.float32),
+    "no samples of another shape": np.empty((0, 99), np.float32),
+    "no samples of another dtype": np.empty((0, 2), "i8"),
+    "no samples of more axes": np.empty((0, 2, 1), np.float32),
+    "a list": [[1.0, 2.0]],
+    "an array of objects": np.array([[None, None]]),
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=list(WRONG))
+def test_inputs_are_checked_before_their_samples_are_counted(programs, bare, value):
+    right = np.ones((1, 2), np.float32)
+    with load(programs / "pair.pte") as model:
+        for values in ((value, right), (right, value), (value, value)):
+            with pytest.raises(
+                InputError, match=r"takes float32 \(1, 2\).*, any number of samples along the first axis"
+            ):
+                model.infer(*values)
+        assert [one.shape for one in model.infer(right[:0], right[:0])] == [(0, 2), (0, 2)]
+    for name in ("model.tflite", "model.fp32.tflite"):
+        with load(bare / name) as model, pytest.raises(InputError, match="takes (int8|float32)"):
+            model.infer(value)
+
+
 def test_the_format_is_known_by_ending_or_content(bare, tmp_path):
     for name, engine in (("model.tflite", "litert"), ("model.pte", "executorch")):
         plain = tmp_path / f"{engine}.bin"
