@@ -155,21 +155,22 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle atomically, verify it, and open it. A path that is an existing file becomes a zip.
 
+    Nothing is written, and nothing replaced, before the manifest was read back as `open_bundle` reads it.
+
     Args:
         contents: name → bytes of every file but the manifest.
         overwrite: replace what is at `path`, once the new bundle is complete.
 
     Raises:
+        BundleFormatError: the manifest could not be read again: it holds NaN, what is no JSON, or too much.
         StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
     """
     path = Path(path)
     if overwrite:
         refuse_foreign(path)
-    entries = {name: asdict(FileEntry(sha256(content), len(content))) for name, content in sorted(contents.items())}
-    text = json.dumps({**manifest.to_json(), "files": entries}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    everything = {MANIFEST: text.encode(), **contents}
+    everything = {MANIFEST: _manifest_text(path, manifest, contents), **contents}
     if path.is_file() and overwrite:
-        write_zip(path, everything)
+        write_zip(path, everything, replace=True)
     else:
         with atomic_folder(path, replace=overwrite) as folder:
             for name, content in everything.items():
@@ -177,6 +178,18 @@ def write_bundle(
     bundle = open_bundle(path)
     bundle.verify()
     return bundle
+
+
+def _manifest_text(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
+    """`manifest.json` for these files, after it was read back."""
+    entries = {name: asdict(FileEntry(sha256(content), len(content))) for name, content in sorted(contents.items())}
+    plain = {**manifest.to_json(), "files": entries}
+    try:
+        text = (json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        parse_manifest(text)  # NaN included, which Python writes and no reader of a bundle takes
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BundleFormatError(f"{path} was not written: its {MANIFEST} could not be read again: {error}") from error
+    return text
 
 
 def refuse_foreign(path: str | os.PathLike[str]) -> None:
@@ -192,9 +205,16 @@ def refuse_foreign(path: str | os.PathLike[str]) -> None:
         raise StorageError(f"{path} is no bundle, and only a bundle is replaced; remove it, or choose another name")
 
 
-def pack_zip(bundle: Bundle, path: str | Path) -> Bundle:
-    """Write a verified bundle, its signature included, as one uncompressed zip file, atomically."""
-    write_zip(Path(path), everything(bundle))
+def pack_zip(bundle: Bundle, path: str | Path, overwrite: bool = False) -> Bundle:
+    """Write a verified bundle, its signature included, as one uncompressed zip file, atomically.
+
+    Raises:
+        StorageError: `path` exists and `overwrite` is false or it is no bundle, or the disk is full; nothing
+            half-written is left.
+    """
+    if overwrite:
+        refuse_foreign(path)
+    write_zip(Path(path), everything(bundle), replace=overwrite)
     return open_bundle(path)
 
 
@@ -219,7 +239,7 @@ def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:
             part.write_bytes(content)
     else:
         present = {existing: bundle._store.read(existing, None) for existing in sorted(bundle._store.names())}
-        write_zip(bundle.path, {**present, name: content})
+        write_zip(bundle.path, {**present, name: content}, replace=True)
     return open_bundle(bundle.path)
 
 

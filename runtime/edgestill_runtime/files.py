@@ -17,18 +17,22 @@ from .errors import StorageError
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str], mode: int = 0o644, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
 
     Args:
         mode: who may read and write it; a secret is 0o600 from its first byte on.
+        replace: whether it may take the place of what stands at `path`.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written; `path` is as it was.
+        StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written; `path` is
+            as it was.
     """
     import tempfile
 
     target = Path(path)
+    if not replace:
+        refuse_existing(target)
     with _storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
@@ -38,6 +42,8 @@ def atomic_file(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Pat
             yield part
             part.chmod(mode)
             _flush(part)
+            if not replace:
+                refuse_existing(target)  # somebody else was faster
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)

@@ -40,9 +40,11 @@ def open_store(path: Path) -> Store:
 
         if zipfile.is_zipfile(path):
             return _Zip(path)
-    what = "is neither a bundle directory nor a bundle zip" if path.exists() else "does not exist"
+    if not path.exists():
+        raise BundleFormatError(f"{path} does not exist")
     bare = "; it is a bare model file, which `load` and `python -m edgestill_runtime` run by itself"
-    raise BundleFormatError(f"{path} {what}{bare if path.suffix.lower() in ('.tflite', '.pte') else ''}")
+    hint = bare if path.suffix.lower() in (".tflite", ".pte") else ""
+    raise BundleFormatError(f"{path} is neither a bundle directory nor a bundle zip{hint}")
 
 
 class _Folder:
@@ -135,11 +137,15 @@ def zip_errors() -> tuple[type[Exception], ...]:
     return zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError
 
 
-def write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files as an uncompressed zip, atomically; the same files always make the same bytes."""
+def write_zip(path: Path, contents: Mapping[str, bytes], replace: bool) -> None:
+    """Write files as an uncompressed zip, atomically; the same files always make the same bytes.
+
+    Raises:
+        StorageError: see `atomic_file`.
+    """
     import zipfile
 
-    with atomic_file(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_file(path, replace=replace) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, content in contents.items():
             entry = zipfile.ZipInfo(name)  # without a time
             entry.external_attr = 0o644 << 16

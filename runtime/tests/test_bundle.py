@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from edgestill_runtime import (
     pack_zip,
     write_bundle,
 )
+from edgestill_runtime.manifest import MAX_BYTES
 
 FILES = {"model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite", "golden.npz"}
 
@@ -152,6 +154,52 @@ def test_only_a_bundle_is_replaced(bundle_path, tmp_path):
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "empty", tmp_path / "new"):
         assert write_bundle(path, bundle.manifest, contents, overwrite=True).manifest.name == bundle.manifest.name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"training": {"loss": float("nan")}}, "NaN is no JSON number"),
+        ({"training": {"notes": "x" * MAX_BYTES}}, "larger than"),
+        ({"training": {"model": object()}}, "object is not JSON serializable"),
+        ({"training": {"notes": "\ud800"}}, "surrogates not allowed"),
+        ({"agreement": 1.5}, "agreement must be 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_manifest_that_could_not_be_read_replaces_nothing(bundle_copy, tmp_path, kind, change, said):
+    bundle = open_bundle(bundle_copy)
+    contents = {name: bundle.read(name) for name in bundle.files}
+    path = bundle_copy if kind == "folder" else pack_zip(bundle, tmp_path / "packed.edge").path
+    before = open_bundle(path).digest()
+    for overwrite, target in ((True, path), (False, tmp_path / "new.edge")):
+        with pytest.raises(BundleFormatError, match=f"was not written: .*{said}"):
+            write_bundle(target, replace(bundle.manifest, **change), contents, overwrite)
+    assert open_bundle(path).digest() == before and not (tmp_path / "new.edge").exists()
+    open_bundle(path).verify()
+
+
+def test_a_name_that_no_bundle_has_is_not_written(bundle_copy, tmp_path):
+    bundle = open_bundle(bundle_copy)
+    contents = {name: bundle.read(name) for name in bundle.files}
+    with pytest.raises(BundleFormatError, match=r"was not written: .*a file that no bundle holds: '\.\./x'"):
+        write_bundle(tmp_path / "a" / "new.edge", bundle.manifest, {**contents, "../x": b"out"})
+    assert not (tmp_path / "a").exists()
+
+
+def test_packing_replaces_nothing_unasked_and_only_a_bundle(bundle_path, tmp_path):
+    bundle = open_bundle(bundle_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match="exists already"):
+        pack_zip(bundle, tmp_path / "notes.txt")
+    with pytest.raises(StorageError, match="is no bundle, and only a bundle is replaced"):
+        pack_zip(bundle, tmp_path / "notes.txt", overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    packed = pack_zip(bundle, tmp_path / "packed.edge")
+    with pytest.raises(StorageError, match="exists already"):
+        pack_zip(bundle, packed.path)
+    assert pack_zip(packed, packed.path, overwrite=True).digest() == bundle.digest()
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "packed.edge"}
 
 
 def test_what_is_no_bundle_says_what_it_is(bundle_path, tmp_path):

@@ -103,6 +103,14 @@ def test_who_is_second_does_not_replace_the_first(tmp_path):
     assert (target / "a").read_text() == "first" and list(tmp_path.iterdir()) == [target]
 
 
+def test_of_two_writers_of_a_file_the_second_is_refused(tmp_path):
+    target = tmp_path / "x.edge"
+    with pytest.raises(StorageError, match="exists already"), atomic_file(target, replace=False) as part:
+        part.write_text("second")
+        write_bytes(target, b"first")
+    assert target.read_text() == "first" and list(tmp_path.iterdir()) == [target]
+
+
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):
     """In a power cut only what was synced is sure; the calls are looked at in their order."""
     steps, sync, rename = [], os.fsync, os.replace

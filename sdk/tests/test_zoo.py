@@ -37,7 +37,7 @@ def test_the_list_and_a_copy(cli, tmp_path):
     assert cli("zoo", NAMES[0], "--output", target).returncode == 0
     open_bundle(target).verify()
     again = cli("zoo", NAMES[0], "--output", target)
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert again.returncode == 1 and "exists already" in again.stderr
 
 
 def test_a_name_that_is_not_there(cli):

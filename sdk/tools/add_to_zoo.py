@@ -25,5 +25,5 @@ contents = {name: source.read(name) for name in models}
 contents |= {"golden.npz": golden_npz(Golden(golden.inputs, outputs))}
 with TemporaryDirectory() as folder:
     stripped = write_bundle(Path(folder) / "stripped.edge", replace(source.manifest, models=models), contents)
-    done = pack_zip(stripped, zoo.FOLDER / f"{source.manifest.name}.edge")
+    done = pack_zip(stripped, zoo.FOLDER / f"{source.manifest.name}.edge", overwrite=True)
 print(done.path, done.path.stat().st_size)

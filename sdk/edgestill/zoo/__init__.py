@@ -60,12 +60,10 @@ def copy(name: str, output: Path) -> Bundle:
     """Copy a bundle of the zoo to a file.
 
     Raises:
-        EdgestillError: no such bundle, or `output` is there already.
+        EdgestillError: no such bundle.
+        StorageError: `output` exists, or cannot be written.
     """
-    found = find(name)
-    if output.exists():
-        raise EdgestillError(f"{output} is there already; name another --output")
-    return pack_zip(found, output)
+    return pack_zip(find(name), output)
 
 
 def _describe(path: Path) -> ZooEntry:
