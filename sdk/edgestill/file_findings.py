@@ -1,7 +1,7 @@
 """What the inside of quantized files says: whether they are quantized at all, and how much of them is slow."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgestill_runtime import Bundle
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MIN_DELEGATED = 0.95
 MIN_INT8 = 0.5
+MOST_NAMED = 5  # layers in a message
 
 
 def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float], list[Finding]]:
@@ -28,12 +29,22 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
         entry = bundle.manifest.models[name]
         seen = inspect_bytes(bundle.read(name), entry.engine, name)
         shares[name] = seen.delegated_macs
-        findings += [*_precision(seen, name, entry.precision), *_speed(seen, name, entry.precision)]
+        layers = (*_listed(bundle.manifest.training.get("float_layers")), *entry.kept_float)
+        findings += [*_precision(seen, name, entry.precision, layers), *_speed(seen, name)]
     return shares, findings
 
 
-def _precision(seen: "Inspection", name: str, called: str) -> list[Finding]:
-    """A file is what its operators compute in, whatever it is called."""
+def _listed(layers: Any) -> list[str]:
+    """Facts of a training may be anything."""
+    return [str(one) for one in layers] if isinstance(layers, list) else []
+
+
+def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]) -> list[Finding]:
+    """A file is what its operators compute in, whatever it is called.
+
+    Args:
+        layers: those that its manifest says are in float; the operators of the file are named where it lists none.
+    """
     from edgestill_converters.inspection.facts import CONVERSIONS
 
     computing = [one for one in seen.operators if not one.name.startswith(CONVERSIONS)]
@@ -41,21 +52,23 @@ def _precision(seen: "Inspection", name: str, called: str) -> list[Finding]:
     floating = dict.fromkeys(
         one.name for one in computing if one.precision == "float32" and (one.macs or not seen.macs)
     )
-    which = f"{', '.join(floating)} compute in float" if floating else "nothing in it computes in int8"
+    named = [*layers, *([] if layers else floating)]
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    which = f"{', '.join(named[:MOST_NAMED])}{more} compute in float" if named else "nothing in it computes in int8"
     if share == 0:
         return [failure(
             f"{name} is called {called}, and nothing in it is int8: {which}; use layers that can be quantized (see "
             "docs/converters.md), or ask for fp32"
         )]  # fmt: skip
-    if called == "int8" and share < MIN_INT8:
+    if share < MIN_INT8:
         return [warning(
-            f"{name} is called int8, and {100 * share:.0f} % of its multiply-accumulates are: {which}; replace these "
-            "layers if size or latency matter"
+            f"{name} is called {called}, and {100 * share:.0f} % of its multiply-accumulates are int8: {which}; "
+            "replace these layers if size or latency matter"
         )]  # fmt: skip
     return []
 
 
-def _speed(seen: "Inspection", name: str, called: str) -> list[Finding]:
+def _speed(seen: "Inspection", name: str) -> list[Finding]:
     found = []
     if seen.delegated_macs < MIN_DELEGATED:
         outside = ", ".join(dict.fromkeys(one.name for one in seen.outside if one.macs)) or "see `edgestill inspect`"
@@ -69,7 +82,7 @@ def _speed(seen: "Inspection", name: str, called: str) -> list[Finding]:
             "(convolutions where it has linear layers over channels), or accept the copies"
         ))  # fmt: skip
     regions = sum(one.name in ("DEQUANTIZE", "Convert") and one.precision.endswith("float32") for one in seen.operators)
-    if regions and called == "int8":
+    if regions:
         floating = dict.fromkeys(one.name for one in seen.operators if one.precision == "float32")
         found.append(warning(
             f"{name}: {regions} float regions ({', '.join(floating)}) between dequantize and quantize: use ReLU "

@@ -127,20 +127,19 @@ def check_bundle(
     findings += [one for name, loss in losses.items() for one in _judge_loss(name, shares[name], loss, max_drop)]
     classifies = bundle.manifest.task == "image-classification" or labels is not None
     decided = {name for name, loss in losses.items() if loss.verdict(max_drop) != "undecided"}
-    differences, found = _compare_files(outputs, models, pairs, classifies, min_agreement, decided)
+    differences, agreement, found = _compare_files(outputs, models, pairs, classifies, min_agreement, decided)
     delegated, inside = look_inside(bundle, pairs.quantized)
     ratios = _latency_ratios(bundle, pairs) if latency and pairs.quantized else {}
-    between = [one.agreement for one in differences if set(one.files) <= set(pairs.quantized)]
     return Gate(
         samples=count,
         float_accuracy=float_accuracy,
         accuracy=shares,
         losses=losses,
-        agreement=min(between, default=None),
+        agreement=agreement,
         differences=tuple(differences),
         latency_ratio=ratios,
         delegated=delegated,
-        findings=(*findings, *found, *inside, *_latency_findings(ratios)),
+        findings=(*findings, *found, *inside, *_latency_findings(ratios, pairs.precisions)),
     )
 
 
@@ -150,6 +149,7 @@ class _Pairs:
     def __init__(self, models: Mapping[str, ModelFile]) -> None:
         self.quantized = [name for name, entry in models.items() if entry.precision != "fp32"]
         self.floats = [name for name, entry in models.items() if entry.precision == "fp32"]
+        self.precisions = {models[name].engine: models[name].precision for name in self.quantized}
         self._of_engine = {models[name].engine: name for name in self.floats}
         self._models = models
 
@@ -219,16 +219,21 @@ def _compare_files(
     classifies: bool,
     min_agreement: float,
     decided: Collection[str],
-) -> tuple[list[Difference], list[Finding]]:
+) -> tuple[list[Difference], float | None, list[Finding]]:
     """Every output: of the quantized files with each other, then of each with its fp32 file.
 
     Args:
         decided: files whose accuracy says already what quantization has cost.
+
+    Returns:
+        The output of each pair that lies furthest apart; the least agreement of the quantized files in any output,
+        None for a single file; and what was found.
     """
-    differences, findings = [], []
+    differences, findings, shares = [], [], []
     for one, other in [pairs.quantized[number : number + 2] for number in range(len(pairs.quantized) - 1)]:
         found = _differences((one, other), outputs, models, classifies, Tolerance(steps=MAX_STEPS, changed=1.0))
         differences.append(found[0][0])
+        shares += [pair.agreement for pair, _ in found]
         findings += [_disagreement(pair, reason, min_agreement) for pair, reason in found
                      if reason or pair.agreement < min_agreement]  # fmt: skip
     for name in pairs.quantized:
@@ -246,7 +251,7 @@ def _compare_files(
             for pair, reason in found
             if reason
         ]
-    return differences, findings
+    return differences, min(shares, default=None), findings
 
 
 def _differences(
@@ -309,11 +314,11 @@ def _latency_ratios(bundle: Bundle, pairs: _Pairs) -> dict[str, float]:
     return ratios
 
 
-def _latency_findings(ratios: Mapping[str, float]) -> list[Finding]:
+def _latency_findings(ratios: Mapping[str, float], precisions: Mapping[str, str]) -> list[Finding]:
     return [
         warning(
-            f"{engine}: int8 takes {ratio:.2f} × the time of fp32 on this machine: measure on the device "
-            "(`edgestill bench`); if it is so there too, deploy the fp32 file unless its size matters"
+            f"{engine}: {precisions[engine]} takes {ratio:.2f} × the time of fp32 on this machine: measure on the "
+            "device (`edgestill bench`); if it is so there too, deploy the fp32 file unless its size matters"
         )
         for engine, ratio in ratios.items()
         if ratio > 1

@@ -144,7 +144,7 @@ def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):
     words = ("convert", "mine:build", "--checkpoint", "w.pt", "--samples", "samples.npz", "--output", "x.edge")
     done = cli(*words, "--mean", "0,0,0", "--std", "1,1,1", "--max-drop", "20", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the two int8 files agree on 100.00 % of 40 samples" in done.stdout
+    assert "model.pte (int8) and model.tflite (int8) agree on 100.00 % of 40 samples" in done.stdout
     manifest = open_bundle(tmp_path / "x.edge").manifest
     assert manifest.labels == ("a", "b", "c") and manifest.training["data"]["samples"] == 40
     assert "model.tflite" in done.stdout and "exists already" in cli(*words, cwd=tmp_path).stderr

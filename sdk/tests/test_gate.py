@@ -7,17 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgestill.cli.convert import _show
 from edgestill.data.sources import Split
 from edgestill.errors import EdgestillError
-from edgestill.gate import _compare_files, _Pairs, check_bundle
+from edgestill.file_findings import look_inside
+from edgestill.gate import _compare_files, _latency_findings, _Pairs, check_bundle
 from edgestill.quantisation import Budget
+from edgestill_converters.inspection import Inspection, Operator
 from edgestill_runtime import ModelFile, TensorSpec, open_bundle, write_bundle
 
 STEP = 0.5
 
 
-def compare(outputs, classifies=False, decided=(), scale=STEP):
-    """Findings and differences for outputs of two int8 files and one fp32 file, under names that say nothing."""
+def compare(*given, **more):
+    """Differences, and what was found."""
+    differences, _, findings = judge(*given, **more)
+    return differences, findings
+
+
+def judge(outputs, classifies=False, decided=(), scale=STEP):
+    """Differences, agreement and findings of two int8 files and one fp32 file, under names that say nothing."""
     files = {"a.pte": ("executorch", "int8"), "b.tflite": ("litert", "int8"), "c.bin": ("litert", "fp32")}
     models = {}
     for name, given in outputs.items():
@@ -31,10 +40,10 @@ def compare(outputs, classifies=False, decided=(), scale=STEP):
             for number, one in enumerate(given)
         ]  # fmt: skip
         models[name] = ModelFile(engine, precision, (), tuple(specs), "test")
-    differences, findings = _compare_files(outputs, models, _Pairs(models), classifies, 0.995, decided)
+    differences, agreement, findings = _compare_files(outputs, models, _Pairs(models), classifies, 0.995, decided)
     assert all(one.level == "failure" for one in findings)
     json.dumps([vars(one) for one in differences], allow_nan=False)
-    return differences, [one.text for one in findings]
+    return differences, agreement, [one.text for one in findings]
 
 
 def values(*shape, seed=0):
@@ -75,6 +84,16 @@ def test_the_second_output_is_judged_as_the_first():
     assert all("output 1 (out1)" in text for text in texts) and len(texts) == 2
     assert "quantization has destroyed it" in texts[1] and "b.tflite" in texts[1] and "c.bin" in texts[1]
     assert differences[0].output == "output 1 (out1)", "the worst output is shown, not the first"
+
+
+def test_agreement_is_that_of_the_output_where_it_is_least():
+    far, near = values(50, 4), values(50, 4, seed=1)
+    other = far.copy()
+    other[0, 0] += 7 * STEP  # one value of 200, far apart
+    differences, agreement, _ = judge({"a.pte": (far, near), "b.tflite": (other, near + 2 * STEP)})
+    assert differences[0].output == "output 0 (out0)" and differences[0].agreement == pytest.approx(199 / 200)
+    assert agreement == 0.0, "no value of the second output lies within one step"
+    assert judge({"b.tflite": (far,), "c.bin": (far,)})[1] is None
 
 
 def test_what_quantization_leaves_of_an_output_is_judged_where_accuracy_cannot():
@@ -140,6 +159,50 @@ def test_an_fp32_file_that_is_called_int8_is_told_by_its_inside(bundle_path, tmp
     texts = [one.text for one in gate.findings if one.level == "failure"]
     assert [text.partition(" ")[0] for text in texts] == ["model.pte", "model.tflite"]
     assert all("is called int8, and nothing in it is int8: " in text for text in texts)
+
+
+def mostly_float(content, engine, name):
+    """A file with 95 % of its multiply-accumulates in float, in one region."""
+    found = [("Convert", "int8 → float32", 0), ("MatMul", "float32", 95), ("Convert", "float32 → int8", 0)]
+    operators = [Operator(*one[:2], (1,), one[2], 0, (0,), (1,), 0) for one in (*found, ("Conv2d", "int8", 5))]
+    return Inspection(engine, 1, "XNNPACK", (), (), tuple(operators), 0, "")
+
+
+@pytest.mark.parametrize("called", ["int8", "mixed"])
+def test_a_file_that_is_nearly_all_float_is_said_to_be_with_its_layers(bundle_path, monkeypatch, called):
+    bundle = open_bundle(bundle_path)
+    layers = [f"block.{number}: matmul" for number in range(7)]
+    models = {"model.pte": replace(bundle.manifest.models["model.pte"], precision=called, float_macs=0.95)}
+    told = replace(bundle.manifest, models=models, training={"float_layers": layers})
+    monkeypatch.setattr("edgestill_converters.inspection.inspect_bytes", mostly_float)
+    _, found = look_inside(replace(bundle, manifest=told), ["model.pte"])
+    assert [one.level for one in found] == ["warning", "warning"]
+    assert (
+        f"model.pte is called {called}, and 5 % of its multiply-accumulates are int8: block.0: matmul" in found[0].text
+    )
+    assert "block.4: matmul and 2 more compute in float" in found[0].text
+    assert "1 float regions (MatMul)" in found[1].text
+    _, unlisted = look_inside(replace(bundle, manifest=replace(told, training={"float_layers": 7})), ["model.pte"])
+    assert "int8: MatMul compute in float" in unlisted[0].text
+
+
+def test_texts_name_the_precision_that_the_files_have(bundle_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("edgestill.cli.convert.say", lambda text, **_: said.append(text))
+    bundle = open_bundle(bundle_path)
+    models = {
+        name: entry if entry.precision == "fp32" else replace(entry, precision="mixed", float_macs=0.951)
+        for name, entry in bundle.manifest.models.items()
+    }
+    (slow,) = _latency_findings({"litert": 1.5}, _Pairs(models).precisions)
+    assert slow.text.startswith("litert: mixed takes 1.50 × the time of fp32")
+    told = replace(bundle, manifest=replace(bundle.manifest, models=models))
+    gate = check_bundle(bundle, [images(4)], latency=False)
+    _show(told, replace(gate, latency_ratio={"litert": 1.5}, findings=()))
+    shown = " ".join(" ".join(said).split())
+    assert "model.pte mixed, 95.10 % of the MACs in float" in shown and "model.fp32.pte fp32" in shown
+    assert "model.pte (mixed) and model.tflite (mixed) agree on 100.00 %" in shown
+    assert "litert: mixed takes 1.50 × the time of fp32 here" in shown and "int8" not in shown
 
 
 def test_files_are_paired_by_engine_and_precision(bundle_path, tmp_path):

@@ -355,19 +355,30 @@ def _classes(path: Path | None) -> tuple[str, ...]:
     return names
 
 
+def _precision(entry: Any) -> str:
+    """What a model file computes in, and how much of it in float."""
+    if entry is None:
+        return ""
+    partly = entry.precision != "fp32" and entry.float_macs
+    return f"  {entry.precision}" + (f", {100 * entry.float_macs:.2f} % of the MACs in float" if partly else "")
+
+
 def _show(bundle: Any, gate: Any) -> None:
+    models = bundle.manifest.models
     for name, entry in sorted(bundle.files.items()):
         share = f"  {100 * gate.accuracy[name]:.2f} %" if name in gate.accuracy else ""
-        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}{share}")
+        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}{_precision(models.get(name))}{share}")
     if gate.agreement is not None:
         what = f"{gate.samples} samples" if gate.differences[0].agreement_of == "samples" else "the values"
-        say(f"the two int8 files agree on {100 * gate.agreement:.2f} % of {what}")
+        both = " and ".join(f"{name} ({models[name].precision})" for name in gate.differences[0].files)
+        say(f"{both} agree on {100 * gate.agreement:.2f} % of {what}")
     for one in gate.differences[:1]:
         steps = "" if one.largest_quanta is None else f" ({one.largest_quanta:.2f} quantization steps)"
         if one.largest is not None and one.mean is not None:
             say(f"{' and '.join(one.files)}, {one.output}: at most {one.largest:.3g} apart{steps}, mean {one.mean:.2g}")
     for engine, ratio in gate.latency_ratio.items():
-        say(f"{engine}: int8 takes {ratio:.2f} × the time of fp32 here")
+        precision = models[bundle.manifest.deployable()[engine]].precision
+        say(f"{engine}: {precision} takes {ratio:.2f} × the time of fp32 here")
     tried = bundle.manifest.training.get("quantisation", {})
     for one in tried.get("attempts", ()):
         say(f"tried {one['method']}: {100 * one['accuracy']:.2f} % (float model {100 * tried['float_accuracy']:.2f} %)")

@@ -109,7 +109,10 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
         *((f"accuracy, {who}", f"{100 * share:.2f} %") for who, share in manifest.accuracy.items()),
-        ("int8 files agree", "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %"),
+        (
+            "quantized files agree",
+            "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %",
+        ),
         ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ):
         facts.add_row(key, value)
