@@ -20,7 +20,10 @@ from torch.fx import GraphModule
 from edgestill_runtime import (
     Bundle,
     EdgestillError,
+    EngineCrashError,
     EngineError,
+    EngineMemoryError,
+    EngineTimeoutError,
     Golden,
     Limits,
     Manifest,
@@ -31,6 +34,7 @@ from edgestill_runtime import (
     write_bundle,
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
+from edgestill_runtime.engines import INSTALL, installed_engines
 from edgestill_runtime.files import refuse_existing
 
 from .errors import ConversionError
@@ -46,8 +50,7 @@ from .source_model import flat_outputs, private_copy
 GOLDEN_SAMPLES = 16
 EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
 TARGETS = ("executorch", "litert")
-# The check of a file that was just made: as long as it takes, and as much memory.
-CHECKING = Limits(load_seconds=600.0, call_seconds=600.0, memory_bytes=1 << 40)
+LONGEST = 1e9  # seconds; limits of an engine have an end
 NEEDED = ("torchao", "executorch", "litert_torch")  # packages that a host which only trains has not
 Precision = Literal["int8", "fp32"]
 
@@ -109,7 +112,7 @@ def convert(
         yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
         allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
             who judge its accuracy themselves.
-        limit_seconds: for each exporter and file.
+        limit_seconds: for each exporter and file, and then for its engine to load it, and for a call.
         log: where the exporters' own output goes; None: kept only when something fails.
         on_step: called with the name of each of `steps(…)` as it begins; exporters work side by side.
 
@@ -127,6 +130,12 @@ def convert(
             f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
             "checkpoint on another machine"
         )
+    for target in targets:
+        if target not in installed_engines():
+            raise ConversionError(
+                f"every file is run as it is made, and no engine for {target} is installed. Install it with: "
+                f"{INSTALL[target]}"
+            )
     with TemporaryDirectory() as temporary, words_to(log) as path:
         folder = Path(temporary)
         try:
@@ -141,10 +150,11 @@ def convert(
             exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
             contents = {name: one.content for name, one in exported.items()}
-            manifest = _manifest(description, graph, exported, kept_float, results, floating)
+            checking = _checking(limit_seconds)
+            manifest = _manifest(description, graph, exported, kept_float, results, floating, checking)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
-            golden = Golden(tuple(few), _run(manifest, contents, few))
+            golden = Golden(tuple(few), _run(manifest, contents, few, checking))
             check_against_model(reference, golden.outputs, manifest, allowed_deviation)
         except EdgestillError as error:
             _write_down(error, path)
@@ -226,11 +236,12 @@ def _manifest(
     kept_float: Sequence[str],
     results: int,
     floating: Sequence[str],
+    checking: Limits,
 ) -> Manifest:
     models = {}
     for name, one in exported.items():
         kind = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
-        with _loaded(None, name, one.content) as loaded:
+        with _loaded(None, name, one.content, checking) as loaded:
             inputs, outputs = loaded.inputs, loaded.outputs
         if len(outputs) != results:
             raise ConversionError(
@@ -288,31 +299,55 @@ def _take_over(manifest: Manifest, contents: dict[str, bytes], yardsticks: Bundl
 
 
 def _run(
-    manifest: Manifest, contents: Mapping[str, bytes], samples: Sequence[NDArray[Any]]
+    manifest: Manifest, contents: Mapping[str, bytes], samples: Sequence[NDArray[Any]], checking: Limits
 ) -> dict[str, tuple[NDArray[Any], ...]]:
     outputs = {}
     for name in manifest.models:
-        with _loaded(manifest, name, contents[name]) as loaded:
+        with _loaded(manifest, name, contents[name], checking) as loaded:
             outputs[name] = loaded.outputs_of(samples)
     return outputs
 
 
 @contextmanager
-def _loaded(manifest: Manifest | None, name: str, content: bytes) -> Iterator[Model]:
+def _loaded(manifest: Manifest | None, name: str, content: bytes, limits: Limits) -> Iterator[Model]:
     """A new file in its engine, in a process of its own: what it prints, or breaks, stays there.
 
     Raises:
-        ConversionError: the engine refuses it, or fails on it.
+        ConversionError: the engine refuses it or fails on it, takes too long, or runs out of memory.
     """
     try:
-        with Model(manifest, name, content, isolated=CHECKING) as loaded:
+        with Model(manifest, name, content, isolated=limits) as loaded:
             yield loaded
     except EngineError as error:
-        raise ConversionError(
-            f"{name} was written, but its engine does not run it: an operator of the model is one that the exporter "
-            "writes and the engine lacks; leave that engine out of the targets, or see docs/converters.md for "
-            "operators that are carried"
-        ) from error
+        raise ConversionError(f"{name} was written, but {_why_not_run(error, limits)}") from error
+
+
+def _checking(limit_seconds: float) -> Limits:
+    """For the check of a file that was just made: the time that one may take, and as much memory as there is."""
+    seconds = min(limit_seconds, LONGEST)
+    return Limits(load_seconds=seconds, call_seconds=seconds, memory_bytes=1 << 40)
+
+
+def _why_not_run(error: EngineError, limits: Limits) -> str:
+    """What a new file's engine did instead of running it, and what to do."""
+    leave = "leave that engine out of the targets"
+    match error:
+        case EngineTimeoutError():
+            return (
+                f"its engine was not done with it after {limits.load_seconds:g} s and was ended; allow more, or {leave}"
+            )
+        case EngineMemoryError():
+            return (
+                f"memory ran out as its engine loaded or ran it; make more of it free, use a smaller input, or {leave}"
+            )
+        case EngineCrashError():
+            how = f" by {error.signal}" if error.signal else ""
+            return f"its engine's process was ended{how} as it loaded or ran it; {leave}"
+        case _:
+            return (
+                "its engine refuses it or fails on it, as a rule because the exporter writes an operator of the model "
+                f"that the engine lacks; {leave}, or see docs/converters.md for operators that are carried"
+            )
 
 
 def _model_outputs(

@@ -1,4 +1,6 @@
+import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -26,7 +28,20 @@ from edgestill_converters import (
 from edgestill_converters.graph import make_graph
 from edgestill_converters.inspection import inspect_bytes
 from edgestill_converters.parity import check_against_model
-from edgestill_runtime import EngineError, ImageProcessor, InputError, StorageError, load, open_bundle, replay_golden
+from edgestill_runtime import (
+    EngineCrashError,
+    EngineError,
+    EngineMemoryError,
+    EngineTimeoutError,
+    ImageProcessor,
+    InputError,
+    StorageError,
+    load,
+    open_bundle,
+    replay_golden,
+)
+
+making = importlib.import_module("edgestill_converters.convert")  # the package's name for it is its function
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +186,39 @@ def test_a_conversion_takes_the_words_of_its_own_thread_alone(tmp_path):
     assert done.stdout == "on standard output\n" and done.stderr == "of another thread\nnative\nafterwards\n"
     written = log.read_text()
     assert all(words in written for words in ("mine", "my warning", "within", "still mine"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EngineError("unresolved operator"), "the engine lacks; leave that engine out of the targets"),
+        (EngineTimeoutError("no answer"), "was not done with it after 20 s and was ended; allow more"),
+        (EngineMemoryError("too much"), "memory ran out as its engine loaded or ran it"),
+        (EngineCrashError("died", "SIGSEGV"), "its engine's process was ended by SIGSEGV as it loaded or ran it"),
+    ],
+)
+def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch, error, said):
+    asked = []
+
+    def refuse(*_, isolated):
+        asked.append(isolated)
+        raise error
+
+    monkeypatch.setattr(making, "Model", refuse)
+    with (
+        pytest.raises(ConversionError, match=f"model.pte was written, but .*{said}") as caught,
+        making._loaded(None, "model.pte", b"", making._checking(20.0)),
+    ):
+        pass
+    assert ("the engine lacks" in str(caught.value)) == (type(error) is EngineError)
+    assert (asked[0].load_seconds, asked[0].call_seconds) == (20.0, 20.0) and making._checking(math.inf)
+
+
+def test_an_engine_that_is_not_installed_is_said_before_anything_takes_time(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "installed_engines", lambda: {"litert": "some"})
+    model = create_model("dscnn_xs", 10)
+    with pytest.raises(ConversionError, match=r"no engine for executorch is installed\. Install it with: pip install"):
+        convert(model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge")
 
 
 def test_relative_error_by_hand():

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgestill_converters.blame import Blame, first_failing
+from edgestill_converters.errors import ConversionError
 from edgestill_converters.exporting import _Child, _wait
 from edgestill_converters.graph import export
 
@@ -34,6 +35,33 @@ def test_progress_is_read_from_any_descriptor(tmp_path):
         os.close(reading)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def failing(folder, last, limit_seconds):
+    """What is said of an exporter that fails, says that it looks for the operator, and then does `last`."""
+    reading, writing = os.pipe()
+    code = f"import os; os.write({writing}, b'model.pte\\n?\\n'); {last}"
+    with subprocess.Popen([sys.executable, "-c", code], pass_fds=(writing,), stdin=subprocess.PIPE) as process:
+        os.close(writing)
+        try:
+            with pytest.raises(ConversionError) as caught:
+                _wait(
+                    [_Child("executorch", process, reading, deadline=math.inf)], limit_seconds, folder, lambda _: None
+                )
+        finally:
+            process.kill()
+            os.close(reading)
+    return str(caught.value)
+
+
+def test_the_search_for_the_operator_has_a_time_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "model.pte.blame.json").write_text('{"operator": "tanh", "module": "second.1"}')
+    said = failing(tmp_path, "import time; time.sleep(0.3); os._exit(1)", limit_seconds=0.01)
+    assert "model.pte: the executorch exporter cannot convert operator tanh in module 'second.1'" in said
+    monkeypatch.setattr("edgestill_converters.exporter.BLAME_SECONDS", 0.01)
+    said = failing(tmp_path, "os.read(0, 1)", limit_seconds=600.0)
+    assert "cannot convert this graph, and no single operator was found" in said
+    assert "no single operator" in failing(tmp_path, "os.kill(os.getpid(), 9)", limit_seconds=600.0)
 
 
 class Layers(nn.Module):

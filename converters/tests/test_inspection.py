@@ -1,12 +1,16 @@
 """Any model file: what is in it, counted by hand where it is ours; damaged ones are errors."""
 
+import errno
 import json
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
-from edgestill_converters.inspection import InspectionError, draw, inspect_file
+from edgestill_converters.inspection import InspectionError, draw, inspect_file, pte, tflite
+from edgestill_runtime import open_bundle
 
 
 @pytest.mark.parametrize("name", ["model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite"])
@@ -57,6 +61,38 @@ def test_a_damaged_file_is_an_error(bundle_path, tmp_path, suffix, damage):
     path.write_bytes(bad)
     with pytest.raises(InspectionError, match=r"bad\.\w+ cannot be read as"):
         inspect_file(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module"), [("pte", "executorch.exir._serialize._program"), ("tflite", "ai_edge_litert")]
+)
+def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, suffix, module):
+    monkeypatch.delitem(sys.modules, f"edgestill_converters.inspection.{suffix}")
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.partition(".")[0]
+    with pytest.raises(InspectionError, match=rf"{package}, which is not installed.*edgestill\[convert\]"):
+        inspect_file(bundle_path / f"model.{suffix}")
+
+
+def test_a_program_or_a_system_that_fails_is_no_damage(bundle_path, monkeypatch):
+    monkeypatch.setattr(pte, "_get_flatc_path", lambda: "/no/flatc")
+    with pytest.raises(InspectionError, match="program flatc, which executorch brings"):
+        inspect_file(bundle_path / "model.pte")
+
+    def full(content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tflite, "_delegation", full)
+    with pytest.raises(InspectionError, match="the system refused: No space left on device"):
+        inspect_file(bundle_path / "model.tflite")
+
+
+def test_an_interpreter_that_does_not_say_what_is_delegated_in_time_leaves_it_unknown(bundle_path, monkeypatch):
+    monkeypatch.setattr(tflite, "LOAD_SECONDS", 0.001)
+    seen = inspect_file(bundle_path / "model.tflite")
+    assert seen.macs and not seen.delegation_known and "had not loaded this file after 0.001 s" in seen.delegate
+    shares, found = look_inside(open_bundle(bundle_path), ["model.tflite"])
+    assert shares == {} and [one.text.partition(" is ")[2] for one in found] == [seen.delegate]
 
 
 def test_what_is_no_model_file(tmp_path):

@@ -19,7 +19,7 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
     """Inspect files of a bundle.
 
     Returns:
-        File → share of its multiply-accumulates inside the delegate, 0–1; and what was found.
+        File → share of its multiply-accumulates inside the delegate, 0–1, where it is known; and what was found.
     """
     from edgestill_converters.inspection import inspect_bytes
 
@@ -28,7 +28,8 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
     for name in names:
         entry = bundle.manifest.models[name]
         seen = inspect_bytes(bundle.read(name), entry.engine, name)
-        shares[name] = seen.delegated_macs
+        if seen.delegation_known:
+            shares[name] = seen.delegated_macs
         layers = (*_listed(bundle.manifest.training.get("float_layers")), *entry.kept_float)
         findings += [*_precision(seen, name, entry.precision, layers), *_speed(seen, name)]
     return shares, findings
@@ -70,7 +71,9 @@ def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]
 
 def _speed(seen: "Inspection", name: str) -> list[Finding]:
     found = []
-    if seen.delegated_macs < MIN_DELEGATED:
+    if not seen.delegation_known:
+        found.append(warning(f"{name}: what runs in XNNPACK is {seen.delegate}"))
+    elif seen.delegated_macs < MIN_DELEGATED:
         outside = ", ".join(dict.fromkeys(one.name for one in seen.outside if one.macs)) or "see `edgestill inspect`"
         found.append(warning(
             f"{name}: only {100 * seen.delegated_macs:.0f} % of the multiply-accumulates run in XNNPACK; outside "

@@ -3,11 +3,15 @@
 `tflite.py` and `pte.py` read the two formats, `facts.py` says what was found and adds it up, `picture.py` draws it.
 """
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from edgestill_runtime import EdgestillError
 from edgestill_runtime.model import bare_format
 
+from ..errors import InspectionError
 from .facts import Inspection, Operator, Tensor
 from .picture import draw, legend, write_picture
 
@@ -24,15 +28,11 @@ __all__ = [
 ]
 
 
-class InspectionError(EdgestillError):
-    """A file that cannot be read as what it should be."""
-
-
 def inspect_file(path: Path) -> Inspection:
     """Look into a file; the engine that would run it is asked only what it delegates, in a process of its own.
 
     Raises:
-        InspectionError: no model file, or one that is damaged.
+        InspectionError: no model file, one that is damaged, or what reads it is missing or failed.
     """
     try:
         content = path.read_bytes()
@@ -51,17 +51,39 @@ def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = Tru
         engine: `executorch` or `litert`. name: what messages call the file.
         ask_engine: what LiteRT delegates, in seconds; without it nothing of a `.tflite` counts as delegated.
     """
+    read = _reader(engine, name)
+    try:
+        return read(content, ask_engine)
+    except EdgestillError:
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise InspectionError(
+            f"{name} could not be looked into, the system refused: {error.strerror}{where}"
+        ) from error
+    except Exception as error:  # a damaged flatbuffer fails in as many ways as there are readers
+        if isinstance(error, CalledProcessError) and error.returncode == -signal.SIGKILL:
+            raise InspectionError(
+                f"{name} could not be looked into: a program that reads it was killed, as when memory runs out; try "
+                "again with more of it free"
+            ) from error
+        raise InspectionError(
+            f"{name} cannot be read as a {engine} file, it is damaged; copy or make it again"
+        ) from error
+
+
+def _reader(engine: str, name: str) -> Callable[[bytes, bool], Inspection]:
+    """Reads the bytes of a file; a package that it needs and that is missing says nothing of the file."""
     try:
         if engine == "litert":
             from .tflite import read_tflite
 
-            return read_tflite(content, ask_engine)
+            return read_tflite
         from .pte import read_pte
-
-        return read_pte(content)
-    except EdgestillError:
-        raise
-    except Exception as error:  # a damaged flatbuffer fails in as many ways as there are readers
+    except ImportError as error:
+        package = (error.name or "a package").partition(".")[0]
         raise InspectionError(
-            f"{name} cannot be read as a {engine} file, it is damaged; copy or make it again"
+            f"{name} is looked into with {package}, which is not installed. Install it with: "
+            "pip install 'edgestill[convert]'"
         ) from error
+    return lambda content, _: read_pte(content)

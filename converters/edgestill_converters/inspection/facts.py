@@ -75,9 +75,17 @@ class Inspection:
         """Of the whole file."""
         return sum(one.macs for one in self.operators)
 
+    @property
+    def delegation_known(self) -> bool:
+        """Whether the engine was asked what it delegates, and said it."""
+        return not self.delegate.startswith(("unknown", "not asked"))
+
     @cached_property
     def delegated_macs(self) -> float:
-        """Share of the multiply-accumulates inside the delegate, 0–1; 1 where there are none at all."""
+        """Share of the multiply-accumulates inside the delegate, 0–1; 1 where there are none at all.
+
+        0 where it is not known what is delegated.
+        """
         inside = sum(one.macs for one in self.operators if one.piece is not None)
         return inside / self.macs if self.macs else 1.0
 

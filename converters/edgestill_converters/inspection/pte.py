@@ -1,6 +1,7 @@
 """A `.pte`: ExecuTorch's program, and the XNNPACK graphs inside it."""
 
 import json
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from executorch.exir._serialize._flatbuffer import _get_flatc_path
 from executorch.exir._serialize._program import deserialize_pte_binary
 
+from ..errors import InspectionError
 from .facts import Inspection, Operator, Tensor, precision_of, reorders
 
 # executorch/exir/scalar_type.py
@@ -46,6 +48,11 @@ CONSTANTS = ("filter_id", "bias_id", "scale_id", "mask_id")
 
 def read_pte(content: bytes) -> Inspection:
     """Look into an ExecuTorch program; of several methods, `forward` or the first."""
+    if shutil.which(_get_flatc_path()) is None:
+        raise InspectionError(
+            "a .pte is read with the program flatc, which executorch brings and this installation of it lacks. "
+            "Install it again with: pip install --force-reinstall executorch"
+        )
     program = deserialize_pte_binary(content).program
     plan = next((one for one in program.execution_plan if one.name == "forward"), program.execution_plan[0])
     operators: list[Operator] = []

@@ -1,6 +1,7 @@
 """A `.tflite`: read from the flatbuffer; what XNNPACK takes of it is asked of the interpreter."""
 
 import json
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -16,6 +17,8 @@ DTYPES = {
     number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")
 }  # fmt: skip
 SIZES = {"int4": 0.5, "int8": 1, "uint8": 1, "bool": 1, "float16": 2, "int16": 2, "uint16": 2, "int64": 8, "float64": 8}
+
+LOAD_SECONDS = 120.0  # for the interpreter to load a file and say what it delegates
 
 
 def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
@@ -103,7 +106,12 @@ def _why(name: str, dtypes: list[str]) -> str:
 def _delegation(content: bytes) -> tuple[dict[int, int], str]:
     """Operator → piece of the delegate, asked in a child: a damaged file may crash the interpreter."""
     command = [sys.executable, "-m", __name__]
-    done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=120)
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=LOAD_SECONDS)
+    except subprocess.TimeoutExpired:
+        return {}, f"unknown: the interpreter had not loaded this file after {LOAD_SECONDS:g} s"
+    if done.returncode < 0:
+        return {}, f"unknown: the interpreter was ended by {signal.Signals(-done.returncode).name}"
     if done.returncode != 0:
         return {}, "unknown: the interpreter does not load this file"
     found = json.loads(done.stdout.decode().splitlines()[-1])

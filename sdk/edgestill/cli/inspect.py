@@ -64,7 +64,7 @@ def _show_file(seen: "Inspection", name: str) -> None:
     for key, value in (
         ("size", f"{seen.bytes:,} bytes"),
         ("MACs", f"{seen.macs:,}"),
-        (f"in {seen.delegate}", f"{100 * seen.delegated_macs:.2f} %, in {seen.pieces} piece(s)"),
+        _delegated(seen),
         ("in float", f"{100 * seen.float_macs:.2f} % of the MACs"),
         ("conversions", f"{seen.conversions} quantise or dequantise"),
         ("transposes inside", str(seen.transposes)),
@@ -90,6 +90,12 @@ def _show_file(seen: "Inspection", name: str) -> None:
         if one.weights:
             layers.add_row(f"{one.name} {one.precision}", str(one.shape), f"{one.macs:,}", f"{one.weights:,}")
     CONSOLE.print(layers)
+
+
+def _delegated(seen: "Inspection") -> tuple[str, str]:
+    if not seen.delegation_known:
+        return "delegated", seen.delegate
+    return f"in {seen.delegate}", f"{100 * seen.delegated_macs:.2f} %, in {seen.pieces} piece(s)"
 
 
 def _show_bundle(path: Path, as_json: bool) -> None:
