@@ -69,12 +69,16 @@ def _make(log: Path) -> None:
 
 
 class _ByThread:
-    """Standard error and warnings, for some threads a file instead. Installed while there is such a thread."""
+    """Standard error and warnings, for some threads a file instead. Installed while there is such a thread.
+
+    Others hold these two hooks as well (`warnings.catch_warnings`, `redirect_stderr`), and may put ours back when it is
+    long gone, or take it away while it is needed. So each is looked at by itself, ours is never put around ours, and
+    one that stays lets everything through.
+    """
 
     def __init__(self) -> None:
         self._files: dict[int, TextIO] = {}
         self._lock = threading.Lock()
-        self._stream: TextIO | None = None
         self._show: Callable[..., None] = warnings.showwarning
 
     @contextmanager
@@ -82,9 +86,7 @@ class _ByThread:
         """Inside, what this thread says goes to `file`."""
         number = threading.get_ident()
         with self._lock:
-            if not self._files:
-                self._stream, sys.stderr = sys.stderr, _Stream(sys.stderr, self._files)
-                self._show, warnings.showwarning = warnings.showwarning, self._warn
+            self._install()
             before = self._files.get(number)
             self._files[number] = file
         try:
@@ -95,8 +97,20 @@ class _ByThread:
                     self._files[number] = before
                 else:
                     del self._files[number]
-                if not self._files and isinstance(sys.stderr, _Stream):
-                    sys.stderr, warnings.showwarning = self._stream, self._show
+                if not self._files:
+                    self._remove()
+
+    def _install(self) -> None:
+        if not isinstance(sys.stderr, _Stream):
+            sys.stderr = _Stream(sys.stderr, self._files)
+        if warnings.showwarning != self._warn:
+            self._show, warnings.showwarning = warnings.showwarning, self._warn
+
+    def _remove(self) -> None:
+        if isinstance(sys.stderr, _Stream):
+            sys.stderr = sys.stderr.stream
+        if warnings.showwarning == self._warn:
+            warnings.showwarning = self._show
 
     def _warn(
         self, message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
@@ -109,13 +123,13 @@ class _Stream:
     """A stream that asks who writes."""
 
     def __init__(self, stream: TextIO, files: dict[int, TextIO]) -> None:
-        self._stream, self._files = stream, files
+        self.stream, self._files = stream, files
 
     def write(self, text: str) -> int:
-        return self._files.get(threading.get_ident(), self._stream).write(text)
+        return self._files.get(threading.get_ident(), self.stream).write(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._files.get(threading.get_ident(), self._stream), name)
+        return getattr(self._files.get(threading.get_ident(), self.stream), name)
 
 
 _ERRORS = _ByThread()

@@ -1,4 +1,6 @@
+import contextlib
 import importlib
+import io
 import json
 import math
 import os
@@ -6,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,7 @@ from edgestill_converters import (
 from edgestill_converters.graph import make_graph
 from edgestill_converters.inspection import inspect_bytes
 from edgestill_converters.parity import check_against_model
+from edgestill_converters.quiet import _ByThread
 from edgestill_runtime import (
     EngineCrashError,
     EngineError,
@@ -186,6 +190,33 @@ def test_a_conversion_takes_the_words_of_its_own_thread_alone(tmp_path):
     assert done.stdout == "on standard output\n" and done.stderr == "of another thread\nnative\nafterwards\n"
     written = log.read_text()
     assert all(words in written for words in ("mine", "my warning", "within", "still mine"))
+
+
+@pytest.mark.parametrize("holder", [warnings.catch_warnings, lambda: contextlib.redirect_stderr(io.StringIO())])
+def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, holder):
+    terminal, shown = io.StringIO(), []
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        shown.append((message, file))
+
+    monkeypatch.setattr(warnings, "showwarning", show)
+    words = _ByThread()
+    for number in range(3):
+        log = io.StringIO()
+        ours, theirs = words.to(log), holder()
+        ours.__enter__()
+        theirs.__enter__()
+        ours.__exit__(None, None, None)
+        theirs.__exit__(None, None, None)  # which puts ours back
+        with words.to(log):
+            warnings.showwarning("inside", UserWarning, "x.py", 1)
+            print(number, file=sys.stderr)
+        assert log.getvalue() == f"{number}\n" and shown.pop() == ("inside", log) and not shown
+        warnings.showwarning("outside", UserWarning, "x.py", 1)
+        assert shown.pop() == ("outside", None)
+    print("outside", file=sys.stderr)
+    assert terminal.getvalue() == "outside\n"
 
 
 @pytest.mark.parametrize(

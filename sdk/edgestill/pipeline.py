@@ -7,7 +7,8 @@ disk (`stages.py`). The test split is read by the evaluations alone, after every
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from importlib import metadata
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_benchmarks import Rule, accuracy, agreement, machine, open_models, survey_bundle, usable_cores
-from edgestill_converters.quiet import logged_to
+from edgestill_converters.quiet import words_to
 from edgestill_runtime import Bundle, open_bundle, replay_golden, why_failed, write_bundle
 from edgestill_runtime.engines import INSTALL, installed_engines
 from edgestill_runtime.files import atomic_file, write_bytes
@@ -38,6 +39,7 @@ from .results import assemble, write_results
 from .stages import Stage
 from .training_stages import TrainingStages
 
+Capture = Callable[[Path | None], AbstractContextManager[Path]]
 # What a model file depends on beside the model: the packages that make it.
 CONVERTERS = ("torch", "torchao", "executorch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer")
 STAGES = (
@@ -90,19 +92,28 @@ class Run:
     results: dict[str, Any]
 
 
-def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False, progress: Progress = SILENT) -> Run:
+def run(
+    recipe: Recipe,
+    folder: str | Path | None = None,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
+    capture: Capture = words_to,
+) -> Run:
     """Carry out a recipe, reusing the stages that an earlier run finished.
 
     Args:
         folder: where everything goes; `runs/NAME` when None.
         force: do every stage again.
+        capture: takes what engines write into a log. `words_to` touches nothing but this thread's words; a command that
+            owns its process gives `edgestill_converters.quiet.logged_to`, which takes those of native code too.
 
     Raises:
         EdgestillError: bad data, models or files, or another run at work in the folder; what was finished before stays.
     """
     if processes().num_processes > 1:
         raise EdgestillError("several processes train together: use `edgestill distill`, then `edgestill run` in one")
-    steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress)
+    steps = Pipeline(recipe, Path(folder or Path("runs") / recipe.name), force, progress, capture=capture)
     with exclusive(steps.folder):
         steps.check(partial(require, "convert"), _require_engines, partial(require, "report"))
         for stage in STAGES:
@@ -112,7 +123,23 @@ def run(recipe: Recipe, folder: str | Path | None = None, *, force: bool = False
 
 
 class Pipeline(TrainingStages):
-    """All stages of one recipe: those that train, and what is made of the student."""
+    """All stages of one recipe: those that train, and what is made of the student.
+
+    Args:
+        capture: as of `run`; the others as of `TrainingStages`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        force: bool = False,
+        progress: Progress = SILENT,
+        pool: Path | None = None,
+        capture: Capture = words_to,
+    ) -> None:
+        super().__init__(recipe, folder, force, progress, pool)
+        self._capture = capture
 
     @cached_property
     def conversion(self) -> Stage:
@@ -174,7 +201,7 @@ class Pipeline(TrainingStages):
         )
         contents = {name: made.read(name) for name in made.files}
         bundle = write_bundle(self.folder / f"{self.recipe.name}.edge", manifest, contents, overwrite=True)
-        with logged_to(self.folder / "stages" / "verification.log"):
+        with self._capture(self.folder / "stages" / "verification.log"):
             failure = why_failed(replay_golden(bundle))
         if failure:
             raise EdgestillError(
@@ -221,7 +248,7 @@ class Pipeline(TrainingStages):
             log=folder / "conversion.log",
             progress=self._progress,
         )
-        with logged_to(folder / "gate.log"):
+        with self._capture(folder / "gate.log"):
             gate = check_bundle(
                 bundle, self.data.validation, max_drop=budget.max_drop, min_agreement=table.min_agreement / 100
             )
@@ -239,7 +266,7 @@ class Pipeline(TrainingStages):
         }
         bundle = self._converted()
         total = len(models) + len(bundle.manifest.models)
-        with self._progress.task("evaluate on test", total) as task, logged_to(folder / "evaluation.log"):
+        with self._progress.task("evaluate on test", total) as task, self._capture(folder / "evaluation.log"):
             for name, model in models.items():
                 logits[name] = predict(model, data.test, data, default_device())
                 task.advance(1, accuracy=accuracy(logits[name], data.test.labels))

@@ -70,7 +70,7 @@ def test_a_second_run_reuses_every_stage(cli, quick_run):
     assert before | {"created": ""} == after | {"created": ""}
 
 
-def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path):
+def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path, monkeypatch):
     from edgestill.pipeline import Pipeline
     from edgestill.recipe import load_recipe
 
@@ -78,6 +78,8 @@ def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path):
     shutil.copytree(quick_run, folder)
     steps = Pipeline(load_recipe(root / "recipes/demo.toml", {"name": "other"}).shortened(), folder)
     assert steps.conversion.reused
+    # In somebody's process their standard output and error are left alone; a command asks for more.
+    monkeypatch.setattr(os, "dup2", lambda *_: pytest.fail("a descriptor of the whole process was redirected"))
     assert steps.bundle.manifest.name == steps.recipe.name == steps.bundle.path.stem != "demo-quick"
 
 

@@ -28,13 +28,16 @@ def run(
     Stages that an earlier run finished are reused; a run that was stopped goes on. Exit code 1, after everything is
     done, when an int8 file loses more accuracy than the budget or the two int8 files disagree.
     """
+    from edgestill_converters.quiet import logged_to
+
     from ..pipeline import run as carry_out
     from ..progress import SILENT
     from ..recipe import load_recipe
 
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
-    done = carry_out(chosen, output, force=force, progress=SILENT if as_json else TerminalProgress())
+    progress = SILENT if as_json else TerminalProgress()
+    done = carry_out(chosen, output, force=force, progress=progress, capture=logged_to)
     gate = done.results["conversion"]["gate"]
     if as_json:
         print(json.dumps(done.results, indent=2))
