@@ -6,7 +6,6 @@ or not at all, so a cache that was interrupted goes on; several processes (`torc
 n-th shard each, into a folder that all of them see.
 """
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from edgestill_runtime.files import atomic_file, write_bytes
 from .data import Augmentation, Data, Views
 from .errors import DataError, ModelError
 from .models.copies import copied
+from .models.identity import identity
 from .objectives.layers import as_logits
 from .processes import processes
 from .progress import SILENT, Progress
@@ -73,7 +73,7 @@ def cache_logits(
 def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, state: PartialState) -> None:
     own = processor_of(teacher)
     facts = {
-        "teacher": _digest(teacher),
+        "teacher": identity(teacher),
         "teacher's pixels": None if own is None else own.to_json(),
         "data": {name: value for name, value in data.learnt_from().items() if name != "seed"},
         "pixels": data.processor.to_json(),
@@ -92,17 +92,6 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
     state.wait_for_everyone()
     if state.is_main_process:
         write_bytes(path, json.dumps(facts, indent=1).encode())
-
-
-def _digest(model: nn.Module) -> str:
-    hasher = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        if not isinstance(value, torch.Tensor):  # what `get_extra_state` adds
-            hasher.update(f"{name}={value!r}".encode())
-            continue
-        hasher.update(name.encode())
-        hasher.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return f"sha256:{hasher.hexdigest()}"
 
 
 def _answer(

@@ -29,7 +29,16 @@ from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import Schedule
 from .teacher_check import refuse_guessing
-from .teachers import CachedTeacher, Combination, EmaTeacher, LiveTeacher, Teacher, Team, check_classes
+from .teachers import (
+    CachedTeacher,
+    Combination,
+    EmaTeacher,
+    LiveTeacher,
+    Teacher,
+    Team,
+    check_classes,
+    identity_of_teacher,
+)
 from .training import check_objective, train
 
 DEFAULT_SCHEDULE = Schedule(views=8)
@@ -77,7 +86,8 @@ def distill(
             live teacher: a new view every epoch.
         combine: how several teachers become one; see `edgestill.teachers.Team`.
         live: run the teacher beside the student instead of caching its answers. Objectives on layers always do.
-        folder: keeps the training's state and log; a killed training goes on there.
+        folder: keeps the training's state and log; a killed training goes on there if the same call is made again:
+            the same data, teacher and objective, and a student that begins with the same weights.
         cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
         check_teacher: refuse a teacher that does no better than guessing on validation data; see `teacher_check.py`.
 
@@ -148,7 +158,10 @@ def cache_teachers(
         raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
     folders = [folder / f"teacher-{number}" for number in range(len(teachers))] if len(teachers) > 1 else [folder]
     return [
-        CachedTeacher(cache_logits(one, data, views, place, augmentation=augmentation, progress=progress))
+        CachedTeacher(
+            cache_logits(one, data, views, place, augmentation=augmentation, progress=progress),
+            identity_of_teacher(one),
+        )
         for one, place in zip(teachers, folders, strict=True)
     ]
 

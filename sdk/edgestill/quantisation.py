@@ -34,7 +34,7 @@ from .errors import DataError
 from .objectives import HintonKD, Objective
 from .progress import SILENT, Progress
 from .schedule import QatSchedule, Schedule
-from .teachers import CachedTeacher
+from .teachers import CachedTeacher, identity_of_teacher
 from .training import predict, train
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def train_quantised(
             # Fake quantisation computes its scales in float32, and takes nothing else.
             replace(schedule, precision="no"),
             augmentation=augmentation,
-            teacher=CachedTeacher(logits),
+            teacher=CachedTeacher(logits, identity_of_teacher(teacher or model)),
             seed=seed,
             folder=folder,
             label="train in int8",

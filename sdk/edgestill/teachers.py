@@ -25,7 +25,8 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 from .data import Data
 from .errors import ModelError
 from .models import create_model, load_checkpoint, read_metadata
-from .models.copies import check_module, copied, device_of, eval_mode, in_float32
+from .models.copies import check_module, copied, device_of
+from .models.identity import identity
 from .objectives import Outputs
 from .objectives.layers import as_logits, check_layers, run
 from .progress import SILENT, Progress
@@ -34,6 +35,7 @@ from .teacher_inputs import (
     adapter_for,
     kept_processor,
     overridden,
+    processor_of,
     published_processor,
     same_tensors,
     set_processor,
@@ -63,21 +65,29 @@ class Teacher(Protocol):
     def answer(self, batch: Batch) -> Outputs:
         """Outputs for the same views, on the training device, without gradient."""
 
+    def identity(self) -> str:
+        """Tells its answers from another teacher's, also in another process: a training goes on with the same alone."""
+
 
 class CachedTeacher:
     """A teacher that has answered in advance.
 
     Args:
         views: for each view float16 or float32 (N, classes), row i for train sample i.
+        of: the identity of who answered, see `identity_of_teacher`.
     """
 
-    def __init__(self, views: Sequence[np.ndarray]) -> None:
-        self._views = views
+    def __init__(self, views: Sequence[np.ndarray], of: str) -> None:
+        self._views, self._of = views, of
 
     def answer(self, batch: Batch) -> Outputs:
         """Rows of the cache."""
         rows = torch.from_numpy(self._views[batch.view][batch.index.numpy()])
         return Outputs(rows.to(batch.images.device).float())
+
+    def identity(self) -> str:
+        """As it was given."""
+        return f"cached {self._of}"
 
 
 class LiveTeacher:
@@ -93,6 +103,7 @@ class LiveTeacher:
 
     def __init__(self, model: nn.Module, layers: Sequence[str] = (), source: Processor | None = None) -> None:
         check_layers(model, layers, "teacher")
+        self._of = identity_of_teacher(model)
         self._model, self._layers = copied(model).eval().requires_grad_(False), tuple(layers)
         adapter = None if source is None else adapter_for(model, source)
         if adapter is not None:
@@ -106,6 +117,10 @@ class LiveTeacher:
             self._model.to(self._ready_on).to(memory_format=torch.channels_last)
         with torch.no_grad():
             return run(self._model, batch.images, self._layers, "teacher")
+
+    def identity(self) -> str:
+        """That of the model."""
+        return f"live {self._of}"
 
 
 class EmaTeacher:
@@ -132,6 +147,10 @@ class EmaTeacher:
         with torch.no_grad():
             return run(self._average.eval(), batch.images, self._layers, "teacher")
 
+    def identity(self) -> str:
+        """None of its own: the student's."""
+        return "average"
+
 
 class Team:
     """Several teachers with the same classes, combined as probabilities.
@@ -154,6 +173,16 @@ class Team:
         said = [member.answer(batch) for member in self._members]
         together = combine(torch.stack([one.logits for one in said]), batch.targets, self._combine)
         return Outputs(together, said[0].features)
+
+    def identity(self) -> str:
+        """Of all of them, in order, and how they are combined."""
+        return f"{self._combine} {[one.identity() for one in self._members]}"
+
+
+def identity_of_teacher(model: nn.Module) -> str:
+    """`sha256:…` of a model and of the pixels that it was trained on."""
+    own = processor_of(model)
+    return f"{identity(model)} {own and own.to_json()}"
 
 
 def combine(logits: Tensor, targets: Tensor, how: Combination) -> Tensor:
@@ -273,10 +302,10 @@ def check_classes(model: nn.Module, data: Data, who: str) -> None:
         ModelError: names both shapes, or the layer that failed.
     """
     check_module(model, who)
-    model = in_float32(model)
+    model = copied(model).eval()  # a forward pass may leave something behind
     height, width, channels = data.processor.image_shape
     turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
-    with eval_mode(model), turned, torch.no_grad():
+    with turned, torch.no_grad():
         image = torch.zeros((1, channels, height, width), device=device_of(model))
         try:
             output = model(image)

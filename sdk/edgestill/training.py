@@ -26,6 +26,7 @@ from .data.augmentation import NO_AUGMENTATION
 from .data.sources import Split
 from .errors import ModelError, TrainingError
 from .models.copies import check_module, copied, kept_randomness
+from .models.identity import identity
 from .objectives import Objective, Outputs
 from .objectives.layers import check_layers, run
 from .prediction import accuracy, default_device, predict, run_model
@@ -74,7 +75,8 @@ def train(
         teacher: answers each batch; None: the labels alone.
         peers: models that are trained beside `model`; each one's teacher is the mean of the others.
         seed: of the order of the samples and of an objective's projectors; the views are the data's own.
-        folder: where `state.safetensors` (to go on after a stop) and `metrics.jsonl` are kept; None: nowhere.
+        folder: where `state.safetensors` (to go on after a stop, if all of this is the same again, the weights that
+            the models begin with included) and `metrics.jsonl` are kept; None: nowhere.
         label: what the progress bar says.
 
     Returns:
@@ -151,6 +153,7 @@ def _train(
     views = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
     for one in (model, *peers):
         set_processor(one, None)  # from now on it sees what the data gives
+    start = identity(model, *peers)
     students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
     average = _average(students, schedule.ema)
     if isinstance(teacher, EmaTeacher) and average is not None:
@@ -165,9 +168,14 @@ def _train(
     with accelerator.autocast():
         lesson.bind(_answered(teacher, views, torch.arange(2)))
     optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    facts = {"seed": seed, "teacher": teacher and type(teacher).__name__}
-    this = fingerprint(schedule, augmentation, objective, data, students, facts)
+    facts = {"seed": seed, "teacher": teacher and teacher.identity(), "students": start}
+    this = fingerprint(schedule, augmentation, objective, data, facts)
     reached = TrainingState(lesson, optimizer, average, folder, this)
+    if reached.other:
+        progress.message(
+            f"{folder} holds the state of a training with another {' and another '.join(reached.other)}; this one "
+            "begins anew"
+        )
     if schedule.compile and not objective.layers:  # what layers give is read by hooks, which compiled code passes over
         for student in students:
             student.compile()

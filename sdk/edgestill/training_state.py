@@ -21,14 +21,23 @@ STATE = "state.safetensors"
 
 
 class TrainingState:
-    """What a training has reached, in memory and on disk."""
+    """What a training has reached, in memory and on disk.
+
+    Args:
+        fingerprint: of `fingerprint`; the state of another training in the folder is not taken up.
+
+    Attributes:
+        other: what was different in the training whose state is in the folder.
+    """
 
     def __init__(
-        self, lesson: nn.Module, optimizer: AdamW, average: AveragedModel | None, folder: Path | None, fingerprint: str
-    ) -> None:
+        self, lesson: nn.Module, optimizer: AdamW, average: AveragedModel | None, folder: Path | None,
+        fingerprint: dict[str, Any],
+    ) -> None:  # fmt: skip
         self._lesson, self._optimizer, self._average = lesson, optimizer, average
         self._folder, self._fingerprint = folder, fingerprint
         self.history: list[dict[str, float]] = []
+        self.other: list[str] = []
         if folder is not None and (folder / STATE).is_file():
             self._resume(folder / STATE)
 
@@ -37,7 +46,7 @@ class TrainingState:
         self.history.append(entry)
         if self._folder is None or not write:
             return
-        described = {"fingerprint": self._fingerprint, "history": json.dumps(self.history)}
+        described = {"fingerprint": json.dumps(self._fingerprint), "history": json.dumps(self.history)}
         write_bytes(self._folder / STATE, safetensors.torch.save(self._tensors(), described))
         lines = "".join(json.dumps(past) + "\n" for past in self.history)
         write_bytes(self._folder / "metrics.jsonl", lines.encode())
@@ -53,8 +62,10 @@ class TrainingState:
     def _resume(self, path: Path) -> None:
         with safetensors.safe_open(path, framework="pt") as file:
             described = file.metadata()
-        if described["fingerprint"] != self._fingerprint:
-            return  # another schedule, objective, model or data set: that training is not this one
+        found = json.loads(described["fingerprint"])
+        self.other = [name for name, value in self._fingerprint.items() if found.get(name, ...) != value]
+        if self.other:
+            return  # that training is not this one
         state = safetensors.torch.load_file(path)
         self._lesson.load_state_dict(_under(state, "lesson."))
         if self._average is not None:
@@ -77,15 +88,19 @@ def fingerprint(
     augmentation: Augmentation,
     objective: Objective,
     data: Data,
-    students: nn.Module,
     facts: dict[str, Any],
-) -> str:
-    """What makes a training this one and no other."""
+) -> dict[str, Any]:
+    """What makes a training this one and no other, as JSON holds it.
+
+    Args:
+        facts: the seed, the teacher's identity, and that of the students as they begin.
+    """
     described = {
         "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
         "objective": objective.describe(),
         "data": data.learnt_from(),
-        "students": [[name, list(value.shape)] for name, value in students.state_dict().items()],
+        "pixels": data.processor.to_json(),
     }
-    return json.dumps(described | facts, sort_keys=True, default=str)
+    plain: dict[str, Any] = json.loads(json.dumps(described | facts, default=str))
+    return plain

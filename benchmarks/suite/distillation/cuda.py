@@ -78,7 +78,7 @@ def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> 
                     data,
                     HintonKD(),
                     schedule,
-                    teacher=CachedTeacher(views) if cached else LiveTeacher(teaching),
+                    teacher=CachedTeacher(views, teacher) if cached else LiveTeacher(teaching),
                     augmentation=AUGMENTATION,
                 )
                 speeds.setdefault(name, []).extend(epoch["images_per_second"] for epoch in done.history[1:])

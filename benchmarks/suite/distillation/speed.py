@@ -83,7 +83,7 @@ def measure(source: str, teacher: str, student: str, images: int, arguments: arg
         views = cache_logits(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
         caching = images / (time.perf_counter() - started)
         loops: dict[str, Loop] = {
-            "cached views": lambda: ours(create(), data, CachedTeacher(views)),
+            "cached views": lambda: ours(create(), data, CachedTeacher(views, teacher)),
             "live teacher": lambda: ours(create(), data, LiveTeacher(teaching)),
             "usual loop": lambda: usual(create(), data, teaching),
         }

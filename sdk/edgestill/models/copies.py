@@ -32,12 +32,6 @@ def check_module(model: object, who: str = "model") -> None:
         raise ModelError(f"the {who} must be a torch.nn.Module, and {what} was given; create_model makes one by name")
 
 
-def in_float32(model: _Module) -> _Module:
-    """The model itself where all its weights are float32, else a copy that is."""
-    tensors = (*model.parameters(), *model.buffers())
-    return model if all(one.dtype == torch.float32 for one in tensors if one.is_floating_point()) else copied(model)
-
-
 def copied(model: _Module) -> _Module:
     """A copy in float32 that shares nothing with the model; of one that `torch.compile` wrapped, the plain module.
 

@@ -1,0 +1,121 @@
+"""What a module answers by, as one short text: the same module in another process has the same, a changed one another.
+
+    identity(teacher)       # sha256:…
+
+Looked at are its classes and their code, how it is put together, its weights and buffers, its plain attributes and its
+hooks. Code is compared as Python runs it, so comments do not count; what a class calls in other files is not followed.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# Of torch's: what every module has, and what `torch.compile` leaves on one.
+_OWN = frozenset(vars(nn.Module())) | {"_is_torch_compile"}
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+
+
+def identity(*modules: nn.Module) -> str:
+    """`sha256:…` of one or several modules; the device, the mode and `requires_grad` make no difference."""
+    told = _Told()
+    for module in modules:
+        told.add(getattr(module, "_orig_mod", module))  # of one that `torch.compile` wrapped
+    return f"sha256:{told.hasher.hexdigest()}"
+
+
+class _Told:
+    """Hashes values, whatever they are made of."""
+
+    def __init__(self) -> None:
+        self.hasher = hashlib.sha256()
+        self._met: set[int] = set()
+
+    def add(self, value: Any) -> None:
+        """Hash a value by its content; of an object that is none of the known kinds, its class."""
+        value = getattr(value, "__func__", value)  # of a method
+        self._text(_name(type(value)))
+        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+            self._text(repr(value))
+        elif isinstance(value, Tensor):
+            self._tensor(value)
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            self._text(f"{value.dtype} {value.shape}")
+            self.hasher.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, CodeType):
+            self._all((value.co_code, value.co_names, value.co_consts))
+        elif isinstance(value, (set, frozenset)):
+            self._all(sorted(value, key=repr))
+        elif id(value) not in self._met:  # what follows may hold itself
+            self._met.add(id(value))
+            self._inside(value)
+            if isinstance(value, (Mapping, list, tuple)):  # equal ones may be one object here and two in a copy
+                self._met.remove(id(value))
+
+    def _inside(self, value: Any) -> None:
+        if isinstance(value, nn.Module):
+            self._module(value)
+        elif isinstance(value, Mapping):
+            self._pairs(value.items())
+        elif isinstance(value, (list, tuple)):
+            self._all(value)
+        elif isinstance(value, property):
+            self.add(value.fget)
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(code := getattr(value, "__code__", None), CodeType):
+            self._all((code, value.__defaults__, value.__kwdefaults__))
+            self._all(cell.cell_contents for cell in value.__closure__ or () if not _empty(cell))
+
+    def _module(self, module: nn.Module) -> None:
+        self.add(type(module))
+        for hooks in _HOOKS:  # their keys count on from module to module
+            self._all(getattr(module, hooks).values())
+        for parts in (module._parameters, module._buffers):
+            self._pairs(parts.items())
+        self._all(part for pair in module._modules.items() for part in pair)  # their order may count
+        self._pairs((name, value) for name, value in vars(module).items() if name not in _OWN)
+
+    def _class(self, kind: type) -> None:
+        self._text(_name(kind))
+        for one in kind.__mro__:
+            if one is not object and one.__module__.partition(".")[0] != "torch":
+                self._text(_name(one))
+                # Of what Python itself adds, the functions: the rest tells of lines, annotations, documentation.
+                self._pairs((name, part) for name, part in vars(one).items() if name[:2] != "__" or callable(part))
+
+    def _tensor(self, value: Tensor) -> None:
+        self._text(f"{value.dtype} {tuple(value.shape)}")
+        # A copy: a tensor whose memory NumPy has seen cannot be resized any more.
+        copy = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        self.hasher.update(copy.flatten().view(torch.uint8).numpy().data)
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        for name, value in sorted(pairs, key=lambda pair: repr(pair[0])):
+            self.add(name)
+            self.add(value)
+        self._text("")
+
+    def _all(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self.add(value)
+        self._text("")
+
+    def _text(self, text: str) -> None:
+        self.hasher.update(text.encode("utf-8", "surrogatepass") + b"\0")
+
+
+def _name(kind: Callable[..., Any]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _empty(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
