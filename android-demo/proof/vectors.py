@@ -160,6 +160,7 @@ def _broken(bundle: Path, target: Path) -> None:
         text(b'{"format_version": NaN}'), text(b'{"format_version": true}'), text(b'{"format_version": 4}'),
         text(b'{"a": "' + b"x" * (1 << 20) + b'"}'), text(b'{"training": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         put("name", value=7), put("labels", value="shirt"), put("labels", value=["shirt", 3]),
+        put("scores", value="odds"), put("scores", value=1),
         put("parameters", value=-1), put("parameters", value=True), put("macs", value=1.5), put("agreement", value=1.2),
         put("accuracy", "teacher", value="high"), put("processor", "height", value=0),
         put("processor", "height", value=10**6), put("processor", "std", value=[0.0]),

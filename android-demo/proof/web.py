@@ -82,6 +82,7 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "labels": manifest.labels,
+        "scores": manifest.scores,
         "processor": manifest.processor.to_json(),
         "model": {
             "file": name,

@@ -66,12 +66,17 @@ class Classifier {
   best(logits, count = 5) {
     const odd = logits.filter((one) => !Number.isFinite(one)).length;
     if (odd) throw new Error(`The model answered with ${odd} of ${logits.length} values that are not finite (NaN or infinity).`);
-    const largest = Math.max(...logits);
-    const powers = Array.from(logits, (one) => Math.exp(Math.fround(one - largest)));
-    const sum = powers.reduce((one, other) => one + other);
-    const order = powers.map((_, at) => at).sort((one, other) => logits[other] - logits[one] || one - other);
-    return order.slice(0, count).map((at) => ({ label: this.facts.labels[at], share: Math.fround(powers[at] / sum) }));
+    const shares = this.facts.scores === "probabilities" ? Array.from(logits) : softmax(logits);
+    const order = shares.map((_, at) => at).sort((one, other) => logits[other] - logits[one] || one - other);
+    return order.slice(0, count).map((at) => ({ label: this.facts.labels[at], share: shares[at] }));
   }
+}
+
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (one) => Math.exp(Math.fround(one - largest)));
+  const sum = powers.reduce((one, other) => one + other);
+  return powers.map((one) => Math.fround(one / sum));
 }
 
 /** The value below which a share (0–100) of the numbers lies, linear between neighbours, as numpy computes it. */

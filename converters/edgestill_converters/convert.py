@@ -272,6 +272,7 @@ def _manifest(
         macs=description.macs,
         training={**facts, "float_layers": list(floating)} if floating else facts,
         versions={package: metadata.version(package) for package in packages},
+        scores=graph.scores,
     )
 
 

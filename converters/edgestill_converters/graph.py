@@ -51,6 +51,12 @@ class Graph:
     rewrites: dict[str, int]
     outputs: tuple[str, ...] = ()
 
+    @property
+    def scores(self) -> str:
+        """`probabilities` where the only output is that of a softmax, else `logits`."""
+        given = self.module.graph.output_node().all_input_nodes
+        return "probabilities" if [one.target for one in given] == [torch.ops.aten.softmax.int] else "logits"
+
 
 def make_graph(
     model: nn.Module,

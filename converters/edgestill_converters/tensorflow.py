@@ -24,6 +24,7 @@ from edgestill_runtime.files import refuse_existing
 
 from .errors import ConversionError
 from .graph import Samples, tensors
+from .inspection import inspect_bytes
 from .parity import check_against_model
 from .precision import precision_of, refuse_float
 from .quiet import with_log
@@ -104,6 +105,7 @@ def convert_tensorflow(
         macs=0,
         training=dict(training or {}),
         versions={"tensorflow": version},
+        scores=inspect_bytes(contents["model.fp32.tflite"], "litert", "model.fp32.tflite", ask_engine=False).scores,
     )
     few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if processor is not None else samples)]
     outputs = {}

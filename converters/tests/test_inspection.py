@@ -4,12 +4,15 @@ import errno
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
+from copy import copy
 
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
 
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
-from edgestill_converters.inspection import InspectionError, draw, inspect_file, pte, tflite
+from edgestill_converters.inspection import InspectionError, draw, inspect_bytes, inspect_file, pte, tflite
 from edgestill_runtime import open_bundle
 
 
@@ -32,6 +35,31 @@ def test_our_own_file(bundle_path, name):
     assert 0 < seen.memory < 200_000
     plain = json.loads(json.dumps(seen.to_json()))
     assert plain["macs"] == seen.macs and len(plain["operators"]) == len(seen.operators)
+
+
+@pytest.mark.parametrize(
+    ("ends", "scores"),
+    [
+        ([], "logits"), (["SOFTMAX"], "probabilities"), (["SOFTMAX", "DEQUANTIZE"], "probabilities"),
+        (["LOGISTIC"], "logits"), (["SOFTMAX", "RELU"], "logits"),
+    ],
+)  # fmt: skip
+def test_a_file_that_ends_in_a_softmax_gives_probabilities(bundle_path, ends, scores):
+    """Our own float file with further operators behind its last; they are looked at, not run."""
+    tree = schema.ModelT.InitFromPackedBuf((bundle_path / "model.fp32.tflite").read_bytes(), 0)
+    graph = tree.subgraphs[0]
+    for name in ends:
+        code, operator, tensor = schema.OperatorCodeT(), schema.OperatorT(), copy(graph.tensors[graph.outputs[0]])
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        operator.opcodeIndex, operator.inputs = len(tree.operatorCodes), [graph.outputs[0]]
+        operator.outputs = graph.outputs = [len(graph.tensors)]
+        tree.operatorCodes.append(code)
+        graph.operators.append(operator)
+        graph.tensors.append(tensor)
+    builder = Builder(1 << 16)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    assert inspect_bytes(bytes(builder.Output()), "litert", "x.tflite", ask_engine=False).scores == scores
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):

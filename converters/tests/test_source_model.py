@@ -137,3 +137,17 @@ def test_the_attribute_that_cannot_be_copied_is_named():
     model.body[1].guard = threading.Lock()
     with pytest.raises(ConversionError, match=r"the model cannot be copied.*: body\.1\.guard is a lock; remove it"):
         make_graph(model, SAMPLES, None)
+
+
+@pytest.mark.parametrize(
+    ("function", "scores"),
+    [
+        (lambda values: values.mean((2, 3)).softmax(1), "probabilities"),
+        (lambda values: nn.functional.softmax(values.mean((2, 3)), -1), "probabilities"),
+        (lambda values: values.mean((2, 3)).sigmoid(), "logits"),
+        (lambda values: values.mean((2, 3)).log_softmax(1), "logits"),
+        (lambda values: (values.mean((2, 3)).softmax(1), values), "logits"),
+    ],
+)
+def test_a_model_that_ends_in_a_softmax_gives_probabilities(function, scores):
+    assert make_graph(Calls(function), SAMPLES, None).scores == scores

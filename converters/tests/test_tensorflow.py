@@ -34,6 +34,7 @@ model.compile(tf.keras.optimizers.Adam(1e-2), tf.keras.losses.SparseCategoricalC
 model.fit((images / 255.0 - 0.286) / 0.353, labels, epochs=5, batch_size=64, verbose=0)
 model.save(f"{folder}/net.keras")
 model.export(f"{folder}/saved")
+tf.keras.Sequential([layers.Input((28, 28, 1)), model, layers.Softmax()]).save(f"{folder}/soft.keras")
 """
 JUDGE = """
 import json, sys
@@ -89,6 +90,22 @@ def test_a_keras_model_becomes_a_bundle(made, tmp_path, source, kind):
     assert shares["fp32"] > 0.4  # it has learnt something: the pixels arrive as they should
     assert abs(shares["int8"] - shares["fp32"]) < 0.03
     assert all(replay.passed for replay in replay_golden(bundle))
+
+
+def test_probabilities_of_a_keras_classifier_are_not_made_flat(made, tmp_path):
+    from edgestill.data import load_data
+
+    data = load_data("fashion-mnist-mini")
+    images, found = data.calibration(32).images, []
+    for number, source in enumerate(("net.keras", "soft.keras")):
+        made_of_it = convert_tensorflow(
+            made / source, "keras", images, tmp_path / f"{number}.edge", name="k", labels=data.classes, processor=PIXELS
+        )
+        assert made_of_it.manifest.scores == ("logits", "probabilities")[number]
+        with load(made_of_it, precision="fp32") as loaded:
+            found.append(loaded.predict(images[0]))
+    assert [one.label for one in found[0]] == [one.label for one in found[1]]
+    np.testing.assert_allclose([one.score for one in found[0]], [one.score for one in found[1]], atol=1e-4)
 
 
 def test_the_command_line(cli, made, tmp_path):

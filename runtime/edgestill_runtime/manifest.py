@@ -25,6 +25,7 @@ MAX_FILE_BYTES = 1 << 32
 DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
 ENGINES = ("executorch", "litert")
 PRECISIONS = ("int8", "mixed", "fp32")
+SCORES = ("logits", "probabilities")
 MAX_TENSORS = 64
 # Flat, portable to every file system, and never hidden.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -102,6 +103,7 @@ class Manifest:
         accuracy: on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
         agreement: share of test images on which the two int8 files choose the same class, once measured.
         versions: of the packages that made the bundle.
+        scores: what the one output of a classifier is: `logits`, or `probabilities` where the model ends in a softmax.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Manifest:
     accuracy: Mapping[str, float] = field(default_factory=dict)
     agreement: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    scores: str = "logits"
 
     def deployable(self) -> dict[str, str]:
         """Engine → name of the file that is meant for a device: its int8 or mixed one; its fp32 one without such."""
@@ -283,6 +286,8 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
         accuracy={who: share for who in accuracy.data if (share := accuracy.share(who)) is not None},
         agreement=top.share("agreement"),
         versions={package: versions.get(package, str) for package in versions.data},
+        # What was made before models with a softmax of their own could say so is taken as it was.
+        scores="logits" if top.optional("scores", str) is None else top.choice("scores", SCORES),
     )
 
 

@@ -128,6 +128,7 @@ class Model:
     Attributes:
         file: name of the loaded file. engine: engine, package and version. labels: class names, empty for a bare file.
         inputs, outputs: what the file itself takes and gives; `input`, `output` where it is one each.
+        scores: `logits` or `probabilities`, whichever the one output of a classifier is.
         threads: None where the engine decides. processor: photos or recordings → tensor; None where it takes tensors.
     """
 
@@ -165,6 +166,7 @@ class Model:
         looked_at = "" if self._engine.checks_finite else "f"
         self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
         self.processor = None if manifest is None else manifest.processor
+        self.scores = "logits" if manifest is None else manifest.scores
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
         if self.processor is not None:
             # All of normalisation, int8 quantisation included, as one table: see processing/values.py.
@@ -196,7 +198,8 @@ class Model:
             top: only the best so many. rate: samples a second, of samples.
 
         Returns:
-            Labels with probabilities (softmax of the logits), best first; without labels the numbers of the classes.
+            Labels with probabilities, best first; without labels the numbers of the classes. The probabilities are the
+            softmax of logits, and the model's own where it ends in one (`scores`).
 
         Raises:
             InputError: nothing that the processor can turn into the model's input, a bare file, or a model that does
@@ -215,7 +218,7 @@ class Model:
                 f"{self.file} answered with {odd} of {logits.size} values that are not finite (NaN or infinity), which "
                 "is no class; selftest tells whether the bundle still answers as when it was made"
             )
-        scores = softmax(logits)[0]
+        scores = (softmax(logits) if self.scores == "logits" else logits)[0]
         order = np.argsort(-scores, kind="stable")[:top]
         names = self.labels or [str(index) for index in range(len(scores))]
         return [Prediction(names[index], float(scores[index])) for index in order]
@@ -223,7 +226,8 @@ class Model:
     def logits(self, sources: Any, rate: int | None = None) -> FloatArray:
         """Logits float32 (N, classes) of any number of inputs: a list, a batch uint8 (N, H, W, C), or one of them.
 
-        Memory does not grow with their number, but for the logits.
+        Of a model that ends in a softmax (`scores`), its probabilities. Memory does not grow with their number, but for
+        the logits.
 
         Raises:
             InputError: as `predict`; names which of several it is.

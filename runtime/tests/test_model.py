@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import tracemalloc
@@ -190,6 +191,21 @@ def test_golden_samples_replay(bundle_path):
     assert len(replays) == 4
     assert all(replay.passed and replay.comparison.worst.same_class == 1 for replay in replays)
     assert why_failed(replays) is None
+
+
+def test_probabilities_of_the_model_are_given_as_they_are(bundle_path, tmp_path, golden):
+    """What a model with a softmax of its own gives is no logits; a manifest without the word means logits."""
+    bundle, name = open_bundle(bundle_path), "model.tflite"
+    assert bundle.manifest.scores == "logits"
+    contents = {file: bundle.read(file) for file in bundle.files}
+    said = write_bundle(tmp_path / "said.edge", replace(bundle.manifest, scores="probabilities"), contents)
+    expected = -np.sort(-golden.outputs[name][0][0])
+    with load(said, engine="litert") as model:
+        assert [score for _, score in model.predict(golden.inputs[0][0])] == expected.tolist()
+    older = json.loads((said.path / "manifest.json").read_text())
+    del older["scores"]
+    (said.path / "manifest.json").write_text(json.dumps(older))
+    assert open_bundle(said.path).manifest == bundle.manifest
 
 
 def test_an_answer_that_is_not_finite_is_no_class(programs, tmp_path):

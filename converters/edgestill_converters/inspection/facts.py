@@ -121,6 +121,15 @@ class Inspection:
         floating = sum(one.macs for one in self.operators if one.precision.startswith("float"))
         return floating / self.macs if self.macs else 0.0
 
+    @cached_property
+    def scores(self) -> str:
+        """`probabilities` where the only output is that of a LiteRT file's softmax, else `logits`."""
+        producers = {number: one for one in self.operators for number in one.gives}
+        last = producers.get(self.outputs[0].number) if len(self.outputs) == 1 else None
+        while last is not None and last.name in CONVERSIONS and last.takes:
+            last = producers.get(last.takes[0])
+        return "probabilities" if last is not None and last.name == "SOFTMAX" else "logits"
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, sums included."""
         sums = ("macs", "delegated_macs", "pieces", "counts", "conversions", "transposes", "float_macs")

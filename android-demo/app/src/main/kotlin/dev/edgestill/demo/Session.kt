@@ -152,7 +152,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         val chosen = logits[engine] ?: throw EngineError("the bundle has no file for $engine")
         val other = logits.values.firstOrNull { it !== chosen }
         val agreement = other?.let { Agreement(best(it) == best(chosen), it.indices.maxOf { at -> Math.abs(it[at] - chosen[at]) }) }
-        val predictions = topK(chosen, manifest.labels, 5)
+        val predictions = topK(chosen, manifest.labels, 5, manifest.scores)
         val seen = bitmapOf(pixels, processor)
         val name = classifier(engine, threads).engineName
         tell { it.copy(seen = seen, predictions = predictions, engineName = name, agreement = agreement, error = null) }

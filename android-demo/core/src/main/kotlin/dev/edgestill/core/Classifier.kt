@@ -35,7 +35,8 @@ class Classifier(private val bundle: Bundle, val file: String, factory: EngineFa
     fun logits(pixels: ByteArray): FloatArray = real(run(tensor(pixels)))
 
     /** Classes of one image, best first. */
-    fun classify(pixels: ByteArray, top: Int = 5): List<Prediction> = topK(logits(pixels), bundle.manifest.labels, top)
+    fun classify(pixels: ByteArray, top: Int = 5): List<Prediction> =
+        topK(logits(pixels), bundle.manifest.labels, top, bundle.manifest.scores)
 
     @Synchronized
     override fun close() = engine.close()
@@ -68,11 +69,12 @@ fun best(logits: FloatArray): Int = logits.indices.maxByOrNull { logits[it] } ?:
 /**
  * The best classes with their probabilities; of equal logits the one that comes first in the labels.
  *
+ * @param scores of the manifest: of a model that ends in a softmax, what it gives are the probabilities.
  * @throws EngineError NaN or infinity among the logits, which is no class.
  */
-fun topK(logits: FloatArray, labels: List<String>, top: Int): List<Prediction> {
+fun topK(logits: FloatArray, labels: List<String>, top: Int, scores: String = LOGITS): List<Prediction> {
     val odd = logits.count { !it.isFinite() }
     if (odd > 0) throw EngineError("the model answered with $odd of ${logits.size} values that are not finite (NaN or infinity)")
-    val shares = softmax(logits)
+    val shares = if (scores == PROBABILITIES) logits else softmax(logits)
     return logits.indices.sortedByDescending { logits[it] }.take(top).map { Prediction(labels[it], shares[it]) }
 }

@@ -3,6 +3,9 @@ package dev.edgestill.core
 /** Formats that are read. Version 2 called the processor `preprocessing`, and had it for images alone. */
 val READ_VERSIONS = listOf(2L, 3L)
 
+const val LOGITS = "logits"
+const val PROBABILITIES = "probabilities"
+
 /**
  * What a file takes or gives.
  *
@@ -42,6 +45,7 @@ data class FileEntry(val sha256: String, val bytes: Long)
  * @property accuracy on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
  * @property agreement share of test images on which the two int8 files choose the same class, once measured.
  * @property processor what people have → tensor; null where the model takes tensors.
+ * @property scores what the one output of a classifier is: [LOGITS] or [PROBABILITIES].
  * @property training plain facts: teacher, student, objective, seed, data set and digest.
  */
 data class Manifest(
@@ -56,6 +60,7 @@ data class Manifest(
     val accuracy: Map<String, Double>,
     val agreement: Double?,
     val versions: Map<String, String>,
+    val scores: String = LOGITS,
 ) {
     /** Share of the teacher's accuracy that a file keeps, 0–1; null where one of the two was not measured. */
     fun retained(file: String): Double? {

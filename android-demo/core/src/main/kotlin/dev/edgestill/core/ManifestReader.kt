@@ -155,6 +155,7 @@ private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
         accuracy = accuracy.data.keys.mapNotNull { who -> accuracy.share(who as String)?.let { who to it } }.toMap(),
         agreement = top.share("agreement"),
         versions = versions.data.keys.associate { (it as String) to versions.text(it) },
+        scores = if (top.isNull("scores")) LOGITS else top.choice("scores", listOf(LOGITS, PROBABILITIES)),
     )
 }
 

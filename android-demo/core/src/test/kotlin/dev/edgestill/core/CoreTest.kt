@@ -50,6 +50,13 @@ class CoreTest {
     }
 
     @Test
+    fun `probabilities of the model are given as they are, and what is not finite is no class`() {
+        val shares = floatArrayOf(0.2f, 0.5f, 0.3f)
+        assertEquals(listOf(0.5f, 0.3f), topK(shares, listOf("a", "b", "c"), 2, PROBABILITIES).map { it.probability })
+        assertThrows(EngineError::class.java) { topK(floatArrayOf(1f, Float.NaN), listOf("a", "b"), 2) }
+    }
+
+    @Test
     fun `a run of calls counts what it is asked for, and ends when it is told to`() {
         var calls = 0
         val shares = ArrayList<Double>()
