@@ -1,7 +1,8 @@
 """The manifest: what a bundle says of itself, and how it is read without believing a word of it.
 
 A manifest may come from anywhere, so every field is looked at before it is used: its type, its size, and that it is
-there once. What is not understood is refused, with the place and the reason in the message.
+there once; and at the end whether they fit each other. What is not understood is refused, with the place and the reason
+in the message.
 """
 
 import json
@@ -27,6 +28,8 @@ ENGINES = ("executorch", "litert")
 PRECISIONS = ("int8", "mixed", "fp32")
 SCORES = ("logits", "probabilities")
 MAX_TENSORS = 64
+QUANTIZED = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
+"""Types of tensors that may have a scale, and their bits."""
 # Flat, portable to every file system, and never hidden.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,6 +60,13 @@ class TensorSpec:
     name: str = ""
     dynamic: tuple[int, ...] = ()
     bounded: bool = False
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor may have this shape: that of the file, but for its dynamic axes."""
+        return len(shape) == len(self.shape) and all(
+            given == size or (axis in self.dynamic and given > 0 and (not self.bounded or given <= size))
+            for axis, (given, size) in enumerate(zip(shape, self.shape, strict=True))
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,8 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
     """Read `manifest.json`: the manifest, and what every other file of the bundle must be.
 
     Raises:
-        ValueError: it is too large, no JSON, of another format version, or a field is missing or not as it must be.
+        ValueError: it is too large, no JSON, of another format version, a field is missing or not as it must be, or
+            two of them contradict each other.
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES} bytes")
@@ -161,7 +172,9 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
             raise ValueError(f"it names a file that no bundle holds: {name!r:.120}")
     if unlisted := sorted(models.keys() - files.keys()):
         raise ValueError(f"it lists no hash for {', '.join(unlisted)}")
-    return _manifest(top, models), files
+    manifest = _manifest(top, models)
+    _check_together(manifest)
+    return manifest, files
 
 
 class _Fields:
@@ -177,7 +190,7 @@ class _Fields:
         if key not in self.data:
             raise ValueError(f"{self.place}{key} is missing")
         value = self.data[key]
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < 1 << 1023:
             value = float(value)
         # 1e999 is a JSON number too, and infinite.
         if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
@@ -253,19 +266,74 @@ def _tensor_spec(spec: _Fields) -> TensorSpec:
     layout = spec.optional("layout", str)
     if layout not in layouts:
         raise ValueError(f"{spec.place}layout must be NCHW or NHWC, not {layout!r:.40}")
-    scale = spec.optional("scale", float)
-    if scale is not None and scale <= 0:
-        raise ValueError(f"{spec.place}scale must be above 0, not {scale}")
+    if layout is not None and len(shape) != 4:
+        raise ValueError(f"{spec.place}layout is for 4 axes, not for shape {shape}")
+    dynamic = spec.numbers("dynamic", int, 16) if "dynamic" in spec.data else ()
+    if any(axis not in range(len(shape)) for axis in dynamic):
+        raise ValueError(f"{spec.place}dynamic names axes that shape {shape} has not: {dynamic!r:.40}")
+    dtype = spec.choice("dtype", DTYPES)
+    scale, zero_point = _quantization(spec, dtype)
     return TensorSpec(
         shape=shape,
-        dtype=spec.choice("dtype", DTYPES),
+        dtype=dtype,
         layout=layouts[layout],
         scale=scale,
-        zero_point=spec.optional("zero_point", int),
+        zero_point=zero_point,
         name=spec.optional("name", str) or "",
-        dynamic=spec.numbers("dynamic", int, 16) if "dynamic" in spec.data else (),
+        dynamic=dynamic,
         bounded=spec.optional("bounded", bool) or False,
     )
+
+
+def _quantization(spec: _Fields, dtype: str) -> tuple[float, int] | tuple[None, None]:
+    """Scale and zero point, which are there together, for integers alone, in the numbers that those have."""
+    scale, zero_point = spec.optional("scale", float), spec.optional("zero_point", int)
+    if scale is None and zero_point is None:
+        return None, None
+    if scale is None or zero_point is None:
+        raise ValueError(f"{spec.place}scale and zero_point must be there both, or neither")
+    if dtype not in QUANTIZED:
+        raise ValueError(f"{spec.place}scale is for {', '.join(QUANTIZED)}, not for {dtype}")
+    if not 2.0**-126 <= scale < 2.0**128:
+        raise ValueError(f"{spec.place}scale must be above 0 and a number that float32 has, not {scale}")
+    bits = QUANTIZED[dtype]
+    least = 0 if dtype == "uint8" else -(1 << (bits - 1))
+    most = least + (1 << bits) - 1
+    if not least <= zero_point <= most:
+        raise ValueError(f"{spec.place}zero_point must be {least} to {most} for {dtype}, not {zero_point!r:.40}")
+    return scale, zero_point
+
+
+def _check_together(manifest: Manifest) -> None:
+    """Refuse a manifest whose parts contradict each other: labels and outputs, processor and inputs, file and file."""
+    classes = len(manifest.labels)
+    counts = {name: len(entry.inputs) for name, entry in manifest.models.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"its files take different numbers of inputs: {counts!r:.200}")
+    for name, entry in manifest.models.items():
+        if classes and (len(entry.outputs) != 1 or entry.outputs[0].shape[-1:] != (classes,)):
+            given = ", ".join(str(spec.shape) for spec in entry.outputs)
+            raise ValueError(
+                f"labels has {classes} names, which need one output whose last axis has as many values; "
+                f"models.{name}.outputs has {given:.200}"
+            )
+        if manifest.processor is not None:
+            _check_processed(f"models.{name}.inputs", entry.inputs, manifest.processor)
+
+
+def _check_processed(place: str, inputs: tuple[TensorSpec, ...], processor: Processor) -> None:
+    """Refuse inputs that are not what the processor makes."""
+    height, width, channels = processor.image_shape
+    spec = inputs[0]
+    made = (1, height, width, channels) if spec.layout == "NHWC" else (1, channels, height, width)
+    if len(inputs) != 1 or not spec.accepts(made):
+        given = ", ".join(str(one.shape) for one in inputs)
+        raise ValueError(f"processor makes one tensor of shape {made}; {place} has {given:.200}")
+    if spec.dtype != "float32" and (spec.dtype != "int8" or spec.scale is None):
+        scaled = "with" if spec.scale is not None else "without"
+        raise ValueError(
+            f"processor makes float32, or int8 where the input has a scale; {place} has {spec.dtype} {scaled} one"
+        )
 
 
 def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:

@@ -442,14 +442,9 @@ def _check_shape(tensor: Any, spec: TensorSpec, file: str, several: bool = False
     Args:
         several: it holds any number of samples, none included, along its first axis.
     """
-    if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype and tensor.ndim == len(spec.shape):
-        pairs = zip(tensor.shape, spec.shape, strict=True)
-        if all(
-            given == size
-            or (several and axis == 0)
-            or (axis in spec.dynamic and given > 0 and (not spec.bounded or given <= size))
-            for axis, (given, size) in enumerate(pairs)
-        ):
+    if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype:
+        shape = (*spec.shape[:1], *tensor.shape[1:]) if several and tensor.ndim else tensor.shape
+        if spec.accepts(shape):
             return
     given = f"{tensor.dtype} {tensor.shape}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
     layout = f" ({spec.layout})" if spec.layout else ""

@@ -94,6 +94,17 @@ def test_a_manifest_that_cannot_be_used_is_refused(bundle_copy, change, said):
     assert said in str(caught.value)
 
 
+def test_a_manifest_of_version_2_is_read(bundle_copy):
+    now = open_bundle(bundle_copy).manifest
+
+    def change(manifest):
+        processor = {key: manifest["processor"][key] for key in ("height", "width", "mean", "std")}
+        manifest.update(format_version=2, processor=None, preprocessing=processor)
+
+    edit_manifest(bundle_copy, change)
+    assert open_bundle(bundle_copy).manifest == now
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"null"])
 def test_a_manifest_of_garbage_is_refused(bundle_copy, content):
     (bundle_copy / "manifest.json").write_bytes(content)

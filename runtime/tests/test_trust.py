@@ -75,6 +75,15 @@ def put(*path, value):
 PTE = ("models", "model.pte")
 
 
+def twice(side):
+    """A second input or output, which the other files do not have."""
+
+    def change(manifest):
+        manifest["models"]["model.pte"][side] *= 2
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -138,6 +147,29 @@ PTE = ("models", "model.pte")
             )
         ),
         (put("models", "other.pte", value={}), "models.other.pte.engine is missing"),
+        (put(*PTE, "inputs", 0, "zero_point", value=10**400), "zero_point must be -128 to 127 for int8, not 1000"),
+        (put(*PTE, "inputs", 0, "zero_point", value=128), "zero_point must be -128 to 127 for int8, not 128"),
+        (put(*PTE, "outputs", 0, "zero_point", value=None), "scale and zero_point must be there both, or neither"),
+        (put(*PTE, "outputs", 0, "scale", value=None), "scale and zero_point must be there both, or neither"),
+        (put(*PTE, "outputs", 0, "scale", value=10**400), "outputs.0.scale must be a finite number"),
+        (put(*PTE, "outputs", 0, "scale", value=1e-300), "scale must be above 0 and a number that float32 has"),
+        (put(*PTE, "outputs", 0, "scale", value=1e300), "scale must be above 0 and a number that float32 has"),
+        (put(*PTE, "outputs", 0, "dtype", value="float32"), "scale is for int8, uint8, int16, int32, not for float32"),
+        (put(*PTE, "outputs", 0, "layout", value="NCHW"), "layout is for 4 axes, not for shape (1, 10)"),
+        (put(*PTE, "outputs", 0, "dynamic", value=[2]), "dynamic names axes that shape (1, 10) has not: (2,)"),
+        (put("labels", value=["a", "b", "c"]), "labels has 3 names, which need one output"),
+        (put("labels", value=[str(number) for number in range(15)]), "models.model.fp32.pte.outputs has (1, 10)"),
+        (put(*PTE, "outputs", 0, "shape", value=[1, 3]), "models.model.pte.outputs has (1, 3)"),
+        (put(*PTE, "outputs", 0, "shape", value=[]), "models.model.pte.outputs has ()"),
+        (twice("outputs"), "models.model.pte.outputs has (1, 10), (1, 10)"),
+        (twice("inputs"), "its files take different numbers of inputs"),
+        (
+            put("processor", "height", value=32),
+            "processor makes one tensor of shape (1, 1, 32, 28); models.model.fp32.pte",
+        ),
+        (put(*PTE, "inputs", 0, "shape", value=[1, 3, 28, 28]), "models.model.pte.inputs has (1, 3, 28, 28)"),
+        (put(*PTE, "inputs", 0, "layout", value="NHWC"), "processor makes one tensor of shape (1, 28, 28, 1); models"),
+        (put("models", "model.fp32.pte", "inputs", 0, "dtype", value="uint8"), "has uint8 without one"),
     ],
 )
 def test_a_manifest_that_lies(bundle_copy, change, said):
