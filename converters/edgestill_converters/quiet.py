@@ -29,7 +29,7 @@ def logged_to(path: Path | None) -> Iterator[Path]:
     """
     with TemporaryDirectory() as folder:
         log = path or Path(folder) / "conversion.log"
-        _make(log)
+        make_log(log)
         sys.stdout.flush()
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
@@ -55,12 +55,17 @@ def words_to(path: Path | None) -> Iterator[Path]:
     """
     with TemporaryDirectory() as folder:
         log = path or Path(folder) / "conversion.log"
-        _make(log)
+        make_log(log)
         with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file, _ERRORS.to(file):
             yield log
 
 
-def _make(log: Path) -> None:
+def make_log(log: Path) -> None:
+    """See that a log can be written, before anything takes time.
+
+    Raises:
+        StorageError: it cannot.
+    """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.open("a").close()

@@ -25,9 +25,10 @@ from edgestill_runtime.files import refuse_existing
 from .errors import ConversionError
 from .graph import Samples, tensors
 from .inspection import inspect_bytes
+from .inspection.tflite import count_parameters
 from .parity import check_against_model
 from .precision import precision_of, refuse_float
-from .quiet import with_log
+from .quiet import make_log, with_log
 
 REQUIREMENT = "tensorflow>=2.21,<2.22"
 GOLDEN_SAMPLES = 16
@@ -63,15 +64,17 @@ def convert_tensorflow(
     Raises:
         ConversionError: no environment, no such model, or TensorFlow's converter fails; names the log.
         CalibrationError: samples that do not fit.
+        StorageError: `output` exists and `overwrite` is false, or it or the log cannot be written.
     """
     if not overwrite:
         refuse_existing(output)
     if not source.exists():
         raise ConversionError(f"{source} does not exist; --from {kind} takes a Keras file or a SavedModel's folder")
-    on_step(STEPS[0])
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         written = log or folder / "tensorflow.log"
+        make_log(written)
+        on_step(STEPS[0])
         python = find_environment(environment, written)
         rows = list(tensors(samples, processor))
         columns = [np.concatenate([row[one].numpy() for row in rows]) for one in range(len(rows[0]))]
@@ -95,17 +98,18 @@ def convert_tensorflow(
             "litert", precision, engine.inputs, engine.outputs, f"tensorflow {version}", float_macs=floating
         )
         engine.close()
+    seen = inspect_bytes(contents["model.fp32.tflite"], "litert", "model.fp32.tflite", ask_engine=False)
     manifest = Manifest(
         name=name,
         task="image-classification" if processor and labels else "tensors",
         labels=tuple(labels),
         processor=processor,
         models=models,
-        parameters=0,
-        macs=0,
+        parameters=count_parameters(contents["model.fp32.tflite"]),
+        macs=seen.macs,
         training=dict(training or {}),
         versions={"tensorflow": version},
-        scores=inspect_bytes(contents["model.fp32.tflite"], "litert", "model.fp32.tflite", ask_engine=False).scores,
+        scores=seen.scores,
     )
     few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if processor is not None else samples)]
     outputs = {}
@@ -195,7 +199,6 @@ def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_
 
 
 def _run(command: Sequence[Any], log: Path, limit_seconds: float | None = None) -> int:
-    log.parent.mkdir(parents=True, exist_ok=True)
     # Nothing of this environment may leak into the other.
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     with open(log, "ab") as file:

@@ -9,6 +9,7 @@ from copy import copy
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
+from torch import nn
 
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
@@ -60,6 +61,13 @@ def test_a_file_that_ends_in_a_softmax_gives_probabilities(bundle_path, ends, sc
     builder = Builder(1 << 16)
     builder.Finish(tree.Pack(builder), b"TFL3")
     assert inspect_bytes(bytes(builder.Output()), "litert", "x.tflite", ask_engine=False).scores == scores
+
+
+def test_the_parameters_of_an_fp32_file_are_its_constants(bundle_path):
+    layers = [one for one in create_model("dscnn_s", 10).modules() if isinstance(one, (nn.Conv2d, nn.Linear))]
+    # A bias for each output, which holds the batch norm; integers, such as the shape of a reshape, are no parameters.
+    expected = sum(one.weight.numel() + len(one.weight) for one in layers)
+    assert tflite.count_parameters((bundle_path / "model.fp32.tflite").read_bytes()) == expected
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):

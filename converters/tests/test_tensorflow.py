@@ -81,6 +81,9 @@ def test_a_keras_model_becomes_a_bundle(made, tmp_path, source, kind):
         processor=PIXELS, on_step=begun.append,
     )  # fmt: skip
     assert len(begun) == 3 and set(bundle.manifest.models) == {"model.tflite", "model.fp32.tflite"}
+    # Three convolutions and a dense layer, each with its biases: the batch norm is folded into the second.
+    assert bundle.manifest.parameters >= 9 * 16 + 16 + 9 * 16 + 16 + 16 * 32 + 32 + 32 * 10 + 10
+    assert bundle.manifest.macs == 14 * 14 * (9 * 16 + 9 * 16 + 16 * 32) + 32 * 10
     images, labels = data.validation.images[:500], data.validation.labels[:500]
     shares = {}
     for precision in ("int8", "fp32"):

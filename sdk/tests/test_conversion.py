@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from edgestill.quantisation import Budget, _fewest, quantise
 from edgestill.schedule import QatSchedule
 from edgestill.training import predict
 from edgestill_converters import CalibrationError
+from edgestill_converters.tensorflow import convert_tensorflow
 from edgestill_runtime import StorageError, open_bundle, write_bundle
 
 
@@ -241,6 +243,10 @@ def test_samples_that_are_none_are_said_before_anything_is_counted(tmp_path, sam
 def test_a_log_that_is_a_folder_is_said(tmp_path):
     with pytest.raises(StorageError, match="the log .* cannot be written: Is a directory"):
         convert(nn.Linear(5, 2), [np.ones((2, 5), np.float32)], tmp_path / "x.edge", log=tmp_path)
+    (tmp_path / "net.keras").write_bytes(b"nothing")
+    log, samples = Path("/proc/no/such.log"), [np.ones((2, 5), np.float32)]
+    with pytest.raises(StorageError, match="the log /proc/no/such.log cannot be written"):
+        convert_tensorflow(tmp_path / "net.keras", "keras", samples, tmp_path / "x.edge", name="x", log=log)
 
 
 @pytest.mark.parametrize(

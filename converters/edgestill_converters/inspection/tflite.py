@@ -25,10 +25,7 @@ def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
     """Look into a LiteRT flatbuffer; of several subgraphs, the first."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
-    constant = {
-        number for number, one in enumerate(graph.tensors)
-        if model.buffers[one.buffer].data is not None or model.buffers[one.buffer].size
-    }  # fmt: skip
+    constant = {number for number, one in enumerate(graph.tensors) if _constant(model, one)}
     pieces, delegate = _delegation(content) if ask_engine else ({}, "not asked")
     operators = tuple(
         _operator(model, graph, one, constant, pieces.get(number)) for number, one in enumerate(graph.operators)
@@ -43,6 +40,18 @@ def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
         memory=_peak(graph, operators),
         memory_note="largest sum of tensors that live at once; the delegate may need scratch space beyond it",
     )
+
+
+def count_parameters(content: bytes) -> int:
+    """Values of all floating-point constants, each once: the parameters of an fp32 file, its batch norms folded."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    tensors = [one for graph in model.subgraphs for one in graph.tensors if _constant(model, one)]
+    return sum({one.buffer: prod(_shape(one)) for one in tensors if DTYPES[one.type].startswith("float")}.values())
+
+
+def _constant(model: Any, tensor: Any) -> bool:
+    buffer = model.buffers[tensor.buffer]
+    return buffer.data is not None or bool(buffer.size)
 
 
 def _operator(model: Any, graph: Any, one: Any, constant: set[int], piece: int | None) -> Operator:

@@ -111,7 +111,7 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ("task", manifest.task),
         ("labels", ", ".join(manifest.labels)),
         ("parameters", f"{manifest.parameters:,}"),
-        ("MACs", f"{manifest.macs:,}"),
+        ("MACs", f"{manifest.macs:,}" if manifest.macs else "none counted"),
         ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
         *((f"accuracy, {who}", f"{100 * share:.2f} %") for who, share in manifest.accuracy.items()),
