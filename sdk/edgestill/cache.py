@@ -149,7 +149,13 @@ def check_logits(logits: torch.Tensor, where: str) -> None:
 
 def _join(path: Path, parts: list[Path]) -> None:
     if not path.is_file():
-        _write(path, np.concatenate([np.load(part) for part in parts]))
+        shards = [np.load(part, mmap_mode="r") for part in parts]
+        shape = (sum(len(shard) for shard in shards), shards[0].shape[1])
+        kind = np.lib.format.dtype_to_descr(shards[0].dtype)
+        with atomic_file(path) as whole, open(whole, "wb") as file:  # one shard after the other, as `np.save` would
+            np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+            for shard in shards:
+                file.write(np.ascontiguousarray(shard).data)
     for part in parts:
         part.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Images that are not in memory: read by workers, the same pictures as from memory."""
 
+import io
 import pickle
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, reading, sources, types
+from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, open_source, reading, sources, types
 from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
@@ -86,6 +87,63 @@ def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypat
     # What the engines and the report take is in memory.
     assert all(isinstance(one.images, np.ndarray) for one in (read.validation, read.calibration_split, read.test))
     train(create_student("dscnn_xs", 2, 3), read, CrossEntropy(), Schedule(epochs=1, batch_size=8))
+
+
+def test_unlabelled_images_of_a_large_source_are_left_on_disk_too(folder, tmp_path, monkeypatch):
+    """Both are counted before anything is decoded: each alone would fit here."""
+    more = tmp_path / "more"
+    more.mkdir()
+    for number in range(30):
+        Image.fromarray(np.full((20, 24, 3), number, np.uint8)).save(more / f"{number:02d}.png")
+    how = {"image_size": 16, "calibration": 4, "unlabelled": more}
+    held = load_data(f"image-folder:{folder}", **how)
+    monkeypatch.setattr(reading, "MEMORY", 50 * 16 * 16 * 3)  # 48 with a label, 30 without
+    decoded, decode = [], reading.decode
+    monkeypatch.setattr(reading, "decode", lambda *arguments: decoded.append(arguments[1]) or decode(*arguments))
+    read = load_data(f"image-folder:{folder}", **how)
+    assert len(read.train) == len(held.train) and not isinstance(read.train.images, np.ndarray)
+    assert len(decoded) < 48 + 30  # validation, calibration and test, and what mean and std are taken from
+    assert any("stay encoded" in note for note in read.notes)
+    np.testing.assert_array_equal(read.train.load().images, held.train.images)
+    assert read.train.labels.tolist() == held.train.labels.tolist()
+    batch = torch.tensor([len(read.train) - 1, 0])
+    pairs = (Views(one.train, 2, held.processor).batch(0, batch) for one in (held, read))
+    assert torch.equal(*(images for images, _ in pairs))
+
+
+def test_unlabelled_images_beside_arrays_are_read_later_where_they_are_too_many(data, tmp_path, monkeypatch):
+    for number in range(3):
+        Image.fromarray(data.test.images[number, ..., 0]).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(reading, "MEMORY", 1000)
+    read = load_data("fashion-mnist-mini", unlabelled=tmp_path)
+    np.testing.assert_array_equal(read.train.load().images[-3:], data.test.images[:3])
+    assert not isinstance(read.train.images, np.ndarray)
+
+
+def test_loading_reads_a_block_at_a_time_in_the_order_of_the_disk(data, monkeypatch):
+    monkeypatch.setattr(types, "_BLOCK", 10 * 28 * 28)
+    images = Strict(data.train.images)
+    order = np.random.default_rng(0).permutation(50)
+    found = Split(images, data.train.labels).take(order).load()
+    np.testing.assert_array_equal(found.images, data.train.images[order])
+    assert images.most == 10 and found.labels.tolist() == data.train.labels[order].tolist()
+
+
+def test_images_of_several_sizes_are_refused_however_many_they_are(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    cells = []
+    for side in (8, 8, 9):
+        content = io.BytesIO()
+        Image.new("RGB", (side, side)).save(content, "PNG")
+        cells.append(content.getvalue())
+    for word in ("train", "test"):
+        table = pyarrow.table({"image": cells, "label": [0, 1, 1]})
+        pyarrow.parquet.write_table(table, tmp_path / f"{word}.parquet")
+    for room in (reading.MEMORY, 10):
+        monkeypatch.setattr(reading, "MEMORY", room)
+        with pytest.raises(DataError, match=r"train.parquet, row 2 has 9×9 pixels, the first one 8×8: images of sever"):
+            open_source(f"parquet:{tmp_path}")
+    assert len(open_source(f"parquet:{tmp_path}", image_size=8).train) == 3
 
 
 def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch):

@@ -23,6 +23,7 @@ from edgestill_runtime.processing.pictures import read_picture
 from ..errors import DataError
 from ..progress import SILENT, Progress
 from .folders import WORDS, Kind
+from .heads import image_head
 from .recordings import rate_of
 from .types import ImageSource, Split
 
@@ -168,10 +169,14 @@ class Listing:
 
 
 class DecodedLater:
-    """Images that stay encoded: uint8 (N, H, W, C), decoded when they are asked for."""
+    """Images that stay encoded: uint8 (N, H, W, C), decoded when they are asked for.
 
-    def __init__(self, samples: Encoded, processor: Processor) -> None:
-        self._samples, self._processor = samples, processor
+    Args:
+        exact: as of `decode`.
+    """
+
+    def __init__(self, samples: Encoded, processor: Processor, exact: bool = False) -> None:
+        self._samples, self._processor, self._exact = samples, processor, exact
         self.shape = (len(samples), *processor.image_shape)
         self.dtype = np.dtype(np.uint8)
 
@@ -179,7 +184,10 @@ class DecodedLater:
         return len(self._samples)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return np.stack([decode(self._samples, int(row), self._processor)[0] for row in rows])
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for place, row in enumerate(rows.tolist()):
+            images[place] = decode(self._samples, row, self._processor, self._exact)[0]
+        return images
 
     def identity(self) -> bytes:
         """What is stored, and what is done to it."""
@@ -200,17 +208,33 @@ def decode(samples: Encoded, row: int, processor: Processor, exact: bool = False
         if not isinstance(processor, ImageProcessor):
             return processor.pixels(source)[0], True
         picture = read_picture(source)
-        if exact and upright_size(picture) != (processor.height, processor.width):
-            height, width = upright_size(picture)
-            raise DataError(
-                f"{samples.name(row)} has {height}×{width} pixels, the first one {processor.height}×{processor.width}: "
-                "images of several sizes; give `image_size` under [data]"
-            )
+        if exact:
+            _refuse_size(samples.name(row), upright_size(picture), processor)
         return processor.pixels(picture)[0], _is_grey(picture.pixels)
     except InputError as error:
         name, text = samples.name(row), str(error)
         # Of bytes the processor knows no name.
         raise DataError(f"{text if name in text else f'{name}: {text}'}; repair or remove it") from error
+
+
+def _refuse_size(name: str, size: tuple[int, int], processor: Processor) -> None:
+    height, width = size
+    if size != (processor.height, processor.width):
+        raise DataError(
+            f"{name} has {height}×{width} pixels, the first one {processor.height}×{processor.width}: images of "
+            "several sizes; give `image_size` under [data]"
+        )
+
+
+def fits_memory(processor: Processor, count: int) -> bool:
+    """Whether the pixels of so many samples are held in memory."""
+    return int(np.prod(processor.image_shape)) * count <= MEMORY
+
+
+def left_encoded(count: int, kind: Kind) -> str:
+    """A note about samples that are not held in memory."""
+    room = f"{MEMORY >> 30} GB of memory"
+    return f"{count:,} {WORDS[kind]} stay encoded and are read while training: they are too many for {room}"
 
 
 def read_all(
@@ -228,12 +252,13 @@ def read_all(
 
 
 def read_listing(
-    listing: Listing, reading: Reading, progress: Progress = SILENT, given: Processor | None = None
+    listing: Listing, reading: Reading, progress: Progress = SILENT, given: Processor | None = None, beside: int = 0
 ) -> ImageSource:
     """Decode a listing, or leave it to be decoded later where it is too large.
 
     Args:
         given: the processor of a model that is there already; found from the listing when None.
+        beside: how many samples from elsewhere, such as those without a label, are to be in memory as well.
 
     Raises:
         DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
@@ -244,11 +269,12 @@ def read_listing(
     exact = given is None and listing.kind == "image" and listing.size is None and reading.image_size is None
     count = sum(len(part) for part in listing.splits.values())
     found = {}
-    if int(np.prod(processor.image_shape)) * count > MEMORY:
+    if not fits_memory(processor, count + beside):
+        if exact:
+            _compare_sizes(listing, processor, progress)
         for name, part in listing.splits.items():
-            found[name] = Split(DecodedLater(part.samples, processor), part.labels)
-        notes = (*notes, f"{count:,} {WORDS[listing.kind]} stay encoded and are read while training: they are too many "
-                 f"for {MEMORY >> 30} GB of memory")  # fmt: skip
+            found[name] = Split(DecodedLater(part.samples, processor, exact), part.labels)
+        notes = (*notes, left_encoded(count, listing.kind))
     else:
         grey = True
         for name, part in listing.splits.items():
@@ -263,6 +289,17 @@ def read_listing(
         listing.name, listing.classes, found["train"], found["test"], validation=found.get("validation"),
         processor=processor, notes=(*listing.notes, *notes),
     )  # fmt: skip
+
+
+def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -> None:
+    """Refuse images of several sizes by their heads: nobody decodes them before they are trained on."""
+    with progress.task("compare sizes", sum(len(part) for part in listing.splits.values())) as task:
+        for part in listing.splits.values():
+            for row in range(len(part)):
+                name = part.samples.name(row)
+                head = image_head(part.samples[row], name)
+                _refuse_size(name, (head.height, head.width), processor)
+                task.advance()
 
 
 def processor_for(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgestill_runtime.processing import ImageProcessor, Processor
 
@@ -19,8 +18,8 @@ from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
 from .folders import Kind
 from .labels import plain_labels, with_classes
-from .reading import Files, Listing, Reading, read_all, read_listing
-from .types import Calibration, Data, Identified, Images, ImageSource, Rows, Split, blocks_of, in_memory
+from .reading import DecodedLater, Files, Listing, Reading, fits_memory, left_encoded, read_all, read_listing
+from .types import Calibration, Data, Identified, Images, ImageSource, Joined, Rows, Split, blocks_of, in_memory
 
 __all__ = [
     "Calibration", "Data", "ImageSource", "Images", "Reading", "Rows", "Split", "digest", "in_memory", "load_data",
@@ -88,7 +87,7 @@ def load_data(
     more = () if unlabelled is None else _unlabelled_files(Path(unlabelled), found, progress)
     for note in (*found.notes, *made.notes):
         progress.message(note)
-    opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress)
+    opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress, beside=len(more))
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
     return _carry_out(made, opened, reading, seed, (mean, std), more, progress)
@@ -108,11 +107,11 @@ def _carry_out(
         count = processor.channels
         raise DataError(f"{source.name} has {count} channels; `mean` and `std` need {count} values each")
     train = Split(train.images, made.labels)
-    extra = []
-    if unlabelled:
-        extra = [read_all(Files(unlabelled), processor, progress, "read unlabelled")[0]]
-        without = np.full(len(extra[0]), -1, np.int64)
-        train = Split(np.concatenate([train.load().images, *extra]), np.concatenate([train.labels, without]))
+    extra = [_read_unlabelled(unlabelled, source, processor, progress)] if unlabelled else []
+    for images in extra:
+        joined = np.concatenate if in_memory(train.images) and in_memory(images) else Joined
+        without = np.full(len(images), -1, np.int64)
+        train = Split(joined([train.images, images]), np.concatenate([train.labels, without]))
     return Data(
         name=source.name,
         classes=source.classes,
@@ -125,6 +124,15 @@ def _carry_out(
         seed=seed,
         notes=(*made.notes, *source.notes),
     )
+
+
+def _read_unlabelled(files: Sequence[Path], source: ImageSource, processor: Processor, progress: Progress) -> Images:
+    """Images without a label: in memory, where there is room for them and all others."""
+    samples, held = Files(files), all(in_memory(part.images) for part in source.splits.values())
+    if held and fits_memory(processor, len(files) + sum(len(part) for part in source.splits.values())):
+        return read_all(samples, processor, progress, "read unlabelled")[0]
+    progress.message(f"unlabelled: {left_encoded(len(files), _kind(processor))}")
+    return DecodedLater(samples, processor)
 
 
 def open_source(
@@ -169,7 +177,11 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     if kind in listed and colon:
         if not rest:
             raise DataError(f"{source!r} names no folder: {kind}:PATH")
-        found = listed[kind](Path(rest).expanduser())
+        try:
+            place = Path(rest).expanduser()
+        except RuntimeError as error:
+            raise DataError(f"{source!r}: there is no user {rest.partition('/')[0]} on this machine") from error
+        found = listed[kind](place)
         reading.only(found.kind, source)
         if len(found.classes) < 2:
             raise DataError(f"{found.name} has {len(found.classes)} class; a classifier needs at least two")
@@ -187,21 +199,25 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     raise DataError(f"unknown data source {source!r}{nearest(source, known)}")
 
 
-def digest(source: ImageSource, *more: NDArray[np.uint8]) -> str:
+def digest(source: ImageSource, *more: Images) -> str:
     """`sha256:…` over class names, shapes, pixels and labels of all splits, and over further images."""
     hasher = hashlib.sha256("\0".join(source.classes).encode())
     splits = [source.train, source.test] + ([source.validation] if source.validation else [])
     for split in splits:
         hasher.update(str(tuple(split.images.shape)).encode())
-        if isinstance(split.images, Identified):
-            hasher.update(split.images.identity())
-        else:
-            for block in blocks_of(split.images):
-                hasher.update(np.ascontiguousarray(block).data)
+        _add_images(hasher, split.images)
         hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
     for images in more:
-        hasher.update(np.ascontiguousarray(images).data)
+        _add_images(hasher, images)
     return f"sha256:{hasher.hexdigest()}"
+
+
+def _add_images(hasher: Any, images: Images) -> None:
+    if isinstance(images, Identified):
+        hasher.update(images.identity())
+        return
+    for block in blocks_of(images):
+        hasher.update(np.ascontiguousarray(block).data)
 
 
 def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,6 +1,6 @@
 """What the other files of this package hand to each other: images, splits, a source, and data that is cut."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
@@ -71,9 +71,14 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
 def blocks_of(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
     """The images at ascending `rows` (all when None), so many at a time as fit into some 64 MB."""
     chosen = np.arange(len(images), dtype=np.int64) if rows is None else rows
-    count = max(1, _BLOCK // max(1, int(np.prod(images.shape[1:]))))
+    count = rows_at_once(images)
     for start in range(0, len(chosen), count):
         yield rows_of(images, chosen[start : start + count])
+
+
+def rows_at_once(images: Images) -> int:
+    """How many images are some 64 MB."""
+    return max(1, _BLOCK // max(1, int(np.prod(images.shape[1:]))))
 
 
 @runtime_checkable
@@ -108,6 +113,26 @@ class Rows:
         return rows_of(self.images, self.rows[rows])
 
 
+class Joined:
+    """Several images, one after the other, that stay where they are."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for part, start, end in zip(self._parts, self._starts, self._starts[1:], strict=False):
+            here = (rows >= start) & (rows < end)
+            found[here] = rows_of(part, rows[here] - start)
+        return found
+
+
 @dataclass(frozen=True)
 class Split:
     """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1, or -1 where there is none."""
@@ -131,7 +156,14 @@ class Split:
         """The same with all images in memory."""
         if in_memory(self.images):
             return self
-        return Split(rows_of(self.images, np.arange(len(self))), self.labels)
+        images = np.empty(tuple(self.images.shape), np.uint8)
+        # In the order in which they lie, a block at a time.
+        order = np.argsort(self.images.rows) if isinstance(self.images, Rows) else np.arange(len(self))
+        count = rows_at_once(self.images)
+        for start in range(0, len(order), count):
+            rows = order[start : start + count]
+            images[rows] = rows_of(self.images, rows)
+        return Split(images, self.labels)
 
 
 @dataclass(frozen=True)
