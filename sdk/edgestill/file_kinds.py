@@ -1,12 +1,15 @@
 """What a file is, told by what is in it: for messages, and to choose how it is read. Its name decides nothing.
 
-kind = describe_file(path)      # FileKind("onnx", "an ONNX model", …)
+kind = describe_file(path)      # FileKind("onnx", "an ONNX model", …); None where nothing is there
 """
 
+import errno
 import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from .errors import ModelError
 
 _HEAD = 4096
 # Where the bytes stand, the bytes → the kind.
@@ -90,18 +93,25 @@ class FileKind:
     advice: str = ""
 
 
-def describe_file(path: str | Path) -> FileKind:
-    """What a file or folder is, by its content.
+def describe_file(path: str | Path) -> FileKind | None:
+    """What a file or folder is, by its content; None where nothing is there, or no file can have that name.
 
     Raises:
-        OSError: it is not there, or cannot be read.
+        ModelError: it cannot be read.
     """
     path = Path(path)
-    if path.is_dir():
-        return _named("folder")
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    return _named(_kind(path, head))
+    try:
+        if path.is_dir():
+            return _named("folder")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        return _named(_kind(path, head))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise ModelError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def _named(kind: str) -> FileKind:

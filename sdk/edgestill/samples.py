@@ -1,5 +1,8 @@
 """The test images that belong to a bundle, and what this machine's models said of them."""
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,14 +11,18 @@ from edgestill_runtime import Bundle
 
 from .devices import Samples
 from .errors import DataError
+from .progress import SILENT, Progress
 
 
-def find_samples(bundle: Bundle, source: str | None = None, count: int | None = None) -> Samples | None:
+def find_samples(
+    bundle: Bundle, source: str | None = None, count: int | None = None, progress: Progress = SILENT
+) -> Samples | None:
     """Test images for a bundle.
 
     Args:
         source: of the images; that of the run in whose folder the bundle lies when None.
         count: how many, from the first on; all when None, and no samples at all for 0.
+        progress: is told where there is nothing to compare a device's answers with.
 
     Returns:
         None where there is neither a source nor a run.
@@ -43,6 +50,16 @@ def find_samples(bundle: Bundle, source: str | None = None, count: int | None = 
                 f"{data.name} is no longer the data that {run} was made with; say --samples 0 to measure without images"
             )
         test = data.test
-        with np.load(run / "stages" / "evaluation" / "logits.npz", allow_pickle=False) as arrays:
-            reference = {name: arrays[name][:count] for name in arrays.files}
+        reference = _reference(run / "stages" / "evaluation" / "logits.npz", count, progress)
     return Samples(test.images[:count], test.labels[:count], len(test), reference)
+
+
+def _reference(path: Path, count: int | None, progress: Progress) -> dict[str, NDArray[np.float32]]:
+    """What this machine's models said, by name; empty where the run's stages are not there, or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name][:count] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        why = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
+        progress.message(f"{path} {why}: answers are not compared with this machine's")
+        return {}

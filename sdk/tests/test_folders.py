@@ -261,6 +261,8 @@ def test_a_damaged_photo_is_named_and_one_that_is_too_large_says_the_limit(tmp_p
 
 @pytest.mark.parametrize("prefix", ["image-folder:", "audio-folder:"])
 def test_no_folder_a_file_and_no_permission(tmp_path, prefix):
+    with pytest.raises(DataError, match="there is no user ~nosuchuser on this machine"):
+        load_data(f"{prefix}~nosuchuser/x")
     with pytest.raises(DataError, match="nowhere does not exist"):
         load_data(f"{prefix}{tmp_path / 'nowhere'}")
     (tmp_path / "file").write_text("x")

@@ -45,13 +45,15 @@ def write(folder, word, column, cells, labels, metadata=None):
     parquet.write_table(table.replace_schema_metadata(metadata), folder / f"{word}.parquet")
 
 
-def test_images_come_as_they_were_written(tmp_path):
+def test_images_come_as_they_were_written(tmp_path, monkeypatch):
     pixels = GENERATOR.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
     for word in ("train", "test"):
         write(tmp_path / "set", word, "image", [png(one) for one in pixels], [0, 1, 0, 1, 0, 1], {"classes": "cat,dog"})
     source = open_source(f"parquet:{tmp_path / 'set'}")
     np.testing.assert_array_equal(source.train.images, pixels)
     assert source.classes == ("cat", "dog") and source.test.labels.tolist() == [0, 1] * 3 and source.name == "set"
+    monkeypatch.chdir(tmp_path / "set")
+    assert open_source("parquet:.").name == "set"
 
 
 def test_as_hugging_face_writes_it(tmp_path):

@@ -164,6 +164,28 @@ def test_bench_runs_no_code_of_a_results_file(quick_run, tmp_path, monkeypatch):
             find_samples(open_bundle(tmp_path / "demo-quick.edge"))
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_bench_without_a_runs_stages_compares_no_answers(quick_run, tmp_path, damaged):
+    """A bundle and a results.json, as they are handed on."""
+    from edgestill_runtime import open_bundle
+
+    class Notes:
+        lines: list[str] = []  # noqa: RUF012
+
+        def message(self, text):
+            self.lines.append(text)
+
+    shutil.copytree(quick_run / "demo-quick.edge", tmp_path / "demo-quick.edge")
+    shutil.copy(quick_run / "results.json", tmp_path)
+    if damaged:
+        (tmp_path / "stages/evaluation").mkdir(parents=True)
+        (tmp_path / "stages/evaluation/logits.npz").write_bytes(b"PK\x03\x04 and no more")
+    found = find_samples(open_bundle(tmp_path / "demo-quick.edge"), count=3, progress=Notes())
+    assert len(found.images) == 3 and found.reference == {}
+    why = "cannot be read" if damaged else "is not there"
+    assert Notes.lines[-1].endswith(f"logits.npz {why}: answers are not compared with this machine's")
+
+
 def test_checkpoints_of_older_versions_know_their_seed_and_cut(trained, tmp_path):
     noted = read_metadata(trained.student_distilled.folder / "model.safetensors")
     data = noted["data"] | {"name": f"image-folder:{trained.folder.parent / 'photos'}"}
@@ -224,6 +246,25 @@ def test_convert_of_nothing(tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "m.safetensors", create_model("dscnn_xs", 2))
     with pytest.raises(ModelError, match="weights alone: name the model too"):
         refuse_other_files(str(tmp_path / "m.safetensors"), None)
+
+
+def test_a_file_that_may_not_be_read_is_said_to_be_so(tmp_path, bundle_path, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = tmp_path / "x.edge"
+    path.touch()
+    monkeypatch.setattr(Path, "open", refuse)
+    said = "x.edge cannot be read: permission denied"
+    for call in (
+        lambda: the_bundle(path),
+        lambda: refuse_other_files(str(path), None),
+        lambda: read_metadata(path),
+        lambda: create_model(str(path), 2),
+    ):
+        with pytest.raises(ModelError, match=said):
+            call()
+    assert the_bundle(bundle_path).manifest.labels  # a folder
 
 
 def test_a_command_for_bundles_says_what_else_it_got(tmp_path, bundle_path):

@@ -49,10 +49,10 @@ def bench(
     opened = the_bundle(bundle)
     opened.verify()
     chosen = [the_device(name, devices) for name in device or ["local"]]
-    wanted = Wanted(
-        threads or ("1", "all"), _rule(rule, quick), find_samples(opened, data, samples), engine, wheels or (), offline
-    )
-    found = measure_on(chosen, opened, wanted, SILENT if as_json else TerminalProgress())
+    progress = SILENT if as_json else TerminalProgress()
+    sent = find_samples(opened, data, samples, progress)
+    wanted = Wanted(threads or ("1", "all"), _rule(rule, quick), sent, engine, wheels or (), offline)
+    found = measure_on(chosen, opened, wanted, progress)
     folder = output or _folder_of_run(bundle)
     measured = {name: one for name, one in found.items() if not isinstance(one, EdgestillError)}
     if folder is not None:  # where `edgestill report` looks for it

@@ -34,7 +34,7 @@ def refuse_other_files(model: str, checkpoint: Path | None) -> None:
     """Refuse a file or folder that `convert` takes for a model's name, before anything is read.
 
     Raises:
-        ModelError: says what it is, and what can be done with it.
+        ModelError: says what it is, and what can be done with it; or that it cannot be read.
     """
     from ..models import MODELS
 
@@ -45,14 +45,13 @@ def refuse_other_files(model: str, checkpoint: Path | None) -> None:
         check_file(checkpoint)
     if model in MODELS:  # whatever else lies here under that name
         return
-    if path.is_dir():
-        _refuse_folder(path)
-        return
-    try:
-        found = describe_file(path)
-    except (OSError, ValueError):
+    found = describe_file(path)
+    if found is None:
         if ":" not in model and (path.suffix or len(path.parts) > 1):
-            raise ModelError(f"{model} does not exist, and is no model's name") from None
+            raise ModelError(f"{model} does not exist, and is no model's name")
+        return
+    if found.kind == "folder":
+        _refuse_folder(path)
         return
     raise ModelError(f"{model} is {found.words}; {_CONVERT.get(found.kind) or found.advice or _TORCH}")
 
@@ -76,15 +75,15 @@ def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
     """Open a bundle; say what else a path is.
 
     Raises:
-        EdgestillError: no bundle; says what it is, and what can be done with a bare file.
+        EdgestillError: no bundle; says what it is, and what can be done with a bare file; or that it cannot be read.
     """
-    if path.is_file():
-        found = describe_file(path)
+    found = describe_file(path)
+    if found is not None:
         if found.kind in ("litert", "executorch"):
             raise EdgestillError(
                 f"{path} is {found.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
                 "`python -m edgestill_runtime run` runs it, and `edgestill convert` makes bundles"
             )
-        if found.kind not in ("bundle", "zip", "unknown"):
+        if found.kind not in ("folder", "bundle", "zip", "unknown"):
             raise EdgestillError(f"{path} is {found.words}, and a bundle is wanted; `edgestill convert` makes one")
     return open_bundle(path, trusted_keys)

@@ -59,9 +59,8 @@ def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 
 
 def _unknown(name: str) -> str:
     """What a name that is no model may be."""
-    try:
-        found = describe_file(name)
-    except (OSError, ValueError):
+    found = describe_file(name)
+    if found is None:
         return f"unknown model {name!r}{nearest(name, [*MODELS, 'timm:NAME', 'module:factory'])}"
     return f"{name} is {found.words}, and a model is wanted: one of {', '.join(MODELS)}, timm:NAME or module:factory"
 

@@ -113,12 +113,9 @@ def described(tied: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str,
 
 
 def _describe(path: Path) -> str:
-    try:
-        found = describe_file(path)
-    except FileNotFoundError as error:
-        raise ModelError(f"checkpoint {path} cannot be read: no such file") from error
-    except OSError as error:
-        raise ModelError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    found = describe_file(path)
+    if found is None:
+        raise ModelError(f"checkpoint {path} cannot be read: no such file")
     if found.kind in ("safetensors", "torch", "pickle"):
         return found.kind
     advice = found.advice or SAVE_AGAIN

@@ -161,7 +161,8 @@ def list_parquet(folder: Path, progress: Progress = SILENT) -> Listing:
     raw = {split: plain_labels(labels, f"{place}: {split}") for split, (_, labels) in read.items()}
     labels, classes, more = with_classes(raw, train.classes, str(place))
     splits = {split: Part(samples, labels[split]) for split, (samples, _) in read.items()}
-    return Listing(place.name, train.kind, classes, splits, notes=(*notes, *more), origin=str(place))
+    name = place.name or place.resolve().name
+    return Listing(name, train.kind, classes, splits, notes=(*notes, *more), origin=str(place))
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
