@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked
@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as checked
 from edgestill_runtime import EdgestillError
 
 from .data import Augmentation
+from .data.reading import LIMITS, check_statistics
 from .errors import RecipeError
 from .objectives import Objective, create_objective
 from .recipe_errors import booleans_as_numbers, explain, fields_of, place
@@ -49,6 +50,25 @@ class _Table(BaseModel):
     model_config = _STRICT
 
 
+_AnyTable = TypeVar("_AnyTable")
+
+
+def _together(table: _AnyTable) -> _AnyTable:
+    """Check the mean and the std of a table."""
+    pixels: Any = table
+    try:
+        check_statistics(pixels.mean, pixels.std)
+    except EdgestillError as error:
+        raise ValueError(str(error)) from error
+    return table
+
+
+def _limited(key: str, default: float | None) -> Any:
+    """A field with the limits that reading has."""
+    least, most = LIMITS[key]
+    return Field(default=default, ge=least, le=most)
+
+
 class DataTable(_Table):
     """`[data]`: the arguments of `edgestill.data.load_data`, which says what they are."""
 
@@ -56,17 +76,19 @@ class DataTable(_Table):
     seed: _Seed = 0
     validation: float = Field(default=0.1, gt=0, le=0.5)
     calibration: int = Field(default=256, ge=1)
-    image_size: int | None = Field(default=None, ge=8)
+    image_size: int | None = _limited("image_size", None)
     resize: Literal["crop", "letterbox", "stretch"] = "crop"
     filter: Literal["bilinear", "bicubic"] = "bilinear"
-    ground: int = Field(default=255, ge=0, le=255)
-    fill: int = Field(default=114, ge=0, le=255)
-    rate: int | None = Field(default=None, ge=1_000, le=384_000)
-    seconds: float = Field(default=1.0, gt=0, le=3600)
+    ground: int = _limited("ground", 255)
+    fill: int = _limited("fill", 114)
+    rate: int | None = _limited("rate", None)
+    seconds: float = _limited("seconds", 1.0)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     labelled: int | None = Field(default=None, ge=1)
     unlabelled: Path | None = None
+
+    _statistics = model_validator(mode="after")(_together)
 
     def arguments(self) -> dict[str, Any]:
         """What `load_data` is called with: `load_data(**table.arguments())` is the data of this recipe."""
@@ -81,7 +103,9 @@ class TeamMember(_Table):
     weights: str | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    image_size: int | None = Field(default=None, ge=1)
+    image_size: int | None = _limited("image_size", None)
+
+    _statistics = model_validator(mode="after")(_together)
 
 
 class TeacherTable(_Table):
@@ -99,11 +123,13 @@ class TeacherTable(_Table):
     weights: str | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    image_size: int | None = Field(default=None, ge=1)
+    image_size: int | None = _limited("image_size", None)
     check: bool = True
     augmentation: tuple[str, ...] = ()
     training: _ScheduleTable = _ScheduleTable()
     team: tuple[TeamMember, ...] = ()
+
+    _statistics = model_validator(mode="after")(_together)
 
     @model_validator(mode="after")
     def _of_a_checkpoint(self) -> "TeacherTable":

@@ -16,7 +16,8 @@ from edgestill.cli.app import app
 from edgestill.data import Reading
 from edgestill.data.samples import read_samples
 from edgestill.data.survey import survey
-from edgestill.errors import DataError
+from edgestill.errors import DataError, RecipeError
+from edgestill.recipe import load_recipe
 
 GENERATOR = np.random.default_rng(0)
 
@@ -171,3 +172,35 @@ def test_digits_are_not_to_be_mirrored(tmp_path):
 def test_a_source_that_cannot_be_used_is_one_line(tmp_path):
     with pytest.raises(DataError, match="no class folders"):
         survey(f"image-folder:{tmp_path}")
+
+
+def test_what_a_recipe_adds_without_labels_is_looked_at(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("recipe")
+    text = f'name = "x"\n[data]\nsource = "image-folder:{folder}"\ncalibration = 8\nunlabelled = "more"\n'
+    (place / "x.toml").write_text(text)
+    facts = json.loads(run(place / "x.toml", "--json", code=1))
+    assert facts["errors"] == [f"unlabelled: image folder {place / 'more'} does not exist"]
+    (place / "more").mkdir()
+    for number in range(3):
+        Image.fromarray(GENERATOR.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(place / f"more/{number}.png")
+    (place / "more" / "notes.txt").write_text("x")
+    said = run(place / "x.toml")
+    assert "unlabelled: 3 images more to train" in said and "unlabelled: not read: 1 .txt (notes.txt)" in said
+    whole = (place / "more" / "1.png").read_bytes()
+    (place / "more" / "1.png").write_bytes(whole[: len(whole) // 2])
+    facts = json.loads(run(place / "x.toml", "--json", "--check", code=1))
+    assert len(facts["errors"]) == 1 and "more/1.png" in facts["errors"][0] and facts["unlabelled"] == 3
+
+
+@pytest.mark.parametrize(("size", "right"), [(4, True), (1, True), (0, False), (16385, False)])
+def test_the_command_and_a_recipe_take_the_same_sizes(folder, tmp_path_factory, size, right):
+    path = tmp_path_factory.mktemp("recipe") / "x.toml"
+    path.write_text(f'name = "x"\n[data]\nsource = "image-folder:{folder}"\nimage_size = {size}\n')
+    if right:
+        assert load_recipe(path).data.image_size == size
+        Reading(size).check()
+        return
+    with pytest.raises(RecipeError, match=f"data.image_size = {size}: it must be"):
+        load_recipe(path)
+    with pytest.raises(DataError, match=f"image_size must be 1 to 16384, not {size}"):
+        survey(f"image-folder:{folder}", Reading(size))

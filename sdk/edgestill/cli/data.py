@@ -22,7 +22,7 @@ def data(
             help="As `source` under [data]: image-folder:PATH, audio-folder:PATH, parquet:PATH, …; or a recipe."
         ),
     ],
-    image_size: Annotated[int | None, typer.Option(min=1, help="Side in pixels to which photos are brought.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None,
     resize: Annotated[
         Literal["crop", "letterbox", "stretch"] | None, typer.Option(help="How photos get that size.")
     ] = None,
@@ -51,7 +51,8 @@ def data(
     given = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
     arguments |= {name: value for name, value in given.items() if value is not None}
     reading = Reading(**{name: arguments[name] for name in Reading.__dataclass_fields__ if name in arguments})
-    shares = {name: arguments[name] for name in ("validation", "calibration", "seed", "labelled") if name in arguments}
+    cut = ("validation", "calibration", "seed", "labelled", "unlabelled")
+    shares = {name: arguments[name] for name in cut if name in arguments}
     progress = SILENT if as_json else TerminalProgress()
     found = survey(arguments["source"], reading, check=check, progress=progress, **shares)
     if as_json:
@@ -90,6 +91,8 @@ def _show(facts: dict[str, Any]) -> None:
             f"{cut['train']:,} to train, {cut['calibration']:,} of which calibrate too; "
             f"{cut['validation']:,} to validate, {cut['test']:,} to test",
         )
+    if facts["unlabelled"]:
+        _line("unlabelled", f"{facts['unlabelled']:,} {word} more to train")
     for kind, style in (("notes", None), ("warnings", "yellow"), ("errors", "red")):
         for text in facts[kind][:_LINES]:
             _line(kind.removesuffix("s"), text, style)

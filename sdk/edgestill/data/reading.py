@@ -19,6 +19,7 @@ from edgestill_runtime.processing import Processor
 from edgestill_runtime.processing.audio import frames
 from edgestill_runtime.processing.base import MAX_SIZE
 from edgestill_runtime.processing.pictures import read_picture
+from edgestill_runtime.processing.waves import HIGHEST_RATE, LOWEST_RATE
 
 from ..errors import DataError
 from ..progress import SILENT, Progress
@@ -29,6 +30,11 @@ from .types import ImageSource, Split
 
 MEMORY = 4 << 30  # bytes of pixels
 BANDS = 40
+# Smallest and largest value of the keys that have limits, here and in a recipe.
+LIMITS: dict[str, tuple[float, float]] = {
+    "image_size": (1, MAX_SIZE), "ground": (0, 255), "fill": (0, 255), "rate": (LOWEST_RATE, HIGHEST_RATE),
+    "seconds": (AudioProcessor.window, 3600),
+}  # fmt: skip
 _TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
@@ -59,13 +65,10 @@ class Reading:
                 raise DataError(f"under [data]: {key} is a whole number, not {getattr(self, key)!r:.40}")
         if not isinstance(self.seconds, Real):
             raise DataError(f"under [data]: seconds is a number, not {self.seconds!r:.40}")
-        if not AudioProcessor.window <= self.seconds <= 3600:  # also NaN
-            raise DataError(
-                f"under [data]: seconds must be at least {AudioProcessor.window} (a window) and at most 3600, not "
-                f"{self.seconds}"
-            )
-        if self.image_size is not None and not 1 <= self.image_size <= MAX_SIZE:
-            raise DataError(f"image_size must be 1 to {MAX_SIZE}, not {self.image_size}")
+        for key, (least, most) in LIMITS.items():
+            value = getattr(self, key)
+            if value is not None and not least <= value <= most:  # also NaN
+                raise DataError(f"under [data]: {key} must be {least} to {most}, not {value}")
         try:
             self.images(self.image_size or 8, self.image_size or 8)
             self.recordings(self.rate or 16000)
@@ -97,6 +100,31 @@ class Reading:
         for key in recordings if kind == "image" else images:
             if getattr(self, key) != getattr(usual, key):
                 raise DataError(f"{key} is for {'recordings' if kind == 'image' else 'images'} only; {name!r} has none")
+
+
+def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Normalisation as somebody gives it: nothing, or both, 1 value (grey) or 3 (RGB) each.
+
+    Raises:
+        DataError: one without the other, or values that make no sense.
+    """
+    found = []
+    for name, values in (("mean", mean), ("std", std)):
+        try:
+            numbers = np.array([] if isinstance(values, str) else values, dtype=float)
+        except (TypeError, ValueError):
+            numbers = np.array(np.nan)
+        plain = numbers.ndim == 1 and len(numbers) in (0, 1, 3) and np.isfinite(numbers).all()
+        if not plain or isinstance(values, str):
+            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {values!r:.40}")
+        found.append(tuple(numbers.tolist()))
+    if any(value <= 0 for value in found[1]):
+        raise DataError(f"std must be greater than 0 in every channel, not {found[1]}")
+    if len(found[0]) != len(found[1]):
+        raise DataError(
+            f"mean and std are given together, 1 value (grey) or 3 (RGB) each, not {len(found[0])} and {len(found[1])}"
+        )
+    return found[0], found[1]
 
 
 class Encoded(Protocol):

@@ -18,7 +18,17 @@ from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
 from .folders import Kind
 from .labels import plain_labels, with_classes
-from .reading import DecodedLater, Files, Listing, Reading, fits_memory, left_encoded, read_all, read_listing
+from .reading import (
+    DecodedLater,
+    Files,
+    Listing,
+    Reading,
+    check_statistics,
+    fits_memory,
+    left_encoded,
+    read_all,
+    read_listing,
+)
 from .types import Calibration, Data, Identified, Images, ImageSource, Joined, Rows, Split, blocks_of, in_memory
 
 __all__ = [
@@ -65,7 +75,7 @@ def load_data(
         resize, filter, ground, fill: how, see `edgestill_runtime.ImageProcessor`.
         rate: samples a second of the model, for recordings; the rate of most train recordings when None.
         seconds: how much of a recording the model hears.
-        mean, std: normalisation per channel; the source's own when empty.
+        mean, std: normalisation per channel, both or neither; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
         check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
@@ -76,7 +86,7 @@ def load_data(
     """
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
     check_shares(validation, calibration, seed, labelled)
-    mean, std = _statistics_given(mean, std)
+    mean, std = check_statistics(mean, std)
     found = find_source(source, reading, progress)
     if check is not None:
         check(found.classes, _kind_of(found))
@@ -84,8 +94,8 @@ def load_data(
         {name: part.labels for name, part in found.splits.items()}, found.classes, name=found.name,
         validation=validation, calibration=calibration, seed=seed, labelled=labelled,
     )  # fmt: skip
-    more = () if unlabelled is None else _unlabelled_files(Path(unlabelled), found, progress)
-    for note in (*found.notes, *made.notes):
+    more, left = ([], []) if unlabelled is None else unlabelled_files(Path(unlabelled), found)
+    for note in (*left, *found.notes, *made.notes):
         progress.message(note)
     opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress, beside=len(more))
     for note in opened.notes[len(found.notes) :]:  # of the decoding
@@ -101,7 +111,7 @@ def _carry_out(
     train = source.train.take(made.train)
     calibration = source.train.take(made.train[: made.calibration])
     found = (source.mean, source.std) if source.mean else _statistics(train)
-    mean, std = given[0] or found[0], given[1] or found[1]
+    mean, std = given if given[0] else found
     processor = source.processor or reading.images(*source.train.images.shape[1:])
     if len(mean) != processor.channels or len(std) != processor.channels:
         count = processor.channels
@@ -220,30 +230,19 @@ def _add_images(hasher: Any, images: Images) -> None:
         hasher.update(np.ascontiguousarray(block).data)
 
 
-def _statistics_given(mean: Sequence[float], std: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    for name, values in (("mean", mean), ("std", std)):
-        try:
-            numbers = np.array([] if isinstance(values, str) else values, dtype=float)
-        except (TypeError, ValueError):
-            numbers = np.array(np.nan)
-        plain = numbers.ndim == 1 and len(numbers) in (0, 1, 3) and np.isfinite(numbers).all()
-        if not plain or isinstance(values, str):
-            raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {values!r:.40}")
-    if any(value <= 0 for value in std):
-        raise DataError(f"std must be greater than 0 in every channel, not {tuple(std)}")
-    return tuple(float(value) for value in mean), tuple(float(value) for value in std)
+def unlabelled_files(folder: Path, found: ImageSource | Listing) -> tuple[list[Path], list[str]]:
+    """The samples of a folder that have no label, of the same kind as a source, and notes.
 
-
-def _unlabelled_files(folder: Path, found: ImageSource | Listing, progress: Progress) -> list[Path]:
+    Raises:
+        DataError: no such folder, or none in it.
+    """
     from .folders import Skipped
     from .formats.image_folder import list_files
 
-    kind = _kind_of(found)
     skipped = Skipped()
-    files = list_files(folder, kind, skipped)
-    if line := skipped.line(folder):
-        progress.message(f"unlabelled: {line}")
-    return files
+    files = list_files(folder, _kind_of(found), skipped)
+    line = skipped.line(folder)
+    return files, [f"unlabelled: {line}"] if line else []
 
 
 def _kind_of(found: ImageSource | Listing) -> Kind:

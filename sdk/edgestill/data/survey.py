@@ -19,9 +19,9 @@ from ..errors import DataError
 from ..progress import SILENT, Progress
 from .cutting import cut
 from .heads import ImageHead, image_head
-from .reading import DecodedLater, Listing, Part, Reading, decode, processor_for
+from .reading import DecodedLater, Files, Listing, Part, Reading, decode, processor_for
 from .recordings import Head, head_of
-from .sources import find_source
+from .sources import find_source, unlabelled_files
 from .types import ImageSource, Split, blocks_of, rows_of
 
 _IMBALANCE = 5  # times as many samples in one class as in another
@@ -75,6 +75,7 @@ def survey(
     calibration: int = 256,
     seed: int = 0,
     labelled: int | None = None,
+    unlabelled: str | Path | None = None,
     check: bool = False,
     progress: Progress = SILENT,
 ) -> Survey:
@@ -82,7 +83,7 @@ def survey(
 
     Args:
         reading: how photos and recordings become pixels.
-        validation, calibration, seed, labelled: of the cut that a recipe would make; see `load_data`.
+        validation, calibration, seed, labelled, unlabelled: of the cut that a recipe would make; see `load_data`.
         check: decode every sample, to find damaged ones.
 
     Raises:
@@ -93,7 +94,9 @@ def survey(
     kind = found.kind if isinstance(found, Listing) else "image"
     seen = _look(found, kind, progress)
     processor, more = _processor(found, reading, seen)
-    damaged = _decode_all(found, processor, progress) if check else []
+    extra, left, lost = _unlabelled(unlabelled, found, kind)
+    parts = [part for part in (*found.splits.values(), extra) if isinstance(part, Part)]
+    damaged = _decode_all(parts, processor, progress) if check else []
     labels = {name: part.labels for name, part in found.splits.items()}
     shares, thin, too_few = _shares(
         labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
@@ -109,9 +112,10 @@ def survey(
         "skipped": dict(found.skipped) if isinstance(found, Listing) else {},
         "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
         "cut": shares,
-        "notes": [*found.notes, *more, *_flips(kind, found.classes)],
+        "unlabelled": len(extra),
+        "notes": [*found.notes, *more, *left, *_flips(kind, found.classes)],
         "errors": [
-            *dict.fromkeys(seen.problems + damaged),  # each once
+            *dict.fromkeys(seen.problems + lost + damaged),  # each once
             *_several_sizes(found, reading, seen.heads),
             *too_few,
         ],
@@ -199,9 +203,26 @@ def _hash(source: Path | bytes, name: str) -> bytes:
         raise DataError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _decode_all(found: ImageSource | Listing, processor: Processor, progress: Progress) -> list[str]:
+def _unlabelled(
+    folder: str | Path | None, found: ImageSource | Listing, kind: str
+) -> tuple[Part, Sequence[str], list[str]]:
+    """The samples without a label, notes, and what is wrong with them."""
+    files: list[Path] = []
+    notes: list[str] = []
+    seen = _Seen()
+    if folder is not None:
+        try:
+            files, notes = unlabelled_files(Path(folder), found)
+        except DataError as error:
+            seen.problems.append(f"unlabelled: {error}")
+    part = Part(Files(files), np.full(len(files), -1, np.int64))
+    for _ in _encoded(part, "unlabelled", kind, seen):
+        pass
+    return part, notes, seen.problems
+
+
+def _decode_all(parts: Sequence[Part], processor: Processor, progress: Progress) -> list[str]:
     problems = []
-    parts = [part for part in found.splits.values() if isinstance(part, Part)]
     with progress.task("decode", sum(len(part) for part in parts)) as task:
         for part in parts:
             for row in range(len(part)):
