@@ -85,18 +85,21 @@ class IsolatedEngine:
         try:
             self._launch()
             self._greet()
-        except OSError as error:
-            self.close()
-            raise EngineError(
-                f"{self._what} could not be started: {error.strerror or error}. "
-                "It needs a process, memory and a few file descriptors of its own."
-            ) from error
         except BaseException:
             self.close()
             raise
         self._open = True
 
     def _launch(self) -> None:
+        try:
+            self._open_and_start()
+        except OSError as error:
+            raise EngineError(
+                f"{self._what} could not be started: {error.strerror or error}. "
+                "It needs a process, memory and a few file descriptors of its own."
+            ) from error
+
+    def _open_and_start(self) -> None:
         content = self._source[1]
         # Closed, and with that gone, when both processes have let go of them.
         self._shared = self._opened.enter_context(_shared_file())

@@ -438,7 +438,7 @@ def test_descriptors_that_are_used_up_are_an_engine_error():
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
         try:
-            with pytest.raises(EngineError, match="could not be started: Too many open files"):
+            with pytest.raises(EngineError, match="could not be started: "):
                 IsolatedEngine("litert", b"x", 1, Limits())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
