@@ -153,17 +153,26 @@ class Model:
         # Kept to start again after a failure; the engine reads the same bytes.
         self._source = package, content, threads
         self._limits = limits
-        self._engine: Engine | None = self._load()
-        self.engine, self.threads = self._engine.name, self._engine.threads
-        self.inputs, self.outputs = self._engine.inputs, self._engine.outputs
+        engine = self._load()
+        self._engine: Engine | None = engine
+        try:
+            self._describe(engine, manifest, entry)
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, engine: Engine, manifest: Manifest | None, entry: ModelFile | None) -> None:
+        """What the file takes and gives, as the engine found it and the manifest says it."""
+        self.engine, self.threads = engine.name, engine.threads
+        self.inputs, self.outputs = engine.inputs, engine.outputs
         if entry is not None:
-            _compare(file, entry, self._engine)
+            _compare(self.file, entry, engine)
             self.inputs, self.outputs = entry.inputs, entry.outputs
         # A bundle speaks of tensors as the model has them, channels first; a bare file is taken as it is.
         self._arranged = entry is not None
         # What each tensor must look like, strides of axes of length 1 included; and whether to look for NaN in it.
         fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
-        looked_at = "" if self._engine.checks_finite else "f"
+        looked_at = "" if engine.checks_finite else "f"
         self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
         self.processor = None if manifest is None else manifest.processor
         self.scores = "logits" if manifest is None else manifest.scores

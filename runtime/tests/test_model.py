@@ -180,6 +180,36 @@ def test_numbers_of_threads_side_by_side(bundle_path):
         assert three.threads == 3
 
 
+def test_what_the_manifest_and_the_engine_disagree_on_leaves_no_engine_open(bundle_path):
+    """Whoever holds the error, and with it the half-made model, holds no native memory and no pool of threads."""
+    bundle = open_bundle(bundle_path)
+    entry = bundle.manifest.models["model.pte"]
+    false = replace(entry, inputs=(replace(entry.inputs[0], shape=(1, 1, 28, 29)),))
+    manifest = replace(bundle.manifest, models={"model.pte": false})
+    with pytest.raises(EngineError, match="the manifest says its input is") as caught:
+        Model(manifest, "model.pte", bundle.read("model.pte"), threads=2)
+    load(bundle_path, engine="executorch", threads=3).close()
+    assert caught.value.__traceback__ is not None
+
+
+def test_the_official_package_gives_its_pool_back_with_the_model(bundle_path):
+    """In a process of its own: it imports torch."""
+    code = (
+        "import sys; from edgestill_runtime import EngineError, load\n"
+        "from edgestill_runtime.engines import load_engine\n"
+        "held = None\n"
+        "try: load_engine('executorch/executorch', b'not a model' * 100, 3)\n"
+        "except EngineError as error: held = error\n"
+        "assert 'cannot load this file' in str(held)\n"
+        "model = load(sys.argv[1], engine='executorch/executorch', threads=2)\n"
+        "del model\n"
+        "model = load(sys.argv[1], engine='executorch/executorch', threads=1); model.close(); model.close()\n"
+        "print(load(sys.argv[1], engine='executorch/executorch', threads=2).threads)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, bundle_path], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "2", done.stderr
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_garbage_is_an_engine_error(engine):
     with pytest.raises(EngineError, match="cannot load this file"):

@@ -54,6 +54,7 @@ class BindingEngine:
         for side in (self._method.inputs, self._method.outputs):
             tensors = [info for info in side if isinstance(info, TensorInfo)]
             if len(tensors) != len(side):
+                self._method.close()
                 raise EngineError("the file takes or gives plain numbers beside tensors; export it without them")
             sides.append(tuple(_spec(info.shape, info.dtype.name, info.dynamic, info.name) for info in tensors))
         self.inputs, self.outputs = sides
@@ -106,12 +107,13 @@ class OfficialEngine:
     """Through the official package's native module and torch.
 
     The pool of threads belongs to the process, and changing it under a loaded program crashes: while one is open, the
-    next must ask for the same number.
+    next must ask for the same number. One that nobody holds any more is closed.
     """
 
     checks_finite = False
     _open: ClassVar[int] = 0
     _pool: ClassVar[int] = 0
+    _counted = False  # in _open
 
     def __init__(self, content: bytes, threads: int, name: str) -> None:
         self.name = name
@@ -132,13 +134,23 @@ class OfficialEngine:
         if threads != cls._pool:
             native._unsafe_reset_threadpool(threads)
             cls._pool = threads
+        self._from_numpy = torch.from_numpy
+        self._counted = True
+        cls._open += 1
+        try:
+            self._load(native, content)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, native: Any, content: bytes) -> None:
         try:
             # The method reads the program and the bytes; neither may go before it.
-            self._content = content
-            self._program = native._load_program_from_buffer(
+            self._content: bytes | None = content
+            self._program: Any = native._load_program_from_buffer(
                 content, program_verification=native.Verification.InternalConsistency
             )
-            self._method = self._program.load_method(METHOD)
+            self._method: Any = self._program.load_method(METHOD)
             meta = self._method.method_meta()
             inputs = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
             outputs = [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
@@ -147,8 +159,6 @@ class OfficialEngine:
         self.inputs, self.outputs = (
             tuple(_spec(one.sizes(), _dtype(one.dtype())) for one in side) for side in (inputs, outputs)
         )
-        self._from_numpy = torch.from_numpy
-        cls._open += 1
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """See `Engine.run`."""
@@ -156,8 +166,13 @@ class OfficialEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        del self._method, self._program, self._content
-        OfficialEngine._open -= 1
+        if self._counted:
+            self._counted = False
+            self._method = self._program = self._content = None  # in this order
+            type(self)._open -= 1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _dtype(code: int) -> str:
