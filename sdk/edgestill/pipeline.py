@@ -1,6 +1,7 @@
 """`run`: the main job, from a recipe to two int8 files, their accuracy and their latency.
 
-    teacher → teacher outputs → student alone, distilled → conversion → evaluation → bundle → measurement → results
+    teacher → teacher outputs → student alone, distilled → conversion → gate
+        → evaluation → bundle → measurement → results
 
 Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
 disk (`stages.py`). The test split is read by the evaluations alone, after everything has been chosen.
@@ -47,6 +48,7 @@ STAGES = (
     "student_alone",
     "student_distilled",
     "conversion",
+    "gate",
     "evaluation",
     "measurement",
 )
@@ -136,14 +138,15 @@ class Pipeline(TrainingStages):
         force: bool = False,
         progress: Progress = SILENT,
         pool: Path | None = None,
+        look: bool = False,
         capture: Capture = words_to,
     ) -> None:
-        super().__init__(recipe, folder, force, progress, pool)
+        super().__init__(recipe, folder, force, progress, pool, look)
         self._capture = capture
 
     @cached_property
     def conversion(self) -> Stage:
-        """`student.edge`: the four files, not yet measured; `gate.json`: what they do on validation data; the logs."""
+        """`student.edge`: the four files, not yet measured; the log."""
         inputs = {
             "student": self.student_distilled.key,
             "conversion": self.recipe.conversion.model_dump(),
@@ -153,6 +156,12 @@ class Pipeline(TrainingStages):
         if self.recipe.conversion.learn_from == "teacher":
             inputs["teacher"] = self.teacher.key
         return self._run("conversion", inputs, self._make_conversion)
+
+    @cached_property
+    def gate(self) -> Stage:
+        """`gate.json`: what the files do on validation data, in the engines of this machine; the log."""
+        inputs = {"conversion": self.conversion.key, "engines": installed_engines(), "machine": _machine()}
+        return self._run("gate", inputs, self._make_gate)
 
     @cached_property
     def teacher_evaluation(self) -> Stage:
@@ -223,18 +232,20 @@ class Pipeline(TrainingStages):
 
     def _make_conversion(self, folder: Path) -> None:
         student = self._student(self.student_distilled)
+        table = self.recipe.conversion
+        # Without a teacher who taught, the one in the recipe is not what this depends on.
+        taught = self.recipe.distillation.method == "teacher" or table.learn_from == "teacher"
         facts = {
-            "teacher": self.recipe.teacher.model,
+            **({"teacher": self.recipe.teacher.model} if taught else {}),
             "student": self.recipe.student.model,
             "distillation": self.recipe.distillation.model_dump(),
             "training": asdict(self.recipe.training),
             "augmentation": asdict(self.augmentation),
             "seed": self.recipe.seed,
         }
-        table = self.recipe.conversion
         budget = Budget(table.quantize, table.precision, table.max_drop / 100, table.qat)
         calibration = self.data.calibration(self.recipe.data.calibration)
-        bundle = quantise(
+        quantise(
             student,
             self.data,
             describe_model(student, self.recipe.name, calibration, facts),
@@ -248,10 +259,14 @@ class Pipeline(TrainingStages):
             log=folder / "conversion.log",
             progress=self._progress,
         )
+
+    def _make_gate(self, folder: Path) -> None:
+        table = self.recipe.conversion
         with self._capture(folder / "gate.log"):
             gate = check_bundle(
-                bundle, self.data.validation, max_drop=budget.max_drop, min_agreement=table.min_agreement / 100
-            )
+                self._converted(), self.data.validation, max_drop=table.max_drop / 100,
+                min_agreement=table.min_agreement / 100,
+            )  # fmt: skip
         write_bytes(folder / "gate.json", (json.dumps(gate.to_json(), indent=2) + "\n").encode())
 
     def _make_teacher_evaluation(self, folder: Path) -> None:

@@ -78,7 +78,7 @@ def assemble(steps: "Pipeline") -> Results:
         },
         "conversion": {
             "quantisation": bundle.manifest.training["quantisation"],
-            "gate": json.loads((steps.conversion.folder / "gate.json").read_text()),
+            "gate": json.loads((steps.gate.folder / "gate.json").read_text()),
         },
         "bundle": bundle.digest(),
         "machine": measured["machine"] | {"cuda": distilled["cuda"]},

@@ -28,6 +28,10 @@ from .progress import Progress
 MARK = "stage.json"
 
 
+class NotMadeError(Exception):
+    """A stage that is only looked for is not there."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A finished stage: where its files are, its key, and whether an earlier run had finished it already."""
@@ -43,10 +47,14 @@ class Stages:
     Args:
         pooled: several runs share the folder, also at the same time: each stage is kept beside those of other keys, as
             `NAME-KEY`, so what two runs have in common is made once, by the first that needs it.
+        look: make none, and touch nothing; that its files are intact is not looked at.
     """
 
-    def __init__(self, folder: Path, progress: Progress, force: bool = False, pooled: bool = False) -> None:
+    def __init__(
+        self, folder: Path, progress: Progress, force: bool = False, pooled: bool = False, look: bool = False
+    ) -> None:
         self._folder = folder
+        self._look = look
         self._pooled = pooled
         self._progress = progress
         self._force = force
@@ -57,9 +65,17 @@ class Stages:
         Args:
             inputs: everything that the result depends on, as plain data.
             make: writes the stage's files into the folder that it is given.
+
+        Raises:
+            NotMadeError: it is only looked for, and no finished one has these inputs.
         """
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
         folder = self._folder / (f"{name}-{key[:16]}" if self._pooled else name)
+        if self._look:
+            mark = _read(folder / MARK)
+            if mark.get("key") != key or "files" not in mark:
+                raise NotMadeError(name)
+            return Stage(folder, key, reused=True)
         with self._alone(folder):
             return self._find(name, folder, key, make)
 

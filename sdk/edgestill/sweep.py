@@ -2,7 +2,8 @@
 
 A point is a set of changes to the recipe, a trial a point with a seed. Trials share their stages (`stages.py`), so a
 teacher, its outputs and a student alone are made once for all that need them. A trial that has finished is not run
-again; one that was killed goes on with its next epoch.
+again while its stages are those that it would use now: data, code, weights and engines are looked at each time. One
+that was killed goes on with its next epoch.
 
     trials run in child processes here, or, where there are several hosts, through Ray Tune (`sweep_ray.py`)
 """
@@ -30,6 +31,7 @@ from .progress import SILENT, Progress
 from .recipe import flatten, load_recipe
 
 Changes = Mapping[str, Any]
+RESULT = "result.json"  # of a trial, in its folder
 # What a trial measured → the heading of its column, in per cent.
 COLUMNS = {
     "validation_alone": "val. alone",
@@ -80,6 +82,11 @@ class Sweep:
     evaluate: bool = False
     quick: bool = False
 
+    @property
+    def pool(self) -> Path:
+        """The stages that trials share."""
+        return self.folder / "stages"
+
     def trials(self) -> list[Trial]:
         """Every point with every seed; points first, so that all seeds of the first are done early.
 
@@ -99,7 +106,7 @@ class Sweep:
         job = {
             "recipe": str(self.recipe.resolve()),
             "changes": dict(trial.changes),
-            "pool": str((self.folder / "stages").resolve()),
+            "pool": str(self.pool.resolve()),
             "folder": str(trial.folder.resolve()),
             "evaluate": self.evaluate,
             "quick": self.quick,
@@ -108,7 +115,7 @@ class Sweep:
         return [sys.executable, "-m", "edgestill.sweep_trial", json.dumps(job)]
 
     def key(self, trial: Trial) -> str:
-        """What a finished trial depended on."""
+        """What was asked of a trial; what its result depends on beside this, its stages know (`run_sweep`)."""
         facts = [__version__, self.recipe.read_text(encoding="utf-8"), dict(trial.changes), self.evaluate, self.quick]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -127,13 +134,15 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
         EdgestillError: a trial failed; the others were still run, and what they found is kept.
     """
     trials = sweep.trials()
-    waiting = [trial for trial in trials if _result(sweep, trial) is None]
+    finished = _finished(sweep, trials)
+    waiting = [trial for trial in trials if trial not in finished]
     failed = []
     with progress.task("trials", len(trials)) as task:
         task.advance(len(trials) - len(waiting))
         for trial, error in _carry_out(sweep, waiting, jobs):
             if error:
                 failed.append(f"{trial.name}: {error}")
+                (trial.folder / RESULT).unlink(missing_ok=True)  # one of before, which no longer holds
             else:
                 result = _result(sweep, trial) or {}
                 task.advance(1, trial=trial.name, validation_accuracy=result.get("validation_distilled", 0.0))
@@ -236,10 +245,36 @@ def _short(value: Any) -> str:
 
 def _result(sweep: Sweep, trial: Trial) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((trial.folder / "result.json").read_bytes())
+        found: dict[str, Any] = json.loads((trial.folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return None
     return found if found.pop("key", None) == sweep.key(trial) else None
+
+
+def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+    """Trials with a result whose stages are there, for the data, code, weights and engines of now."""
+    found: list[Trial] = []
+    loaded: dict[str, Any] = {}
+    for trial in trials:
+        if _result(sweep, trial) is None:
+            continue
+        # Heavy to import, and of use only where something has been tried before.
+        from .pipeline import Pipeline
+        from .stages import NotMadeError
+
+        recipe = load_recipe(sweep.recipe, trial.changes)
+        recipe = recipe.shortened() if sweep.quick else recipe
+        steps, source = Pipeline(recipe, trial.folder, pool=sweep.pool, look=True), recipe.data.model_dump_json()
+        try:
+            if source not in loaded:
+                loaded[source] = steps.data
+            steps.data = loaded[source]
+            _ = steps.student_alone, steps.student_distilled
+            _ = steps.evaluation if sweep.evaluate else None
+        except (NotMadeError, EdgestillError):  # what is wrong the trial says itself
+            continue
+        found.append(trial)
+    return found
 
 
 def _carry_out(sweep: Sweep, trials: Sequence[Trial], jobs: int | None) -> Iterator[tuple[Trial, str]]:

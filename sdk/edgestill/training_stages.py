@@ -44,6 +44,7 @@ class TrainingStages:
 
     Args:
         pool: a folder of stages that several runs share; the run's own, `folder/stages`, when None.
+        look: make none; a stage that is not there raises `NotMadeError`.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class TrainingStages:
         force: bool = False,
         progress: Progress = SILENT,
         pool: Path | None = None,
+        look: bool = False,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
         self._progress = progress
-        self._stages = Stages(pool or folder / "stages", progress, force, pooled=pool is not None)
+        self._stages = Stages(pool or folder / "stages", progress, force, pooled=pool is not None, look=look)
 
     @cached_property
     def data(self) -> Data:

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 
 import edgestill as es
+from edgestill import training_stages
 from edgestill.errors import EdgestillError, RecipeError
 from edgestill.pipeline import STAGES, Pipeline
 from edgestill.quantisation import quantise
@@ -201,10 +202,41 @@ def test_named_points_use_the_recipes_own_keys(tmp_path):
         read_points(path)
 
 
-def test_a_sweep_shares_goes_on_and_averages(place):
-    points = {"kd": {"distillation.objective": {"kind": "hinton-kd"}}, "alone": {"distillation.method": "alone"}}
-    sweep = Sweep(place / "tiny.toml", points, range(2), place / "sweep")
-    found = run_sweep(sweep, jobs=2)
+POINTS = {"kd": {"distillation.objective": {"kind": "hinton-kd"}}, "alone": {"distillation.method": "alone"}}
+
+
+@pytest.fixture(scope="module")
+def swept(place):
+    """A sweep that has been run, and what it found."""
+    sweep = Sweep(place / "tiny.toml", POINTS, range(2), place / "sweep")
+    return sweep, run_sweep(sweep, jobs=2)
+
+
+def test_a_finished_trial_is_run_again_where_what_it_used_has_changed(swept, monkeypatch):
+    sweep, _ = swept
+    started = []
+
+    def carry_out(sweep, trials, jobs):
+        started.append([trial.point for trial in trials])
+        return iter(())
+
+    monkeypatch.setattr("edgestill.sweep._carry_out", carry_out)
+    run_sweep(sweep)
+    code = training_stages.code_of
+    # The student's module:function says something else now; then the teacher's; then the data do.
+    monkeypatch.setattr(training_stages, "code_of", lambda name: "edited" if name == "dscnn_xs" else code(name))
+    run_sweep(sweep)
+    monkeypatch.setattr(training_stages, "code_of", lambda name: "edited" if name == "resnet8" else code(name))
+    run_sweep(sweep)
+    monkeypatch.setattr(training_stages, "code_of", code)
+    monkeypatch.setattr(training_stages.Data, "learnt_from", lambda data: {"digest": "of other images"})
+    run_sweep(sweep)
+    everything = ["kd", "kd", "alone", "alone"]
+    assert started == [[], everything, ["kd", "kd"], everything], "a student alone needs no teacher"
+
+
+def test_a_sweep_shares_goes_on_and_averages(place, swept):
+    found = swept[1]
     kd, alone = found["points"]
     values = [run["validation_distilled"] for run in kd["runs"]]
     assert kd["measured"]["validation_distilled"]["mean"] == pytest.approx(np.mean(values))
@@ -216,7 +248,7 @@ def test_a_sweep_shares_goes_on_and_averages(place):
     count = {name: names.count(name) for name in set(names)}
     assert count == {"teacher": 1, "teacher-outputs": 1, "student-alone": 2, "student-distilled": 4}
     before = {path: path.stat().st_mtime_ns for path in (place / "sweep/trials").glob("*/result.json")}
-    more = run_sweep(Sweep(place / "tiny.toml", points, range(3), place / "sweep"), jobs=2)
+    more = run_sweep(Sweep(place / "tiny.toml", POINTS, range(3), place / "sweep"), jobs=2)
     assert len(before) == 4 and all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert [run["seed"] for run in more["points"][0]["runs"]] == [0, 1, 2]
 

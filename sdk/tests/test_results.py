@@ -35,7 +35,7 @@ def steps(quick_run, bundle_path, root, tmp_path, monkeypatch):
 
     def made(precisions, names):
         stages = {name: SimpleNamespace(folder=quick_run / "stages" / name.replace("_", "-")) for name in (
-            "teacher", "student_alone", "student_distilled", "conversion", "measurement"
+            "teacher", "student_alone", "student_distilled", "conversion", "gate", "measurement"
         )}  # fmt: skip
         measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
         for file in measured["files"]:

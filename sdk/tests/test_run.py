@@ -15,7 +15,8 @@ import pytest
 from edgestill_runtime import load, open_bundle
 
 STAGES = (
-    "teacher", "teacher-outputs", "student-alone", "student-distilled", "conversion", "evaluation", "measurement",
+    "teacher", "teacher-outputs", "student-alone", "student-distilled", "conversion", "gate", "evaluation",
+    "measurement",
 )  # fmt: skip
 
 
@@ -79,8 +80,10 @@ def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path, mo
     steps = Pipeline(load_recipe(root / "recipes/demo.toml", {"name": "other"}).shortened(), folder)
     assert steps.conversion.reused
     # In somebody's process their standard output and error are left alone; a command asks for more.
-    monkeypatch.setattr(os, "dup2", lambda *_: pytest.fail("a descriptor of the whole process was redirected"))
-    assert steps.bundle.manifest.name == steps.recipe.name == steps.bundle.path.stem != "demo-quick"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup2", lambda *_: pytest.fail("a descriptor of the whole process was redirected"))
+        made = steps.bundle
+    assert made.manifest.name == steps.recipe.name == made.path.stem != "demo-quick"
 
 
 def test_json_on_the_command_line_is_the_results_file(cli, quick_run):

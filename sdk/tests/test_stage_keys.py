@@ -55,8 +55,8 @@ def differ(one, other):
         ({"name": "other"}, set()),
         ({"teacher.check": False}, set()),
         ({"measure.min_calls": 7}, {"measurement"}),
-        ({"conversion.max_drop": 1.0}, {"conversion", "evaluation", "measurement"}),
-        ({"data.calibration": 32}, {"conversion", "evaluation", "measurement"}),
+        ({"conversion.max_drop": 1.0}, {"conversion", "gate", "evaluation", "measurement"}),
+        ({"data.calibration": 32}, {"conversion", "gate", "evaluation", "measurement"}),
         ({"data.seed": 1}, set(STAGES)),
         ({"data.validation": 0.2}, set(STAGES)),
         ({"data.resize": "letterbox"}, set(STAGES)),
@@ -87,21 +87,44 @@ def test_other_converters_make_other_files(keys, monkeypatch):
         assert f'"{package}": "' in before["conversion"]
     version = pipeline.metadata.version
     monkeypatch.setattr(pipeline.metadata, "version", lambda name: "99" if name == "torchao" else version(name))
-    assert differ(before, keys()) == {"conversion", "evaluation", "measurement"}
+    assert differ(before, keys()) == {"conversion", "gate", "evaluation", "measurement"}
 
 
 def test_other_engines_are_evaluated_and_measured_again(keys, monkeypatch):
     before = keys()
     assert "ai-edge-litert" in before["evaluation"]
     monkeypatch.setattr(pipeline, "installed_engines", lambda: {"litert": "ai-edge-litert 99"})
-    assert differ(before, keys()) == {"evaluation", "measurement"}
+    assert differ(before, keys()) == {"gate", "evaluation", "measurement"}
 
 
-def test_another_machine_measures_again(keys, monkeypatch):
+def test_another_machine_judges_and_measures_again(keys, monkeypatch):
     before = keys()
     real = pipeline.machine.describe_machine()
     monkeypatch.setattr(pipeline.machine, "describe_machine", lambda: real | {"cpu": "another"})
-    assert differ(before, keys()) == {"measurement"}
+    assert differ(before, keys()) == {"gate", "measurement"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "taught"),
+    [
+        ({}, True),
+        ({"distillation.method": "alone"}, False),
+        ({"distillation.method": "self"}, False),
+        ({"distillation.method": "alone", "conversion.learn_from": "teacher"}, True),
+    ],
+    ids=lambda one: " ".join(map(str, one.values())) if isinstance(one, dict) else "",
+)
+def test_a_bundle_names_the_teacher_where_one_has_taught(tmp_path, monkeypatch, changes, taught):
+    save_teacher(tmp_path)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    made, facts = Pipeline(load_recipe(tmp_path / "recipe.toml", changes), tmp_path / "run"), []
+    made._stages = Keys()
+    monkeypatch.setattr(Pipeline, "_student", lambda *_: None)
+    monkeypatch.setattr(Pipeline, "_teacher_model", lambda *_: None)
+    monkeypatch.setattr(pipeline, "describe_model", lambda *words: facts.append(words[3]))
+    monkeypatch.setattr(pipeline, "quantise", lambda *_, **__: None)
+    made._make_conversion(tmp_path)
+    assert ("teacher" in facts[0]) == taught
 
 
 def test_edited_code_of_a_model_makes_another_student(keys, tmp_path, monkeypatch):

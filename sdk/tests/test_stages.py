@@ -1,6 +1,6 @@
 import pytest
 
-from edgestill.stages import Stages
+from edgestill.stages import NotMadeError, Stages
 
 
 class Notes:
@@ -35,6 +35,17 @@ def test_other_inputs_start_in_an_empty_folder(tmp_path):
     (tmp_path / "one" / "left-over").write_text("of the first")
     other = Stages(tmp_path, Notes()).run("one", {"a": 2}, make(calls))
     assert calls == ["one", "one"] and not (other.folder / "left-over").exists()
+
+
+def test_a_stage_that_is_looked_for_is_not_made(tmp_path):
+    calls = []
+    for inputs in ({"a": 1}, {"a": 2}):
+        with pytest.raises(NotMadeError):
+            Stages(tmp_path, Notes(), look=True).run("one", inputs, make(calls))
+        assert calls == [] or (tmp_path / "one/out.txt").exists()
+        Stages(tmp_path, Notes()).run("one", {"a": 1}, make(calls))
+        assert Stages(tmp_path, Notes(), look=True).run("one", {"a": 1}, make(calls)).reused
+    assert calls == ["one"]
 
 
 def test_force_makes_it_again(tmp_path):
