@@ -18,6 +18,7 @@ from edgestill_benchmarks.results import read_results
 from edgestill_runtime.processing import Processor
 
 from .data import Data, load_data
+from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
 from .models import read_metadata
 from .progress import SILENT, Progress
@@ -25,8 +26,6 @@ from .recipe import Recipe
 from .stages import changed_files
 from .teacher_inputs import kept_processor
 
-SOURCES = ("image-folder", "audio-folder", "parquet")
-"""Kinds of sources that read files (see `edgestill.data`); before the colon of any other stands a module."""
 STUDENT = Path("stages") / "student-distilled"
 
 
@@ -161,7 +160,7 @@ def refuse_source(source: str, where: Path, said: str | None) -> None:
         DataError: says how to name it.
     """
     kind, colon, _ = source.partition(":")
-    if colon and said is None and kind not in SOURCES:
+    if colon and said is None and kind not in READERS:
         raise DataError(
             f"the data of {where} is {source}, code that only the file names; say it yourself with --data {source}"
         )

@@ -5,7 +5,6 @@ import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
-from .folders import Kind
+from .folders import Kind, Skipped
+from .formats import fashion_mnist, image_folder, parquet
 from .labels import plain_labels, with_classes
 from .reading import (
     DecodedLater,
@@ -37,7 +37,12 @@ __all__ = [
 ]  # fmt: skip
 
 _ENOUGH = 4096  # images on disk that are read for their mean
-FOLDERS: tuple[Kind, ...] = ("image", "audio")
+# What stands before the colon of a source that reads files → how they are listed. Any other word names a module.
+READERS: dict[str, Callable[[Path, Progress], Listing]] = {
+    "image-folder": lambda path, _: image_folder.list_folder(path, "image"),
+    "audio-folder": lambda path, _: image_folder.list_folder(path, "audio"),
+    "parquet": parquet.list_parquet,
+}
 
 
 def load_data(
@@ -170,8 +175,6 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     Raises:
         DataError: the source is unknown or damaged, its labels are none, or a key does not belong to its kind.
     """
-    from .formats import fashion_mnist, image_folder, parquet
-
     reading.check()
     if not isinstance(source, str):
         raise DataError(f"a data source is named in text, such as image-folder:PATH, not {source!r:.40}")
@@ -179,19 +182,15 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
         "fashion-mnist-mini": fashion_mnist.load_mini,
         "fashion-mnist": lambda: fashion_mnist.load(progress),
     }
-    listed: dict[str, Callable[[Path], Listing]] = {
-        "parquet": lambda path: parquet.list_parquet(path, progress),
-        **{f"{kind}-folder": partial(image_folder.list_folder, kind=kind) for kind in FOLDERS},
-    }
     kind, colon, rest = source.partition(":")
-    if kind in listed and colon:
+    if kind in READERS and colon:
         if not rest:
             raise DataError(f"{source!r} names no folder: {kind}:PATH")
         try:
             place = Path(rest).expanduser()
         except RuntimeError as error:
             raise DataError(f"{source!r}: there is no user {rest.partition('/')[0]} on this machine") from error
-        found = listed[kind](place)
+        found = READERS[kind](place, progress)
         reading.only(found.kind, source)
         if len(found.classes) < 2:
             raise DataError(f"{found.name} has {len(found.classes)} class; a classifier needs at least two")
@@ -202,10 +201,10 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
     if source and (Path(source).is_dir() or Path(source).is_file()):
         raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
     if colon:
-        opened = _checked(_call(kind, rest, listed))
+        opened = _checked(_call(kind, rest, READERS))
         reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
         return opened
-    known = [*fixed, *(f"{name}:PATH" for name in listed), "module:function"]
+    known = [*fixed, *(f"{name}:PATH" for name in READERS), "module:function"]
     raise DataError(f"unknown data source {source!r}{nearest(source, known)}")
 
 
@@ -236,11 +235,8 @@ def unlabelled_files(folder: Path, found: ImageSource | Listing) -> tuple[list[P
     Raises:
         DataError: no such folder, or none in it.
     """
-    from .folders import Skipped
-    from .formats.image_folder import list_files
-
     skipped = Skipped()
-    files = list_files(folder, _kind_of(found), skipped)
+    files = image_folder.list_files(folder, _kind_of(found), skipped)
     line = skipped.line(folder)
     return files, [f"unlabelled: {line}"] if line else []
 
