@@ -8,7 +8,7 @@ by the user.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from edgestill_benchmarks.results import read_results
 from edgestill_runtime.processing import Processor
 
-from .data import Data, load_data
+from .data import Data, Reading, load_data
 from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
+from .given_models import kept_processor, overridden, trained_classes
 from .models import read_metadata
 from .progress import SILENT, Progress
 from .recipe import Recipe
 from .stages import changed_files
-from .teacher_inputs import kept_processor
 
 STUDENT = Path("stages") / "student-distilled"
 
@@ -36,6 +36,7 @@ class Known:
     Args:
         where: the run's folder or the checkpoint, for messages. recipe: of the run. model: the student's name.
         checkpoint: its weights. digest: of the data, where it was noted. processor: what the student takes.
+        classes: that it tells apart, in its order; empty where they were not noted.
     """
 
     where: Path
@@ -44,6 +45,7 @@ class Known:
     checkpoint: Path
     digest: str | None
     processor: Processor | None
+    classes: tuple[str, ...] = ()
 
 
 def known_of_run(folder: Path) -> Known:
@@ -82,10 +84,10 @@ def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | 
     if tables is None and where is not None and (where / "results.json").is_file():
         tables = read_results(where)["recipe"]
     recipe = parse_recipe(tables or _older(noted), where or checkpoint)
-    digest = noted["data"].get("digest")
     return Known(
-        where or checkpoint, recipe, str(noted["model"]), checkpoint, digest, kept_processor(noted, checkpoint)
-    )
+        where or checkpoint, recipe, str(noted["model"]), checkpoint, noted["data"].get("digest"),
+        kept_processor(noted, checkpoint), trained_classes(noted),
+    )  # fmt: skip
 
 
 def parse_recipe(tables: Any, where: Path) -> Recipe:
@@ -122,35 +124,47 @@ def read_again(
     check: Callable[[Sequence[str], str], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
-    """The data of a run.
+    """The data of a run, or other data as its student takes them: its pixels, and its classes in its order.
 
     Args:
-        source: another source, or the same named by the user. changes: of the keys of `[data]`.
+        source: another source, or the same named by the user. changes: of the keys of `[data]`; a student whose
+            processor is known keeps its size.
         check: as of `load_data`.
 
     Raises:
-        DataError: it is no longer what the run was made with, or only a file names the code that reads it.
+        DataError: it is no longer what the run was made with, does not fit the student, or only a file names the code
+            that reads it.
     """
     table = known.recipe.data
     refuse_source(table.source, known.where, source)
-    # Other data may have other channels; what the student takes is put in their place below.
-    freed: dict[str, Any] = {} if source in (None, table.source) or known.processor is None else {"mean": (), "std": ()}
-    data_table = table.model_copy(update={"source": source or table.source, **freed, **(changes or {})})
-    data = load_data(**data_table.arguments(), check=check, progress=progress)
+    said = {name: value for name, value in (changes or {}).items() if value}
+    arguments = table.model_copy(update={"source": source or table.source, **said}).arguments()
+    if known.processor is not None:
+        arguments = {name: arguments[name] for name in arguments.keys() - Reading.__dataclass_fields__.keys()}
+        arguments |= {"processor": taken(known, said), "mean": (), "std": ()}
+    data = load_data(**arguments, classes=known.classes, check=check, progress=progress)
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
         raise DataError(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
             "data with --data"
         )
-    said = {name for name, value in (changes or {}).items() if value}
-    if known.processor is None or {"mean", "std", "image_size"} & said:
-        return data
-    if data.processor.image_shape != known.processor.image_shape:
+    return data
+
+
+def taken(known: Known, said: Mapping[str, Any]) -> Processor:
+    """What the student takes, with the mean and std that the user says.
+
+    Raises:
+        DataError: another size than it was trained with.
+    """
+    assert known.processor is not None
+    height, width, _ = known.processor.image_shape
+    if said.get("image_size", height) != height or (height != width and "image_size" in said):
         raise DataError(
-            f"the student of {known.where} takes {known.processor.image_shape} (height, width, channels), and "
-            f"{data.name} gives {data.processor.image_shape}; bring it to that size with --image-size"
+            f"the student of {known.where} was trained on {height}×{width} (height × width), which --image-size "
+            f"{said['image_size']} does not change; leave it out"
         )
-    return replace(data, processor=known.processor)
+    return overridden(known.processor, said.get("mean", ()), said.get("std", ()))
 
 
 def refuse_source(source: str, where: Path, said: str | None) -> None:

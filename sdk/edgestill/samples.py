@@ -28,7 +28,8 @@ def find_samples(
         None where there is neither a source nor a run.
 
     Raises:
-        DataError: the images are not there, or are not those that the bundle's accuracy was measured on.
+        DataError: the images are not there, have other classes than the bundle, or are not those of the run that its
+            accuracy was measured on.
     """
     run = bundle.path.absolute().parent
     if count == 0 or (source is None and not (run / "results.json").is_file()):
@@ -39,7 +40,8 @@ def find_samples(
 
     reference: dict[str, NDArray[np.float32]] = {}
     if source is not None:
-        test = open_source(source, processor=bundle.manifest.processor).test.load()
+        manifest = bundle.manifest
+        test = open_source(source, processor=manifest.processor, classes=manifest.labels).test.load()
     else:
         results = read_results(run)
         recipe = parse_recipe(results["recipe"], run / "results.json")

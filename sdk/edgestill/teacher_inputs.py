@@ -8,26 +8,20 @@ teacher's colours and size, and normalised with the teacher's mean and standard 
 `crop_share` is for photos, and would hide from the teacher what the student sees. Nothing is done where both are alike.
 """
 
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgestill_runtime import EdgestillError
-from edgestill_runtime.processing import AudioProcessor, ImageProcessor, Processor, processor_from_json
+from edgestill_runtime.processing import AudioProcessor, Processor
 
 from .errors import ModelError
 
 _KEPT = "edgestill_processor"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601, as image.py has it
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-IMAGENET_SIZE = 224
 
 
 def set_processor(model: nn.Module, processor: Processor | None) -> None:
@@ -110,75 +104,3 @@ def _recording(processor: Processor) -> dict[str, Any]:
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None, None]
-
-
-def kept_processor(metadata: Mapping[str, Any], checkpoint: Any) -> Processor | None:
-    """The processor that a checkpoint of ours was trained with.
-
-    Raises:
-        ModelError: it names one that cannot be used.
-    """
-    found = metadata.get("processor", metadata.get("preprocessing"))
-    if found is None:
-        return None
-    try:
-        return processor_from_json(found)
-    except (EdgestillError, AttributeError, TypeError) as error:
-        raise ModelError(f"checkpoint {checkpoint}: its processor cannot be used: {error}") from error
-
-
-def published_processor(name: str, model: nn.Module) -> Processor | None:
-    """What timm or torchvision publish of how their weights see images; None for everybody else's models."""
-    settings = getattr(model, "pretrained_cfg", None)
-    if isinstance(settings, Mapping) and settings.get("mean"):
-        return _of_timm(settings)
-    if type(model).__module__.startswith("torchvision."):
-        return _of_torchvision(name.rpartition(":")[2])
-    return None
-
-
-def _of_timm(settings: Mapping[str, Any]) -> ImageProcessor:
-    channels, height, width = settings.get("input_size") or (3, IMAGENET_SIZE, IMAGENET_SIZE)
-    mean, std = _for_channels(settings["mean"], channels), _for_channels(settings["std"], channels)
-    how = "bicubic" if settings.get("interpolation") == "bicubic" else "bilinear"
-    share = float(settings.get("crop_pct") or 1.0)
-    return ImageProcessor(height, width, mean, std, filter=how, crop_share=min(share, 1.0))
-
-
-def _of_torchvision(builder: str) -> ImageProcessor:
-    torchvision: Any = importlib.import_module("torchvision")
-    size, share, mean, std, how = IMAGENET_SIZE, 1.0, IMAGENET_MEAN, IMAGENET_STD, "bilinear"
-    try:
-        made = torchvision.models.get_model_weights(builder).DEFAULT.transforms()
-        size, mean, std = made.crop_size[0], tuple(made.mean), tuple(made.std)
-        share = min(1.0, size / made.resize_size[0])
-        how = "bicubic" if made.interpolation.value == "bicubic" else how
-    except (ValueError, AttributeError, TypeError, IndexError):  # a model without published weights
-        pass
-    return ImageProcessor(size, size, mean, std, filter=how, crop_share=share)
-
-
-def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
-
-
-def overridden(
-    base: Processor,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    image_size: int | None = None,
-) -> Processor:
-    """The same processor with other numbers.
-
-    Raises:
-        ModelError: a mean without as many standard deviations, or numbers that make no sense.
-    """
-    changes: dict[str, Any] = {}
-    if mean or std:
-        changes = {"mean": tuple(mean), "std": tuple(std)}
-    if image_size is not None:
-        changes |= {"height": image_size, "width": image_size}
-    try:
-        return replace(base, **changes)
-    except EdgestillError as error:
-        raise ModelError(f"the teacher's mean, std and image_size do not belong together: {error}") from error

@@ -23,23 +23,16 @@ from edgestill_runtime import EdgestillError
 from edgestill_runtime.processing import ImageProcessor, Processor
 
 from .data import Data
-from .errors import ModelError
+from .data.labels import class_places
+from .errors import DataError, ModelError
+from .given_models import kept_processor, overridden, trained_classes, trained_processor
 from .models import create_model, load_checkpoint, read_metadata
 from .models.copies import check_module, copied, device_of
 from .models.identity import identity
 from .objectives import Outputs
 from .objectives.layers import as_logits, check_layers, run
 from .progress import SILENT, Progress
-from .teacher_inputs import (
-    adapted,
-    adapter_for,
-    kept_processor,
-    overridden,
-    processor_of,
-    published_processor,
-    same_tensors,
-    set_processor,
-)
+from .teacher_inputs import adapted, adapter_for, processor_of, same_tensors, set_processor
 
 Combination = Literal["average", "confidence", "choice"]
 
@@ -235,9 +228,9 @@ def load_teacher(
     if processor is not None or mean:
         in_channels = processor.channels if processor is not None else len(mean)
     teacher, metadata = _loaded(model, checkpoint, num_classes, in_channels, weights, progress)
-    own = processor or kept_processor(metadata, checkpoint)
-    if own is None and checkpoint is not None and "data" not in metadata:
-        own = published_processor(model, teacher)
+    own = processor
+    if own is None and checkpoint is not None:
+        own = trained_processor(model, teacher, checkpoint, metadata)
     if mean or std or image_size is not None:
         if own is None and base is None and not (mean and std and image_size):
             raise ModelError("without data, a teacher's mean, std and image_size are given together")
@@ -245,7 +238,7 @@ def load_teacher(
                          mean, std, image_size)  # fmt: skip
     set_processor(teacher, own)
     if data is not None:
-        _compare_classes(metadata.get("classes"), data, checkpoint)
+        _compare_classes(trained_classes(metadata), data, checkpoint)
     if base is not None and own is not None and not same_tensors(base, own):
         progress.message(_difference(base, own))
     return teacher.eval().requires_grad_(False)
@@ -271,10 +264,14 @@ def _loaded(
             raise misfit from None
 
 
-def _compare_classes(theirs: Any, data: Data, checkpoint: str | Path | None) -> None:
-    """Refuse a checkpoint of ours whose classes are the data's in another order."""
-    if isinstance(theirs, list) and theirs != list(data.classes) and sorted(map(str, theirs)) == sorted(data.classes):
-        place = next(number for number, name in enumerate(data.classes) if theirs[number] != name)
+def _compare_classes(theirs: Sequence[str], data: Data, checkpoint: str | Path | None) -> None:
+    """Refuse a checkpoint of ours whose classes are not the data's, or stand in another order."""
+    try:
+        places = class_places(theirs, data.classes)
+    except DataError as error:
+        raise ModelError(f"checkpoint {checkpoint} does not fit {data.name}: {error}") from error
+    if places is not None and (places != np.arange(len(places))).any():
+        place = int((places != np.arange(len(places))).argmax())
         raise ModelError(
             f"checkpoint {checkpoint} has the classes of {data.name} in another order: number {place} is "
             f"{theirs[place]!r} there and {data.classes[place]!r} in the data; bring the data's classes into its order"

@@ -14,11 +14,12 @@ from edgestill.cache import cache_logits
 from edgestill.data import Augmentation
 from edgestill.distillation import distill
 from edgestill.errors import ModelError, TrainingError
+from edgestill.given_models import IMAGENET_MEAN, IMAGENET_STD
 from edgestill.models import create_model, save_checkpoint
 from edgestill.objectives import FitNets, HintonKD
 from edgestill.schedule import Schedule
 from edgestill.teacher_check import judge, refuse_guessing
-from edgestill.teacher_inputs import IMAGENET_MEAN, IMAGENET_STD, InputAdapter, adapter_for, processor_of, set_processor
+from edgestill.teacher_inputs import InputAdapter, adapter_for, processor_of, set_processor
 from edgestill.teachers import Batch, LiveTeacher, check_classes, load_teacher
 from edgestill.training import predict, train
 from edgestill_runtime.processing import ImageProcessor

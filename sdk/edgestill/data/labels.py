@@ -145,11 +145,35 @@ def with_classes(
             (),
         )
     known = list(classes) if classes else _found(labels["train"], where)
-    told = f"are none of the classes {_few(classes)}" if classes else "train does not have"
+    told = f"are none of the classes {few(classes)}" if classes else "train does not have"
     coded = {split: _coded(array, known, f"{where}: {split} has labels that {told}") for split, array in labels.items()}
     names = tuple(str(value) for value in known)
     gaps = not text and names != tuple(str(number) for number in range(len(names)))
-    return coded, names, ((f"the labels {_few(names)} become classes of these names",) if gaps else ())
+    return coded, names, ((f"the labels {few(names)} become classes of these names",) if gaps else ())
+
+
+def class_places(trained: Sequence[str], found: Sequence[str]) -> NDArray[np.int64] | None:
+    """Where the classes of some data stand among those that a model was trained on: int64 (C,), by class of the data.
+
+    Returns:
+        None where one of the two has no names: none at all, or the numbers that stand in where nobody gave any.
+
+    Raises:
+        DataError: they are not the same classes.
+    """
+    if not (_named(trained) and _named(found)):
+        return None
+    if sorted(trained) != sorted(found):
+        others = sorted(set(found) ^ set(trained))
+        raise DataError(
+            f"the model was trained on the classes {few(trained)}, the data has {few(found)}: {few(others)} "
+            f"{'is' if len(others) == 1 else 'are'} on one side alone"
+        )
+    return np.array([list(trained).index(name) for name in found], dtype=np.int64)
+
+
+def _named(classes: Sequence[str]) -> bool:
+    return list(classes) != [str(number) for number in range(len(classes))]
 
 
 def _checked(array: NDArray[np.int64], count: int, where: str) -> NDArray[np.int64]:
@@ -165,7 +189,7 @@ def _found(array: NDArray[Any], where: str) -> list[Any]:
     if len(values) > _MOST_CLASSES and len(values) > len(array) / 2:
         raise DataError(
             f"{where}: train has {len(values):,} different labels for {len(array):,} samples, such as "
-            f"{_few(values)}; these are no classes"
+            f"{few(values)}; these are no classes"
         )
     return values
 
@@ -174,10 +198,11 @@ def _coded(array: NDArray[Any], known: Sequence[Any], wrong: str) -> NDArray[np.
     places = {value: place for place, value in enumerate(known)}
     values = array.tolist()
     if unknown := sorted({value for value in values if value not in places}):
-        raise DataError(f"{wrong}: {_few([str(one) for one in unknown])}")
+        raise DataError(f"{wrong}: {few([str(one) for one in unknown])}")
     return np.array([places[value] for value in values], dtype=np.int64)
 
 
-def _few(values: Sequence[Any], most: int = 5) -> str:
+def few(values: Sequence[Any], most: int = 5) -> str:
+    """Names for a message: all of them, or the first ones and the last."""
     words = [str(value) for value in values]
     return ", ".join(words) if len(words) <= most else f"{', '.join(words[: most - 1])}, … {words[-1]}"

@@ -204,7 +204,10 @@ class DecodedLater:
     """
 
     def __init__(self, samples: Encoded, processor: Processor, exact: bool = False) -> None:
-        self._samples, self._processor, self._exact = samples, processor, exact
+        # Pixels do not depend on mean and std: the same photos are the same to a model that brings its own.
+        plain = (0.0,) * processor.channels, (1.0,) * processor.channels
+        self._samples, self._exact = samples, exact
+        self._processor = replace(processor, mean=plain[0], std=plain[1])
         self.shape = (len(samples), *processor.image_shape)
         self.dtype = np.dtype(np.uint8)
 
@@ -291,8 +294,6 @@ def read_listing(
     Raises:
         DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
     """
-    if given is not None and given.kind != listing.kind:
-        raise DataError(f"{listing.name} has {WORDS[listing.kind]}, the model takes {given.kind}")
     processor, notes = (given, ()) if given is not None else processor_for(listing, reading)
     exact = given is None and listing.kind == "image" and listing.size is None and reading.image_size is None
     count = sum(len(part) for part in listing.splits.values())
@@ -328,6 +329,26 @@ def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -
                 head = image_head(part.samples[row], name)
                 _refuse_size(name, (head.height, head.width), processor)
                 task.advance()
+
+
+def check_made(source: ImageSource, given: Processor) -> None:
+    """Refuse pixels that are there already and are not as a model takes them.
+
+    Raises:
+        DataError: says what differs.
+    """
+    made, shape = source.processor, tuple(source.train.images.shape[1:])
+    if shape != given.image_shape:
+        raise DataError(
+            f"the model takes {given.image_shape} (height, width, channels), and {source.name} gives {shape}; give "
+            "photos or recordings, which are read as the model takes them, or pixels of that size"
+        )
+    if made is None:
+        return
+    theirs, ours = replace(made, mean=given.mean, std=given.std).to_json(), given.to_json()
+    if different := [name for name in ours if theirs[name] != ours[name]]:
+        told = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in different)
+        raise DataError(f"{source.name} makes its pixels in another way than the model takes them: {told}")
 
 
 def processor_for(

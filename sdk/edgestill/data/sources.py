@@ -15,14 +15,16 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
 from .cutting import Cut, check_shares, cut
-from .folders import Kind, Skipped
+from .folders import WORDS, Kind, Skipped
 from .formats import fashion_mnist, image_folder, parquet
-from .labels import plain_labels, with_classes
+from .labels import class_places, few, plain_labels, with_classes
 from .reading import (
     DecodedLater,
     Files,
     Listing,
+    Part,
     Reading,
+    check_made,
     check_statistics,
     fits_memory,
     left_encoded,
@@ -62,6 +64,8 @@ def load_data(
     std: Sequence[float] = (),
     labelled: int | None = None,
     unlabelled: str | Path | None = None,
+    processor: Processor | None = None,
+    classes: Sequence[str] = (),
     check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
@@ -83,16 +87,23 @@ def load_data(
         mean, std: normalisation per channel, both or neither; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
+        processor: of a model that is there already: photos and recordings are read as it takes them, instead of as
+            the keys from `image_size` to `seconds` say; mean and std are its own where they are not given.
+        classes: that such a model was trained on: labels are brought into their order.
         check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
         progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
-        DataError: the source is unknown, damaged, or too small for the cut.
+        DataError: the source is unknown, damaged, or too small for the cut, or does not fit the model.
     """
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
     check_shares(validation, calibration, seed, labelled)
     mean, std = check_statistics(mean, std)
-    found = find_source(source, reading, progress)
+    if processor is not None:
+        if reading != Reading():
+            raise DataError("how the data are read is said by a processor, or by image_size and its like: give one")
+        mean, std = (mean, std) if mean else (processor.mean, processor.std)
+    found = _for_model(find_source(source, reading, progress), processor, classes)
     if check is not None:
         check(found.classes, _kind_of(found))
     made = cut(
@@ -102,9 +113,13 @@ def load_data(
     more, left = ([], []) if unlabelled is None else unlabelled_files(Path(unlabelled), found)
     for note in (*left, *found.notes, *made.notes):
         progress.message(note)
-    opened = found if isinstance(found, ImageSource) else read_listing(found, reading, progress, beside=len(more))
+    if isinstance(found, ImageSource):
+        opened = found
+    else:
+        opened = read_listing(found, reading, progress, processor, beside=len(more))
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
+    opened = replace(opened, processor=processor or opened.processor)
     return _carry_out(made, opened, reading, seed, (mean, std), more, progress)
 
 
@@ -156,16 +171,17 @@ def open_source(
     image_size: int | None = None,
     reading: Reading | None = None,
     processor: Processor | None = None,
+    classes: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names.
 
     Args:
         reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
-        processor: of a model that is there already; photos and recordings are read as it takes them.
+        processor, classes: of a model that is there already; see `load_data`.
     """
     chosen = reading or Reading(image_size)
-    found = find_source(source, chosen, progress)
+    found = _for_model(find_source(source, chosen, progress), processor, classes)
     return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
 
 
@@ -206,6 +222,35 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
         return opened
     known = [*fixed, *(f"{name}:PATH" for name in READERS), "module:function"]
     raise DataError(f"unknown data source {source!r}{nearest(source, known)}")
+
+
+def _for_model(
+    found: ImageSource | Listing, processor: Processor | None, classes: Sequence[str]
+) -> ImageSource | Listing:
+    """The same source with the classes in a model's order.
+
+    Raises:
+        DataError: it has other classes, other samples, or pixels made in another way than the model takes them.
+    """
+    if processor is not None:
+        if _kind_of(found) != processor.kind:
+            raise DataError(f"{found.name} has {WORDS[_kind_of(found)]}, the model takes {processor.kind}")
+        if isinstance(found, ImageSource):
+            check_made(found, processor)
+    try:
+        places = class_places(classes, found.classes)
+    except DataError as error:
+        raise DataError(f"{found.name} does not fit the model: {error}") from error
+    if places is None or (places == np.arange(len(places))).all():
+        return found
+    names, notes = tuple(classes), (*found.notes, f"the classes are brought into the model's order: {few(classes)}")
+    if isinstance(found, Listing):
+        parts = {name: Part(part.samples, places[part.labels]) for name, part in found.splits.items()}
+        return replace(found, classes=names, splits=parts, notes=notes)
+    made = {name: Split(split.images, places[split.labels]) for name, split in found.splits.items()}
+    return replace(
+        found, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
+    )
 
 
 def digest(source: ImageSource, *more: Images) -> str:

@@ -1,0 +1,119 @@
+"""What a model that comes with weights was trained on: how its inputs were made, and which classes it tells apart.
+
+    metadata = read_metadata(checkpoint)                                # what is kept with weights of ours
+    processor = trained_processor("timm:mobilenetv3_small_100", model, checkpoint, metadata)
+    processor = overridden(processor, image_size=192)                   # what the user says comes first
+
+A teacher, and a model to be converted, are asked in this way, whatever data they meet.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from edgestill_runtime import EdgestillError
+from edgestill_runtime.processing import ImageProcessor, Processor, processor_from_json
+
+from .errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_SIZE = 224
+
+
+def trained_processor(name: str, model: nn.Module, checkpoint: Any, metadata: Mapping[str, Any]) -> Processor | None:
+    """How a model's inputs were made when it was trained: as its checkpoint says, else as its makers publish.
+
+    Args:
+        name: of the model, see `edgestill.models`. metadata: what is kept with the weights; empty for another maker's.
+
+    Returns:
+        None where neither says it.
+
+    Raises:
+        ModelError: what the checkpoint says cannot be used.
+    """
+    kept = kept_processor(metadata, checkpoint)
+    # Weights of ours that do not say it were trained on pixels as their data gave them.
+    return kept if kept is not None or "data" in metadata else published_processor(name, model)
+
+
+def kept_processor(metadata: Mapping[str, Any], checkpoint: Any) -> Processor | None:
+    """The processor that a checkpoint of ours was trained with.
+
+    Raises:
+        ModelError: it names one that cannot be used.
+    """
+    found = metadata.get("processor", metadata.get("preprocessing"))
+    if found is None:
+        return None
+    try:
+        return processor_from_json(found)
+    except (EdgestillError, AttributeError, TypeError) as error:
+        raise ModelError(f"checkpoint {checkpoint}: its processor cannot be used: {error}") from error
+
+
+def trained_classes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The class names that a checkpoint of ours was trained on, in its order; empty where it names none."""
+    found = metadata.get("classes")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def published_processor(name: str, model: nn.Module) -> Processor | None:
+    """What timm or torchvision publish of how their weights see images; None for everybody else's models."""
+    settings = getattr(model, "pretrained_cfg", None)
+    if isinstance(settings, Mapping) and settings.get("mean"):
+        return _of_timm(settings)
+    if type(model).__module__.startswith("torchvision."):
+        return _of_torchvision(name.rpartition(":")[2])
+    return None
+
+
+def _of_timm(settings: Mapping[str, Any]) -> ImageProcessor:
+    channels, height, width = settings.get("input_size") or (3, IMAGENET_SIZE, IMAGENET_SIZE)
+    mean, std = _for_channels(settings["mean"], channels), _for_channels(settings["std"], channels)
+    how = "bicubic" if settings.get("interpolation") == "bicubic" else "bilinear"
+    share = float(settings.get("crop_pct") or 1.0)
+    return ImageProcessor(height, width, mean, std, filter=how, crop_share=min(share, 1.0))
+
+
+def _of_torchvision(builder: str) -> ImageProcessor:
+    torchvision: Any = importlib.import_module("torchvision")
+    size, share, mean, std, how = IMAGENET_SIZE, 1.0, IMAGENET_MEAN, IMAGENET_STD, "bilinear"
+    try:
+        made = torchvision.models.get_model_weights(builder).DEFAULT.transforms()
+        size, mean, std = made.crop_size[0], tuple(made.mean), tuple(made.std)
+        share = min(1.0, size / made.resize_size[0])
+        how = "bicubic" if made.interpolation.value == "bicubic" else how
+    except (ValueError, AttributeError, TypeError, IndexError):  # a model without published weights
+        pass
+    return ImageProcessor(size, size, mean, std, filter=how, crop_share=share)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
+
+
+def overridden(
+    base: Processor, mean: Sequence[float] = (), std: Sequence[float] = (), image_size: int | None = None
+) -> Processor:
+    """The same processor with other numbers.
+
+    Args:
+        image_size: side in pixels, of images only.
+
+    Raises:
+        ModelError: a mean without as many standard deviations, or numbers that make no sense.
+    """
+    changes: dict[str, Any] = {"mean": tuple(mean) or base.mean, "std": tuple(std) or base.std}
+    if image_size is not None:
+        if not isinstance(base, ImageProcessor):
+            raise ModelError("image_size is for models of images only; this one takes recordings")
+        changes |= {"height": image_size, "width": image_size}
+    try:
+        return replace(base, **changes)
+    except EdgestillError as error:
+        raise ModelError(f"mean, std and image_size do not belong together: {error}") from error
