@@ -30,7 +30,7 @@ from .cache import cache_logits
 from .candidates import Candidate, best, judge
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
-from .errors import DataError
+from .errors import DataError, EdgestillError
 from .objectives import HintonKD, Objective
 from .progress import SILENT, Progress
 from .schedule import QatSchedule, Schedule
@@ -54,6 +54,9 @@ class Budget:
         quantize: see above. precision: `int8`, `mixed`, or `fp32` for the float files alone.
         max_drop: accuracy, 0–1, that a quantised file may lose against the float model on validation data.
         schedule: of the training with fake quantisation.
+
+    Raises:
+        EdgestillError: a share that is none, or training in int8 for files in float.
     """
 
     quantize: Method = "ptq"
@@ -63,6 +66,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_shares(max_drop=self.max_drop)
+        if self.precision == "fp32" and self.quantize != "ptq":
+            raise EdgestillError(
+                f'quantize = "{self.quantize}" trains in int8, and precision = "fp32" makes float files alone; give one'
+            )
 
 
 def quantise(

@@ -333,7 +333,10 @@ def test_samples_for_a_conversion(tmp_path):
     read = read_samples(tmp_path, 16, said, classes=("dog", "cat"))
     assert read.labels.tolist() == [1, 1, 0, 0] and said.lines == ["not read: 1 .txt (cat/x.txt)"]
     np.testing.assert_array_equal(read.images, read.processor.pixels(files))
-    assert read_samples(tmp_path, 16, classes=("bird",)).labels is None
+    said.lines.clear()
+    assert read_samples(tmp_path, 16, said, classes=("Cat", "Dog")).labels is None
+    assert said.lines[1].endswith("no accuracy is measured: 'cat', 'dog' are none of the classes Cat, Dog")
+    assert not read_samples(tmp_path / "dog", classes=("dog",)).notes  # no subfolders, which name nothing
     processor = Reading(resize="letterbox").images(10, 12)
     some = read_samples(files[:3], processor=processor)
     np.testing.assert_array_equal(some.images, processor.pixels(files[:3]))
@@ -447,6 +450,33 @@ def test_a_model_that_is_there_reads_the_test_photos_as_it_takes_them(tmp_path):
     source = open_source(f"image-folder:{tmp_path}", processor=processor)
     got = {image.tobytes() for split in source.splits.values() for image in split.images}
     assert got == {processor.pixels(path)[0].tobytes() for path in tmp_path.rglob("*.png")}
+
+
+def test_what_a_model_brings_does_not_change_which_photos_they_are(tmp_path, monkeypatch):
+    """Also of photos that stay encoded, whose digest is of what is done to them."""
+    write_classes(tmp_path, 10)
+    for memory in (1 << 20, 1):
+        monkeypatch.setattr("edgestill.data.reading.MEMORY", memory)
+        data = load_data(f"image-folder:{tmp_path}", image_size=8, calibration=4)
+        again = load_data(f"image-folder:{tmp_path}", processor=data.processor, calibration=4)
+        assert again.digest == data.digest and again.processor == data.processor and again.processor.mean != (0.0,) * 3
+    with pytest.raises(DataError, match="said by a processor, or by image_size"):
+        load_data(f"image-folder:{tmp_path}", processor=data.processor, image_size=8)
+
+
+def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(
+        "import numpy as np, edgestill as es\n"
+        "from edgestill.data import Reading\n"
+        "split = es.Split(np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2)\n"
+        "def cut(): return es.ImageSource('own', ('a', 'b'), split, split, processor=Reading().images(8, 8))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_data("own:cut", processor=Reading().images(8, 8), calibration=2).processor.resize == "crop"
+    with pytest.raises(DataError, match="in another way than the model takes them: resize crop instead of stretch"):
+        load_data("own:cut", processor=Reading(resize="stretch").images(8, 8))
+    with pytest.raises(DataError, match=r"takes \(9, 9, 3\) .* gives \(8, 8, 3\)"):
+        load_data("own:cut", processor=Reading().images(9, 9))
 
 
 def test_names_that_are_no_utf_8(tmp_path):

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from edgestill.data import Augmentation, Views, augmentation_for, default_augmentation, load_data, open_source
+from edgestill.data import Augmentation, Reading, Views, augmentation_for, default_augmentation, load_data, open_source
 from edgestill.data.samples import read_samples
 from edgestill.errors import DataError
 from edgestill.recipe import Recipe
+from edgestill.run_data import Known, read_again
 from edgestill.training_stages import TrainingStages
 from edgestill_runtime import AudioProcessor
 
@@ -127,9 +128,25 @@ def test_a_recipe_read_back_from_results_opens_the_same_data(tmp_path):
     np.testing.assert_array_equal(first.validation.images, second.validation.images)
 
 
+def test_other_recordings_are_heard_at_the_students_rate(tmp_path):
+    write_folder(tmp_path, 6, 16000)
+    known = Known(tmp_path, Recipe(name="x"), "dscnn_xs", tmp_path / "x", None, AT_8000, ("high", "low"))
+    data = read_again(known, f"audio-folder:{tmp_path}", {"calibration": 2})
+    assert data.processor == AT_8000
+    heard = {AT_8000.pixels(path).tobytes() for path in tmp_path.rglob("*.wav")}
+    assert {one.tobytes() for one in data.test.images} < heard
+    with pytest.raises(DataError, match="has recordings, the model takes image"):
+        load_data(f"audio-folder:{tmp_path}", processor=Reading().images(8, 8))
+
+
 def test_samples_for_a_conversion_may_be_recordings(tmp_path):
     write_folder(tmp_path, 2, 16000)
-    read = read_samples(tmp_path, classes=("low", "high"))
+    read = read_samples(tmp_path, None, classes=("low", "high"), mean=(0.5,), std=(0.25,))
+    assert read.processor.mean == (0.5,)
+    with pytest.raises(DataError, match="recordings have one channel"):
+        read_samples(tmp_path, mean=(0.5,) * 3, std=(0.25,) * 3)
+    with pytest.raises(DataError, match="image_size is for images only"):
+        read_samples(tmp_path, 16)
     assert read.processor.rate == 16000 and read.labels.tolist() == [1, 1, 0, 0]
     np.testing.assert_array_equal(read.images, read.processor.pixels(sorted(tmp_path.rglob("*.wav"))))
     np.testing.assert_array_equal(

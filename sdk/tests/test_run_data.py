@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import edgestill as es
-from edgestill.cli.convert import _from_data, _Pixels
+from edgestill.cli.convert_inputs import Pixels, Request, from_data
 from edgestill.cli.paths import refuse_other_files, the_bundle
 from edgestill.errors import DataError, EdgestillError, ModelError
 from edgestill.models import create_model, read_metadata, save_checkpoint
@@ -85,15 +87,15 @@ def test_convert_uses_all_of_it(trained, run, monkeypatch):
     """Only the conversion itself is left out here."""
     seen = []
     monkeypatch.setattr("edgestill.quantisation.quantise", lambda *given, **options: seen.append((given, options)))
-    _from_data(str(run), None, None, run / "x.edge", None, _Pixels(None, (), ()), None, "ptq", "int8", 0.01, SILENT, {})
+    from_data(Request(str(run), run / "x.edge", SILENT))
     (model, data, description, _, _), options = seen[0]
     same(data, trained.data)
     assert options["samples"] == 8 and description.processor == trained.data.processor
     kept = create_model("dscnn_xs", 2, 3)
     es.load_checkpoint(run / "stages/student-distilled/model.safetensors", kept)
     assert all((value == kept.state_dict()[name]).all() for name, value in model.state_dict().items())
-    pixels = _Pixels(None, (0.1,) * 3, (0.2,) * 3)  # what the user says comes first
-    _from_data(str(run), None, None, run / "x.edge", None, pixels, 4, "ptq", "int8", 0.01, SILENT, {})
+    pixels = Pixels(None, (0.1,) * 3, (0.2,) * 3)  # what the user says comes first
+    from_data(Request(str(run), run / "x.edge", SILENT, pixels=pixels, calibration=4))
     assert seen[1][0][1].processor.mean == (0.1,) * 3 and seen[1][1]["samples"] == 4
 
 
@@ -118,6 +120,43 @@ def test_a_student_that_changed_since_is_refused(run):
 def test_other_data_can_be_named(run):
     with pytest.raises(DataError, match=r"takes \(12, 12, 3\).*gives \(28, 28, 1\)"):
         read_again(known_of_run(run), "fashion-mnist-mini", {"image_size": None})
+
+
+def test_a_students_size_is_not_changed(run):
+    """The digest is of resized pixels: photos of another size would be said to have changed."""
+    with pytest.raises(DataError, match="was trained on 12×12 .*, which --image-size 24 does not change"):
+        read_again(known_of_run(run), None, {"image_size": 24})
+
+
+def test_other_data_are_read_as_the_student_takes_them(trained, run):
+    known = replace(known_of_run(run), processor=replace(trained.data.processor, resize="stretch", mean=(0.1,) * 3))
+    folder = trained.folder.parent / "photos/test"
+    data = read_again(known, f"image-folder:{folder}", {"calibration": 4, "std": (0.5,) * 3})
+    assert data.processor == replace(known.processor, std=(0.5,) * 3)
+    made = {known.processor.pixels(path).tobytes() for path in folder.rglob("*.png")}
+    assert {image.tobytes() for image in data.test.images} < made
+
+
+def test_labels_of_other_data_get_the_students_order(trained, run):
+    known = replace(known_of_run(run), classes=("light", "dark"))
+    data = read_again(known, f"image-folder:{trained.folder.parent / 'photos/test'}", {"calibration": 4})
+    assert data.classes == ("light", "dark")
+    for split in (data.train, data.test):  # dark photos are below 100
+        assert ((split.images.mean((1, 2, 3)) < 100) == (split.labels == 1)).all()
+    with pytest.raises(DataError, match=r"trained on the classes dim, light, .* dark, dim are on one side alone"):
+        read_again(replace(known, classes=("dim", "light")))
+
+
+def test_bench_counts_classes_as_the_bundle_does(bundle_path):
+    from edgestill_runtime import open_bundle
+
+    manifest = open_bundle(bundle_path).manifest
+    of_its_own = find_samples(SimpleNamespace(path=bundle_path, manifest=manifest), "fashion-mnist-mini", 50)
+    backwards = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=manifest.labels[::-1]))
+    assert (find_samples(backwards, "fashion-mnist-mini", 50).labels == 9 - of_its_own.labels).all()
+    others = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=("hat", *manifest.labels[1:])))
+    with pytest.raises(DataError, match="does not fit the model: .* are on one side alone"):
+        find_samples(others, "fashion-mnist-mini", 50)
 
 
 def changed(run, **noted):

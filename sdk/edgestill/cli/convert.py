@@ -1,30 +1,20 @@
 """`edgestill convert`: any trained model → a bundle, judged on real data before it goes out."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from .console import TerminalProgress, say
+from .convert_inputs import Pixels, Request, from_data, from_samples, from_tensorflow
 from .paths import refuse_other_files
-
-CALIBRATION = 256
-UNNAMED = 1000  # classes, where none are named: those of ImageNet
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """How the command line says what pixels become."""
-
-    size: int | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
 
 
 def convert(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -48,7 +38,9 @@ def convert(
         typer.Option(help="Instead of a data set: a folder of images, or an .npz (see docs/converters.md)."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="For folders of images, the side in pixels.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side in pixels, where the model's own is another.")
+    ] = None,
     mean: Annotated[str, typer.Option(help="Of pixels in 0–1, a number a channel: 0.485,0.456,0.406.")] = "",
     std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
     calibration: Annotated[
@@ -67,7 +59,8 @@ def convert(
     ] = "ptq",
     max_drop: Annotated[float, typer.Option(min=0, max=100, help="Points of accuracy that int8 may lose.")] = 0.3,
     min_agreement: Annotated[
-        float, typer.Option(help="Per cent of samples on which both int8 files must agree.")
+        float,
+        typer.Option(min=0, max=100, help="Per cent of samples on which both int8 files must agree."),
     ] = 99.5,
     limit: Annotated[float, typer.Option(min=1, help="Seconds for one exporter and file.")] = 1800.0,
     source: Annotated[
@@ -87,60 +80,81 @@ def convert(
     """
     from edgestill_runtime.files import refuse_existing
 
+    from ..budget import check_shares
     from ..extras import require
     from ..progress import SILENT
 
+    kind = _kind(model, source, samples)
+    _check_served(context, kind)
+    check_shares(max_drop=max_drop / 100, min_agreement=min_agreement / 100)
     if not overwrite:
         refuse_existing(output)  # before anything takes time
     if source == "torch":
         refuse_other_files(model, checkpoint)
         require("convert")
-    progress = SILENT if as_json else TerminalProgress()
-    pixels = _Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
-    common: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
+    if kind == "samples" and (quantize != "ptq" or precision == "mixed"):
+        raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
+    options: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
+    if source == "torch":
+        options["targets"] = ("executorch", "litert") if target == "both" else (target,)
+    pixels = Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    request = Request(
+        model, output, SILENT if as_json else TerminalProgress(), checkpoint, weights, data, samples,
+        _classes(labels), pixels, calibration, quantize, precision, max_drop / 100, source, environment, options,
+    )  # fmt: skip
+    bundle, judged = _READERS[kind](request)
+    _judge(request, bundle, judged, min_agreement / 100, as_json)
+
+
+# What there is to convert with, its words for a message, and who reads it.
+_WORDS = {
+    "data": "a model and a data set",
+    "run": "a run's folder",
+    "samples": "a model and --samples",
+    "tensorflow": "--from keras and --from saved-model",
+}
+_READERS = {"data": from_data, "run": from_data, "samples": from_samples, "tensorflow": from_tensorflow}
+_TORCH = ("data", "run", "samples")
+# Option → what it serves; those that are not here serve everything.
+_SERVES = {
+    "checkpoint": _TORCH,
+    "weights": _TORCH,
+    "data": ("data", "run"),
+    "labels": ("samples", "tensorflow"),
+    "target": _TORCH,
+    "precision": _TORCH,
+    "quantize": _TORCH,
+    "environment": ("tensorflow",),
+}
+
+
+def _kind(model: str, source: str, samples: Path | None) -> str:
+    from ..models import MODELS
+
     if source != "torch":
-        bundle, judged = _from_tensorflow(
-            model, source, output, samples, labels, pixels, calibration or CALIBRATION, environment, progress, common
-        )
-    else:
-        common["targets"] = ("executorch", "litert") if target == "both" else (target,)
-        if samples is not None:
-            if quantize != "ptq" or precision == "mixed":
-                raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
-            bundle, judged = _from_samples(
-                model,
-                checkpoint,
-                weights,
-                output,
-                samples,
-                labels,
-                pixels,
-                calibration or CALIBRATION,
-                precision,
-                progress,
-                common,
-            )
-        else:
-            bundle, judged = _from_data(
-                model,
-                checkpoint,
-                weights,
-                output,
-                data,
-                pixels,
-                calibration,
-                quantize,
-                precision,
-                max_drop / 100,
-                progress,
-                common,
-            )
+        return "tensorflow"
+    if samples is not None:
+        return "samples"
+    return "run" if model not in MODELS and Path(model).is_dir() else "data"
+
+
+def _check_served(context: typer.Context, kind: str) -> None:
+    """Refuse options that would be read by nobody."""
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name)
+        if given is not None and given.name != "DEFAULT" and kind not in _SERVES.get(name, _READERS):
+            served = ", or ".join(_WORDS[one] for one in _SERVES[name])
+            raise typer.BadParameter(f"{option.opts[0]} is for {served}; with {_WORDS[kind]} it would do nothing")
+
+
+def _judge(request: Request, bundle: Any, judged: Any, min_agreement: float, as_json: bool) -> None:
     from edgestill_converters.quiet import logged_to
 
     from ..gate import check_bundle
 
-    with progress.task("judge the files", 1) as task, logged_to(log):
-        gate = check_bundle(bundle, judged, max_drop=max_drop / 100, min_agreement=min_agreement / 100)
+    with request.progress.task("judge the files", 1) as task, logged_to(request.options["log"]):
+        gate = check_bundle(bundle, judged, max_drop=request.max_drop, min_agreement=min_agreement)
         task.advance(1)
     if as_json:
         whole = {"manifest": bundle.manifest.to_json(), "gate": gate.to_json()}
@@ -157,184 +171,14 @@ def show_findings(findings: Sequence[Any]) -> None:
         say(f"{one['level']}: {one['text']}", style="red" if one["level"] == "failure" else "yellow")
 
 
-def _from_data(
-    name: str, checkpoint: Path | None, weights: str | None, output: Path, source: str | None, pixels: _Pixels,
-    count: int | None, quantize: Any, precision: Any, max_drop: float, progress: Any, common: dict[str, Any],
-) -> tuple[Any, Any]:  # fmt: skip
-    from ..conversion import describe_model
-    from ..data import load_data
-    from ..models import MODELS, create_model, load_checkpoint
-    from ..models.registry import find_model
-    from ..quantisation import Budget, quantise
-    from ..recipe_check import check_checkpoint
-    from ..run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
-    from ..teachers import check_classes
-
-    known = None
-    if name not in MODELS and Path(name).is_dir():
-        known = known_of_run(Path(name))
-        refuse_code(known)
-        name, checkpoint = known.model, checkpoint or known.checkpoint
-    elif checkpoint is not None:
-        known = known_of_checkpoint(checkpoint)
-    find_model(name)
-
-    def fits(classes: Sequence[str], _: str) -> None:
-        if checkpoint is not None:
-            check_checkpoint(name, checkpoint, weights, len(classes))
-
-    said = {"image_size": pixels.size, "mean": pixels.mean, "std": pixels.std, "calibration": count}
-    changes: dict[str, Any] = {key: value for key, value in said.items() if value}
-    if known is not None:
-        data = read_again(known, source, changes, fits, progress)
-        count = count or known.recipe.data.calibration
-    else:
-        count = count or CALIBRATION
-        data = load_data(source or "fashion-mnist-mini", check=fits, progress=progress, **changes)
-    model = create_model(name, len(data.classes), data.processor.channels)
-    if checkpoint is not None:
-        load_checkpoint(checkpoint, model, weights=weights, progress=progress)
-    check_classes(model, data, "model")
-    description = describe_model(model, output.stem, data.calibration(count), {"student": name})
-    budget = Budget(quantize, precision, max_drop)
-    bundle = quantise(model.eval(), data, description, output, budget, samples=count, progress=progress, **common)
-    return bundle, data.validation
-
-
-def _from_samples(
-    name: str, checkpoint: Path | None, weights: str | None, output: Path, path: Path, labels: Path | None,
-    pixels: _Pixels, count: int, precision: Any, progress: Any, common: dict[str, Any],
-) -> tuple[Any, Any]:  # fmt: skip
-    import numpy as np
-
-    from edgestill_converters import steps
-
-    from ..conversion import convert as make_bundle
-    from ..data.samples import read_samples
-    from ..data.sources import Calibration
-    from ..models import create_model, load_checkpoint
-    from ..models.registry import find_model
-
-    named = _classes(labels)
-    find_model(name)
-    if path.is_dir():
-        _check_first(name, checkpoint, weights, len(named) or UNNAMED, pixels)
-    read = read_samples(path, pixels.size, progress, classes=named)
-    classes = named or read.classes
-    channels = 0 if read.images is None else read.images.shape[3]
-    model = create_model(name, len(classes) or UNNAMED, channels)
-    if checkpoint is not None:
-        load_checkpoint(checkpoint, model, weights=weights, progress=progress)
-    chosen: Any = read.calibration(count)
-    if read.images is not None:
-        processor = _processor(read, pixels, getattr(model, "pretrained_cfg", {}))
-        _check_labels(model, read.images.shape[1:], read.labels, classes)
-        known = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
-        chosen = Calibration(chosen, known[:count], classes, processor, read.facts)
-    names = steps(common["targets"], precision)
-    with progress.task("convert", len(names)) as task:
-        bundle = make_bundle(
-            model, chosen, output, training={"student": name, "data": read.facts}, precision=precision,
-            on_step=lambda step: task.advance(step != names[0], step=step), **common,
-        )  # fmt: skip
-        task.advance(1)
-    return bundle, read.judged()
-
-
-def _from_tensorflow(
-    name: str, kind: Any, output: Path, path: Path | None, labels: Path | None, pixels: _Pixels, count: int,
-    environment: Path | None, progress: Any, common: dict[str, Any],
-) -> tuple[Any, Any]:  # fmt: skip
-    from edgestill_converters.tensorflow import STEPS, convert_tensorflow
-
-    from ..data.samples import read_samples
-
-    if path is None:
-        raise typer.BadParameter(f"--from {kind} needs --samples: real inputs, a folder of images or an .npz")
-    named = _classes(labels)
-    if path.is_dir():
-        _statistics(pixels, {}, (3, 1))
-    read = read_samples(path, pixels.size, progress, classes=named)
-    processor = None if read.images is None else _processor(read, pixels, {})
-    with progress.task("convert", len(STEPS)) as task:
-        bundle = convert_tensorflow(
-            Path(name), kind, read.calibration(count), output, name=output.stem,
-            labels=named or read.classes, processor=processor,
-            training={"student": Path(name).name, "data": read.facts},
-            environment=environment, on_step=lambda step: task.advance(step != STEPS[0], step=step), **common,
-        )  # fmt: skip
-        task.advance(1)
-    return bundle, read.judged()
-
-
-def _check_first(name: str, checkpoint: Path | None, weights: str | None, classes: int, pixels: _Pixels) -> None:
-    """Refuse what cannot be converted before a folder is read: its images have one channel or three."""
-    from ..models import create_model
-    from ..recipe_check import check_checkpoint
-
-    model = create_model(name, classes, len(pixels.mean) or 3)
-    mean, _ = _statistics(pixels, getattr(model, "pretrained_cfg", {}), (3, 1))
-    if checkpoint is not None:
-        check_checkpoint(name, checkpoint, weights, classes, (len(mean),))
-
-
-def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequence[str]) -> None:
-    """Refuse labels and names that the model has no outputs for, where its output is a number for each class."""
-    import torch
-
-    from ..errors import DataError
-    from ..models.copies import eval_mode
-
-    height, width, channels = shape
-    with eval_mode(model), torch.inference_mode():
-        try:
-            outputs = model(torch.zeros(1, channels, height, width))
-        except Exception:  # the user's own code; the conversion says what it does not take
-            return
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
-        return
-    count = outputs.shape[1]
-    if classes and len(classes) != count:
-        raise DataError(f"the model tells {count} classes apart, and {len(classes)} are named")
-    if labels is not None and len(labels) and labels.max() >= count:
-        raise DataError(
-            f"the labels of the samples run to {labels.max()}, and the model tells {count} classes apart: 0 to "
-            f"{count - 1}; give samples with the classes that it was trained on"
-        )
-
-
-def _processor(read: Any, pixels: _Pixels, known: dict[str, Any]) -> Any:
-    """How the samples became pixels, with the model's own mean and std."""
-    from edgestill_runtime import ImageProcessor
-
-    from ..data.samples import with_statistics
-
-    _, height, width, channels = read.images.shape
-    mean, std = _statistics(pixels, known, (channels,))
-    if read.processor is not None:
-        return with_statistics(read.processor, mean, std)
-    return ImageProcessor(height, width, mean, std)
-
-
-def _statistics(
-    pixels: _Pixels, known: dict[str, Any], channels: Sequence[int]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std, as given or as published; channels: how many the images may have."""
-    mean = pixels.mean or tuple(known.get("mean") or ())
-    std = pixels.std or tuple(known.get("std") or ())
-    if len(mean) not in channels or len(std) != len(mean):
-        raise typer.BadParameter(
-            f"--mean and --std need {' or '.join(map(str, channels))} numbers each: how the model was trained to see "
-            "pixels, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
-        )
-    return mean, std
-
-
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(word) for word in text.split(",") if word.strip())
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}") from error
+        numbers = tuple(float(word) for word in text.split(",") if word.strip())
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}")
+    return numbers
 
 
 def _classes(path: Path | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgestill_runtime import InputError
 from edgestill_runtime.files import sha256_of_file
 from edgestill_runtime.processing import Processor
 
@@ -22,9 +23,11 @@ from ..progress import SILENT, Progress
 from .folders import EXTENSIONS, WORDS, Kind, Skipped, samples_in
 from .formats.image_folder import DEFAULT_SIZE
 from .formats.npz import NpzSamples, read_npz
-from .labels import plain_labels, with_classes
+from .labels import few, plain_labels, with_classes
 from .reading import Files, Listing, Part, Reading, processor_for, read_all
 from .types import Split
+
+_Statistics = tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Samples:
         labels: int64 (N,), where they are known. classes: their names, where they are named.
         facts: plain data for the manifest.
         processor: how `images` were made of photos or recordings, for a device to do the same; its mean and std are
-            those that were given, else 0 and 1. None where they came as pixels, or there are none.
+            those that were given, else 0 and 1. None where they came as pixels and no mean was given, or there are
+            none.
         notes: what was done that nobody asked for, a line each.
     """
 
@@ -65,6 +69,8 @@ def read_samples(
     progress: Progress = SILENT,
     processor: Processor | None = None,
     classes: Sequence[str] = (),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
 ) -> Samples:
     """Read an `.npz`, a folder of photos or recordings, or files.
 
@@ -73,35 +79,36 @@ def read_samples(
         processor: how photos or recordings become pixels; found from them when None.
         classes: the model's class names, in its order: subfolders of these names label what is in them, and labels of
             an `.npz` that are text, or numbers of classes that it names, become their numbers.
+        mean, std: where no `processor` is given, one number each for a model of grey images or of recordings, three
+            for RGB; images are brought to these colours.
 
     Raises:
         DataError: nothing there, nothing in it, or arrays that do not belong together.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
-        read = _from_npz(several[0], image_size, processor, tuple(classes))
+        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std))
     elif not several:
         raise DataError("no samples given; give a folder, files, or an .npz")
     else:
-        read = _from_files(several, image_size, progress, processor, tuple(classes))
+        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std))
     for note in read.notes:
         progress.message(note)
     return read
 
 
 def _from_npz(
-    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...]
-) -> Samples:  # fmt: skip
+    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...], statistics: _Statistics
+) -> Samples:
     found = read_npz(path)
     images = found.images
     if images is not None:
-        wanted = processor
-        if wanted is None and (image_size or images.dtype != np.uint8):
+        alike = images.dtype == np.uint8 and images.shape[3] in (1, 3)
+        if processor is None and (image_size or statistics[0] or not alike):
             side = (image_size, image_size) if image_size else images.shape[1:3]
-            wanted = Reading().images(side[0], side[1], 1 if images.shape[3] <= 2 else 3)
-        if wanted is not None:
-            images = wanted.pixels(images)
-            processor = wanted
+            processor = _normalised(Reading().images(side[0], side[1], 1 if images.shape[3] <= 2 else 3), statistics)
+        if processor is not None:
+            images = processor.pixels(images)
     labels, classes, notes = _labels(found, given or found.classes, str(path))
     count = len(images) if images is not None else len(found.arrays[0])
     facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
@@ -139,15 +146,15 @@ def _labels(
 
 def _from_files(
     paths: Sequence[Path], image_size: int | None, progress: Progress, processor: Processor | None,
-    classes: tuple[str, ...],
+    classes: tuple[str, ...], statistics: _Statistics,
 ) -> Samples:  # fmt: skip
     kind, files, notes = _list(paths, processor)
     part = Part(Files(files), np.zeros(len(files), np.int64))
     size = (image_size or DEFAULT_SIZE) if kind == "image" else None
     listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
     if processor is None:
-        processor, more = processor_for(listing, Reading())
-        notes += more
+        processor, more = processor_for(listing, Reading(image_size))
+        processor, notes = _normalised(processor, statistics), notes + more
     images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
     labels, more = _labels_of_folders(paths[0], files, classes) if len(paths) == 1 else (None, ())
     name = paths[0].name or paths[0].resolve().name
@@ -194,14 +201,23 @@ def _labels_of_folders(
     unknown = sorted(set(names) - set(classes))
     if not unknown:
         return np.array([classes.index(name) for name in names], dtype=np.int64), ()
-    if len(unknown) == len(set(names)):
+    if unknown == [""]:  # no subfolders
         return None, ()
-    names_of = ", ".join(repr(name) for name in unknown[:3])
-    return None, (f"the subfolders give no labels: {names_of} is none of the classes",)
+    told = ", ".join(repr(name) if name else "the folder itself" for name in unknown[:3])
+    return None, (
+        f"the subfolders give no labels, and no accuracy is measured: {told}{', …' * (len(unknown) > 3)} "
+        f"{'is' if len(unknown) == 1 else 'are'} none of the classes {few(classes)}",
+    )
 
 
-def with_statistics(processor: Processor, mean: Sequence[float], std: Sequence[float]) -> Processor:
-    """The same processor with other mean and std; those of one channel serve three."""
-    count = processor.channels
-    chosen = [tuple(values) * count if len(values) == 1 else tuple(values) for values in (mean, std)]
-    return replace(processor, mean=chosen[0], std=chosen[1])
+def _normalised(processor: Processor, statistics: _Statistics) -> Processor:
+    """The same processor with a given mean and std, and as many channels."""
+    mean, std = statistics
+    if not mean and not std:
+        return processor
+    if processor.kind == "audio" and len(mean) != 1:
+        raise DataError(f"recordings have one channel: mean and std are one number each, not {len(mean)}")
+    try:
+        return replace(processor, mean=tuple(mean), std=tuple(std))
+    except InputError as error:
+        raise DataError(f"mean and std cannot be used: {error}") from error

@@ -1,0 +1,318 @@
+"""What `edgestill convert` reads before it converts: a model that is there, and what to calibrate and judge it with.
+
+    from_data           a data set, or that of a run or checkpoint of ours
+    from_samples        a folder, files or an .npz
+    from_tensorflow     the same for a Keras file or a SavedModel
+
+Each gives the bundle, and what the gate shall judge it with. A model's own inputs and classes come first
+(`given_models.py`), whatever it is shown; the options say what nothing else says, or override it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import typer
+
+CALIBRATION = 256
+UNNAMED = 1000  # classes, where none are named: those of ImageNet
+DEMO = "fashion-mnist-mini"
+_RANDOM = ("timm:", "torchvision.")  # builders that are asked for fresh weights
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How the command line says what pixels become."""
+
+    image_size: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def said(self) -> dict[str, Any]:
+        """What was said."""
+        return {name: value for name, value in vars(self).items() if value}
+
+    def check(self, channels: Sequence[int]) -> None:
+        """Refuse what no tensor can be made with; channels: how many the images may have."""
+        if len(self.mean) not in channels or len(self.std) != len(self.mean):
+            raise typer.BadParameter(
+                f"--mean and --std need {' or '.join(map(str, channels))} numbers each: how the model was trained to "
+                "see pixels, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+            )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; the names are those of its options.
+
+    Args:
+        budget: points of accuracy as a share, 0–1. options: of `edgestill_converters.convert`.
+    """
+
+    model: str
+    output: Path
+    progress: Any
+    checkpoint: Path | None = None
+    weights: str | None = None
+    data: str | None = None
+    samples: Path | None = None
+    labels: tuple[str, ...] = ()
+    pixels: Pixels = Pixels()
+    calibration: int | None = None
+    quantize: Any = "ptq"
+    precision: Any = "int8"
+    max_drop: float = 0.003
+    source: Any = "torch"
+    environment: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def given(self) -> "_Given":
+        """The model that is named."""
+        return _find(self)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A PyTorch model that is named.
+
+    Args:
+        name: see `edgestill.models`. noted: what is kept with its weights. known: of its data, where they are ours.
+    """
+
+    name: str
+    checkpoint: Path | None
+    weights: str | None
+    noted: dict[str, Any]
+    known: Any
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """That it was trained on, where its checkpoint says so."""
+        from ..given_models import trained_classes
+
+        return trained_classes(self.noted)
+
+    @property
+    def random(self) -> bool:
+        """Whether its weights are sure to be fresh ones: a function of somebody's own may load some."""
+        from ..models import MODELS
+
+        return self.checkpoint is None and (self.name in MODELS or self.name.startswith(_RANDOM))
+
+    def processor(self, pixels: Pixels) -> Any:
+        """How its inputs are made, with what is said; None where nothing but that is known."""
+        from ..given_models import overridden, trained_processor
+        from ..models import create_model
+        from ..run_data import taken
+
+        if self.known is not None and self.known.processor is not None:
+            return taken(self.known, pixels.said())
+        model = create_model(self.name, len(self.classes) or UNNAMED, len(pixels.mean) or 3)
+        own = trained_processor(self.name, model, self.checkpoint, self.noted)
+        return None if own is None else overridden(own, **pixels.said())
+
+    def check(self, classes: int, channels: Sequence[int]) -> None:
+        """Refuse weights that do not fit, before anything is decoded."""
+        from ..recipe_check import check_checkpoint
+
+        if self.checkpoint is not None:
+            check_checkpoint(self.name, self.checkpoint, self.weights, classes, channels)
+
+    def load(self, classes: int, channels: int, progress: Any) -> Any:
+        """The model with its weights."""
+        from ..models import create_model, load_checkpoint
+
+        model = create_model(self.name, classes, channels)
+        if self.checkpoint is not None:
+            load_checkpoint(self.checkpoint, model, weights=self.weights, progress=progress)
+        return model.eval()
+
+
+def _find(request: Request) -> _Given:
+    from ..models import MODELS, read_metadata
+    from ..models.registry import find_model
+    from ..run_data import known_of_checkpoint, known_of_run, refuse_code
+
+    name, checkpoint, folder, known = request.model, request.checkpoint, Path(request.model), None
+    if name not in MODELS and folder.is_dir():
+        known = known_of_run(folder)
+        refuse_code(known)
+        name = known.model
+        if checkpoint is not None:
+            known = known_of_checkpoint(checkpoint, folder) or known
+        checkpoint = checkpoint or known.checkpoint
+    elif checkpoint is not None:
+        known = known_of_checkpoint(checkpoint)
+    elif request.weights is not None:
+        raise typer.BadParameter("--weights says which of a checkpoint's are meant; name the file with --checkpoint")
+    find_model(name)
+    given = _Given(name, checkpoint, request.weights, {} if checkpoint is None else read_metadata(checkpoint), known)
+    if given.random:
+        request.progress.message(f"{name} has random weights, as no --checkpoint is given: what it says means nothing")
+    return given
+
+
+def from_data(request: Request) -> tuple[Any, Any]:
+    """A model, calibrated and judged with a data set."""
+    from ..conversion import describe_model
+    from ..quantisation import Budget, quantise
+    from ..teachers import check_classes
+
+    budget = Budget(request.quantize, request.precision, request.max_drop)
+    given, output, progress = request.given, request.output, request.progress
+    data = _read_data(request)
+    model = given.load(len(data.classes), data.processor.channels, progress)
+    check_classes(model, data, "model")
+    count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
+    description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
+    bundle = quantise(model, data, description, output, budget, samples=count, progress=progress, **request.options)
+    return bundle, data.validation
+
+
+def _read_data(request: Request) -> Any:
+    from ..data import load_data
+    from ..run_data import read_again
+
+    given, pixels, progress = request.given, request.pixels, request.progress
+    changes = pixels.said() | ({"calibration": request.calibration} if request.calibration else {})
+    if given.known is not None:
+        fits = _fitting(given, given.known.processor)
+        return read_again(given.known, request.data, changes, fits, progress)
+    if request.data is None and not given.random:
+        raise typer.BadParameter(
+            f"nothing is known of the data that {given.name} was trained on; name them with --data, or give --samples"
+        )
+    processor = given.processor(pixels)
+    if processor is not None:
+        changes = {name: value for name, value in changes.items() if name == "calibration"}
+    data = load_data(
+        request.data or DEMO, processor=processor, classes=given.classes, check=_fitting(given, processor),
+        progress=progress, **changes,
+    )  # fmt: skip
+    if processor is None and not given.random and not (pixels.mean and pixels.std):
+        numbers = ("mean", data.processor.mean), ("std", data.processor.std)
+        told = ", ".join(f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in numbers)
+        progress.message(
+            f"nothing is known of how {given.name} was trained to see pixels: those of {data.name} are taken, {told}; "
+            "say --mean and --std if it was others"
+        )
+    return data
+
+
+def _fitting(given: _Given, processor: Any) -> Any:
+    """What `load_data` asks before it decodes anything."""
+    channels = (3, 1) if processor is None else (processor.channels,)
+    return lambda classes, kind: given.check(len(classes), channels)
+
+
+def from_samples(request: Request) -> tuple[Any, Any]:
+    """A model, calibrated and judged with samples from files."""
+    import numpy as np
+
+    from edgestill_converters import steps
+
+    from ..conversion import convert as make_bundle
+    from ..data.sources import Calibration
+
+    given, pixels, progress = request.given, request.pixels, request.progress
+    _check_order(request.labels, given.classes)
+    processor = given.processor(pixels)
+    named = request.labels or given.classes
+    assert request.samples is not None
+    if request.samples.is_dir():  # its images have one channel or three, and no names of classes
+        if processor is None:
+            pixels.check((3, 1))
+        given.check(len(named) or UNNAMED, (len(pixels.mean) if processor is None else processor.channels,))
+    read = _read_samples(request, processor, named)
+    classes, count = named or read.classes, request.calibration or CALIBRATION
+    model = given.load(len(classes) or UNNAMED, 0 if read.images is None else read.images.shape[3], progress)
+    chosen: Any = read.calibration(count)
+    if read.images is not None:
+        _check_labels(model, read.images.shape[1:], read.labels, classes)
+        labels = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
+        chosen = Calibration(chosen, labels[:count], classes, read.processor, read.facts)
+    names = steps(request.options["targets"], request.precision)
+    with progress.task("convert", len(names)) as task:
+        bundle = make_bundle(
+            model, chosen, request.output, training={"student": given.name, "data": read.facts},
+            precision=request.precision, on_step=lambda step: task.advance(step != names[0], step=step),
+            **request.options,
+        )  # fmt: skip
+        task.advance(1)
+    return bundle, read.judged()
+
+
+def from_tensorflow(request: Request) -> tuple[Any, Any]:
+    """A Keras file or a SavedModel, calibrated and judged with samples from files."""
+    from edgestill_converters.tensorflow import STEPS, convert_tensorflow
+
+    path = request.samples
+    if path is None:
+        raise typer.BadParameter(f"--from {request.source} needs --samples: real inputs, a folder of images or an .npz")
+    if path.is_dir():
+        request.pixels.check((3, 1))
+    read = _read_samples(request, None, request.labels)
+    with request.progress.task("convert", len(STEPS)) as task:
+        bundle = convert_tensorflow(
+            Path(request.model), request.source, read.calibration(request.calibration or CALIBRATION), request.output,
+            name=request.output.stem, labels=request.labels or read.classes, processor=read.processor,
+            training={"student": Path(request.model).name, "data": read.facts}, environment=request.environment,
+            on_step=lambda step: task.advance(step != STEPS[0], step=step), **request.options,
+        )  # fmt: skip
+        task.advance(1)
+    return bundle, read.judged()
+
+
+def _read_samples(request: Request, processor: Any, classes: Sequence[str]) -> Any:
+    """Samples as the model takes them, or, where nothing is known of that, as the options say."""
+    from ..data.samples import read_samples
+
+    pixels, path = request.pixels, request.samples
+    assert path is not None
+    if processor is not None:
+        read = read_samples(path, None, request.progress, processor, classes)
+    else:
+        if pixels.mean or pixels.std:
+            pixels.check((3, 1))
+        read = read_samples(path, pixels.image_size, request.progress, None, classes, pixels.mean, pixels.std)
+        if read.images is not None and not pixels.mean:
+            pixels.check(read.images.shape[3:])
+    if read.images is None and pixels.said():
+        raise typer.BadParameter(f"--image-size, --mean and --std are for images, and {path} holds other arrays")
+    return read
+
+
+def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
+    """Refuse names that are the model's in another order: each would be given to another class's output."""
+    if sorted(labels) == sorted(trained) and tuple(labels) != tuple(trained):
+        raise typer.BadParameter(
+            f"--labels names the model's classes in another order; it was trained with {', '.join(trained[:10])}"
+        )
+
+
+def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequence[str]) -> None:
+    """Refuse labels and names that the model has no outputs for, where its output is a number for each class."""
+    import torch
+
+    from ..errors import DataError
+    from ..models.copies import eval_mode
+
+    height, width, channels = shape
+    with eval_mode(model), torch.inference_mode():
+        try:
+            outputs = model(torch.zeros(1, channels, height, width))
+        except Exception:  # the user's own code; the conversion says what it does not take
+            return
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
+        return
+    count = outputs.shape[1]
+    if classes and len(classes) != count:
+        raise DataError(f"the model tells {count} classes apart, and {len(classes)} are named")
+    if labels is not None and len(labels) and labels.max() >= count:
+        raise DataError(
+            f"the labels of the samples run to {labels.max()}, and the model tells {count} classes apart: 0 to "
+            f"{count - 1}; give samples with the classes that it was trained on"
+        )
