@@ -341,7 +341,8 @@ def check_made(source: ImageSource, given: Processor) -> None:
     if shape != given.image_shape:
         raise DataError(
             f"the model takes {given.image_shape} (height, width, channels), and {source.name} gives {shape}; give "
-            "photos or recordings, which are read as the model takes them, or pixels of that size"
+            "photos or recordings, which are read as the model takes them, or pixels of that size; or say the model's "
+            "own size, mean and std, if they are others"
         )
     if made is None:
         return
