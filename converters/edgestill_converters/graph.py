@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 from edgestill_runtime import InputError, Processor
 
 from .errors import CalibrationError, ConversionError
+from .in_place import without_writes
 from .pixels import fold_pixels
 from .rewrites import tidy
 from .scale import Scale
@@ -105,7 +106,7 @@ def _exported(model: nn.Module, examples: Tensors, any_batch: bool) -> GraphModu
 
 
 def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> ExportedProgram:
-    """`model` as a graph of ATen operators.
+    """`model` as a graph of ATen operators, of which none writes in place.
 
     Args:
         examples: one tensor for each input, batch 1; the graph takes exactly these shapes,
@@ -116,7 +117,9 @@ def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> Expo
     fresh = tuple(torch.zeros((batch, *one.shape[1:]), dtype=one.dtype) for one in examples)
     axis = torch.export.Dim("batch", min=2, max=1 << 16)
     dynamic = tuple({0: axis} for _ in fresh) if any_batch else None
-    return torch.export.export(model, fresh, dynamic_shapes=dynamic)
+    # As the model runs when it is asked: where gradients are recorded, some writes in place are not allowed.
+    with torch.no_grad():
+        return without_writes(torch.export.export(model, fresh, dynamic_shapes=dynamic))
 
 
 def in_order(module: nn.Module) -> None:

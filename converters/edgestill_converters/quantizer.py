@@ -55,8 +55,7 @@ FIXED: Mapping[Any, Scale] = {
 }
 # Activation functions that XNNPACKQuantizer leaves alone. (SiLU has become sigmoid and product before: rewrites/.)
 ACTIVATIONS = (
-    aten.hardswish.default, aten.hardswish_.default, aten.gelu.default, aten.leaky_relu.default,
-    aten.leaky_relu_.default, aten.elu.default, aten.elu_.default,
+    aten.hardswish.default, aten.gelu.default, aten.leaky_relu.default, aten.elu.default,
 )  # fmt: skip
 
 

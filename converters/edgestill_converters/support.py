@@ -44,7 +44,7 @@ def refuse_unsupported(graph: GraphModule) -> None:
         if node.op != "call_function":
             continue
         name = operator_name(node)
-        advice = REFUSED.get(name.removesuffix("_")) or REFUSED.get(name) or _unfit(node)
+        advice = REFUSED.get(name) or _unfit(node)
         if advice:
             path = module_path(node)
             where = f"module {path!r}" if path else "the forward of the model"

@@ -32,6 +32,7 @@ from .operators import (
 from .pads import negative_padding_to_slice
 from .parallel import parallel_convolutions_to_one
 from .resizing import resizing_to_products
+from .scatters import fills_to_values, scatters_to_concatenations
 from .transposed import (
     batch_norm_into_transposed_convolution,
     pixel_shuffle_to_permutation,
@@ -42,12 +43,13 @@ __all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
-    fold_constants, drop_no_ops, batch_norm_into_transposed_convolution, channels_last_to_first,
-    parallel_convolutions_to_one, layer_scale_to_weights, layer_norm_to_products, vector_norm_to_products,
-    split_to_slices, select_to_slice, channel_shuffle_to_order, one_dimension_as_two, transposed_convolution_to_plain,
-    pixel_shuffle_to_permutation, negative_padding_to_slice, resizing_to_products, mish_to_product,
-    softplus_to_logarithm, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
-    average_pooling_to_convolution, batch_norm_to_convolution, division_to_product, squeezes_to_reshapes,
+    drop_no_ops, fills_to_values, scatters_to_concatenations, fold_constants, batch_norm_into_transposed_convolution,
+    channels_last_to_first, parallel_convolutions_to_one, layer_scale_to_weights, layer_norm_to_products,
+    vector_norm_to_products, split_to_slices, select_to_slice, channel_shuffle_to_order, one_dimension_as_two,
+    transposed_convolution_to_plain, pixel_shuffle_to_permutation, negative_padding_to_slice, resizing_to_products,
+    mish_to_product, softplus_to_logarithm, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product,
+    attention_to_products, average_pooling_to_convolution, batch_norm_to_convolution, division_to_product,
+    squeezes_to_reshapes,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 

@@ -9,7 +9,6 @@ from .editing import new_node, replace, replace_by
 from .norms import in_float
 
 aten = torch.ops.aten
-_MISH = (aten.mish.default, aten.mish_.default)
 # Steep enough to be a step for float32: a threshold as a product, since a comparison is not delegated.
 _STEEP = 1e20
 
@@ -23,7 +22,7 @@ def mish_to_product(graph: GraphModule) -> int:
             result = new_node(node, aten.mul.Tensor, (node.args[0], new_node(node, aten.tanh.default, (softplus,))))
         replace_by(node, result)
 
-    return replace(graph, lambda node: node.target in _MISH, change)
+    return replace(graph, lambda node: node.target is aten.mish.default, change)
 
 
 def softplus_to_logarithm(graph: GraphModule) -> int:

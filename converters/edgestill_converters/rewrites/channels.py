@@ -21,10 +21,9 @@ _VIEWS = (aten.view.default, aten.reshape.default)
 MOST_JOINED = 4
 # Operators that treat every channel alike.
 _ALIKE = (
-    aten.relu.default, aten.relu_.default, aten.hardtanh.default, aten.hardtanh_.default, aten.sigmoid.default,
-    aten.hardswish.default, aten.hardswish_.default, aten.hardsigmoid.default, aten.silu.default, aten.silu_.default,
-    aten.gelu.default, aten.leaky_relu.default, aten.leaky_relu_.default, aten.max_pool2d.default,
-    aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default, aten.dropout.default,
+    aten.relu.default, aten.hardtanh.default, aten.sigmoid.default, aten.hardswish.default, aten.hardsigmoid.default,
+    aten.silu.default, aten.gelu.default, aten.leaky_relu.default, aten.max_pool2d.default, aten.avg_pool2d.default,
+    aten.adaptive_avg_pool2d.default, aten.dropout.default,
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from .editing import constant, replace, replace_by
 
 aten = torch.ops.aten
 LARGEST_CONSTANT = 1 << 22
-_ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.detach_.default, aten.lift_fresh_copy.default)
+_ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default)
 _COPIES = (aten.contiguous.default, aten.clone.default)
 _CASTS = (aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default, aten.to.device, aten.type_as.default)
 _SHAPES = (
@@ -69,7 +69,7 @@ def _is_no_op(node: Node) -> bool:
     before, after = source.meta.get("val"), node.meta.get("val")
     if not isinstance(before, Tensor) or not isinstance(after, Tensor):
         return False
-    if target in _CASTS or (target in (aten.add.Tensor, aten.add_.Tensor) and node.args[1] == 0):
+    if target in _CASTS or (target is aten.add.Tensor and node.args[1] == 0):
         return before.dtype == after.dtype and before.device == after.device
     return target in _SHAPES and before.shape == after.shape and (target is not aten.slice.Tensor or _whole(node))
 
@@ -82,9 +82,4 @@ def _whole(node: Node) -> bool:
 def _is_pure(node: Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     tags = getattr(node.target, "tags", ())
-    return (
-        schema is not None
-        and not schema.is_mutable
-        and torch.Tag.nondeterministic_seeded not in tags
-        and bool(node.users)
-    )
+    return schema is not None and torch.Tag.nondeterministic_seeded not in tags and bool(node.users)

@@ -14,7 +14,6 @@ from .editing import constant, is_per_channel, new_node, replace_by, shape_of, t
 
 aten = torch.ops.aten
 _SUMS = {aten.add.Tensor: 1, aten.sub.Tensor: -1}
-_IN_PLACE = {aten.add_.Tensor: aten.add.Tensor, aten.sub_.Tensor: aten.sub.Tensor, aten.mul_.Tensor: aten.mul.Tensor}
 
 
 def parallel_convolutions_to_one(graph: GraphModule) -> int:
@@ -24,10 +23,6 @@ def parallel_convolutions_to_one(graph: GraphModule) -> int:
     would be quantised, and added, by itself.
     """
     found = 0
-    for node in graph.graph.nodes:
-        # What is changed in place never looks unused.
-        if node.target in _IN_PLACE and len(node.args[0].users) == 1:
-            node.target = _IN_PLACE[node.target]
     for node in reversed(list(graph.graph.nodes)):
         if node.target not in _SUMS or not node.users:
             continue

@@ -1,0 +1,94 @@
+"""Writes in place, such as `relu_(a)` and `a[:, 0] = 0`: the same graph without them.
+
+Rewrites and the quantizer follow who reads which result. A write that reaches its readers through memory alone (into a
+part of a tensor, or into one that others read as well) would be lost there: the graph would no longer be the model.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
+from torch.fx import Graph, Node
+
+from .rewrites.editing import cleaned
+
+aten = torch.ops.aten
+_MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKind.USER_INPUT_MUTATION)
+_NORM = aten._native_batch_norm_legit_no_training.default
+
+
+def without_writes(program: ExportedProgram) -> ExportedProgram:
+    """The same outputs for the same inputs, from operators that only give results.
+
+    What a model leaves behind in its inputs and buffers is dropped: a file answers each call by itself. A model whose
+    outputs depend on that is found by calling it twice (`parity.check_model`).
+    """
+    memory = {node: _storages(node) for node in program.graph.nodes}
+    for node in program.graph.nodes:
+        plain = _plain(node)
+        if plain is not None and not _read_later(node, memory):
+            node.target = plain
+    if any(_writes(node) for node in program.graph.nodes):
+        program = program.run_decompositions({})
+        _restore_batch_norms(program.graph)
+        _drop_mutations(program)
+    cleaned(program.graph_module)
+    return program
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and bool(schema.is_mutable)
+
+
+def _storages(node: Node) -> frozenset[int]:
+    """What memory a result lies in: views, and what an operator gives back as it came, share it."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return frozenset(one.untyped_storage()._cdata for one in values if isinstance(one, Tensor))
+
+
+def _plain(node: Node) -> Any:
+    """The operator that gives what `node` writes into its first argument; None where there is none."""
+    if not _writes(node) or not isinstance(node.args[0], Node):
+        return None
+    name, _, overload = str(node.target).removeprefix("aten.").partition(".")
+    plain = getattr(getattr(aten, name.removesuffix("_"), None), overload, None)
+    if plain is None or not name.endswith("_") or plain._schema.is_mutable:
+        return None
+    arguments, named = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: one.meta["val"])
+    with node.meta["val"].fake_mode:
+        result = plain(*arguments, **named)
+    # A write keeps the type of what it writes into; the operator by itself may give a wider one.
+    return plain if result.dtype == node.meta["val"].dtype else None
+
+
+def _read_later(write: Node, memory: Mapping[Node, frozenset[int]]) -> bool:
+    """Whether anybody reads the written memory afterwards by another way than through the result of the write."""
+    nodes = list(write.graph.nodes)
+    place, written = nodes.index(write), memory[write.all_input_nodes[0]]
+    before = {node for node in nodes[:place] if memory[node] & written}
+    return any(before.intersection(node.all_input_nodes) for node in nodes[place + 1 :])
+
+
+def _restore_batch_norms(graph: Graph) -> None:
+    """What became of `batch_norm` at inference, back: patterns are written with that."""
+    for node in list(graph.nodes):
+        if node.target is _NORM:
+            node.target, node.args = aten.batch_norm.default, (*node.args[:5], False, *node.args[5:], True)
+            node.meta["val"] = node.meta["val"][0]
+            for user in list(node.users):
+                user.replace_all_uses_with(node)
+                graph.erase_node(user)
+
+
+def _drop_mutations(program: ExportedProgram) -> None:
+    """Give out what the model gives, and not what it leaves behind."""
+    specs = program.graph_signature.output_specs
+    kept = [number for number, one in enumerate(specs) if one.kind not in _MUTATIONS]
+    (output,) = (node for node in program.graph.nodes if node.op == "output")
+    output.args = (tuple(output.args[0][number] for number in kept),)
+    specs[:] = [specs[number] for number in kept]

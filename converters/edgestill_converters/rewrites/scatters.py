@@ -1,0 +1,70 @@
+"""What a model writes into a part of a tensor, in operators that both engines have in int8."""
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from .editing import constant, new_node, replace, replace_by, shape_of
+
+aten = torch.ops.aten
+_FILLS = (aten.copy.default, aten.fill.Scalar, aten.fill.Tensor, aten.zero.default)
+
+
+def fills_to_values(graph: GraphModule) -> int:
+    """`fill(x, number)`, `zero(x)` → a constant; `copy(x, y)` → `y` in the shape and the type of `x`."""
+
+    def matches(node: Node) -> bool:
+        return node.target in _FILLS and all(isinstance(size, int) for size in shape_of(node))
+
+    def change(node: Node) -> None:
+        value: Any = node.args[1] if len(node.args) > 1 else 0
+        shape, kind = list(shape_of(node)), node.meta["val"].dtype
+        if not isinstance(value, Node):
+            return replace_by(node, constant(graph, node, "value", torch.full(shape, value, dtype=kind)))
+        with node.graph.inserting_before(node):
+            if value.meta["val"].dtype != kind:
+                value = new_node(node, aten.to.dtype, (value, kind))
+            if list(shape_of(value)) != shape:
+                value = new_node(node, aten.expand.default, (value, shape))
+        return replace_by(node, value)
+
+    return replace(graph, matches, change)
+
+
+def scatters_to_concatenations(graph: GraphModule) -> int:
+    """`x[:, a:b] = y` → what is before `a`, `y`, and what is from `b` on, joined."""
+
+    def matches(node: Node) -> bool:
+        return _written(node) is not None
+
+    def change(node: Node) -> None:
+        source, part, axis, begin, end = _written(node)  # type: ignore[misc]
+        size = shape_of(node)[axis]
+        with node.graph.inserting_before(node):
+            if node.target is aten.select_scatter.default:
+                part = new_node(node, aten.unsqueeze.default, (part, axis))
+            pieces = [
+                new_node(node, aten.slice.Tensor, (source, axis, *place)) for place in ((0, begin), (end, size))
+                if place[0] < place[1]
+            ]  # fmt: skip
+            pieces.insert(begin > 0, part)
+            result = new_node(node, aten.cat.default, (pieces, axis)) if len(pieces) > 1 else part
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
+def _written(node: Node) -> tuple[Node, Node, int, int, int] | None:
+    """(whole, part, axis, first place, place behind the last) of a write into neighbouring places; None for others."""
+    if node.target not in (aten.slice_scatter.default, aten.select_scatter.default):
+        return None
+    given: Any = (*node.args, *[None] * (6 - len(node.args)))
+    axis = (given[2] or 0) % len(shape_of(node))
+    size = shape_of(node)[axis]
+    if not isinstance(size, int) or node.kwargs:
+        return None
+    if node.target is aten.select_scatter.default:
+        return given[0], given[1], axis, given[3] % size, given[3] % size + 1
+    begin, end, step = slice(*given[3:6]).indices(size)
+    return (given[0], given[1], axis, begin, max(begin, end)) if step == 1 else None
