@@ -1,11 +1,12 @@
 """Padding before max pooling, in a form that LiteRT's delegate takes.
 
 PyTorch pads with minus infinity there, and the converter makes a PADV2 of that, which XNNPACK does not take. It takes
-PAD, with zeros. After a ReLU they win as little: every window holds a value that is no smaller.
+PAD, with zeros. After a ReLU they win as little as anything below: every window holds a value that is no smaller.
 """
 
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 RELUS = (schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6)
@@ -41,6 +42,8 @@ def opcode(model: Any, builtin: int, version: int) -> int:
 def _zeros_do(model: Any, graph: Any, padding: Any, codes: list[int]) -> bool:
     source, given = int(padding.inputs[0]), int(padding.outputs[0])
     tensor, value = graph.tensors[source], model.buffers[graph.tensors[padding.inputs[2]].buffer].data
+    if value is None:
+        return False  # it is computed
     if tensor.type == schema.TensorType.INT8:
         # PAD fills with the zero point. It is the smallest code after a ReLU, which is what PADV2 fills with.
         return len(value) == 1 and value.view("int8")[0] == tensor.quantization.zeroPoint[0]
@@ -48,6 +51,9 @@ def _zeros_do(model: Any, graph: Any, padding: Any, codes: list[int]) -> bool:
     readers = [one for one in graph.operators if given in one.inputs]
     return (
         tensor.type == schema.TensorType.FLOAT32
+        and bool((np.asarray(value).view("<f4") <= 0).all())
+        and given not in list(graph.outputs)
+        and bool(readers)
         and all(codes[one.opcodeIndex] == schema.BuiltinOperator.MAX_POOL_2D for one in readers)
         and all(getattr(one.builtinOptions, "fusedActivationFunction", None) in RELUS for one in makers)
         and bool(makers)

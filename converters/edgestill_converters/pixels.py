@@ -22,7 +22,7 @@ from torch.fx import GraphModule, Node
 
 from edgestill_runtime import Processor
 
-from .rewrites.editing import cleaned, constant, new_node, value_of
+from .rewrites.editing import cleaned, constant, has_constants, new_node, value_of
 from .scale import Scale
 
 aten = torch.ops.aten
@@ -61,7 +61,9 @@ def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Sc
 
 
 def _is_plain_convolution(node: Node) -> bool:
-    return node.target is aten.conv2d.default and bool(len(node.args) < 7 or node.args[6] == 1)
+    """Whether it is one whose weight and bias are known, and which has one group."""
+    known = node.target is aten.conv2d.default and has_constants(node, 2)
+    return known and bool(len(node.args) < 7 or node.args[6] == 1)
 
 
 def _padding(node: Node) -> list[int]:

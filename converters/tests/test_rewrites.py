@@ -192,6 +192,10 @@ def test_what_an_exporter_cannot_carry_is_written_otherwise(function, name):
         lambda m, x: shuffle(m.conv(x), 2).relu().mean(1),
         lambda m, x: F.conv2d(shuffle(m.conv(x), 3), m.conv.weight, groups=2),  # each group has channels of its own
         lambda m, x: m.conv(x).view(1, 2, 3, 12, 10).transpose(2, 3).reshape(1, 6, 12, 10),  # other axes
+        lambda m, x: F.conv2d(shuffle(m.conv(x), 2)[:, ::2], m.conv.weight),  # every second channel
+        lambda m, x: torch.mean(m.conv(x), dim=None, keepdim=True),  # over everything
+        lambda m, x: F.conv2d(x, x[:, :, :3, :3]),  # its weight is no constant
+        lambda m, x: F.batch_norm(m.conv(x), m.after.running_mean, m.after.running_var, x.amax((0, 2, 3)).repeat(2)),
     ],
 )
 def test_what_only_looks_like_a_pattern_is_left_alone(function):
@@ -363,6 +367,40 @@ def test_waveforms_become_images_of_height_one():
     # One way in, and none back: pooling to 1 × 1 is flat already.
     assert targets(graph).count(aten.reshape.default) == 1
     assert not {aten.squeeze.dim, aten.unsqueeze.default, aten.conv1d.default} & set(targets(graph))
+
+
+@pytest.mark.parametrize("operator", [torch.add, torch.mul])
+@pytest.mark.parametrize("shape", [(8, 1), (1, 8, 1), (1, 8, 16), (16,)])
+def test_a_constant_between_1d_layers_meets_the_same_axes(operator, shape):
+    torch.manual_seed(0)
+    first, last, constant = nn.Conv1d(2, 8, 3, padding=1), nn.Conv1d(8, 4, 3), nn.Parameter(torch.rand(shape))
+    waves = torch.randn(1, 2, 16)
+    model = Waves()
+    model.first, model.second, model.constant = first, last, constant
+    model.forward = lambda waves: model.second(operator(model.first(waves), model.constant))
+    graph, counts = tidy(export(model.eval(), (waves,)).module(check_guards=False))
+    torch.testing.assert_close(graph(waves), model(waves))
+    assert counts["one_dimension_as_two"] == 2
+    # One way in, one way out: the constant leaves nothing between the two.
+    assert targets(graph).count(aten.reshape.default) == 2
+
+
+@pytest.mark.parametrize("mean", [lambda x: torch.mean(x, dim=None, keepdim=True), lambda x: x.mean((0, 1, 2))])
+def test_a_mean_over_every_axis_of_waves_stays(mean):
+    layer = nn.Conv1d(3, 6, 3)
+    _, counts = rewritten(lambda m, x: mean(layer(x[:, :, 0])), IMAGE)
+    assert counts["one_dimension_as_two"] == 1
+
+
+def test_a_large_weight_that_is_computed_is_folded_and_a_large_table_is_not():
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv1d(1030, 1030, 1))  # over 4 MiB
+    waves = torch.randn(1, 1030, 4)
+    graph, counts = tidy(export(layer.eval(), (waves,)).module(check_guards=False))
+    torch.testing.assert_close(graph(waves), layer(waves), rtol=1e-4, atol=1e-4)
+    assert counts["fold_constants"] == counts["one_dimension_as_two"] == 1
+    # 16 MB out of 16 KB would make the file a thousand times as large.
+    graph, counts = rewritten(lambda m, x: x.mean() * torch.arange(2000.0).outer(torch.arange(2000.0)), IMAGE)
+    assert aten.outer.default in targets(graph) and counts == {}
 
 
 def test_pooling_is_a_mean_only_after_quantisation():

@@ -4,7 +4,18 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .editing import constant, is_per_channel, new_node, replace, replace_by, shape_of, tensor_of, value_of
+from .editing import (
+    constant,
+    has_constants,
+    is_constant,
+    is_per_channel,
+    new_node,
+    replace,
+    replace_by,
+    shape_of,
+    tensor_of,
+    value_of,
+)
 
 aten = torch.ops.aten
 CONVOLUTIONS = (
@@ -23,8 +34,9 @@ def fold_batch_norms(graph: GraphModule) -> int:
 
     def matches(node: Node) -> bool:
         source = node.args[0] if node.args else None
-        plain = node.target is aten.batch_norm.default and not node.args[5]
-        return plain and isinstance(source, Node) and source.target in CONVOLUTIONS[:4] and len(source.users) == 1
+        if not is_inference_norm(node) or not isinstance(source, Node) or source.target not in CONVOLUTIONS[:4]:
+            return False
+        return has_constants(source, 2) and len(source.users) == 1
 
     def change(node: Node) -> None:
         convolution = node.args[0]
@@ -55,9 +67,8 @@ def layer_scale_to_weights(graph: GraphModule) -> int:
         if layer is None or len(layer.users) != 1 or shape_of(layer) != shape_of(node):
             return False
         axis = -1 if layer.target is aten.linear.default else 1
-        constants = [one.op == "get_attr" for one in layer.args[1:3] if isinstance(one, Node)]
         # Without a weight (a batch norm may have none) there is nothing to put the scale into.
-        weighted = layer.args[1] is not None and all(constants)
+        weighted = layer.args[1] is not None and has_constants(layer, 2)
         return weighted and is_per_channel(shape_of(scale), shape_of(node), axis)
 
     def change(node: Node) -> None:
@@ -79,7 +90,7 @@ def layer_scale_to_weights(graph: GraphModule) -> int:
 
 def _layer_and_scale(node: Node) -> tuple[Node | None, Node | None]:
     """The two factors of a product, if they are a layer and a constant."""
-    constants = [one for one in node.all_input_nodes if one.op == "get_attr"]
+    constants = [one for one in node.all_input_nodes if is_constant(one)]
     layers = [one for one in node.all_input_nodes if one.target in _LAYERS]
     product = node.target is aten.mul.Tensor and len(constants) == len(layers) == 1
     return (layers[0], constants[0]) if product else (None, None)
@@ -92,7 +103,7 @@ def batch_norm_to_convolution(graph: GraphModule) -> int:
     """
 
     def matches(node: Node) -> bool:
-        if node.target is not aten.batch_norm.default or len(shape_of(node.args[0])) != 4 or node.args[5]:
+        if not is_inference_norm(node) or len(shape_of(node.args[0])) != 4:
             return False
         source = node.args[0]
         return not (isinstance(source, Node) and source.target in CONVOLUTIONS and len(source.users) == 1)
@@ -107,6 +118,11 @@ def batch_norm_to_convolution(graph: GraphModule) -> int:
         replace_by(node, result)
 
     return replace(graph, matches, change)
+
+
+def is_inference_norm(node: Node) -> bool:
+    """Whether it is a batch norm of which `affine` knows factor and shift."""
+    return node.target is aten.batch_norm.default and not node.args[5] and has_constants(node, 4)
 
 
 def affine(graph: GraphModule, node: Node) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, replace, replace_by, shape_of, tensor_of
+from .editing import constant, has_constants, new_node, replace, replace_by, shape_of, tensor_of
 
 aten = torch.ops.aten
 _SPLITS = (
@@ -170,12 +170,12 @@ class _Orders:
             for one in node.args[0]:  # type: ignore[union-attr]
                 joined += [len(joined) + channel for channel in self._order(one)]
             self.of[node] = joined
-        elif node.target is aten.batch_norm.default:
+        elif node.target is aten.batch_norm.default and has_constants(node, 4):
             self.of[node] = order = self._order(node.args[0])
             self.edits.append(lambda: self._permute(node, (1, 2, 3, 4), 0, order))
         elif node.target is aten.slice.Tensor and node.args[1] == 1 and len(shape_of(node)) == 4:
-            self._slice(node)
-        elif node.target is aten.conv2d.default and self._order(node.args[1]) == []:
+            return self._slice(node)
+        elif node.target is aten.conv2d.default and has_constants(node, 2):
             return self._convolution(node)
         else:
             return False
@@ -197,16 +197,19 @@ class _Orders:
             return True
         return False
 
-    def _slice(self, node: Node) -> None:
+    def _slice(self, node: Node) -> bool:
         given: Any = node.args
+        if len(given) > 4 and given[4] != 1:
+            return False
         order = self._order(given[0])
-        begin = int(given[2] or 0) % len(order)
+        begin = slice(*given[2:4]).indices(len(order))[0] if len(given) > 3 else 0
         end = begin + shape_of(node)[1]
         places = [place for place, channel in enumerate(order) if begin <= channel < end]
         self.of[node] = [order[place] - begin for place in places]
         cuts = [0, *(at for at in range(1, len(places)) if places[at] != places[at - 1] + 1), len(places)]
         runs = [(places[a], places[b - 1] + 1) for a, b in pairwise(cuts)]
         self.edits.append(lambda: _cut(node, runs))
+        return True
 
     def _permute(self, node: Node, positions: Sequence[int], axis: int, order: Sequence[int]) -> None:
         arguments = list(node.args)

@@ -10,6 +10,7 @@ from torch.fx import GraphModule, Node
 from .editing import constant, replace, replace_by
 
 aten = torch.ops.aten
+# Of bytes: what is computed from less, such as a mask from two rows, makes a file no larger than that.
 LARGEST_CONSTANT = 1 << 22
 _ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default)
 _COPIES = (aten.contiguous.default, aten.clone.default)
@@ -25,17 +26,21 @@ def fold_constants(graph: GraphModule) -> int:
     EdgeNeXt's positional encoding is 25 operators of this kind, none of which XNNPACK takes.
     """
     known: dict[Node, Any] = {}
+    # Node → the bytes of the constants that it is made of.
+    made_of: dict[Node, int] = {}
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             known[node] = operator.attrgetter(str(node.target))(graph)
+            made_of[node] = known[node].nbytes if isinstance(known[node], Tensor) else 0
         elif node.op == "call_function" and all(one in known for one in node.all_input_nodes) and _is_pure(node):
             arguments, named = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: known[one])
             with torch.no_grad():
                 known[node] = node.target(*arguments, **named)
+            made_of[node] = sum(made_of[one] for one in node.all_input_nodes)
     folded = 0
     for node, value in known.items():
         leaves = node.op == "call_function" and any(user not in known for user in node.users)
-        if leaves and isinstance(value, Tensor) and value.nbytes <= LARGEST_CONSTANT:
+        if leaves and isinstance(value, Tensor) and value.nbytes <= max(LARGEST_CONSTANT, made_of[node]):
             node.replace_all_uses_with(constant(graph, node, "value", value.detach().clone().contiguous()))
             folded += 1
     return folded

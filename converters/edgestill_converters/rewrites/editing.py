@@ -58,10 +58,20 @@ def tensor_of(graph: GraphModule, node: Any) -> Tensor | None:
     """The value of a parameter or buffer node; None for None."""
     if node is None:
         return None
-    assert isinstance(node, Node) and node.op == "get_attr"
+    assert is_constant(node)
     value = operator.attrgetter(str(node.target))(graph)
     assert isinstance(value, Tensor)
     return value.detach()
+
+
+def is_constant(node: Any) -> bool:
+    """Whether it is a parameter or buffer, whose value is known now."""
+    return isinstance(node, Node) and node.op == "get_attr"
+
+
+def has_constants(node: Node, count: int) -> bool:
+    """Whether the first `count` arguments after the source (weight, bias, …) are known now, or None."""
+    return all(one is None or is_constant(one) for one in node.args[1 : 1 + count])
 
 
 def shape_of(node: Any) -> Sequence[int]:
@@ -75,6 +85,13 @@ def is_per_channel(given: Sequence[int], shape: Sequence[int], axis: int) -> boo
     wide = [1] * len(shape)
     wide[axis] = shape[axis]
     return wide[axis] != 1 and list(given) == wide[len(wide) - len(given) :]
+
+
+def axes_of(mean: Node) -> list[int]:
+    """The axes that `aten.mean.dim` goes over, counted from the first; all of them where none is named."""
+    rank = len(shape_of(mean.args[0]))
+    given: Any = mean.args[1] if len(mean.args) > 1 else mean.kwargs.get("dim")
+    return sorted(axis % rank for axis in given) if given else list(range(rank))
 
 
 def module_path(node: Node) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, replace_by, shape_of, value_of
+from .editing import constant, is_constant, new_node, replace_by, shape_of, value_of
 from .norms import is_layer_norm, normalised
 
 aten = torch.ops.aten
@@ -26,7 +26,7 @@ def channels_last_to_first(graph: GraphModule) -> int:
     """
     moved = 0
     for node in list(graph.graph.nodes):
-        if node.target in (aten.add.Tensor, aten.mul.Tensor) and _is_constant(node.args[0]) and not node.kwargs:
+        if node.target in (aten.add.Tensor, aten.mul.Tensor) and is_constant(node.args[0]) and not node.kwargs:
             node.args = node.args[1::-1]  # a scale is written before or after what it scales
         source = _source(node)
         if source is None:
@@ -66,7 +66,7 @@ def _on_channels(graph: GraphModule, node: Node, source: Node) -> Node | None:
     if is_layer_norm(node):
         return normalised(graph, node, source, channels_first=True)
     if node.target is aten.linear.default:
-        if not _is_constant(node.args[1]):
+        if not is_constant(node.args[1]):
             return None
         kernel = constant(graph, node, "kernel", value_of(graph, node.args[1])[:, :, None, None])
         return new_node(node, aten.conv2d.default, (source, kernel, *node.args[2:]))
@@ -78,7 +78,7 @@ def _on_channels(graph: GraphModule, node: Node, source: Node) -> Node | None:
         other = node.args[1]
         if not isinstance(other, Node):
             return new_node(node, node.target, (source, other))
-        if _is_constant(other) and len(shape_of(other)) == 1:
+        if is_constant(other) and len(shape_of(other)) == 1:
             value = value_of(graph, other)[:, None, None]
             return new_node(node, node.target, (source, constant(graph, node, "channels", value)))
         same = shape_of(other) == shape_of(node)
@@ -86,7 +86,3 @@ def _on_channels(graph: GraphModule, node: Node, source: Node) -> Node | None:
         if same and isinstance(second, Node):
             return new_node(node, node.target, (source, second))
     return None
-
-
-def _is_constant(node: Any) -> bool:
-    return isinstance(node, Node) and node.op == "get_attr"

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import FLOAT, constant, new_node, replace, replace_by, shape_of, value_of
+from .editing import FLOAT, constant, is_constant, new_node, replace, replace_by, shape_of, value_of
 
 aten = torch.ops.aten
 
@@ -30,7 +30,7 @@ def is_layer_norm(node: Node) -> bool:
     if node.target is not aten.layer_norm.default:
         return False
     axes: Any = node.args[1]
-    constants = all(one is None or (isinstance(one, Node) and one.op == "get_attr") for one in node.args[2:4])
+    constants = all(one is None or is_constant(one) for one in node.args[2:4])
     return len(axes) == 1 and isinstance(axes[0], int) and constants
 
 

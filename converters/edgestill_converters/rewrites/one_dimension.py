@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .editing import constant, new_node, pair_of, replace, replace_by, shape_of, tensor_of
+from .editing import axes_of, constant, is_constant, new_node, pair_of, replace, replace_by, shape_of, value_of
 
 aten = torch.ops.aten
 _TO_2D = (
@@ -16,10 +16,9 @@ _TO_2D = (
 )  # fmt: skip
 _CONVOLUTIONS = (aten.conv1d.default, aten.conv_transpose1d.default)
 _ANY_RANK = (
-    aten.relu.default, aten.relu_.default, aten.hardtanh.default, aten.hardtanh_.default, aten.batch_norm.default,
-    aten.add.Tensor, aten.add_.Tensor, aten.mul.Tensor, aten.sigmoid.default, aten.tanh.default, aten.gelu.default,
-    aten.silu.default, aten.silu_.default, aten.hardswish.default, aten.hardswish_.default, aten.leaky_relu.default,
-    aten.mish.default, aten.softplus.default, aten.elu.default, aten.log_sigmoid.default,
+    aten.relu.default, aten.hardtanh.default, aten.batch_norm.default, aten.add.Tensor, aten.mul.Tensor,
+    aten.sigmoid.default, aten.tanh.default, aten.gelu.default, aten.silu.default, aten.hardswish.default,
+    aten.leaky_relu.default, aten.mish.default, aten.softplus.default, aten.elu.default, aten.log_sigmoid.default,
 )  # fmt: skip
 
 
@@ -36,7 +35,7 @@ def one_dimension_as_two(graph: GraphModule) -> int:
     for node in list(graph.graph.nodes):
         sources = node.all_input_nodes
         lowered = [one for one in sources if one.target is aten.squeeze.dim and one.args[1] == 2]
-        if node.target in _ANY_RANK and lowered and all(one in lowered or one.op == "get_attr" for one in sources):
+        if node.target in _ANY_RANK and lowered and all(one in lowered or is_constant(one) for one in sources):
             _raise(node, lowered)
     for node in list(graph.graph.nodes):
         source = node.args[0] if node.args else None
@@ -49,8 +48,9 @@ def _is_one_dimensional(node: Node) -> bool:
     if node.target not in _TO_2D or len(shape_of(node.args[0])) != 3:
         return False
     if node.target is aten.mean.dim:
-        axes: Any = node.args[1]
-        return [axis % 3 for axis in axes] == [2] and "dtype" not in node.kwargs
+        return axes_of(node) == [2] and "dtype" not in node.kwargs
+    if node.target in _CONVOLUTIONS:
+        return is_constant(node.args[1])
     return node.target is not aten.max_pool1d.default or len(node.args) < 6 or not node.args[5]
 
 
@@ -74,9 +74,7 @@ def _lift(node: Node) -> None:
                 node, aten.squeeze.dim, (new_node(node, aten.adaptive_avg_pool2d.default, (image, [1, *size])), 2)
             )
         elif node.target in _CONVOLUTIONS:
-            weight = tensor_of(graph, node.args[1])
-            assert weight is not None
-            wide = constant(graph, node, "weight_2d", weight.unsqueeze(2))
+            wide = constant(graph, node, "weight_2d", value_of(graph, node.args[1]).unsqueeze(2))
             arguments: list[Any] = [image, wide, *node.args[2:]]
             plain = node.target is aten.conv1d.default
             # stride, padding and dilation; of a transposed one also the output padding, and the groups before dilation
@@ -96,8 +94,13 @@ def _lift(node: Node) -> None:
 
 def _raise(node: Node, lowered: Sequence[Node]) -> None:
     """`f(squeeze(x))` → `squeeze(f(x))` for an operator that does not mind the rank."""
-    for one in lowered:
-        node.replace_input_with(one, one.args[0])  # type: ignore[arg-type]
+    graph = node.graph.owning_module
+    assert graph is not None
+    for one in node.all_input_nodes:
+        if one in lowered:
+            node.replace_input_with(one, one.args[0])  # type: ignore[arg-type]
+        elif len(shape_of(one)) > 1:  # a constant: (C, 1), (1, C, L) and so on become (C, 1, 1), (1, C, 1, L)
+            node.replace_input_with(one, constant(graph, node, "constant_2d", value_of(graph, one).unsqueeze(-2)))
     value = node.meta.get("val")
     with node.graph.inserting_after(node):
         flat = node.graph.call_function(aten.squeeze.dim, (node, 2))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import FLOAT, constant, new_node, pair_of, replace, replace_by, shape_of
+from .editing import FLOAT, axes_of, constant, new_node, pair_of, replace, replace_by, shape_of
 
 aten = torch.ops.aten
 _SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default)
@@ -18,10 +18,9 @@ def mean_to_pooling(graph: GraphModule) -> int:
     """
 
     def matches(node: Node) -> bool:
-        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 4 or len(node.args) < 2:
+        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 4:
             return False
-        axes: Any = node.args[1]
-        return sorted(axis % 4 for axis in axes) == [2, 3] and "dtype" not in node.kwargs
+        return axes_of(node) == [2, 3] and "dtype" not in node.kwargs
 
     def change(node: Node) -> None:
         keeps = len(node.args) > 2 and bool(node.args[2])
@@ -38,10 +37,9 @@ def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
     """`x.mean(1)` of tokens (N, L, C) → pooling of an image (N, C, 1, L): the mean that both engines have in int8."""
 
     def matches(node: Node) -> bool:
-        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 3 or len(node.args) < 2:
+        if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 3:
             return False
-        axes: Any = node.args[1]
-        return [axis % 3 for axis in axes] == [1] and "dtype" not in node.kwargs
+        return axes_of(node) == [1] and "dtype" not in node.kwargs
 
     def change(node: Node) -> None:
         with node.graph.inserting_before(node):
@@ -117,7 +115,7 @@ def silu_to_product(graph: GraphModule) -> int:
             product = new_node(node, aten.mul.Tensor, (node.args[0], gate))
         replace_by(node, product)
 
-    return replace(graph, lambda node: node.target in (aten.silu.default, aten.silu_.default), change)
+    return replace(graph, lambda node: node.target is aten.silu.default, change)
 
 
 def attention_to_products(graph: GraphModule) -> int:
@@ -187,7 +185,7 @@ def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
             result = new_node(node, aten.mul.Tensor, (clamped, 1 / 6))
         replace_by(node, result)
 
-    return replace(graph, lambda node: node.target in (aten.hardsigmoid.default, aten.hardsigmoid_.default), change)
+    return replace(graph, lambda node: node.target is aten.hardsigmoid.default, change)
 
 
 def _pooling(node: Node) -> tuple[Any, Any, Any, Any, Any, Any]:

@@ -9,8 +9,18 @@ import torch.nn.functional as functional
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .batch_norm import affine
-from .editing import constant, is_per_channel, new_node, replace_by, shape_of, tensor_of, value_of
+from .batch_norm import affine, is_inference_norm
+from .editing import (
+    constant,
+    has_constants,
+    is_constant,
+    is_per_channel,
+    new_node,
+    replace_by,
+    shape_of,
+    tensor_of,
+    value_of,
+)
 
 aten = torch.ops.aten
 _SUMS = {aten.add.Tensor: 1, aten.sub.Tensor: -1}
@@ -70,13 +80,12 @@ def _form(graph: GraphModule, node: Any, top: bool = False) -> _Form | None:
         return None
     if node.target is aten.conv2d.default:
         return _convolution(graph, node)
-    if node.target is aten.batch_norm.default and not node.args[5]:
+    if is_inference_norm(node):
         inner = _form(graph, node.args[0]) or _identity(node.args[0])
         return replace(inner.scaled(*affine(graph, node)), branches=max(inner.branches, 1))
     if node.target is aten.mul.Tensor:
         for layer, scale in (node.args[:2], node.args[1::-1]):
-            constant_scale = isinstance(scale, Node) and scale.op == "get_attr"
-            if constant_scale and is_per_channel(shape_of(scale), shape_of(node), 1):
+            if is_constant(scale) and is_per_channel(shape_of(scale), shape_of(node), 1):
                 scaled = _form(graph, layer)
                 return None if scaled is None else scaled.scaled(value_of(graph, scale).double().reshape(-1))
     if node.target in _SUMS and all(isinstance(one, Node) and shape_of(one) == shape_of(node) for one in node.args[:2]):
@@ -89,7 +98,7 @@ def _convolution(graph: GraphModule, node: Node) -> _Form | None:
     given: list[Any] = [*node.args]
     rest = [None, [1, 1], [0, 0], [1, 1], 1][len(given) - 2 :]
     source, kernel, bias, stride, padding, dilation, groups = given + rest
-    if kernel.op != "get_attr" or (bias is not None and bias.op != "get_attr"):
+    if not has_constants(node, 2):
         return None
     weight, shift = value_of(graph, kernel).double(), tensor_of(graph, bias)
     sizes = list(weight.shape[2:])

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .batch_norm import affine
-from .editing import constant, new_node, pair_of, replace, replace_by, shape_of, tensor_of, value_of
+from .batch_norm import affine, is_inference_norm
+from .editing import constant, has_constants, new_node, pair_of, replace, replace_by, shape_of, tensor_of, value_of
 
 aten = torch.ops.aten
 _TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input)
@@ -18,8 +18,9 @@ def batch_norm_into_transposed_convolution(graph: GraphModule) -> int:
 
     def matches(node: Node) -> bool:
         source = node.args[0] if node.args else None
-        plain = node.target is aten.batch_norm.default and not node.args[5]
-        return plain and isinstance(source, Node) and source.target in _TRANSPOSED and len(source.users) == 1
+        if not is_inference_norm(node) or not isinstance(source, Node) or source.target not in _TRANSPOSED:
+            return False
+        return has_constants(source, 2) and len(source.users) == 1
 
     def change(node: Node) -> None:
         layer = node.args[0]
@@ -55,7 +56,7 @@ def transposed_convolution_to_plain(graph: GraphModule) -> int:
     def matches(node: Node) -> bool:
         if node.target is not aten.conv_transpose2d.input or len(shape_of(node.args[0])) != 4:
             return False
-        return all(one is None or one.op == "get_attr" for one in _defaults(node)[:2])
+        return has_constants(node, 2)
 
     def change(node: Node) -> None:
         weight, bias, stride, padding, output_padding, groups, dilation = _arguments(graph, node)
