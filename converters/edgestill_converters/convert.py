@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -39,7 +38,7 @@ from edgestill_runtime.files import refuse_existing
 
 from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
-from .graph import Graph, Samples, export, make_graph, tensors
+from .graph import Graph, Samples, as_arrays, export, make_graph, tensors
 from .parity import ALLOWED_QUANTISED, check_against_model, check_model, check_rewrites
 from .precision import float_layers, precision_of, refuse_float
 from .quiet import with_log, words_to
@@ -105,7 +104,8 @@ def convert(
         samples: real ones to calibrate with; a few of them become the golden samples.
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
         targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
-        kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`.
+        kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
+            they are more than a hundredth of the multiply-accumulates.
         trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of
             calibration; with `kept_float` its weights, calibrated.
         fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
@@ -124,7 +124,7 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    _check_options(targets, precision, limit_seconds)
+    _check_options(targets, precision, kept_float, limit_seconds)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise ConversionError(
             f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
@@ -142,7 +142,7 @@ def convert(
             on_step("quantise")
             graph = make_graph(model, samples, description.processor, fold_pixels)
             results = _check_labels(graph, description)
-            few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if graph.processor else samples)]
+            few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
             # Before minutes go into files of a graph that is not the model, or of a model that is no function.
             reference = _outputs(graph.module, graph.processor, few)
             check_rewrites(_model_outputs(model, description.processor, few), reference)
@@ -169,12 +169,14 @@ def convert(
     return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
 
-def _check_options(targets: Sequence[str], precision: str, limit_seconds: float) -> None:
+def _check_options(targets: Sequence[str], precision: str, kept_float: Sequence[str], limit_seconds: float) -> None:
     valid = f"valid: {', '.join(TARGETS)}"
     if isinstance(targets, str) or not targets:
         raise ConversionError(f"targets are one or several names in a list or tuple, not {targets!r}; {valid}")
     if unknown := [one for one in targets if one not in TARGETS]:
         raise ConversionError(f"unknown target {unknown[0]!r}; {valid}")
+    if isinstance(kept_float, str):
+        raise ConversionError(f"kept_float is names of graph nodes in a list or tuple, not {kept_float!r}")
     if precision not in get_args(Precision):
         raise ConversionError(f"unknown precision {precision!r}; valid: {', '.join(get_args(Precision))}")
     if not limit_seconds > 0:  # neither is NaN
@@ -224,7 +226,12 @@ def _check_labels(graph: Graph, description: Description) -> int:
     with torch.inference_mode():
         results = flat_outputs(graph.module(*graph.examples))
     shape, classes = tuple(results[0].shape), len(description.labels)
-    if classes and (len(results) != 1 or shape != (1, classes)):
+    if classes and len(results) != 1:
+        raise ConversionError(
+            f"the model has {len(results)} outputs; {classes} labels need one, of shape (1, {classes}): give a model "
+            "that returns its logits alone, or convert it without labels"
+        )
+    if classes and shape != (1, classes):
         raise ConversionError(f"the model answers one image with shape {shape}; {classes} labels need (1, {classes})")
     return len(results)
 
@@ -248,7 +255,7 @@ def _manifest(
                 f"{name} has {len(outputs)} outputs, the model {results}; return each tensor once, and no input"
             )
         quantised = ".fp32." not in name
-        precision, share = precision_of(name, one.content, kind, kept_float if quantised else ())
+        precision, share = precision_of(name, one.content, kind)
         if quantised and precision == "fp32":
             refuse_float(name, floating)
         models[name] = ModelFile(

@@ -1,6 +1,6 @@
 """A model as it is brought → the float graph that everything else starts from, and real samples as it takes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ VALUE_DEPENDENT = (
     "functionaltensor", "data pointer", ".numpy()",
 )  # fmt: skip
 Samples = NDArray[np.uint8] | Sequence[NDArray[Any]]
-"""Images, uint8 (N, H, W, C), or one array for each input, (N, …) each: float32, or integers as they are."""
+"""Images, uint8 (N, H, W, C), or one array or tensor for each input, (N, …) each: floats, integers or booleans."""
 
 
 @dataclass(frozen=True)
@@ -132,32 +132,68 @@ def in_order(module: nn.Module) -> None:
 
 
 def tensors(samples: Samples, processor: Processor | None) -> Iterator[Tensors]:
-    """Samples one by one, each as the tensors that a graph takes.
+    """Samples one by one, each as the tensors that a graph takes: copies, which a model may write into.
 
     Raises:
         CalibrationError: none, or of another shape or type.
     """
-    if processor is not None:
+    arrays = as_arrays(samples, processor)
+    for row in range(len(arrays[0])):
+        rows = [one[row : row + 1] for one in arrays]
         try:
-            arrays: Sequence[NDArray[Any]] = (processor.tensor(np.asarray(samples)),)
+            given = rows if processor is None else [processor.tensor(rows[0])]
         except InputError as error:
             raise CalibrationError(f"calibration: {error}") from error
-    else:
-        if isinstance(samples, str) or not isinstance(samples, Iterable):
-            raise CalibrationError(
-                f"calibration: a {type(samples).__name__}; give one array for each input, in a list or tuple"
-            )
-        arrays = [np.asarray(one) for one in samples]
+        yield tuple(torch.from_numpy(np.array(one, order="C")) for one in given)
+
+
+def as_arrays(samples: Samples, processor: Processor | None) -> list[NDArray[Any]]:
+    """What somebody gives as samples: one array for each input, (N, …), N above 0; floats as float32.
+
+    Args:
+        processor: samples are the images that it takes, one array; None: they are what the model takes.
+
+    Raises:
+        CalibrationError: they are something else.
+    """
+    if processor is None and isinstance(samples, Mapping):
+        raise CalibrationError("calibration: a dict; give its arrays in a list, in the order of the model's inputs")
+    if processor is None and (isinstance(samples, str) or not isinstance(samples, Iterable)):
+        raise CalibrationError(
+            f"calibration: a {type(samples).__name__}; give one array for each input, in a list or tuple"
+        )
+    arrays = [_array(one) for one in ([samples] if processor is not None else samples)]
     counts = {len(one) if one.ndim else 0 for one in arrays}
     if len(counts) > 1:
         raise CalibrationError(f"calibration: the inputs have {sorted(counts)} samples; give as many of each")
     if not counts or counts == {0}:
         raise CalibrationError("calibration: no samples; a few hundred real ones are usual")
-    for one in arrays:
-        if one.dtype.kind not in "fib":
-            raise CalibrationError(f"calibration: an input of {one.dtype}; models take floats, integers or booleans")
-        if one.dtype.kind == "f" and not np.isfinite(one).all():
-            raise CalibrationError("calibration: a sample has values that are not finite (NaN or infinity)")
-    plain = [one.astype(np.float32) if one.dtype.kind == "f" else one for one in arrays]
-    for row in range(counts.pop()):
-        yield tuple(torch.from_numpy(np.ascontiguousarray(one[row : row + 1])) for one in plain)
+    return arrays if processor is not None else [_taken(one) for one in arrays]
+
+
+def _taken(one: NDArray[Any]) -> NDArray[Any]:
+    """Samples of one input in the type that a model takes."""
+    if one.dtype == np.uint8:
+        raise CalibrationError(
+            "calibration: an input of uint8, as raw pixels have it; give them with a processor, or as the float32 "
+            "values that the model takes"
+        )
+    if one.dtype.kind not in "fib":
+        raise CalibrationError(f"calibration: an input of {one.dtype}; models take floats, signed integers or booleans")
+    if one.dtype.kind == "f" and not np.isfinite(one).all():
+        raise CalibrationError("calibration: a sample has values that are not finite (NaN or infinity)")
+    return one.astype(np.float32, copy=False) if one.dtype.kind == "f" else one
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An array out of an array, a tensor on any device, or nested lists of numbers."""
+    if isinstance(value, Tensor):
+        plain = value.detach().cpu()
+        return (plain.float() if plain.is_floating_point() else plain).numpy()
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths, tensors within a list
+        raise CalibrationError(
+            f"calibration: a {type(value).__name__} that is no array: its parts differ in shape, or are no numbers; "
+            "give one array of shape (N, …) for each input"
+        ) from error

@@ -38,17 +38,16 @@ def float_layers(prepared: GraphModule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def precision_of(name: str, content: bytes, engine: str, kept_float: Sequence[str] = ()) -> tuple[str, float]:
+def precision_of(name: str, content: bytes, engine: str) -> tuple[str, float]:
     """`int8`, `mixed` or `fp32`, and the share of multiply-accumulates that a file computes in float, 0–1.
 
     Args:
-        name: of the file, for messages. kept_float: nodes that were to stay in float; any makes it mixed.
+        name: of the file, for messages.
     """
     seen = inspect_bytes(content, engine, name, ask_engine=False)
     if not computes_in_int8(seen):
         return "fp32", 1.0
-    mixed = bool(kept_float) or seen.float_macs > FLOAT_SHARE
-    return "mixed" if mixed else "int8", round(seen.float_macs, 4)
+    return "mixed" if seen.float_macs > FLOAT_SHARE else "int8", round(seen.float_macs, 4)
 
 
 def computes_in_int8(seen: Inspection) -> bool:

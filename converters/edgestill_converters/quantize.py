@@ -6,6 +6,7 @@ chosen here are the ones in the `.pte` and in the `.tflite`; that is why the fil
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import allow_exported_model_train_eval, disable_observer, enable_observer
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, prepare_qat_pt2e
 
+from .errors import ConversionError
 from .graph import Tensors, export, in_order
 from .grid import snap
 from .quantizer import KEY, EdgestillQuantizer
@@ -25,7 +27,19 @@ from .scale import Scale
 def prepare(
     graph: GraphModule, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
 ) -> GraphModule:
-    """Put observers where the quantizer wants int8; `graph` is untouched. Arguments as of `EdgestillQuantizer`."""
+    """Put observers where the quantizer wants int8; `graph` is untouched. Arguments as of `EdgestillQuantizer`.
+
+    Raises:
+        ConversionError: a name in `kept_float` is of no node.
+    """
+    names = [node.name for node in graph.graph.nodes if node.op == "call_function"]
+    for name in kept_float:
+        if name not in names:
+            close = get_close_matches(str(name), names, n=1, cutoff=0)
+            raise ConversionError(
+                f"kept_float has {name!r}, which is no node of the graph; the nearest is {close[0]!r}, and "
+                "edgestill_converters.sensitivity.rank_layers gives the names of all layers"
+            )
     quantizer = EdgestillQuantizer(inputs=inputs, kept_float=kept_float)
     prepared: GraphModule = prepare_pt2e(copy.deepcopy(graph), quantizer)
     return prepared

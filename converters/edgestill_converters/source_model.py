@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from edgestill_runtime.errors import first_line
@@ -24,10 +25,16 @@ def private_copy(model: nn.Module) -> nn.Module:
     """The same model on the CPU, in float32 and in evaluation; `model` itself is untouched.
 
     Raises:
-        ConversionError: it is no module, or holds something that cannot be copied (an open file, a lock).
+        ConversionError: it is no module, has weights without a shape, or holds something that cannot be copied (an
+            open file, a lock).
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"the model must be a torch.nn.Module, and a {type(model).__name__} was given")
+    if lazy := [name for name, one in (*model.named_parameters(), *model.named_buffers()) if is_lazy(one)]:
+        raise ConversionError(
+            f"the model's {lazy[0]!r} has no shape yet, since its layer takes that from the first input it sees: call "
+            "the model once with a sample before it is converted"
+        )
     # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()

@@ -120,6 +120,12 @@ def test_labels_that_are_not_the_models_classes_are_refused(data, tmp_path):
         convert(model, data.calibration(8).images, describe(model, data, labels=("a", "b", "c")), tmp_path / "x.edge")
 
 
+def test_labels_of_a_model_with_two_outputs_are_refused(tmp_path):
+    samples = [np.zeros((2, 3, 8, 6), np.float32), np.zeros((2, 5), np.float32)]
+    with pytest.raises(ConversionError, match=r"the model has 2 outputs; 4 labels need one, of shape \(1, 4\)"):
+        convert(Several(), samples, Description("x", tuple("abcd"), None, 0, 0, {}), tmp_path / "x.edge")
+
+
 class Branching(nn.Module):
     """Cannot be exported: its path depends on its values."""
 
@@ -510,7 +516,7 @@ def test_bad_targets_and_samples(data, tmp_path):
     for samples, said in (
         ([np.zeros((4, 5), np.float32), np.zeros((3, 5), np.float32)], r"\[3, 4\] samples"),
         ([np.full((4, 5), np.nan, np.float32)], "not finite"),
-        ([np.array(["a", "b"])], "floats, integers or booleans"),
+        ([np.array(["a", "b"])], "floats, signed integers or booleans"),
     ):
         with pytest.raises(CalibrationError, match=said):
             convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge")
@@ -522,6 +528,7 @@ def test_bad_targets_and_samples(data, tmp_path):
     [
         ({"targets": ()}, r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
         ({"targets": "litert"}, "names in a list or tuple, not 'litert'"),
+        ({"kept_float": "conv2d"}, "kept_float is names of graph nodes in a list or tuple, not 'conv2d'"),
         ({"precision": "int4"}, "unknown precision 'int4'; valid: int8, fp32"),
         ({"limit_seconds": float("nan")}, "a number of seconds above 0, not nan"),
         ({"limit_seconds": 0}, "a number of seconds above 0, not 0"),

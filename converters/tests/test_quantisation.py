@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgestill_converters import quantize
+from edgestill_converters import ConversionError, quantize
 from edgestill_converters.graph import make_graph, tensors
 from edgestill_converters.grid import snap
 from edgestill_converters.sensitivity import rank_layers
@@ -66,6 +66,14 @@ def test_a_layer_that_is_kept_in_float_has_its_weights_in_float():
     weights = [node.args[1].target for node in program.graph.nodes if node.target is aten.conv2d.default]
     quantised = torch.ops.quantized_decomposed.dequantize_per_channel.default
     assert weights[0] is quantised and weights[1] is not quantised and weights[2] is quantised
+
+
+def test_a_layer_that_does_not_exist_is_not_kept_in_float():
+    graph = make_graph(Gated(), samples(2), None)
+    with pytest.raises(
+        ConversionError, match="kept_float has 'conv2d_9', which is no node of the graph; the nearest is"
+    ):
+        quantize.prepare(graph.module, kept_float=("conv2d_1", "conv2d_9"))
 
 
 def test_small_weights_have_all_their_levels():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgestill_converters import ConversionError
-from edgestill_converters.graph import make_graph
+from edgestill_converters import CalibrationError, ConversionError
+from edgestill_converters.graph import as_arrays, make_graph, tensors
+from edgestill_runtime import ImageProcessor
 
 SAMPLES = [np.random.default_rng(0).normal(0, 1, (2, 3, 12, 10)).astype(np.float32)]
 
@@ -78,6 +79,7 @@ class Numbers(nn.Module):
         (Calls(lambda values: (values, torch.ones(4))), "output 1 of the model has shape (4,) for one sample"),
         (Calls(lambda values: None), "the model has no output"),
         (torch.jit.script(nn.Conv2d(3, 4, 3)), "TorchScript"),
+        (Nested(nn.LazyLinear(3)), "the model's 'body.1.weight' has no shape yet"),
         (
             Nested(nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv3d(1, 2, 3), nn.Flatten(1, 2))),
             "module 'body.1.1' uses",
@@ -151,3 +153,55 @@ def test_the_attribute_that_cannot_be_copied_is_named():
 )
 def test_a_model_that_ends_in_a_softmax_gives_probabilities(function, scores):
     assert make_graph(Calls(function), SAMPLES, None).scores == scores
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        torch.from_numpy(SAMPLES[0]).requires_grad_(),
+        torch.from_numpy(SAMPLES[0]).bfloat16(),
+        torch.from_numpy(SAMPLES[0]).double(),
+        SAMPLES[0].astype(np.float16),
+        SAMPLES[0].tolist(),
+    ],
+    ids=["gradient", "bfloat16", "float64", "float16", "list"],
+)
+def test_samples_of_any_float_kind_are_float32_rows_of_their_own(given):
+    rows = list(tensors([given], None))
+    assert [(one.dtype, tuple(one.shape)) for (one,) in rows] == [(torch.float32, (1, 3, 12, 10))] * 2
+    np.testing.assert_allclose(rows[1][0].numpy(), SAMPLES[0][1:], rtol=0.01, atol=0.01)
+    kept = as_arrays([given], None)[0].copy()
+    rows[0][0].zero_()  # as a model may that writes into its input
+    assert (as_arrays([given], None)[0] == kept).all()
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        ([[[1.0, 2.0], [3.0]]], "a list that is no array: its parts differ in shape"),
+        ([[torch.ones(2, requires_grad=True)]], "a list that is no array"),
+        ({"x": SAMPLES[0]}, "a dict; give its arrays in a list"),
+        ([np.zeros((2, 3), np.uint8)], "an input of uint8, as raw pixels have it; give them with a processor"),
+        ([np.zeros((2, 3), np.uint16)], "an input of uint16; models take floats, signed integers or booleans"),
+        ([torch.zeros(2, 3, dtype=torch.complex64)], "an input of complex64"),
+        ([SAMPLES[0], SAMPLES[0][:1]], "the inputs have [1, 2] samples"),
+        ([np.array([[1.0], [np.inf]])], "not finite"),
+        ("samples.npy", "a str"),
+        ([], "no samples"),
+    ],
+)
+def test_samples_that_no_model_takes_are_refused_in_words(samples, said):
+    with pytest.raises(CalibrationError) as caught:
+        next(tensors(samples, None))
+    assert said in str(caught.value)
+
+
+def test_photos_are_prepared_one_at_a_time():
+    class Counting(ImageProcessor):
+        def tensor(self, images):
+            prepared.append(len(images))
+            return super().tensor(images)
+
+    prepared = []
+    given = tensors(np.zeros((3, 4, 4, 1), np.uint8), Counting(4, 4, (0.5,), (0.5,)))
+    assert next(given)[0].shape == (1, 1, 4, 4) and prepared == [1]

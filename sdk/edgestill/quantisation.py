@@ -296,7 +296,7 @@ def _cost(int8: Bundle, mixed: Bundle) -> dict[str, Any]:
         for bundle in (int8, mixed)
     ]
     for name, entry in mixed.manifest.models.items():
-        if entry.precision == "mixed":
+        if entry.kept_float:
             cost[name] = {
                 "bytes": [int8.files[name].bytes, mixed.files[name].bytes],
                 "p50_ms": [one[name] for one in times if name in one],
