@@ -117,9 +117,7 @@ def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> Expo
     fresh = tuple(torch.zeros((batch, *one.shape[1:]), dtype=one.dtype) for one in examples)
     axis = torch.export.Dim("batch", min=2, max=1 << 16)
     dynamic = tuple({0: axis} for _ in fresh) if any_batch else None
-    # As the model runs when it is asked: where gradients are recorded, some writes in place are not allowed.
-    with torch.no_grad():
-        return without_writes(torch.export.export(model, fresh, dynamic_shapes=dynamic))
+    return without_writes(torch.export.export(model, fresh, dynamic_shapes=dynamic))
 
 
 def in_order(module: nn.Module) -> None:

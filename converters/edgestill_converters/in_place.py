@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Graph, Node
@@ -40,8 +41,10 @@ def without_writes(program: ExportedProgram) -> ExportedProgram:
 
 
 def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return node.op == "call_function" and schema is not None and bool(schema.is_mutable)
+    if isinstance(node.target, OpOverload):
+        return bool(node.target._schema.is_mutable)
+    # A part of the model in a graph of its own, such as one under `torch.autocast`: it may.
+    return isinstance(node.target, HigherOrderOperator)
 
 
 def _storages(node: Node) -> frozenset[int]:
@@ -53,7 +56,7 @@ def _storages(node: Node) -> frozenset[int]:
 
 def _plain(node: Node) -> Any:
     """The operator that gives what `node` writes into its first argument; None where there is none."""
-    if not _writes(node) or not isinstance(node.args[0], Node):
+    if not isinstance(node.target, OpOverload) or not _writes(node) or not isinstance(node.args[0], Node):
         return None
     name, _, overload = str(node.target).removeprefix("aten.").partition(".")
     plain = getattr(getattr(aten, name.removesuffix("_"), None), overload, None)

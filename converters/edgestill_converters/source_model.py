@@ -22,7 +22,7 @@ from .rewrites.editing import WRAPPED
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """The same model on the CPU, in float32 and in evaluation; `model` itself is untouched.
+    """The same model on the CPU, in float32, in evaluation and without gradients; `model` itself is untouched.
 
     Raises:
         ConversionError: it is no module, has weights without a shape, or holds something that cannot be copied (an
@@ -49,6 +49,9 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"the model cannot be copied, and a conversion works on a copy: {_not_copied(model)}; remove it from the "
             "module, or define __deepcopy__"
         ) from error
+    # Where gradients are recorded, torch forbids some writes in place that a model may do when it only answers.
+    for parameter in copied.parameters():
+        parameter.detach_()
     return copied.cpu().float().eval()
 
 

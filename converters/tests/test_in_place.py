@@ -73,6 +73,17 @@ def parted(m, a):
     return a
 
 
+def given_a_place(m, a):
+    torch.add(a, 1, out=a)
+    return a
+
+
+def under_autocast(m, a):
+    with torch.autocast("cpu", enabled=False):
+        a[:, :, 0] = 0.0
+    return a
+
+
 def masked(m, a):
     mask = torch.zeros(8, 8)
     mask[2:5, 3:6] = 1
@@ -85,7 +96,20 @@ def remembered(m, a):
     return a + m.seen - m.seen
 
 
-WRITES = (zeroed, scaled, shifted, copied, moved, viewed, passed_through, parted, masked, remembered)
+WRITES = (
+    zeroed,
+    scaled,
+    shifted,
+    copied,
+    moved,
+    viewed,
+    passed_through,
+    parted,
+    given_a_place,
+    under_autocast,
+    masked,
+    remembered,
+)
 
 
 @pytest.mark.parametrize("function", WRITES, ids=lambda one: one.__name__)
