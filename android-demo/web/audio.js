@@ -21,7 +21,7 @@ export function audioPixels(processor, recording) {
       levels[band * width + column] = 10 * Math.log10(Math.max(total, 1e-12));
     });
   }
-  const loudest = levels.reduce((most, one) => Math.max(most, one), -Infinity);
+  const loudest = levels.reduce((most, one) => Math.max(most, one), decibels - 120); // silence is 0
   return Uint8Array.from(levels, (one) => roundedToEven(255 * Math.min(Math.max((one - loudest + decibels) / decibels, 0), 1)));
 }
 

@@ -94,6 +94,11 @@ def test_the_volume_does_not_matter_and_nothing_is_clipped():
     assert np.abs(loud.astype(int) - quiet).max() <= 1
 
 
+def test_silence_is_not_loud():
+    assert (WORDS.pixels(np.zeros(8000), rate=8000) == 0).all()
+    assert WORDS.pixels(3e-4 * tone(8000), rate=8000).max() == 255
+
+
 def test_length_its_middle_or_silence_around():
     marked = np.zeros(8000 * 3)
     marked[12000] = 1.0  # in the middle of three seconds

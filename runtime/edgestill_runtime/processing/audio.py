@@ -6,7 +6,8 @@
 4. power in windows of `window` seconds every `step` seconds (Hann, periodic), in `bands` triangles evenly spaced on the
    mel scale `2595 · log10(1 + f / 700)` from `lowest` Hz to half the rate;
 5. decibels: the last `decibels` below the loudest value become 0–255. So a picture does not depend on the volume of a
-   recording, and is `uint8`, which every device can make.
+   recording, and is `uint8`, which every device can make. Powers below 1e-12 (-120 dB) count as that, and the scale
+   does not reach below it: silence is 0.
 
 The usual front end for keyword spotting ("Hello Edge", Zhang et al. 2017, arXiv:1711.07128). Everything is computed in
 double precision and rounded once, at the end.
@@ -82,7 +83,8 @@ class AudioProcessor(Processor):
         power = np.abs(np.fft.rfft(windows * np.hanning(window + 1)[:-1], axis=1)) ** 2
         bands = power @ _filters(self.rate, window, self.height, self.lowest).T
         decibels = 10 * np.log10(np.maximum(bands, 1e-12))
-        scaled = (decibels - decibels.max() + self.decibels) / self.decibels
+        loudest = max(decibels.max(), self.decibels - 120)
+        scaled = (decibels - loudest + self.decibels) / self.decibels
         picture: NDArray[np.uint8] = np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
         return picture.T[..., None]
 

@@ -54,7 +54,7 @@ data class AudioProcessor(
             val power = fourier.power(DoubleArray(size) { waveform[number * hop + it] * hann[it] })
             DoubleArray(height) { band -> 10 * log10(max(filters[band].of(power), 1e-12)) }
         }
-        val loudest = columns.maxOf { it.max() }
+        val loudest = max(columns.maxOf { it.max() }, decibels - 120) // silence is 0
         return ByteArray(count) { at ->
             val scaled = (columns[at % width][at / width] - loudest + decibels) / decibels
             Math.rint(255 * scaled.coerceIn(0.0, 1.0)).toInt().toByte()
