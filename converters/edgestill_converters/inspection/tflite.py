@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ DTYPES = {
 }  # fmt: skip
 SIZES = {"int4": 0.5, "int8": 1, "uint8": 1, "bool": 1, "float16": 2, "int16": 2, "uint16": 2, "int64": 8, "float64": 8}
 
+_DELEGATION = Path(__file__).with_name("delegation.py")
 LOAD_SECONDS = 120.0  # for the interpreter to load a file and say what it delegates
 
 
@@ -114,7 +116,7 @@ def _why(name: str, dtypes: list[str]) -> str:
 
 def _delegation(content: bytes) -> tuple[dict[int, int], str]:
     """Operator → piece of the delegate, asked in a child: a damaged file may crash the interpreter."""
-    command = [sys.executable, "-m", __name__]
+    command = [sys.executable, "-P", str(_DELEGATION)]
     try:
         done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=LOAD_SECONDS)
     except subprocess.TimeoutExpired:
@@ -125,29 +127,6 @@ def _delegation(content: bytes) -> tuple[dict[int, int], str]:
         return {}, "unknown: the interpreter does not load this file"
     found = json.loads(done.stdout.decode().splitlines()[-1])
     return {int(number): piece for number, piece in found.items()}, "XNNPACK" if found else "none"
-
-
-def _ask_interpreter() -> None:
-    """The child: load the file from standard input, print which operators the delegate has taken."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    content = sys.stdin.buffer.read()
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    operators = interpreter._get_ops_details()
-    plain = [one for one in operators if one["op_name"] != "DELEGATE"]
-    producer = {int(index): number for number, one in enumerate(plain) for index in one["outputs"]}
-    pieces: dict[int, int] = {}
-    for piece, one in enumerate(one for one in operators if one["op_name"] == "DELEGATE"):
-        border = {int(index) for index in one["inputs"]}
-        waiting = [int(index) for index in one["outputs"]]
-        while waiting:
-            number = producer.get(waiting.pop())
-            if number is None or number in pieces:
-                continue
-            pieces[number] = piece
-            waiting += [int(index) for index in plain[number]["inputs"] if int(index) not in border]
-    print(json.dumps(pieces))
 
 
 def _peak(graph: Any, operators: tuple[Operator, ...]) -> int:
@@ -195,7 +174,3 @@ def _name(code: Any) -> str:
 @cache
 def _builtin_names() -> dict[int, str]:
     return {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-
-
-if __name__ == "__main__":
-    _ask_interpreter()
