@@ -116,7 +116,7 @@ def two_outputs(bundle_path, tmp_path_factory):
     (folder / name).write_bytes(content)
     with load(folder / name) as model:
         entry = replace(bundle.manifest.models[name], outputs=model.outputs)
-    manifest = replace(bundle.manifest, models={name: entry})
+    manifest = replace(bundle.manifest, models={name: entry}, labels=(), task="tensors")
     write_bundle(folder / "image.edge", manifest, {name: content})
     write_bundle(folder / "tensors.edge", replace(manifest, processor=None), {name: content})
     return folder

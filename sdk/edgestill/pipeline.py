@@ -245,20 +245,21 @@ class Pipeline(TrainingStages):
         }
         budget = Budget(table.quantize, table.precision, table.max_drop / 100, table.qat)
         calibration = self.data.calibration(self.recipe.data.calibration)
-        quantise(
-            student,
-            self.data,
-            describe_model(student, self.recipe.name, calibration, facts),
-            folder / "student.edge",
-            budget,
-            samples=self.recipe.data.calibration,
-            teacher=self._teacher_model() if table.learn_from == "teacher" else None,
-            augmentation=self.augmentation,
-            seed=self.recipe.seed,
-            overwrite=True,
-            log=folder / "conversion.log",
-            progress=self._progress,
-        )
+        with self._capture(folder / "conversion.log"):
+            quantise(
+                student,
+                self.data,
+                describe_model(student, self.recipe.name, calibration, facts),
+                folder / "student.edge",
+                budget,
+                samples=self.recipe.data.calibration,
+                teacher=self._teacher_model() if table.learn_from == "teacher" else None,
+                augmentation=self.augmentation,
+                seed=self.recipe.seed,
+                overwrite=True,
+                log=folder / "conversion.log",
+                progress=self._progress,
+            )
 
     def _make_gate(self, folder: Path) -> None:
         table = self.recipe.conversion

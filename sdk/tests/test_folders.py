@@ -465,18 +465,18 @@ def test_what_a_model_brings_does_not_change_which_photos_they_are(tmp_path, mon
 
 
 def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatch):
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "own_cut.py").write_text(
         "import numpy as np, edgestill as es\n"
         "from edgestill.data import Reading\n"
         "split = es.Split(np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2)\n"
         "def cut(): return es.ImageSource('own', ('a', 'b'), split, split, processor=Reading().images(8, 8))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_data("own:cut", processor=Reading().images(8, 8), calibration=2).processor.resize == "crop"
+    assert load_data("own_cut:cut", processor=Reading().images(8, 8), calibration=2).processor.resize == "crop"
     with pytest.raises(DataError, match="in another way than the model takes them: resize crop instead of stretch"):
-        load_data("own:cut", processor=Reading(resize="stretch").images(8, 8))
+        load_data("own_cut:cut", processor=Reading(resize="stretch").images(8, 8))
     with pytest.raises(DataError, match=r"takes \(9, 9, 3\) .* gives \(8, 8, 3\)"):
-        load_data("own:cut", processor=Reading().images(9, 9))
+        load_data("own_cut:cut", processor=Reading().images(9, 9))
 
 
 def test_names_that_are_no_utf_8(tmp_path):

@@ -157,6 +157,8 @@ def _find(request: Request) -> _Given:
 
 def from_data(request: Request) -> tuple[Any, Any]:
     """A model, calibrated and judged with a data set."""
+    from edgestill_converters.quiet import logged_to
+
     from ..conversion import describe_model
     from ..quantisation import Budget, quantise
     from ..teachers import check_classes
@@ -168,7 +170,8 @@ def from_data(request: Request) -> tuple[Any, Any]:
     check_classes(model, data, "model")
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
     description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
-    bundle = quantise(model, data, description, output, budget, samples=count, progress=progress, **request.options)
+    with logged_to(request.options.get("log")):  # the engines that judge its files talk as well
+        bundle = quantise(model, data, description, output, budget, samples=count, progress=progress, **request.options)
     return bundle, data.validation
 
 
