@@ -6,9 +6,10 @@
 
 The way of a model, a file a step:
 
-    graph.py        any `nn.Module` → a float graph          rewrites/     small changes that let engines run it better
+    graph.py        any `nn.Module` → a float graph          in_place.py   … in which nothing is written in place
+    rewrites/       small changes that let engines run it    support.py    what no engine takes, refused by place
     pixels.py       normalisation into the graph             quantizer.py  where the graph becomes int8
-    quantize.py     observers, calibration                   exporting.py  exporters as processes: exporter.py
+    quantize.py     observers, calibration                   exporting.py  exporters as processes; exporter.py is one
     executorch.py   → .pte                                   litert.py     → .tflite; ends.py, islands.py, padding.py
     parity.py       files against the model                  convert.py    all of it → bundle
     inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8

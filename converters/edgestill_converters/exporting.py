@@ -17,8 +17,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -53,7 +55,13 @@ class _Child:
     deadline: float = 0.0
     searching: bool = False
     done: bool = False
-    idle_since: float = math.inf
+    job: dict[str, Any] = field(default_factory=dict)
+    idle_since: float | None = None  # when it was done with the job before
+
+    @property
+    def unread(self) -> bool:
+        """Whether it waited for the job, and has not said that it read it."""
+        return self.idle_since is not None and not self.began
 
     def end(self) -> None:
         with _lock:
@@ -101,7 +109,8 @@ def export_files(
     try:
         children.extend(_waiting(engine) or _start(engine, log) for engine in jobs)
         for child in children:
-            _give(child, jobs[child.engine], folder, log, limit_seconds)
+            job = {"files": jobs[child.engine], "folder": str(folder.absolute()), "log": str(log.absolute())}
+            _give(child, job, limit_seconds)
         _wait(children, limit_seconds, folder, on_step)
     except BaseException:
         for child in children:
@@ -113,17 +122,18 @@ def export_files(
 
 
 def _waiting(engine: str) -> _Child | None:
-    """A child that waits for work. One that may be about to end by itself is ended."""
+    """A child that waits for work. One that has ended, or may be about to, is done away with."""
     with _lock:
         child = _idle.pop(engine, None)
-    if child is not None and time.monotonic() - child.idle_since > exporter.IDLE_SECONDS / 2:
+    if child is None or child.idle_since is None:
+        return None
+    if time.monotonic() - child.idle_since > exporter.IDLE_SECONDS / 2 or child.process.poll() is not None:
         child.end()
-        child = None
+        return None
     return child
 
 
 def _keep(child: _Child) -> None:
-    child.idle_since = time.monotonic()
     with _lock:
         beyond = _idle.get(child.engine)
         _idle[child.engine] = child
@@ -136,8 +146,15 @@ def _start(engine: str, log: Path) -> _Child:
     command = [sys.executable, "-m", exporter.__name__, engine, str(writing)]
     try:
         with open(log, "ab") as said:
-            # Its input ends when this process does, and the child with it.
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=(writing,))
+            # Its input ends when this process does, and the child with it. A group of its own: Ctrl-C in a terminal is
+            # for this process, which ends it where it works, and lets it wait where it waits.
+            process = subprocess.Popen(
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=(writing,),
+                process_group=0,
+            )  # fmt: skip
+    except BaseException:
+        os.close(reading)
+        raise
     finally:
         os.close(writing)
     child = _Child(engine, process, reading)
@@ -146,16 +163,22 @@ def _start(engine: str, log: Path) -> _Child:
     return child
 
 
-def _give(child: _Child, files: dict[str, bool], folder: Path, log: Path, limit_seconds: float) -> None:
-    job = {"files": files, "folder": str(folder.absolute()), "log": str(log.absolute())}
-    child.file, child.done, child.began = next(iter(files)), False, time.monotonic()
-    child.deadline = child.began + limit_seconds
+def _give(child: _Child, job: dict[str, Any], limit_seconds: float) -> None:
+    child.job, child.file, child.done, child.began = job, next(iter(job["files"])), False, 0.0
+    child.deadline = time.monotonic() + limit_seconds
     assert child.process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):  # it has ended, which is seen where it is waited for
         child.process.stdin.write(json.dumps(job).encode() + b"\n")
-        child.process.stdin.flush()
-    except BrokenPipeError:  # it has ended, which is seen where it is waited for
-        pass
+
+
+def _again(child: _Child, children: list[_Child], limit_seconds: float) -> _Child:
+    """Another child for the job of one that ended while it waited."""
+    children.remove(child)
+    child.end()
+    fresh = _start(child.engine, Path(child.job["log"]))
+    children.append(fresh)
+    _give(fresh, child.job, limit_seconds)
+    return fresh
 
 
 def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: Callable[[str], None]) -> None:
@@ -176,10 +199,13 @@ def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: C
                 )
             for key, _ in ready:
                 if not _read_line(key.data, limit_seconds, on_step):
-                    if not key.data.done:
+                    working.unregister(key.fd)
+                    if key.data.unread:
+                        child = _again(key.data, children, limit_seconds)
+                        working.register(child.pipe, selectors.EVENT_READ, child)
+                    elif not key.data.done:
                         key.data.process.wait()
                         raise ConversionError(_failure(key.data, folder))
-                    working.unregister(key.fd)
 
 
 def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], None]) -> bool:
@@ -190,6 +216,8 @@ def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], Non
         line, _, child.buffer = child.buffer.partition(b"\n")
         now, word = time.monotonic(), line.decode()
         child.done, child.searching = not word, word == exporter.SEARCHING
+        if child.done:
+            child.idle_since = now
         if child.searching:
             # The last try takes no longer than the whole graph did.
             child.deadline = now + exporter.BLAME_SECONDS + (now - child.began)

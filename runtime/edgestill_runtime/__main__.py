@@ -195,7 +195,7 @@ def _tensor(path: Path, spec: TensorSpec, bare: bool) -> NDArray[Any]:
 
 
 def _json(data: Any) -> str:
-    return json.dumps(finite(data), indent=2, allow_nan=False)
+    return json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:

@@ -75,7 +75,7 @@ class ModelFile:
 
     Args:
         engine: `executorch` or `litert`.
-        precision: `int8`, `mixed` (int8 with layers in float: those in `kept_float`, or what has no int8), or `fp32`.
+        precision: `int8`, `mixed` (int8 with more than 1 % of its multiply-accumulates in float), or `fp32`.
         inputs, outputs: in the order of the model's own.
         exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
         float_macs: share of the multiply-accumulates that it computes in float, 0–1; None where nobody counted.

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from edgestill.cache import cache_logits
@@ -75,6 +79,39 @@ def buffered(factor):
 def test_what_no_state_dict_holds_counts(make):
     assert identity(make(2)) == identity(make(2))
     assert identity(make(2)) != identity(make(3))
+
+
+class Mode(Enum):
+    """How to join."""
+
+    SUM = 1
+    MEAN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Numbers of a net."""
+
+    slope: float
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.relu, torch.tanh),
+        (partial(F.leaky_relu, negative_slope=0.1), partial(F.leaky_relu, negative_slope=0.3)),
+        (Mode.SUM, Mode.MEAN),
+        (Settings(0.1), Settings(0.3)),
+        (SimpleNamespace(slope=0.1), SimpleNamespace(slope=0.3)),
+        (np.float32(0.1), np.float32(0.9)),
+        (torch.float16, torch.float32),
+        ({nn.ReLU, nn.Tanh}, {nn.ReLU, nn.Sigmoid}),
+        ({nn.ReLU: 1, nn.Tanh: 2}, {nn.ReLU: 1, nn.Tanh: 3}),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_attributes_of_every_plain_kind_count(one, other):
+    assert identity(Table(one)) == identity(Table(one)) != identity(Table(other))
 
 
 def test_weights_classes_and_their_order_count():

@@ -108,6 +108,7 @@ def test_alone_is_the_student_alone(place):
     assert all(np.array_equal(alone[name], distilled[name]) for name in alone)
 
 
+@pytest.mark.slow
 def test_peers_are_kept_and_can_be_converted(place):
     pipeline = steps(place, {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]})
     folder = pipeline.student_distilled.folder
@@ -212,6 +213,7 @@ def swept(place):
     return sweep, run_sweep(sweep, jobs=2)
 
 
+@pytest.mark.slow
 def test_a_finished_trial_is_run_again_where_what_it_used_has_changed(swept, monkeypatch):
     sweep, _ = swept
     started = []
@@ -271,6 +273,7 @@ def test_a_sweep_that_trained_elsewhere_is_evaluated_here(place):
     assert kd["test_alone"] == alone["test_distilled"] == alone["test_alone"]
 
 
+@pytest.mark.slow
 def test_another_teacher_is_evaluated_again(place):
     """Also where the student does not depend on it."""
     first, other = (steps(place, {"distillation.method": "alone", "teacher.seed": seed}) for seed in (0, 1))

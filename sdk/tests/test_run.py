@@ -169,6 +169,7 @@ def test_report_draws_the_page_again(cli, quick_run, tmp_path):
     assert incomplete.returncode == 1 and "samples.npz is missing or damaged" in incomplete.stderr
 
 
+@pytest.mark.slow
 def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
     """Of a run's folder: its student, its data. One engine's files are enough to see that."""
     output = tmp_path / "own.edge"
@@ -227,6 +228,7 @@ def test_usage_errors_have_their_own_exit_code(cli):
     assert "Usage" in cli("--help").stdout
 
 
+@pytest.mark.slow
 def test_the_example_converts_and_deploys(root, tmp_path):
     done = subprocess.run(
         [sys.executable, root / "examples" / "convert_and_deploy.py", "--epochs", "1"],

@@ -62,7 +62,10 @@ def convert(
         float,
         typer.Option(min=0, max=100, help="Per cent of samples on which both int8 files must agree."),
     ] = 99.5,
-    limit: Annotated[float, typer.Option(min=1, help="Seconds for one exporter and file.")] = 1800.0,
+    limit: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds to export one file, and for its engine to load it."),
+    ] = 1800.0,
     source: Annotated[
         Literal["torch", "keras", "saved-model"], typer.Option("--from", help="What the model was made with.")
     ] = "torch",

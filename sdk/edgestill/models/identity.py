@@ -2,13 +2,18 @@
 
     identity(teacher)       # sha256:…
 
-Looked at are its classes and their code, how it is put together, its weights and buffers, its plain attributes and its
-hooks. Code is compared as Python runs it, so comments do not count; what a class calls in other files is not followed.
+Looked at are its classes and their code, how it is put together, its weights and buffers, its attributes and its hooks.
+Code is compared as Python runs it, so comments do not count; what a class calls in other files is not followed. Of an
+attribute that is no number, text, array, container, function, plain record or module, the class alone counts.
 """
 
+import functools
 import hashlib
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
-from types import CodeType
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from types import BuiltinFunctionType, CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +22,10 @@ from torch import Tensor, nn
 
 # Of torch's: what every module has, and what `torch.compile` leaves on one.
 _OWN = frozenset(vars(nn.Module())) | {"_is_torch_compile"}
+_PLAIN = (
+    bool, int, float, complex, str, bytes, np.generic, Enum, torch.dtype, torch.device, torch.layout,
+    torch.memory_format,
+)  # fmt: skip
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
@@ -31,15 +40,15 @@ def identity(*modules: nn.Module) -> str:
 class _Told:
     """Hashes values, whatever they are made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, met: Iterable[int] = ()) -> None:
         self.hasher = hashlib.sha256()
-        self._met: set[int] = set()
+        self._met = set(met)
 
     def add(self, value: Any) -> None:
         """Hash a value by its content; of an object that is none of the known kinds, its class."""
         value = getattr(value, "__func__", value)  # of a method
         self._text(_name(type(value)))
-        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        if value is None or isinstance(value, _PLAIN):
             self._text(repr(value))
         elif isinstance(value, Tensor):
             self._tensor(value)
@@ -49,7 +58,7 @@ class _Told:
         elif isinstance(value, CodeType):
             self._all((value.co_code, value.co_names, value.co_consts))
         elif isinstance(value, (set, frozenset)):
-            self._all(sorted(value, key=repr))
+            self._all(sorted(map(self._alone, value)))  # they have no order, and a `repr` may be an address
         elif id(value) not in self._met:  # what follows may hold itself
             self._met.add(id(value))
             self._inside(value)
@@ -67,6 +76,14 @@ class _Told:
             self.add(value.fget)
         elif isinstance(value, type):
             self._class(value)
+        elif isinstance(value, functools.partial):
+            self._all((value.func, value.args, value.keywords))
+        elif isinstance(value, BuiltinFunctionType):
+            self._text(_name(value))
+        elif is_dataclass(value):
+            self._pairs((one.name, getattr(value, one.name)) for one in fields(value))
+        elif isinstance(value, (SimpleNamespace, Namespace)):
+            self._pairs(vars(value).items())
         elif isinstance(code := getattr(value, "__code__", None), CodeType):
             self._all((code, value.__defaults__, value.__kwdefaults__))
             self._all(cell.cell_contents for cell in value.__closure__ or () if not _empty(cell))
@@ -95,10 +112,18 @@ class _Told:
         self.hasher.update(copy.flatten().view(torch.uint8).numpy().data)
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        for name, value in sorted(pairs, key=lambda pair: repr(pair[0])):
+        found = list(pairs)
+        if all(isinstance(name, str) for name, _ in found):
+            found.sort(key=lambda pair: pair[0])
+        for name, value in found:
             self.add(name)
             self.add(value)
         self._text("")
+
+    def _alone(self, value: Any) -> str:
+        told = _Told(self._met)
+        told.add(value)
+        return told.hasher.hexdigest()
 
     def _all(self, values: Iterable[Any]) -> None:
         for value in values:
