@@ -3,14 +3,12 @@
 python -m benchmarks.suite.converters.coverage docs/converters.md
 python -m benchmarks.suite.converters.coverage docs/converters.md --layers Mish GRU   # these alone, printed
 
-Many layers share one model and one conversion: each is an output of it. What a conversion names as its failure is taken
-out and noted, and the rest is tried again.
+Each layer stands behind a layer of its own, in a model of these two.
 """
 
 import argparse
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +24,6 @@ from edgestill_runtime import Bundle, load
 from .coverage_layers import IMAGES, SEQUENCES
 
 IMAGE, SEQUENCE, CHANNELS = (3, 12, 10), (6, 8), 8
-GROUP = 16
-"""Layers that share a conversion."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +42,18 @@ class Row:
     refused: str = ""
 
 
-class SideBySide(nn.Module):
-    """A layer of its own before each of the layers, which are named for the messages; one output each."""
+class Behind(nn.Module):
+    """A layer behind one that gives it int8."""
 
-    def __init__(self, layers: Mapping[str, nn.Module], images: bool) -> None:
+    def __init__(self, layer: nn.Module, images: bool) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layers = nn.ModuleDict({key_of(name): layer for name, layer in layers.items()})
-        self.before = nn.ModuleList(
-            nn.Conv2d(IMAGE[0], CHANNELS, 1) if images else nn.Linear(SEQUENCE[1], SEQUENCE[1]) for _ in layers
-        )
+        self.layer = layer
+        self.before = nn.Conv2d(IMAGE[0], CHANNELS, 1) if images else nn.Linear(SEQUENCE[1], SEQUENCE[1])
 
-    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
-        """One output for each layer."""
-        return tuple(layer(before(values)) for before, layer in zip(self.before, self.layers.values(), strict=True))
-
-
-def key_of(name: str) -> str:
-    """A module's name, in which no dot may be."""
-    return re.sub(r"\W+", "_", name)
+    def forward(self, values: Tensor) -> Any:
+        """What the layer gives."""
+        return self.layer(self.before(values))
 
 
 def main() -> None:
@@ -75,63 +64,44 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[Row] = []
     for layers, images in ((IMAGES, True), (SEQUENCES, False)):
-        chosen = [name for name in layers if not arguments.layers or name in arguments.layers]
-        for start in range(0, len(chosen), GROUP):
-            found = examine({name: layers[name] for name in chosen[start : start + GROUP]}, images)
-            print(table(found), flush=True)
-            rows += found
+        for name, layer in layers.items():
+            if not arguments.layers or name in arguments.layers:
+                rows.append(examine(name, layer, images))
+                print(rows[-1], flush=True)
+    print(table(rows))
     if not arguments.layers:
         text = arguments.page.read_text()
         mark = r"(<!-- coverage -->\n).*?(<!-- /coverage -->)"
         arguments.page.write_text(re.sub(mark, lambda match: f"{match[1]}{table(rows)}\n{match[2]}", text, flags=re.S))
 
 
-def examine(layers: Mapping[str, nn.Module], images: bool) -> list[Row]:
-    """A row for each layer, in their order."""
-    found: dict[str, Row] = {}
-    waiting = [list(layers)]
-    while waiting:
-        names = waiting.pop()
-        shape = IMAGE if images else SEQUENCE
-        samples = [np.random.default_rng(0).normal(0, 1, (24, *shape)).astype(np.float32)]
-        model = SideBySide({name: layers[name] for name in names}, images).eval()
-        with TemporaryDirectory() as folder:
-            try:
-                bundle = convert(model, samples, Description("x", (), None, 0, 0, {}), Path(folder) / "x.edge")
-            except ConversionError as error:
-                message = str(error).partition("; see ")[0]
-                print(message, file=sys.stderr, flush=True)
-                blamed = [name for name in names if re.search(rf"'layers\.{key_of(name)}['.]", message)]
-                blamed = blamed or (names if len(names) == 1 else [])
-                found.update({name: Row(name, refused=message) for name in blamed})
-                rest = [name for name in names if name not in blamed]
-                # Nobody named: each half by itself.
-                waiting += [rest] if blamed and rest else [] if blamed else [names[::2], names[1::2]]
-                continue
-            found.update(zip(names, _judged(bundle, model, names, samples), strict=True))
-    return [found[name] for name in layers]
+def examine(name: str, layer: nn.Module, images: bool) -> Row:
+    """What becomes of a layer."""
+    samples = [np.random.default_rng(0).normal(0, 1, (24, *(IMAGE if images else SEQUENCE))).astype(np.float32)]
+    model = Behind(layer, images).eval()
+    with TemporaryDirectory() as folder:
+        try:
+            bundle = convert(model, samples, Description("x", (), None, 0, 0, {}), Path(folder) / "x.edge")
+        except ConversionError as error:
+            return Row(name, refused=str(error).partition("; see ")[0])
+        return _judged(name, bundle, model, samples)
 
 
-def _judged(bundle: Bundle, model: nn.Module, names: Sequence[str], samples: list[Any]) -> list[Row]:
-    given = {}
+def _judged(name: str, bundle: Bundle, model: nn.Module, samples: list[Any]) -> Row:
+    given: dict[str, Any] = {}
     for engine in ("executorch", "litert"):
         with load(bundle, engine=engine) as loaded:
-            given[engine] = loaded.outputs_of(samples)
-            specs = loaded.outputs
+            given[engine], specs = loaded.outputs_of(samples), loaded.outputs
     with torch.inference_mode():
-        reference = [one.numpy() for one in model(torch.from_numpy(samples[0]))]
+        reference = model(torch.from_numpy(samples[0]))
     floating = bundle.manifest.training.get("float_layers", ())
-    rows = []
-    for number, name in enumerate(names):
-        one, other = given["executorch"][number], given["litert"][number]
-        step = specs[number].scale or float("nan")
-        rows.append(Row(
-            name,
-            "float" if any(re.match(rf"layers\.{key_of(name)}[:.]", one) for one in floating) else "int8",
-            float(np.abs(one.astype(np.float64) - other).max() / step),
-            max(relative_error(values, reference[number]) for values in (one, other)),
-        ))  # fmt: skip
-    return rows
+    apart, error = [], []
+    references = reference if isinstance(reference, tuple) else (reference,)
+    for spec, wanted, one, other in zip(specs, references, given["executorch"], given["litert"], strict=True):
+        apart.append(np.abs(one.astype(np.float64) - other).max() / (spec.scale or float("nan")))
+        error += [relative_error(values, wanted.numpy()) for values in (one, other)]
+    precision = "float" if any(re.match(r"layer[:.]", one) for one in floating) else "int8"
+    return Row(name, precision, float(max(apart)), max(error))
 
 
 def table(rows: Sequence[Row]) -> str:
