@@ -425,6 +425,7 @@ def test_tokens_and_one_target(tmp_path):
         load(bundle)
 
 
+@pytest.mark.slow
 def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tmp_path, monkeypatch):
     model, calibration = create_model("dscnn_xs", 10), data.calibration(8).images
     made = []

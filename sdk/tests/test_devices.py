@@ -358,6 +358,7 @@ def test_the_command_line(cli, tmp_path):
 # Measuring.
 
 
+@pytest.mark.slow
 def test_devices_are_measured_at_the_same_time_and_one_that_fails_is_not_the_others(cli, quick_run, tmp_path):
     off = '[off]\nhost = "127.0.0.1"\nport = 9\n'
     file = written(tmp_path, here(tmp_path) + off)

@@ -126,6 +126,7 @@ def test_a_team_teaches_through_a_recipe(place):
     assert {path.name for path in pipeline.teacher_outputs.folder.iterdir()} >= {"teacher-0", "teacher-1"}
 
 
+@pytest.mark.slow
 def test_a_student_can_be_trained_in_int8_against_the_teacher(place, monkeypatch):
     asked = []
 
@@ -281,6 +282,7 @@ def test_another_teacher_is_evaluated_again(place):
     assert first.evaluation.key != other.evaluation.key
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_named_and_the_others_are_kept(place):
     points = {"good": {}, "bad": {"training.learning_rate": 1e25, "training.warmup_epochs": 0.0}}
     sweep = Sweep(place / "tiny.toml", points, [0], place / "failing")
