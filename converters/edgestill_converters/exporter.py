@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-IDLE_SECONDS = 120.0
+IDLE_SECONDS = 240.0
 BLAME_SECONDS = 120.0
 """To look for the operator that an export fails on, the last try not counted."""
 SEARCHING = "?"
