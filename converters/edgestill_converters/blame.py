@@ -59,8 +59,11 @@ def first_failing(program: ExportedProgram, export: Callable[[ExportedProgram], 
     if not operators or (fails == len(operators) and not _fails(_beginning(graph, fails), program, export)):
         return Blame()
     node = operators[fails - 1]
-    while any(word in operator_name(node) for word in AROUND) and isinstance(node.args[0], Node):
-        node = node.args[0]
+    while any(word in operator_name(node) for word in AROUND):
+        before = [one for one in node.all_input_nodes if one.op == "call_function"]
+        if not before:  # around an input or a weight, which is no operator
+            return Blame()
+        node = before[0]
     return Blame(operator_name(node), module_path(node))
 
 

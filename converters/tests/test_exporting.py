@@ -93,3 +93,28 @@ def test_the_operator_that_fails_is_found_by_halving():
     assert first_failing(program, refuse(torch.ops.aten.sigmoid.default), 60.0) == Blame("sigmoid", "")
     # The whole fails, and none of its beginnings does.
     assert first_failing(program, refuse(None), 60.0) == Blame()
+
+
+class OnGrid(nn.Module):
+    """Adds a weight that is rounded to int8 and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, values):
+        scale = (0.1, 0, -128, 127, torch.int8)
+        whole = torch.ops.quantized_decomposed.quantize_per_tensor(self.weight, *scale)
+        return values.relu() + torch.ops.quantized_decomposed.dequantize_per_tensor(whole, *scale)
+
+
+def test_a_weight_is_no_operator_that_could_be_blamed():
+    import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401  (registers these operators)
+
+    program = export(OnGrid().eval(), (torch.zeros(1, 4),))
+
+    def exporter(part):
+        if any("quantize_per" in str(node.target) for node in part.graph.nodes):
+            raise RuntimeError("failed to legalize operation")
+
+    assert first_failing(program, exporter, 60.0) == Blame()
