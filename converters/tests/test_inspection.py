@@ -5,9 +5,11 @@ import json
 import sys
 import xml.etree.ElementTree as ElementTree
 from copy import copy
+from types import SimpleNamespace
 
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from executorch.exir.schema import BoolList, DoubleList, IntList, TensorList
 from flatbuffers import Builder
 from torch import nn
 
@@ -68,6 +70,12 @@ def test_the_parameters_of_an_fp32_file_are_its_constants(bundle_path):
     # A bias for each output, which holds the batch norm; integers, such as the shape of a reshape, are no parameters.
     expected = sum(one.weight.numel() + len(one.weight) for one in layers)
     assert tflite.count_parameters((bundle_path / "model.fp32.tflite").read_bytes()) == expected
+
+
+def test_the_numbers_of_a_list_are_no_tensors():
+    values = (BoolList([True, False]), DoubleList([1.5, 1.5]), IntList([7]), TensorList([4, 5]))
+    plan = SimpleNamespace(values=[SimpleNamespace(val=one) for one in values])
+    assert [pte._members(plan, index) for index in range(4)] == [[0], [1], [2], [4, 5]]
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):

@@ -204,8 +204,9 @@ def _xnn_bytes(value: dict[str, Any]) -> int:
 
 
 def _members(plan: Any, index: int) -> list[int]:
-    items = getattr(plan.values[index].val, "items", None)
-    return [index] if items is None or callable(items) else list(items) if isinstance(items, list) else [index]
+    """Of a list of tensors, their numbers; the numbers of other lists are sizes, factors, flags."""
+    value = plan.values[index].val
+    return list(value.items) if type(value).__name__ in ("TensorList", "OptionalTensorList") else [index]
 
 
 def _is_tensor(plan: Any, index: int) -> bool:
