@@ -37,6 +37,9 @@ def face_executorch(file, threads):
     return face(file, threads, "executorch/edgestill-executorch")
 
 
+DTYPES = {1: "int8", 6: "float32"}  # of executorch/exir/scalar_type.py, those that are met here
+
+
 def raw_litert(file, threads):
     """ai_edge_litert's Interpreter."""
     import numpy
@@ -75,7 +78,8 @@ def official(file, threads):
     _C._unsafe_reset_threadpool(threads)
     program = Runtime.get().load_program(file)
     method = program.load_method("forward")
-    value = torch.ones(tuple(method.metadata.input_tensor_meta(0).sizes()))
+    taken = method.metadata.input_tensor_meta(0)
+    value = torch.ones(tuple(taken.sizes()), dtype=getattr(torch, DTYPES[taken.dtype()]))
     return lambda: (method.execute([value]), program)[0]
 
 
@@ -86,7 +90,8 @@ def light(file, threads):
 
     program = executorch_numpy_runtime.Runtime.get().load_program(open(file, "rb").read())  # noqa: SIM115
     method = program.load_method("forward")
-    value = numpy.ones(method.metadata["inputs"][0]["shape"], numpy.float32)
+    taken = method.metadata["inputs"][0]
+    value = numpy.ones(taken["shape"], DTYPES[taken["scalar_type"]])
     return lambda: (method([value]), program)[0]
 
 
