@@ -49,7 +49,7 @@ def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = Tru
 
     Args:
         engine: `executorch` or `litert`. name: what messages call the file.
-        ask_engine: what LiteRT delegates, in seconds; without it nothing of a `.tflite` counts as delegated.
+        ask_engine: what LiteRT delegates; without it nothing of a `.tflite` counts as delegated.
     """
     read = _reader(engine, name)
     try:
