@@ -9,6 +9,7 @@ from typing import Any
 import litert_torch
 from ai_edge_litert import schema_py_generated as schema
 from litert_converter.mlir._mlir_libs import converter_api_ext
+from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.pass_body import OptimizeLayoutTransposesPass
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
@@ -41,7 +42,7 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
     )
     model.eval()
-    with _strict():
+    with _strict(), _marks_of_their_own():
         converted = litert_torch.convert(model, sample)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -101,3 +102,25 @@ def _strict() -> Iterator[None]:
         yield
     finally:
         converter_api_ext.ConvertToTFLConfig = configuration
+
+
+@contextmanager
+def _marks_of_their_own() -> Iterator[None]:
+    """Let a dequantised tensor keep its own mark of the order of its axes.
+
+    Where the converter turns it for one reader, it gives it the mark of the turned one, so that a second reader in
+    float (as in `where(x > 0.5, 0, x)`) is given axes in the wrong order. It has no switch for that.
+    """
+    insert = OptimizeLayoutTransposesPass.insert_t_q_dq
+
+    def keeping(self: Any, graph: Any, dequantised: Any, *arguments: Any) -> Any:
+        kept = dequantised.meta
+        inserted = insert(self, graph, dequantised, *arguments)
+        dequantised.meta = kept
+        return inserted
+
+    OptimizeLayoutTransposesPass.insert_t_q_dq = keeping
+    try:
+        yield
+    finally:
+        OptimizeLayoutTransposesPass.insert_t_q_dq = insert

@@ -23,6 +23,10 @@ REFUSED: Mapping[str, str] = {
         "2-D convolutions and pooling over one axis after the other, or the third axis as channels",
     ),
     **dict.fromkeys(
+        ("adaptive_max_pool1d", "adaptive_max_pool2d"),
+        "an output size that the input's is a multiple of, or a max pooling with kernel and stride",
+    ),
+    **dict.fromkeys(
         ("nonzero", "masked_select", "unique2", "_unique2", "unique_consecutive"),
         "a mask that is multiplied with: a file's tensors have fixed shapes",
     ),

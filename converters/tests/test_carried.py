@@ -25,6 +25,12 @@ class Call(nn.Module):
         return self.function(values)
 
 
+def without_the_large(values):
+    values = values.clone()
+    values[values > 0.5] = 0.5
+    return values
+
+
 LAYERS = {
     "mish": nn.Mish(),
     "softplus": nn.Softplus(),
@@ -35,6 +41,12 @@ LAYERS = {
     "corners": nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
     "negative": Call(lambda values: F.pad(values, (-1, 2, 1, -1))),
     "uneven": nn.AdaptiveAvgPool2d(7),
+    "softsign": nn.Softsign(),
+    "threshold": nn.Threshold(0.1, 0.1),
+    "masked": Call(without_the_large),
+    "fraction": nn.Upsample(scale_factor=1.5),
+    "exact": nn.Upsample(scale_factor=2, mode="nearest-exact"),
+    "largest": nn.AdaptiveMaxPool2d((3, 5)),
 }
 
 

@@ -90,6 +90,12 @@ def masked(m, a):
     return a * mask
 
 
+def kept_small(m, a):
+    a[a > 0.5] = 0.5
+    a[a.mean((2, 3)) < 0] = 0.0
+    return a
+
+
 def remembered(m, a):
     m.seen += 1
     m.seen[1] = 5
@@ -108,6 +114,7 @@ WRITES = (
     given_a_place,
     under_autocast,
     masked,
+    kept_small,
     remembered,
 )
 

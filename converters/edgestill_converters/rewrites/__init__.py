@@ -19,6 +19,7 @@ from .layout import channels_last_to_first
 from .norms import layer_norm_to_products, vector_norm_to_products
 from .one_dimension import one_dimension_as_two
 from .operators import (
+    adaptive_max_pooling_to_plain,
     attention_to_products,
     average_pooling_to_convolution,
     division_to_product,
@@ -31,8 +32,8 @@ from .operators import (
 )
 from .pads import negative_padding_to_slice
 from .parallel import parallel_convolutions_to_one
-from .resizing import resizing_to_products
-from .scatters import fills_to_values, scatters_to_concatenations
+from .resizing import exactly_nearest_to_nearest, resizing_to_products
+from .scatters import fills_to_values, masked_writes_to_choices, scatters_to_concatenations
 from .transposed import (
     batch_norm_into_transposed_convolution,
     pixel_shuffle_to_permutation,
@@ -43,12 +44,13 @@ __all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
-    drop_no_ops, fills_to_values, scatters_to_concatenations, fold_constants, batch_norm_into_transposed_convolution,
-    channels_last_to_first, parallel_convolutions_to_one, layer_scale_to_weights, layer_norm_to_products,
-    vector_norm_to_products, split_to_slices, select_to_slice, channel_shuffle_to_order, one_dimension_as_two,
-    transposed_convolution_to_plain, pixel_shuffle_to_permutation, negative_padding_to_slice, resizing_to_products,
-    mish_to_product, softplus_to_logarithm, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product,
-    attention_to_products, average_pooling_to_convolution, batch_norm_to_convolution, division_to_product,
+    drop_no_ops, fills_to_values, scatters_to_concatenations, masked_writes_to_choices, fold_constants,
+    batch_norm_into_transposed_convolution, channels_last_to_first, parallel_convolutions_to_one,
+    layer_scale_to_weights, layer_norm_to_products, vector_norm_to_products, split_to_slices, select_to_slice,
+    channel_shuffle_to_order, one_dimension_as_two, transposed_convolution_to_plain, pixel_shuffle_to_permutation,
+    negative_padding_to_slice, resizing_to_products, exactly_nearest_to_nearest, mish_to_product,
+    softplus_to_logarithm, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
+    adaptive_max_pooling_to_plain, average_pooling_to_convolution, batch_norm_to_convolution, division_to_product,
     squeezes_to_reshapes,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)

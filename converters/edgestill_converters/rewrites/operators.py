@@ -171,6 +171,27 @@ def average_pooling_to_convolution(graph: GraphModule) -> int:
     return replace(graph, matches, change)
 
 
+def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
+    """`adaptive_max_pool2d(x, n)` → `max_pool2d`, where its windows are of one size, and their places not asked for."""
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.adaptive_max_pool2d.default or len(shape_of(node.args[0])) != 4:
+            return False
+        asked = [user.args[1] for user in node.users]
+        sizes = zip(shape_of(node.args[0])[2:], pair_of(node.args[1]), strict=True)
+        return not any(asked) and not any(before % after for before, after in sizes)
+
+    def change(node: Node) -> None:
+        sizes = zip(shape_of(node.args[0])[2:], pair_of(node.args[1]), strict=True)
+        kernel = [before // after for before, after in sizes]
+        for user in list(node.users):
+            with node.graph.inserting_before(user):
+                result = new_node(user, aten.max_pool2d.default, (node.args[0], kernel, kernel))
+            replace_by(user, result)
+
+    return replace(graph, matches, change)
+
+
 def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
     """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantisation.
 

@@ -11,10 +11,11 @@ from .editing import constant, new_node, replace, replace_by, shape_of
 aten = torch.ops.aten
 # Beside their input: sizes or scales of (height, width), and switches.
 _RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
+_NEAREST = (aten.upsample_nearest2d.vec, aten._upsample_nearest_exact2d.vec)
 
 
 def resizing_to_products(graph: GraphModule) -> int:
-    """Resizing (bicubic, antialiased, corner-aligned), average pooling to a size that does not divide → two products.
+    """Resizing (bicubic, antialiased, corner-aligned, nearest by a fraction), uneven average pooling → two products.
 
     Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are
     what the operator makes of an identity.
@@ -24,7 +25,7 @@ def resizing_to_products(graph: GraphModule) -> int:
         sizes = [*shape_of(node.args[0]), *shape_of(node)] if node.args else []
         if len(sizes) != 8 or not all(isinstance(size, int) for size in sizes):
             return False
-        return node.target in _RESIZES or _has_corners(node) or _pools_unevenly(node)
+        return node.target in _RESIZES or _has_corners(node) or _repeats_unevenly(node) or _pools_unevenly(node)
 
     def change(node: Node) -> None:
         height, width = shape_of(node.args[0])[2:]
@@ -45,9 +46,28 @@ def resizing_to_products(graph: GraphModule) -> int:
     return replace(graph, matches, change)
 
 
+def exactly_nearest_to_nearest(graph: GraphModule) -> int:
+    """`nearest-exact` → `nearest`, which is the same for whole factors, and the one that the engines have."""
+
+    def matches(node: Node) -> bool:
+        return node.target is aten._upsample_nearest_exact2d.vec and not _repeats_unevenly(node)
+
+    def change(node: Node) -> None:
+        node.target = aten.upsample_nearest2d.vec
+
+    return replace(graph, matches, change)
+
+
 def _has_corners(node: Node) -> bool:
     """Bilinear with aligned corners, which the two engines compute in int8 several steps apart."""
     return node.target is aten.upsample_bilinear2d.vec and len(node.args) > 2 and bool(node.args[2])
+
+
+def _repeats_unevenly(node: Node) -> bool:
+    """Nearest by a factor that is no whole number: each engine has a rule of its own for which pixel is nearest."""
+    return node.target in _NEAREST and any(
+        after % before for before, after in zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
+    )
 
 
 def _pools_unevenly(node: Node) -> bool:

@@ -55,6 +55,27 @@ def scatters_to_concatenations(graph: GraphModule) -> int:
     return replace(graph, matches, change)
 
 
+def masked_writes_to_choices(graph: GraphModule) -> int:
+    """`x[mask] = value`, one value for all → `where(mask, value, x)`."""
+
+    def matches(node: Node) -> bool:
+        if node.target is not aten.index_put.default or any(node.args[3:]) or node.kwargs.get("accumulate"):
+            return False
+        (mask, *others), value = node.args[1], node.args[2]
+        return not others and isinstance(mask, Node) and mask.meta["val"].dtype == torch.bool and not shape_of(value)
+
+    def change(node: Node) -> None:
+        source, (mask,), value = node.args[:3]
+        missing = len(shape_of(source)) - len(shape_of(mask))
+        with node.graph.inserting_before(node):
+            if missing:
+                mask = new_node(node, aten.reshape.default, (mask, [*shape_of(mask), *[1] * missing]))
+            result = new_node(node, aten.where.self, (mask, value, source))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
 def _written(node: Node) -> tuple[Node, Node, int, int, int] | None:
     """(whole, part, axis, first place, place behind the last) of a write into neighbouring places; None for others."""
     if node.target not in (aten.slice_scatter.default, aten.select_scatter.default):
