@@ -20,6 +20,7 @@ from edgestill_benchmarks import Rule, accuracy, measure
 from edgestill_runtime import Bundle, Model, ModelFile, Tolerance, compare_outputs, installed_engines
 
 from .budget import Loss, check_shares, fitting_labels, loss_of_shares, measure_loss
+from .chance import Chance, against_chance
 from .data import Split
 from .file_findings import look_inside
 from .findings import Finding, failure, undecided, warning
@@ -124,7 +125,8 @@ def check_bundle(
     if float_accuracy is None:
         float_accuracy = max((share for name, share in shares.items() if name in pairs.floats), default=None)
     losses = {} if labels is None else _losses(outputs, pairs, shares, float_accuracy, labels)
-    findings += [one for name, loss in losses.items() for one in _judge_loss(name, shares[name], loss, max_drop)]
+    if labels is not None and losses:
+        findings += _judge_losses(losses, shares, max_drop, _guessing(outputs, pairs, labels))
     classifies = bundle.manifest.task == "image-classification" or labels is not None
     decided = {name for name, loss in losses.items() if loss.verdict(max_drop) != "undecided"}
     differences, agreement, found = _compare_files(outputs, models, pairs, classifies, min_agreement, decided)
@@ -194,6 +196,25 @@ def _losses(
         elif float_accuracy is not None:
             losses[name] = loss_of_shares(float_accuracy, shares[name], len(labels))
     return losses
+
+
+def _guessing(outputs: Mapping[str, Outputs], pairs: _Pairs, labels: NDArray[np.int64]) -> Chance | None:
+    """How a float file does that is no better than guessing; None where none does."""
+    found = [against_chance(outputs[name][0].argmax(1), labels) for name in pairs.floats if name in outputs]
+    return next((one for one in found if one.near), None)
+
+
+def _judge_losses(
+    losses: Mapping[str, Loss], shares: Mapping[str, float], max_drop: float, guessing: Chance | None
+) -> list[Finding]:
+    found = [one for name, loss in losses.items() for one in _judge_loss(name, shares[name], loss, max_drop)]
+    if guessing is None or any(one.level == "failure" for one in found):
+        return found
+    return [undecided(
+        f"the float model itself is right on {100 * guessing.accuracy:.2f} % of {guessing.samples:,} samples, guessing "
+        f"on {100 * guessing.chance:.2f} %, so they cannot tell what int8 costs: see whether the labels are the "
+        "model's classes, in its order, and the samples like those it learnt from"
+    )]  # fmt: skip
 
 
 def _judge_loss(name: str, share: float, loss: Loss, max_drop: float) -> list[Finding]:

@@ -1,12 +1,6 @@
 """Does a teacher know anything? One pass over the validation split, before a student spends hours on learning from it.
 
-Of n validation images it classifies a share `a` as labelled. Guessing with the same frequencies of answers would reach
-`e = Σ p_c q_c` (p: shares of the labels, q: shares of its answers), so a teacher that always names the largest class
-counts as guessing, however large that class is. With `k = (a - e) / (1 - e)` (Cohen's kappa) and standard errors from
-the binomial distribution, a teacher is near chance when both hold:
-
-    a is within 3 standard errors of e,  or  a < 2 e and k < 0.15
-    k is below 0.5 also at the upper end of 3 standard errors: there were enough images to tell
+`chance.py` says what counts as guessing.
 """
 
 from dataclasses import dataclass
@@ -17,14 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .cache import check_logits
+from .chance import against_chance
 from .data import Data
 from .errors import ModelError
 from .prediction import predict
 from .processes import processes
 from .progress import SILENT, Progress
-
-_ERRORS = 3.0
-_WEAK, _GOOD = 0.15, 0.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,7 @@ class TeacherCheck:
     """What was found.
 
     Args:
-        images: how many. accuracy, chance: shares 0–1, `a` and `e` of above. near_chance: the verdict.
+        images: how many. accuracy, chance, near_chance: as in `chance.Chance`.
         reason: what its answers look like, where that tells something; may be empty.
     """
 
@@ -45,17 +37,9 @@ class TeacherCheck:
 
 def judge(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: tuple[str, ...]) -> TeacherCheck:
     """Judge answers, class numbers (N,), against labels (N,)."""
-    count, number = len(labels), len(classes)
-    shares = [np.bincount(one, minlength=number)[:number] / count for one in (labels, answers)]
-    right, chance = float((answers == labels).mean()), float((shares[0] * shares[1]).sum())
-    if chance >= 1:  # one class alone
-        return TeacherCheck(count, right, chance, near_chance=False)
-    kappa = (right - chance) / (1 - chance)
-    by_chance = np.sqrt(chance * (1 - chance) / count)
-    unsure = np.sqrt(max(right * (1 - right), chance * (1 - chance)) / count) / (1 - chance)
-    guessing = right - chance < _ERRORS * by_chance or (right < 2 * chance and kappa < _WEAK)
-    near = bool(guessing and kappa + _ERRORS * unsure < _GOOD)
-    return TeacherCheck(count, right, chance, near, _look(answers, labels, classes) if near else "")
+    found = against_chance(answers, labels)
+    reason = _look(answers, labels, classes) if found.near else ""
+    return TeacherCheck(found.samples, found.accuracy, found.chance, found.near, reason)
 
 
 def refuse_guessing(

@@ -14,7 +14,7 @@ from edgestill.file_findings import look_inside
 from edgestill.gate import _compare_files, _latency_findings, _Pairs, check_bundle
 from edgestill.quantisation import Budget
 from edgestill_converters.inspection import Inspection, Operator
-from edgestill_runtime import ModelFile, TensorSpec, open_bundle, write_bundle
+from edgestill_runtime import ModelFile, TensorSpec, load, open_bundle, write_bundle
 
 STEP = 0.5
 
@@ -131,10 +131,18 @@ def images(count):
 
 def test_few_samples_do_not_close_the_gate_and_are_said(bundle_path):
     bundle = open_bundle(bundle_path)
-    gate = check_bundle(bundle, Split(images(38), np.arange(38) % 10), latency=False)
+    with load(bundle, precision="fp32") as model:
+        labels = model.logits(images(38)).argmax(1)
+    gate = check_bundle(bundle, Split(images(38), labels), latency=False)
     (text,) = {one.text.partition(" ")[2] for one in gate.findings if one.level == "undecided"}
     assert "too few samples to tell whether it keeps the budget of 0.3 points, one of them is 2.6" in text
     assert gate.losses["model.pte"].standard_error >= 1 / 38 and json.dumps(gate.to_json())
+
+
+def test_labels_that_the_float_model_does_not_meet_judge_nothing(bundle_path):
+    gate = check_bundle(open_bundle(bundle_path), Split(images(38), np.arange(38) % 10), latency=False)
+    (text,) = {one.text for one in gate.findings if one.level == "undecided"}
+    assert "the float model itself is right on" in text and "they cannot tell what int8 costs" in text
 
 
 def test_labels_that_do_not_fit_give_no_accuracy(bundle_path):
