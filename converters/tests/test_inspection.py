@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from copy import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from executorch.exir.schema import BoolList, DoubleList, IntList, TensorList
@@ -15,7 +16,19 @@ from torch import nn
 
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
-from edgestill_converters.inspection import InspectionError, draw, inspect_bytes, inspect_file, pte, tflite
+from edgestill_converters.inspection import (
+    Inspection,
+    InspectionError,
+    Operator,
+    Tensor,
+    draw,
+    facts,
+    inspect_bytes,
+    inspect_file,
+    pte,
+    tflite,
+)
+from edgestill_converters.precision import computes_in_int8
 from edgestill_runtime import open_bundle
 
 
@@ -76,6 +89,106 @@ def test_the_numbers_of_a_list_are_no_tensors():
     values = (BoolList([True, False]), DoubleList([1.5, 1.5]), IntList([7]), TensorList([4, 5]))
     plan = SimpleNamespace(values=[SimpleNamespace(val=one) for one in values])
     assert [pte._members(plan, index) for index in range(4)] == [[0], [1], [2], [4, 5]]
+
+
+def made(*operators, takes=0, gives=9):
+    """A file of (name, precision, macs, what flows in, what flows out, whether it reorders)."""
+    found = [
+        Operator(name, precision, (), macs, 0, taken, given, None, reorders=turns)
+        for name, precision, macs, taken, given, turns in operators
+    ]
+    ends = [Tensor(number, "", (1,), "int8") for number in (takes, gives)]
+    return Inspection("litert", 0, "none", (ends[0],), (ends[1],), tuple(found), 0, "")
+
+
+def test_a_transpose_at_an_end_is_not_counted():
+    turns = [("TRANSPOSE", "int8", 0, (number,), (number + 1,), True) for number in range(9)]
+    assert made(*turns).transposes == 7
+    assert made(*turns[:1], takes=5).transposes == 1
+
+
+def test_an_output_that_nothing_makes_is_no_probability():
+    assert made(takes=1, gives=1).scores == "logits"
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "weights", "word"),
+    [
+        (["int8", "int32"], ["int8", "bool"], [], "int8"),
+        (["float32"], ["int8"], [], "float32 → int8"),
+        (["float32"], ["float32"], ["int8", "float32"], "float32, int8 weights"),
+        ([], ["float32"], ["int8", "int32"], "int8 → float32"),
+        (["int8"], [], [], "int8"),
+        ([], [], [], "none"),
+    ],
+)
+def test_the_word_for_a_precision(taken, given, weights, word):
+    assert facts.precision_of(taken, given, weights) == word
+
+
+@pytest.mark.parametrize(
+    ("operators", "known"),
+    [
+        ([("ADD", "int8", 0)], True),
+        ([("QUANTIZE", "float32 → int8", 0), ("ADD", "float32", 0), ("DEQUANTIZE", "int8 → float32", 0)], False),
+        ([("CONV_2D", "float32", 9), ("ADD", "int8", 0)], False),
+        ([("CONV_2D", "float32", 9), ("CONV_2D", "int8", 1)], True),
+    ],
+)
+def test_a_file_is_int8_by_its_products_or_by_more_than_its_ends(operators, known):
+    assert computes_in_int8(made(*((*one, (), (), False) for one in operators))) == known
+
+
+@pytest.mark.parametrize(
+    ("order", "shape", "turns"),
+    [([0, 3, 1, 2], (1, 3, 4, 5), True), ([0, 3, 1, 2], (1, 1, 4, 5), False), ([0, 3, 1, 2], (1, 6, 1, 1), False)],
+)
+def test_a_transpose_of_axes_of_length_one_reorders_nothing(order, shape, turns):
+    # Two tensors of a .tflite: the order, and what is given.
+    tensors = [SimpleNamespace(buffer=0), SimpleNamespace(shape=shape)]
+    buffer = SimpleNamespace(data=np.array(order, np.int32).view(np.uint8))
+    model, graph = SimpleNamespace(buffers=[buffer]), SimpleNamespace(tensors=tensors)
+    assert tflite._reorders(model, graph, 0, 1) == turns
+    buffer.data = None  # is computed
+    assert tflite._reorders(model, graph, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "macs"),
+    [
+        ("aten::bmm", [(2, 3, 4), (2, 4, 5), (2, 3, 5)], 2 * 3 * 4 * 5),
+        ("aten::addmm", [(5,), (3, 4), (4, 5), (3, 5)], 3 * 4 * 5),
+        ("aten::linear", [(3, 4), (5, 4), (5,), (3, 5)], 3 * 4 * 5),
+        ("aten::convolution", [(1, 3, 9, 9), (8, 3, 2, 5), (1, 8, 8, 5)], 8 * 8 * 5 * 3 * 2 * 5),
+        ("aten::add", [(3, 4), (3, 4), (3, 4)], 0),
+    ],
+)
+def test_products_outside_the_delegate_are_counted(name, shapes, macs):
+    plan = SimpleNamespace(values=[SimpleNamespace(val=SimpleNamespace(sizes=one)) for one in shapes])
+    assert pte._kernel_macs(plan, name, list(range(len(shapes)))) == macs
+
+
+def test_products_of_a_transposed_convolution():
+    sizes = {"kernel_height": 3, "kernel_width": 2, "group_output_channels": 4, "input1_id": 7}
+    assert pte._xnn_macs("ConvTranspose2d", sizes, (1, 9, 9, 4), {7: {"dims": [1, 5, 5, 8]}}) == 5 * 5 * 8 * 3 * 2 * 4
+    tensors = [SimpleNamespace(shape=one) for one in ((4,), (4, 3, 2, 8), (1, 5, 5, 8), (1, 9, 9, 4))]
+    graph = SimpleNamespace(tensors=tensors)
+    assert tflite._macs("TRANSPOSE_CONV", graph, [0, 1, 2], [3]) == 5 * 5 * 8 * 3 * 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os; os.abort()", "unknown: the interpreter was ended by SIGABRT"),
+        ("raise SystemExit(1)", "unknown: the interpreter does not load this file"),
+        ("print('noise'); print('{}')", "none"),
+    ],
+)
+def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monkeypatch, code, said):
+    (tmp_path / "delegation.py").write_text(code)
+    monkeypatch.setattr(tflite, "_DELEGATION", tmp_path / "delegation.py")
+    seen = inspect_file(bundle_path / "model.tflite")
+    assert seen.delegate == said and seen.pieces == 0 and seen.delegation_known == (said == "none")
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):

@@ -54,3 +54,14 @@ def test_other_padding_stays(model):
     pad_with_zeros(model)
     padding = model.subgraphs[0].operators[1]
     assert model.operatorCodes[padding.opcodeIndex].builtinCode == Builtin.PADV2 and len(padding.inputs) == 3
+
+
+@pytest.mark.parametrize(("value", "builtin"), [(-128, Builtin.PAD), (-127, Builtin.PADV2)])
+def test_of_int8_the_zero_point_alone_becomes_zero(value, builtin):
+    model = net(0.0)
+    graph = model.subgraphs[0]
+    graph.tensors[1].type, graph.tensors[1].quantization = schema.TensorType.INT8, schema.QuantizationParametersT()
+    graph.tensors[1].quantization.zeroPoint = [-128]
+    model.buffers[3].data = np.array([value], np.int8).view(np.uint8)
+    pad_with_zeros(model)
+    assert model.operatorCodes[graph.operators[1].opcodeIndex].builtinCode == builtin

@@ -12,6 +12,7 @@ from edgestill_converters.rewrites.editing import cleaned
 aten = torch.ops.aten
 ROW = torch.linspace(-1, 2, 10)
 CHANNELS = torch.linspace(0.5, 2, 6).reshape(6, 1, 1)
+SQUARE = CHANNELS * CHANNELS.reshape(6, 1, 1, 1)
 IMAGE = torch.linspace(-3, 3, 2 * 3 * 12 * 10).reshape(2, 3, 12, 10)[:1]
 
 
@@ -50,6 +51,7 @@ def targets(graph):
     ("function", "name", "gone"),
     [
         (lambda m, x: m.conv(x[:, :, :, :]).contiguous().to(torch.float32), "drop_no_ops", aten.slice.Tensor),
+        (lambda m, x: m.conv(x)[:, -6:].relu(), "drop_no_ops", aten.slice.Tensor),
         (lambda m, x: F.dropout(m.conv(x), 0.5, training=False), "drop_no_ops", aten.dropout.default),
         (lambda m, x: m.conv(torch.cat([x], 1)), "drop_no_ops", aten.cat.default),
         (lambda m, x: m.conv(x).mean((2, 3)), "mean_to_pooling", aten.mean.dim),
@@ -72,6 +74,12 @@ def targets(graph):
         (lambda m, x: m.conv(x).unbind(1)[3] + m.conv(x).unbind(1)[0], "split_to_slices", aten.unbind.int),
         (lambda m, x: m.conv(x).split([1, 2, 3], 1)[2], "split_to_slices", aten.split_with_sizes.default),
         (lambda m, x: m.conv(x).select(1, -2).relu(), "select_to_slice", aten.select.int),
+        (
+            lambda m, x: F.conv2d(m.conv(x).view(1, 2, 3, 12, 10).permute(0, 2, 1, 3, 4).reshape(1, 6, 12, 10), SQUARE),
+            "channel_shuffle_to_order",
+            aten.permute.default,
+        ),
+        (lambda m, x: F.pad(m.conv(x), (-1, -2)), "negative_padding_to_slice", aten.pad.default),
         (lambda m, x: F.layer_norm(x, (10,), ROW), "layer_norm_to_products", aten.layer_norm.default),
         (lambda m, x: F.layer_norm(x, (10,), None, ROW), "layer_norm_to_products", aten.layer_norm.default),
         (lambda m, x: F.layer_norm(x[0], (10,), eps=0.1), "layer_norm_to_products", aten.layer_norm.default),
@@ -157,8 +165,9 @@ def test_a_transposed_convolution_in_one_dimension():
     ],
 )
 def test_what_an_exporter_cannot_carry_is_written_otherwise(function, name):
-    _, counts = rewritten(lambda m, x: function(8 * x), IMAGE)
+    graph, counts = rewritten(lambda m, x: function(8 * x), IMAGE)
     assert counts[name] == 1
+    assert name not in tidy(graph)[1]  # nothing of it is left
 
 
 @pytest.mark.parametrize(
@@ -168,6 +177,7 @@ def test_what_an_exporter_cannot_carry_is_written_otherwise(function, name):
         lambda m, x: m.conv(x) + F.conv2d(x.sin(), m.conv.weight, padding=1),  # of two tensors
         lambda m, x: m.conv(x)[:, :, :10, :8] + F.conv2d(x, m.conv.weight),  # one pads, one does not
         lambda m, x: m.conv(x).relu() + m.conv(x),
+        lambda m, x: m.conv(x) + F.conv2d(x, x[:, :, :3, :3].repeat(6, 1, 1, 1), padding=1),  # one computes its weight
         lambda m, x: F.batch_norm(m.conv(x), m.after.running_mean, m.after.running_var) * CHANNELS,  # no weight
         lambda m, x: F.layer_norm(x, (10,), x.mean((0, 1, 2)).sin()),  # its scale is no constant
         lambda m, x: (x > 0).int() + 0.0,  # another type
@@ -191,7 +201,7 @@ def test_what_an_exporter_cannot_carry_is_written_otherwise(function, name):
         lambda m, x: shuffle(m.conv(x), 3),  # the order would leave the net
         lambda m, x: shuffle(m.conv(x), 2).relu().mean(1),
         lambda m, x: F.conv2d(shuffle(m.conv(x), 3), m.conv.weight, groups=2),  # each group has channels of its own
-        lambda m, x: m.conv(x).view(1, 2, 3, 12, 10).transpose(2, 3).reshape(1, 6, 12, 10),  # other axes
+        lambda m, x: F.conv2d(m.conv(x).view(1, 2, 3, 12, 10).transpose(2, 3).reshape(1, 6, 12, 10), SQUARE),  # others
         lambda m, x: F.conv2d(shuffle(m.conv(x), 2)[:, ::2], m.conv.weight),  # every second channel
         lambda m, x: torch.mean(m.conv(x), dim=None, keepdim=True),  # over everything
         lambda m, x: F.conv2d(x, x[:, :, :3, :3]),  # its weight is no constant
@@ -389,6 +399,12 @@ def test_a_constant_between_1d_layers_meets_the_same_axes(operator, shape):
 def test_a_mean_over_every_axis_of_waves_stays(mean):
     layer = nn.Conv1d(3, 6, 3)
     _, counts = rewritten(lambda m, x: mean(layer(x[:, :, 0])), IMAGE)
+    assert counts["one_dimension_as_two"] == 1
+
+
+def test_a_pooling_of_waves_whose_last_window_is_smaller_stays():
+    layer = nn.Conv1d(3, 6, 3)
+    _, counts = rewritten(lambda m, x: F.max_pool1d(layer(x[:, :, 0]), 3, 2, ceil_mode=True), IMAGE)
     assert counts["one_dimension_as_two"] == 1
 
 

@@ -188,6 +188,7 @@ def test_samples_of_any_float_kind_are_float32_rows_of_their_own(given):
         ([np.array([[1.0], [np.inf]])], "not finite"),
         ("samples.npy", "a str"),
         ([], "no samples"),
+        ([SAMPLES[0][:0]], "no samples"),
     ],
 )
 def test_samples_that_no_model_takes_are_refused_in_words(samples, said):

@@ -167,6 +167,19 @@ def test_only_a_bundle_is_replaced(bundle_path, tmp_path):
         assert write_bundle(path, bundle.manifest, contents, overwrite=True).manifest.name == bundle.manifest.name
 
 
+def test_a_zip_is_replaced_by_a_zip(bundle_path, tmp_path):
+    bundle = open_bundle(bundle_path)
+    packed = pack_zip(bundle, tmp_path / "packed.edge")
+    contents = {name: bundle.read(name) for name in bundle.files}
+    written = write_bundle(packed.path, replace(bundle.manifest, name="another"), contents, overwrite=True)
+    assert written.path.is_file() and written.manifest.name == "another"
+
+
+def test_what_a_tensor_is_called_is_read_back(bundle_copy):
+    edit_manifest(bundle_copy, lambda manifest: manifest["models"]["model.pte"]["outputs"][0].update(name="scores"))
+    assert open_bundle(bundle_copy).manifest.models["model.pte"].outputs[0].name == "scores"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -1,6 +1,7 @@
 """Photos, frames and files → pixels: every orientation, depth and colour, each way of resizing, and what is refused."""
 
 import io
+import struct
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,11 @@ def test_grey_of_colours_and_colours_of_grey():
     np.testing.assert_array_equal(processor(2, 3, RGB).pixels(CORNERS)[0], np.repeat(CORNERS, 3, 2))
 
 
+def test_grey_is_pillows_to_the_last_bit():
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    np.testing.assert_array_equal(processor(200, 200).pixels(pixels)[0, :, :, 0], Image.fromarray(pixels).convert("L"))
+
+
 @pytest.mark.parametrize("mode", ["1", "CMYK", "YCbCr", "HSV", "RGBX", "I;16"])
 def test_other_modes_of_pil(mode):
     image = Image.fromarray(np.full((28, 28), 200, np.uint8))
@@ -182,6 +188,7 @@ def test_arrays_of_another_meaning_are_refused():
         (np.zeros((0, 50, 3), np.uint8), "has no pixels"),
         (np.zeros((2, 2, 50, 60, 3), np.uint8), "1 to 4 channels"),
         (np.zeros(9, np.uint8), "1 to 4 channels"),
+        (np.array(9, np.uint8), "1 to 4 channels"),
         ("", "is a folder|no image"),
         (None, "not NoneType"),
         (7, "not int"),
@@ -284,6 +291,18 @@ def test_sixteen_bit_grey_with_a_clear_value_and_in_negative(tmp_path):
     np.testing.assert_array_equal(
         processor().pixels(tmp_path / "negative.tif")[0, :, :, 0], ((65535 - ramp) >> 8).astype(np.uint8)
     )
+
+
+def test_twelve_bits_are_scaled_to_sixteen():
+    """A TIFF of scanners and microscopes, by hand: two pixels in three bytes."""
+    ramp = np.linspace(0, 4095, 28 * 28).astype(np.uint16).reshape(28, 28)
+    first, second = ramp[:, ::2], ramp[:, 1::2]
+    body = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8).tobytes()
+    # Width, height, bits, no compression, black is 0, where the pixels begin, channels, rows, bytes.
+    tags = {256: 28, 257: 28, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 28, 279: len(body)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    content = struct.pack("<2sHI", b"II", 42, 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
+    np.testing.assert_array_equal(processor().pixels(content)[0, :, :, 0], ramp >> 4)
 
 
 def test_an_open_file_is_read():

@@ -72,6 +72,11 @@ def test_what_is_no_array(tmp_path, content, said):
     assert str(caught.value).startswith(f"{tmp_path / 'notes.npy'} ")
 
 
+def test_a_file_that_becomes_shorter_while_it_is_read():
+    with pytest.raises(InputError, match="x became shorter while it was read"):
+        read_npy(io.BytesIO(ARRAY[:-1]), len(ARRAY), "x")
+
+
 def test_an_array_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read_array(tmp_path / "none.npy")

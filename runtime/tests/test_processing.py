@@ -35,6 +35,13 @@ def test_a_single_grey_image_may_omit_axes(shape):
     assert GREY.pixels(np.zeros(shape, np.uint8)).shape == (1, 2, 3, 1)
 
 
+def test_the_rows_of_a_batch_come_one_by_one():
+    images = np.arange(18, dtype=np.uint8).reshape(3, 2, 3, 1)
+    rows = list(GREY.each(images))
+    assert [row.shape for row in rows] == [(1, 2, 3, 1)] * 3
+    np.testing.assert_array_equal(np.concatenate(rows), images)
+
+
 def test_impossible_statistics_are_refused():
     with pytest.raises(InputError, match="greater than 0"):
         ImageProcessor(2, 2, (0.0,), (0.0,))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgestill_runtime import AudioProcessor, InputError
-from edgestill_runtime.processing import processor_from_json
+from edgestill_runtime.processing import audio, processor_from_json
 from edgestill_runtime.processing.resampling import excerpt
 from edgestill_runtime.processing.waves import Recording, read_recording
 
@@ -50,6 +50,20 @@ def test_a_tone_is_resampled_to_itself():
     assert np.abs(found[200:-200] - tone(16000, 1, 1000)[200:-200]).max() < 1e-4
     alias = excerpt(Recording(tone(44100, 1, 12000), 44100), 16000, 16000)  # above 8 kHz
     assert np.abs(alias[200:-200]).max() < 1e-3
+
+
+def test_the_first_and_the_last_sample_are_resampled_too():
+    ends = np.zeros(100)
+    ends[[0, -1]] = 1.0
+    found = excerpt(Recording(ends, 8000), 16000, 200)
+    assert found[0] > 0.9 and found[198] > 0.9
+
+
+def test_a_triangle_on_the_mel_scale_by_hand():
+    # From 0 to 2595 · log10(1 + 6300 / 700) = 2595 mel; its top at half of that, 700 · (√10 - 1) = 1513.594 Hz.
+    (triangle,) = audio._filters(12600, 12600, 1, 0.0)  # a place for each Hz
+    assert triangle[700] == pytest.approx(700 / 1513.594, rel=1e-6)
+    assert triangle[5600] == pytest.approx((6300 - 5600) / (6300 - 1513.594), rel=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "bits"), [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32), (3, 64)])
@@ -186,6 +200,10 @@ def test_a_processor_that_cannot_be(change, said):
     with pytest.raises(InputError) as caught:
         processor_from_json(WORDS.to_json() | change)
     assert said in str(caught.value)
+
+
+def test_it_says_what_it_takes():
+    assert WORDS.summary == "recordings of any length and rate: 1 s at 8,000 Hz, as 40 mel bands"
 
 
 def test_it_is_written_down_whole():
