@@ -148,6 +148,8 @@ def tensors(samples: Samples, processor: Processor | None) -> Iterator[Tensors]:
 def as_arrays(samples: Samples, processor: Processor | None) -> list[NDArray[Any]]:
     """What somebody gives as samples: one array for each input, (N, …), N above 0; floats as float32.
 
+    One array or tensor alone is that of the only input.
+
     Args:
         processor: samples are the images that it takes, one array; None: they are what the model takes.
 
@@ -160,7 +162,8 @@ def as_arrays(samples: Samples, processor: Processor | None) -> list[NDArray[Any
         raise CalibrationError(
             f"calibration: a {type(samples).__name__}; give one array for each input, in a list or tuple"
         )
-    arrays = [_array(one) for one in ([samples] if processor is not None else samples)]
+    alone = processor is not None or isinstance(samples, (np.ndarray, Tensor))
+    arrays = [_array(one) for one in ([samples] if alone else samples)]
     counts = {len(one) if one.ndim else 0 for one in arrays}
     if len(counts) > 1:
         raise CalibrationError(f"calibration: the inputs have {sorted(counts)} samples; give as many of each")

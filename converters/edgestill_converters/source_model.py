@@ -3,6 +3,7 @@
 import copy
 import inspect
 import linecache
+import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ def private_copy(model: nn.Module) -> nn.Module:
         raise ConversionError(
             f"the model's {lazy[0]!r} has no shape yet, since its layer takes that from the first input it sees: call "
             "the model once with a sample before it is converted"
+        )
+    if odd := [name for name, one in (*model.named_parameters(), *model.named_buffers()) if one.is_complex()]:
+        raise ConversionError(
+            f"the model's {odd[0]!r} is complex, and no engine has complex numbers; use real and imaginary part as two "
+            "channels"
         )
     # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
@@ -126,14 +132,14 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
             "the model is a TorchScript module, of which no graph can be made; give the nn.Module itself"
         )
     _check_signature(model, len(examples))
-    shapes = ", ".join(str(tuple(one.shape)) for one in examples)
+    shapes = ", ".join(f"{_kind(one)}{tuple(one.shape)}" for one in examples)
     try:
         with torch.inference_mode():
             outputs = model(*examples)
     except Exception as error:  # whatever is wrong in somebody's model
         raise ConversionError(
-            f"the model does not run on a sample of shape {shapes}: it fails {place_of(error, model)}; call the model "
-            "with one such sample by itself, and give samples that it takes"
+            f"the model does not run on a sample of shape {shapes}: it fails {place_of(error, model)}"
+            f"{of_other_types(error)}; call the model with one such sample by itself, and give samples that it takes"
         ) from error
     found = flat_outputs(outputs)
     if not found:
@@ -176,6 +182,17 @@ def _check_signature(model: nn.Module, count: int) -> None:
             f"the model's forward{signature} is called with the samples' {count} input{'s' * (count != 1)}, which it "
             f"does not take; {advice}"
         ) from None
+
+
+def _kind(value: Tensor) -> str:
+    return "" if value.dtype == torch.float32 else f"{str(value.dtype).removeprefix('torch.')} "
+
+
+def of_other_types(error: BaseException) -> str:
+    """What to say of a model that fails for the types of its tensors; empty where torch complains of something else."""
+    if not re.search(r"\b(dtype|scalar type|[Ii]nput type|same type)\b", str(error)):
+        return ""
+    return " (a tensor there has another type than the weights, which a copy of the model has in float32)"
 
 
 def place_of(error: BaseException, model: nn.Module) -> str:

@@ -32,7 +32,10 @@ REFUSED: Mapping[str, str] = {
     ),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
 }
-_RANDOM = "an input that brings the random numbers: a file gives the same answer to the same input"
+_RANDOM = (
+    "nn.Dropout or `training=self.training` where it is meant for training alone, else an input that brings the random "
+    "numbers: a file gives the same answer to the same input"
+)
 # Of everything that is no plain tensor of numbers.
 _COMPLEX = "real and imaginary part as two channels, and a Fourier transform as a product with a constant matrix"
 

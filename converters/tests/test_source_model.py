@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from edgestill_converters import CalibrationError, ConversionError
@@ -86,6 +87,10 @@ class Numbers(nn.Module):
         ),
         (Calls(lambda values: torch.fft.rfft2(values).abs()), "the forward of the model uses fft_rfft2"),
         (Calls(lambda values: values + torch.rand_like(values)), "uses rand_like"),
+        (Calls(lambda values: F.dropout(values, 0.5, True)), "nn.Dropout or `training=self.training`"),
+        (nn.Conv2d(3, 4, 3, dtype=torch.complex64), "the model's 'weight' is complex, and no engine has complex"),
+        (Calls(lambda values: F.linear(values, torch.zeros(2, values.shape[-1]).double())), "has another type than"),
+        (Nested(nn.AdaptiveMaxPool2d((3, 5))), "module 'body.1' uses adaptive_max_pool2d, which no engine"),
     ],
 )
 def test_a_refusal_names_the_place_in_the_model(model, said):
@@ -195,6 +200,12 @@ def test_samples_that_no_model_takes_are_refused_in_words(samples, said):
     with pytest.raises(CalibrationError) as caught:
         next(tensors(samples, None))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("alone", [SAMPLES[0], torch.from_numpy(SAMPLES[0])], ids=["array", "tensor"])
+def test_an_array_alone_is_that_of_the_only_input(alone):
+    (given,) = as_arrays(alone, None)
+    np.testing.assert_array_equal(given, SAMPLES[0])
 
 
 def test_photos_are_prepared_one_at_a_time():

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgestill_converters.source_model import of_other_types, place_of
 from edgestill_runtime import EdgestillError
 from edgestill_runtime.processing import ImageProcessor, Processor
 
@@ -293,7 +294,7 @@ def _short(values: Sequence[float]) -> str:
 
 
 def check_classes(model: nn.Module, data: Data, who: str) -> None:
-    """Refuse a model that does not take the data's images, or whose output is not one logit per class.
+    """Refuse a model that does not take the data's images, or whose output is not one logit for each class.
 
     Raises:
         ModelError: names both shapes, or the layer that failed.
@@ -311,23 +312,18 @@ def check_classes(model: nn.Module, data: Data, who: str) -> None:
         except Exception as error:
             raise ModelError(
                 f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
-                f"them; it failed in {_where(model, error)}"
+                f"them: it fails {place_of(error, model)}{of_other_types(error)}"
             ) from error
-        shape = tuple(as_logits(output, who).shape)
+        logits = as_logits(output, who)
+    shape = tuple(logits.shape)
     if shape != (1, len(data.classes)):
         raise ModelError(
             f"the {who} answers one image with shape {shape}, but {data.name} has {len(data.classes)} classes, "
             f"which needs (1, {len(data.classes)}); teacher, student and data must have the same classes"
         )
-
-
-def _where(model: nn.Module, error: BaseException) -> str:
-    """The innermost layer of the model that an exception went through."""
-    names = {id(module): name for name, module in model.named_modules()}
-    found, trace = model, error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_locals.get("self")
-        if isinstance(module, nn.Module) and id(module) in names:
-            found = module
-        trace = trace.tb_next
-    return f"{names[id(found)] or 'its forward'}: {str(found).splitlines()[0].rstrip('(')}"
+    if bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
+        raise ModelError(
+            f"the {who} answers with probabilities (none below 0, together 1), and would be given a second softmax: "
+            "take its last one away, or wrap it in a module whose forward is "
+            "`return self.model(images).clamp_min(1e-12).log()`"
+        )

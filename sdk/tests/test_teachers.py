@@ -323,9 +323,9 @@ def test_outputs_that_differ_in_training_are_said_too(shaded):
 
 
 def test_images_that_a_model_does_not_take_are_said_with_the_layer(shaded):
-    with pytest.raises(ModelError, match=r"does not take images of 24×24 with 3 channel.*it failed in 1: Linear\(in_"):
+    with pytest.raises(ModelError, match=r"does not take images of 24×24 with 3 channel.*it fails in module .1. \(Linear\)"):
         check_classes(nn.Sequential(nn.Flatten(), nn.Linear(784, 4)), shaded, "student")
-    with pytest.raises(ModelError, match=r"the student does not take.*it failed in stem"):
+    with pytest.raises(ModelError, match=r"the student does not take.*it fails in module .stem"):
         check_classes(create_model("dscnn_xs", 4, 1), shaded, "student")
 
 
@@ -402,3 +402,33 @@ def test_a_student_that_answers_no_numbers_is_named(shaded):
     torch.nn.init.constant_(next(student.parameters()), float("nan"))
     with pytest.raises(ModelError, match=r"begins with weights that are not finite \(stem"):
         train(student, shaded, cross_entropy, SHORT)
+
+
+class Answers(nn.Module):
+    """Logits by way of a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.function = nn.Linear(3 * 24 * 24, 4), function
+
+    def forward(self, images):
+        return self.function(self, images.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda m, x: m.layer(x).softmax(1), "answers with probabilities"),
+        (lambda m, x: m.layer(x.double()), "in module 'layer' (Linear) (a tensor there has another type than the weig"),
+        (lambda m, x: m.layer(x) / (1 // 0), "in Answers, test_teachers.py line"),
+        (
+            lambda m, x: m.layer(x).detach().numpy(),
+            "returns a ndarray; one tensor of logits (N, classes) is needed, ",
+        ),
+    ],
+)
+@pytest.mark.parametrize("who", ["teacher", "student"])
+def test_what_gives_no_logits_is_refused_by_place(shaded, who, function, said):
+    with pytest.raises(ModelError) as caught:
+        check_classes(Answers(function).double(), shaded, who)
+    assert said in str(caught.value)

@@ -61,11 +61,13 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
     def matches(node: Node) -> bool:
         if node.target is not aten.index_put.default or any(node.args[3:]) or node.kwargs.get("accumulate"):
             return False
-        (mask, *others), value = node.args[1], node.args[2]
-        return not others and isinstance(mask, Node) and mask.meta["val"].dtype == torch.bool and not shape_of(value)
+        places: Any = node.args[1]
+        masked = len(places) == 1 and isinstance(places[0], Node) and places[0].meta["val"].dtype == torch.bool
+        return masked and not shape_of(node.args[2])
 
     def change(node: Node) -> None:
-        source, (mask,), value = node.args[:3]
+        given: Any = node.args
+        source, (mask,), value = given[:3]
         missing = len(shape_of(source)) - len(shape_of(mask))
         with node.graph.inserting_before(node):
             if missing:

@@ -57,12 +57,10 @@ def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Te
         part = f'["{next((key for key in ("logits", "out", "output") if key in keys), next(iter(keys), "logits"))}"]'
     elif isinstance(output, (tuple, list)):
         what = f"a {type(output).__name__} of {len(output)}"
-    elif output is None:
-        what = "nothing (None)"
-    raise ModelError(
-        f"the {who} returns {what}; one tensor of logits (N, classes) is needed: wrap it in a module whose forward is "
-        f"`return self.model(images){part}`"
-    )
+    else:
+        what, part = ("nothing (None)" if output is None else what), ""
+    wrapped = f": wrap it in a module whose forward is `return self.model(images){part}`" if part else ", of torch"
+    raise ModelError(f"the {who} returns {what}; one tensor of logits (N, classes) is needed{wrapped}")
 
 
 def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str = "model") -> Outputs:
