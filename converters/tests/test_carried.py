@@ -44,6 +44,10 @@ LAYERS = {
     "softsign": nn.Softsign(),
     "threshold": nn.Threshold(0.1, 0.1),
     "masked": Call(without_the_large),
+    "shrunk": nn.Hardshrink(0.01),
+    "unfolded": Call(
+        lambda values: F.unfold(values, (3, 2), dilation=(1, 2), padding=1, stride=2).unflatten(2, (6, 5))
+    ),
     "fraction": nn.Upsample(scale_factor=1.5),
     "exact": nn.Upsample(scale_factor=2, mode="nearest-exact"),
     "largest": nn.AdaptiveMaxPool2d((3, 5)),

@@ -1,15 +1,16 @@
 """Which layers are carried to both engines, which are refused, and why → the table in docs/converters.md.
 
 python -m benchmarks.suite.converters.coverage docs/converters.md
-python -m benchmarks.suite.converters.coverage docs/converters.md --layers Mish GRU   # these alone, printed
+python -m benchmarks.suite.converters.coverage docs/converters.md --layers Mish GRU   # these alone; others stay
 
-Each layer stands behind a layer of its own, in a model of these two.
+Each layer stands behind a layer of its own, in a model of these two. `docs/results/layers.json` keeps the numbers.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from edgestill_converters import ConversionError, Description, convert, relative_error
+from edgestill_converters.source_model import flat_outputs
 from edgestill_runtime import Bundle, load
 
 from .coverage_layers import IMAGES, SEQUENCES
 
+KEPT = "results/layers.json"  # beside the page
 IMAGE, SEQUENCE, CHANNELS = (3, 12, 10), (6, 8), 8
 
 
@@ -31,14 +34,14 @@ class Row:
     """What became of a layer.
 
     Args:
-        precision: in words. steps: largest difference of the two int8 files in quantization steps, NaN where none.
-        error: of int8, as a share of the values. refused: the message, empty where it is carried.
+        precision: in words. steps: largest difference of the two int8 files in quantization steps, None where no output
+            has them. error: of int8, as a share of the values. refused: the message, empty where it is carried.
     """
 
     name: str
     precision: str = ""
-    steps: float = float("nan")
-    error: float = float("nan")
+    steps: float | None = None
+    error: float | None = None
     refused: str = ""
 
 
@@ -60,19 +63,20 @@ def main() -> None:
     """All layers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
-    parser.add_argument("--layers", nargs="*", default=[], help="these alone, printed; the page stays as it is")
+    parser.add_argument("--layers", nargs="*", default=[], help="these alone; of the others, what is kept stays")
     arguments = parser.parse_args()
-    rows: list[Row] = []
+    kept = arguments.page.parent / KEPT
+    rows = {one["name"]: Row(**one) for one in json.loads(kept.read_text())} if kept.exists() else {}
     for layers, images in ((IMAGES, True), (SEQUENCES, False)):
         for name, layer in layers.items():
             if not arguments.layers or name in arguments.layers:
-                rows.append(examine(name, layer, images))
-                print(rows[-1], flush=True)
-    print(table(rows))
-    if not arguments.layers:
-        text = arguments.page.read_text()
-        mark = r"(<!-- coverage -->\n).*?(<!-- /coverage -->)"
-        arguments.page.write_text(re.sub(mark, lambda match: f"{match[1]}{table(rows)}\n{match[2]}", text, flags=re.S))
+                rows[name] = examine(name, layer, images)
+                print(rows[name], flush=True)
+                kept.write_text(json.dumps([asdict(one) for one in rows.values()], indent=0, ensure_ascii=False) + "\n")
+    known = [rows[name] for name in (*IMAGES, *SEQUENCES) if name in rows]
+    text = arguments.page.read_text()
+    mark = r"(<!-- coverage -->\n).*?(<!-- /coverage -->)"
+    arguments.page.write_text(re.sub(mark, lambda match: f"{match[1]}{table(known)}\n{match[2]}", text, flags=re.S))
 
 
 def examine(name: str, layer: nn.Module, images: bool) -> Row:
@@ -93,23 +97,24 @@ def _judged(name: str, bundle: Bundle, model: nn.Module, samples: list[Any]) -> 
         with load(bundle, engine=engine) as loaded:
             given[engine], specs = loaded.outputs_of(samples), loaded.outputs
     with torch.inference_mode():
-        reference = model(torch.from_numpy(samples[0]))
+        answers = [flat_outputs(model(torch.from_numpy(one[None]))) for one in samples[0]]
     floating = bundle.manifest.training.get("float_layers", ())
     apart, error = [], []
-    references = reference if isinstance(reference, tuple) else (reference,)
+    references = [torch.cat(one).numpy() for one in zip(*answers, strict=True)]
     for spec, wanted, one, other in zip(specs, references, given["executorch"], given["litert"], strict=True):
-        apart.append(np.abs(one.astype(np.float64) - other).max() / (spec.scale or float("nan")))
-        error += [relative_error(values, wanted.numpy()) for values in (one, other)]
+        if spec.scale is not None:
+            apart.append(float(np.abs(one.astype(np.float64) - other).max() / spec.scale))
+        error += [float(relative_error(values, wanted)) for values in (one, other)]
     precision = "float" if any(re.match(r"layer[:.]", one) for one in floating) else "int8"
-    return Row(name, precision, float(max(apart)), max(error))
+    return Row(name, precision, max(apart, default=None), max(error))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Carried first, then refused."""
     lines = ["| layer | layers with weights in | files apart, steps | error of int8 |", "| --- | --- | --- | --- |"]
     for row in rows:
-        if not row.refused:
-            steps = "–" if np.isnan(row.steps) else f"{row.steps:.0f}"
+        if row.error is not None:
+            steps = "–" if row.steps is None else f"{row.steps:.0f}"
             lines.append(f"| {row.name} | {row.precision} | {steps} | {100 * row.error:.1f} % |")
     refused = [row for row in rows if row.refused]
     if refused:

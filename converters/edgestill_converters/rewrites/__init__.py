@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch.fx import GraphModule
 
-from .activations import mish_to_product, softplus_to_logarithm
+from .activations import hard_shrink_to_choice, mish_to_product, softplus_to_logarithm
 from .batch_norm import batch_norm_to_convolution, fold_batch_norms, layer_scale_to_weights
 from .channels import channel_shuffle_to_order, select_to_slice, split_to_slices
 from .cleaning import drop_no_ops, fold_constants
@@ -29,6 +29,7 @@ from .operators import (
     pooling_to_mean,
     silu_to_product,
     squeezes_to_reshapes,
+    unfolding_to_convolution,
 )
 from .pads import negative_padding_to_slice
 from .parallel import parallel_convolutions_to_one
@@ -48,10 +49,10 @@ BEFORE: tuple[Rewrite, ...] = (
     batch_norm_into_transposed_convolution, channels_last_to_first, parallel_convolutions_to_one,
     layer_scale_to_weights, layer_norm_to_products, vector_norm_to_products, split_to_slices, select_to_slice,
     channel_shuffle_to_order, one_dimension_as_two, transposed_convolution_to_plain, pixel_shuffle_to_permutation,
-    negative_padding_to_slice, resizing_to_products, exactly_nearest_to_nearest, mish_to_product,
-    softplus_to_logarithm, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
-    adaptive_max_pooling_to_plain, average_pooling_to_convolution, batch_norm_to_convolution, division_to_product,
-    squeezes_to_reshapes,
+    negative_padding_to_slice, resizing_to_products, exactly_nearest_to_nearest, mish_to_product, softplus_to_logarithm,
+    hard_shrink_to_choice, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
+    adaptive_max_pooling_to_plain, average_pooling_to_convolution, unfolding_to_convolution, batch_norm_to_convolution,
+    division_to_product, squeezes_to_reshapes,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 

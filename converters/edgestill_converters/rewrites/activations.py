@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from .editing import new_node, replace, replace_by
+from .editing import constant, new_node, replace, replace_by
 from .norms import in_float
 
 aten = torch.ops.aten
@@ -44,6 +44,22 @@ def softplus_to_logarithm(graph: GraphModule) -> int:
         replace_by(node, result)
 
     return replace(graph, lambda node: node.target in (aten.softplus.default, aten.log_sigmoid.default), change)
+
+
+def hard_shrink_to_choice(graph: GraphModule) -> int:
+    """`hardshrink(x, l)` → `x` where it is above `l` or below `-l`, else 0: ExecuTorch has no operator for it."""
+
+    def change(node: Node) -> None:
+        source: Any = node.args[0]
+        limit: Any = node.args[1] if len(node.args) > 1 else 0.5
+        result = constant(graph, node, "zero", torch.zeros(()))
+        with node.graph.inserting_before(node):
+            for compare, border in ((aten.gt.Scalar, limit), (aten.lt.Scalar, -limit)):
+                beyond = new_node(node, compare, (source, border))
+                result = new_node(node, aten.where.self, (beyond, source, result))
+        replace_by(node, result)
+
+    return replace(graph, lambda node: node.target is aten.hardshrink.default, change)
 
 
 def _softplus(node: Node, source: Any, beta: float, threshold: float) -> Node:

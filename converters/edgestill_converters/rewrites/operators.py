@@ -192,6 +192,26 @@ def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
     return replace(graph, matches, change)
 
 
+def unfolding_to_convolution(graph: GraphModule) -> int:
+    """`unfold(x, k)` → a depthwise convolution that picks each place of its window, and a reshape."""
+
+    def matches(node: Node) -> bool:
+        return node.target is aten.im2col.default and len(shape_of(node.args[0])) == 4
+
+    def change(node: Node) -> None:
+        kernel, dilation, padding, stride = (pair_of(one) for one in node.args[1:5])
+        channels, places = shape_of(node.args[0])[1], kernel[0] * kernel[1]
+        picks = torch.eye(places).reshape(places, 1, *kernel).repeat(channels, 1, 1, 1)
+        weight = constant(graph, node, "weight", picks)
+        with node.graph.inserting_before(node):
+            arguments = (node.args[0], weight, None, stride, padding, dilation, channels)
+            picked = new_node(node, aten.conv2d.default, arguments)
+            result = new_node(node, aten.reshape.default, (picked, list(shape_of(node))))
+        replace_by(node, result)
+
+    return replace(graph, matches, change)
+
+
 def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
     """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantisation.
 
