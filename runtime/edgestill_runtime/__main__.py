@@ -21,7 +21,7 @@ from .arguments import count
 from .bundle import open_bundle
 from .comparison import finite
 from .engines import candidates, installed_engines
-from .errors import EdgestillError, InputError
+from .errors import EdgestillError, InputError, reason
 from .golden import replay_golden, why_failed
 from .manifest import TensorSpec
 from .model import Model, bare_format, load
@@ -65,7 +65,8 @@ def main() -> int:
     try:
         return int(arguments.function(arguments))
     except (EdgestillError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        print(f"error: {where}{reason(error)}", file=sys.stderr)
         return 1
 
 

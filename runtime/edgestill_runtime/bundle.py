@@ -113,11 +113,12 @@ class Bundle:
         _compare(self, self._store.names())
 
 
-def open_bundle(path: str | os.PathLike[str], trusted_keys: Sequence[TrustedKey] | None = None) -> Bundle:
+def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequence[TrustedKey] | None = None) -> Bundle:
     """Open a bundle directory or zip and read its manifest.
 
     Args:
-        trusted_keys: Ed25519 public keys, one of which must have signed the bundle; see signature.py for their forms.
+        trusted_keys: an Ed25519 public key, or several, one of which must have signed the bundle; see signature.py for
+            their forms.
             None asks for no signature.
 
     Raises:

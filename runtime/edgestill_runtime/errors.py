@@ -16,7 +16,8 @@ Every package of the project derives its own errors from `EdgestillError`, so th
 and a command line can print them without a traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -98,6 +99,66 @@ def what_instead(head: bytes) -> str:
     if head.lstrip()[:1] == b"<":
         return ": it is text (HTML, XML or SVG)"
     return ""
+
+
+# Packages of engines.
+_ENGINES = (
+    "ai_edge_litert", "tflite_runtime", "tensorflow", "edgestill_executorch", "executorch_numpy_runtime", "executorch",
+    "torch", "numpy",
+)  # fmt: skip
+# What libraries raise of Python's own classes when data is damaged or an engine refuses it.
+_OF_PYTHON = frozenset({
+    ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, FloatingPointError, ImportError, IndexError,
+    KeyError, LookupError, ModuleNotFoundError, NotImplementedError, OSError, OverflowError, RecursionError,
+    RuntimeError, SyntaxError, SystemError, TypeError, UnicodeDecodeError, UnicodeEncodeError, UserWarning, ValueError,
+    ZeroDivisionError,
+})  # fmt: skip
+
+
+def raised_by(error: BaseException, *packages: str) -> bool:
+    """Whether an exception that came out of a library is the library's: told by its class.
+
+    It is when a package of these defined the class, when it is exactly one of Python's that libraries raise, and when
+    the system refused something (OSError with an errno). Every other one is the caller's own, which a signal handler
+    raised meanwhile (TimeoutError, a class of the caller's) or an object that the caller gave, and is for the caller to
+    see as it is. So is MemoryError.
+    """
+    if isinstance(error, MemoryError):
+        return False
+    if isinstance(error, OSError) and error.errno is not None:
+        return True
+    return type(error) in _OF_PYTHON or type(error).__module__.partition(".")[0] in packages
+
+
+def reason(error: BaseException) -> str:
+    """Why, for the end of a sentence; never empty. The system's own words without its number, where it refused."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return str(words or error).strip() or type(error).__name__
+
+
+def refuse_engine(what: str, error: BaseException) -> None:
+    """Raise EngineError for an exception that an engine raised; return where it is one of ours or the caller's own.
+
+    Args:
+        what: did not work; the reason is put behind it.
+    """
+    if isinstance(error, EdgestillError):
+        return
+    if isinstance(error, MemoryError):
+        said = f" ({error})" if str(error) else ""
+        raise EngineMemoryError(f"{what}: memory ran out{said}") from error
+    if raised_by(error, *_ENGINES):
+        raise EngineError(f"{what}: {reason(error)}") from error
+
+
+@contextmanager
+def engine_errors(what: str) -> Iterator[None]:
+    """Around what an engine does: `refuse_engine` for whatever is raised."""
+    try:
+        yield
+    except Exception as error:
+        refuse_engine(what, error)
+        raise
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import StorageError, reason
 
 
 @contextmanager
@@ -107,8 +107,7 @@ def _storage_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(f"could not write {target}: {reason}. What was there before is unchanged.") from error
+        raise StorageError(f"could not write {target}: {reason(error)}. What was there before is unchanged.") from error
 
 
 def _flush(path: Path) -> None:
@@ -129,7 +128,7 @@ def _flush_name(target: Path) -> None:
     try:
         _flush(target.parent)
     except OSError as error:
-        raise StorageError(f"{target} is there, but may be lost in a power cut: {error.strerror}") from error
+        raise StorageError(f"{target} is there, but may be lost in a power cut: {reason(error)}") from error
 
 
 def _put(part: Path, target: Path, replace: bool) -> None:

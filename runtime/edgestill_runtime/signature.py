@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import SignatureError
+from .errors import SignatureError, reason
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,17 +23,22 @@ ALGORITHM = "ed25519"
 TrustedKey = str | bytes | os.PathLike[str]
 
 
-def check_signature(path: str, manifest: bytes, signature: bytes | None, trusted: Sequence[TrustedKey]) -> str:
+def check_signature(
+    path: str, manifest: bytes, signature: bytes | None, trusted: TrustedKey | Sequence[TrustedKey]
+) -> str:
     """The base64 key, one of the trusted, that signed this manifest.
 
     Args:
         path: of the bundle, for messages. manifest: its bytes. signature: the bytes of `signature.json`, if there.
+        trusted: keys, or one.
 
     Raises:
         SignatureError: no signature, one that does not fit the manifest, or one by a key that is not trusted.
     """
     _ed25519()  # say that it is missing before looking further
-    keys = {_text(public_key(key)) for key in trusted}
+    # Text and bytes are sequences too, of what is no key.
+    several = (trusted,) if isinstance(trusted, (str, bytes, os.PathLike)) else trusted
+    keys = {_text(public_key(key)) for key in several}
     if signature is None:
         raise SignatureError(
             f"{path} is not signed, and only signed bundles are trusted here. Ask who made it to sign it."
@@ -83,7 +88,7 @@ def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
     try:
         key = load_pem_private_key(Path(path).read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        raise SignatureError(f"{path} is no private key that can be read: {error}") from error
+        raise SignatureError(f"{path} is no private key that can be read: {reason(error)}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError(f"{path} is no Ed25519 key; make one with `openssl genpkey -algorithm ed25519`")
     return key
@@ -107,7 +112,7 @@ def public_key(key: TrustedKey) -> bytes:
         try:
             loaded = load_pem_public_key(Path(key).read_bytes())
         except (OSError, ValueError) as error:
-            raise SignatureError(f"{key} is no public key that can be read: {error}") from error
+            raise SignatureError(f"{key} is no public key that can be read: {reason(error)}") from error
         if isinstance(loaded, Ed25519PublicKey):
             return loaded.public_bytes_raw()
     raise SignatureError("a trusted key is an Ed25519 public key: a PEM file's path, 32 bytes, or these in base64")

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import BundleFormatError
+from .errors import BundleFormatError, raised_by, reason
 from .files import atomic_file
 from .manifest import FILE_NAME, MANIFEST, MAX_FILES
 
 if TYPE_CHECKING:
     from zipfile import ZipInfo
+
+
+_LOCAL_ENTRY = b"PK\x03\x04"  # before each file in a zip (APPNOTE.TXT 4.3.7)
 
 
 class UnusableError(Exception):
@@ -36,15 +39,35 @@ def open_store(path: Path) -> Store:
     if path.is_dir():
         return _Folder(path)
     if path.is_file():
+        starts = _starts_like_a_zip(path)
         import zipfile
 
         if zipfile.is_zipfile(path):
-            return _Zip(path)
+            return _Zip(path, starts)
+        if starts:
+            raise _cut_off(path)
     if not path.exists():
         raise BundleFormatError(f"{path} does not exist")
     bare = "; it is a bare model file, which `load` and `python -m edgestill_runtime` run by itself"
     hint = bare if path.suffix.lower() in (".tflite", ".pte") else ""
     raise BundleFormatError(f"{path} is neither a bundle directory nor a bundle zip{hint}")
+
+
+def _starts_like_a_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_LOCAL_ENTRY)) == _LOCAL_ENTRY
+    except OSError as error:
+        if not raised_by(error):
+            raise
+        raise BundleFormatError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _cut_off(path: Path) -> BundleFormatError:
+    return BundleFormatError(
+        f"{path} starts like a zip bundle, but is cut off or damaged: its directory at the end is missing or does not "
+        "fit; copy the bundle again"
+    )
 
 
 class _Folder:
@@ -74,29 +97,35 @@ class _Folder:
         except FileNotFoundError as error:
             raise KeyError(name) from error
         except OSError as error:
-            raise UnusableError(f"{name} cannot be read: {error.strerror}") from error
+            raise UnusableError(f"{name} cannot be read: {reason(error)}") from error
 
 
 class _Zip:
     """Files are stored, not compressed: then none is larger than the archive, and nothing can swell up."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, starts: bool) -> None:
+        """`starts`: with an entry, as a zip does that nothing was put in front of."""
         import zipfile
 
-        self._path, self._zipfile, self._errors = path, zipfile, zip_errors()
+        self._path, self._starts, self._zipfile, self._errors = path, starts, zipfile, zip_errors()
 
     def names(self) -> list[str]:
         try:
             with self._zipfile.ZipFile(self._path) as archive:
                 entries = archive.infolist()
         except self._errors as error:
-            raise BundleFormatError(f"{self._path} is a damaged zip: {error}; copy the bundle again") from error
+            if self._starts and isinstance(error, self._zipfile.BadZipFile):
+                raise _cut_off(self._path) from error
+            raise BundleFormatError(f"{self._path} is a damaged zip: {reason(error)}; copy the bundle again") from error
+        # Of a zip that was cut off, the directory of a zip inside it (golden.npz) may be the last that is there.
+        if self._starts and all(entry.header_offset for entry in entries):
+            raise _cut_off(self._path)
         if len(entries) > MAX_FILES + 2:
             raise BundleFormatError(f"{self._path} has {len(entries)} entries; a bundle has at most {MAX_FILES + 2}")
         seen: set[str] = set()
         for entry in entries:
-            if reason := self._refusal(entry, seen):
-                raise BundleFormatError(f"{self._path}: entry {entry.filename!r:.120} {reason}")
+            if fault := self._refusal(entry, seen):
+                raise BundleFormatError(f"{self._path}: entry {entry.filename!r:.120} {fault}")
             seen.add(entry.filename)
         return list(seen)
 
@@ -127,7 +156,7 @@ class _Zip:
         except KeyError:
             raise
         except self._errors as error:
-            raise UnusableError(f"{name} cannot be read: {error}") from error
+            raise UnusableError(f"{name} cannot be read: {reason(error)}") from error
 
 
 def zip_errors() -> tuple[type[Exception], ...]:

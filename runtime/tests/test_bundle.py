@@ -123,6 +123,22 @@ def test_what_is_no_bundle_is_refused(tmp_path):
             open_bundle(path)
 
 
+def test_a_zip_that_was_cut_off_says_so(bundle_path, tmp_path):
+    """Wherever it was: before golden.npz, behind its own directory, in the last file, in the directory."""
+    path = tmp_path / "packed.edge"
+    content = pack_zip(open_bundle(bundle_path), path).path.read_bytes()
+    inside = content.index(b"PK\5\6")  # where golden.npz ends
+    assert inside < content.rindex(b"PK\5\6")
+    for size in (5, 3000, inside - 10, inside + 22, inside + 5000, len(content) - 1000, len(content) - 5):
+        path.write_bytes(content[:size])
+        with pytest.raises(BundleFormatError) as caught:
+            open_bundle(path)
+        assert str(caught.value) == (
+            f"{path} starts like a zip bundle, but is cut off or damaged: its directory at the end is missing or does "
+            "not fit; copy the bundle again"
+        )
+
+
 def test_an_unknown_name_is_refused_with_the_known_ones(bundle_path):
     with pytest.raises(BundleFormatError, match="has no file 'weights'; it has golden.npz"):
         open_bundle(bundle_path).read("weights")

@@ -39,6 +39,18 @@ def test_a_bundle_that_a_trusted_key_signed_is_loaded(signed, keys):
     open_bundle(signed).verify()
 
 
+def test_one_key_needs_no_list(signed, keys, tmp_path):
+    """Text and bytes are one key each, not a list of letters."""
+    raw = public_key(keys / "ada.pub")
+    for key in (keys / "ada.pub", str(keys / "ada.pub"), raw, base64.b64encode(raw).decode()):
+        assert open_bundle(signed, key).signed_by
+    with pytest.raises(SignatureError) as caught:
+        load(signed, trusted_keys="nokey")
+    assert str(caught.value) == "nokey is no public key that can be read: No such file or directory"
+    with pytest.raises(SignatureError, match=r"gone is no private key that can be read: No such file or directory$"):
+        load_private_key(tmp_path / "gone")
+
+
 def test_a_zip_keeps_its_signature(signed, keys, tmp_path):
     packed = tmp_path / "packed.edge"
     pack_zip(open_bundle(signed), packed)

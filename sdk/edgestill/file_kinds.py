@@ -62,6 +62,7 @@ _WORDS = {
     "npy": "a numpy array",
     "npz": "a file of numpy arrays (.npz)",
     "zip": "a zip archive",
+    "cut zip": "a zip archive that is cut off or damaged",
     "packed": "a compressed file",
     "tar": "a tar archive",
     "image": "an image",
@@ -76,6 +77,7 @@ _ADVICE = {
     "packed": "unpack it first",
     "tar": "unpack it first",
     "zip": "unpack it first",
+    "cut zip": "copy or download it again",
 }
 
 
@@ -146,9 +148,13 @@ def _is_onnx(head: bytes) -> bool:
 def _zip_kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError):
-        return "torch" if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".tar") else "zip"
+        entries = []
+    # The file starts with an entry: a directory without it is that of a zip inside this one, which is cut off.
+    if all(entry.header_offset for entry in entries):
+        return "torch" if path.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin", ".tar") else "cut zip"
+    names = [entry.filename for entry in entries]
     for member, kind in _MEMBERS:
         if any(name == member or name.endswith(member) for name in names):
             return kind

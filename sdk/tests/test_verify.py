@@ -2,7 +2,8 @@
 
 import json
 
-from edgestill_runtime import Golden, open_bundle, write_bundle
+from edgestill.file_kinds import describe_file
+from edgestill_runtime import Golden, open_bundle, pack_zip, write_bundle
 from edgestill_runtime.bundle import GOLDEN, golden_npz
 
 VERIFY = "from edgestill.cli import main; sys.argv[1:1] = ['verify']; main()"
@@ -33,3 +34,15 @@ def test_one_wrong_output_is_named(cli, bundle_path, tmp_path):
     assert done.returncode == 1 and told["passed"] is False
     assert [row["file"] for row in told["golden"] if not row["passed"]] == ["model.fp32.pte"]
     assert "model.fp32.pte: DIFFERENT: output 0" in told["reason"]
+
+
+def test_a_zip_that_was_cut_off_is_called_that(cli, bundle_path, tmp_path):
+    """Behind golden.npz the last directory is that of golden.npz, which makes the bundle no file of numpy arrays."""
+    path = tmp_path / "packed.edge"
+    content = pack_zip(open_bundle(bundle_path), path).path.read_bytes()
+    for size in (3000, content.index(b"PK\5\6") + 22, len(content) - 1000):
+        path.write_bytes(content[:size])
+        done = cli("verify", path)
+        assert done.returncode == 1
+        assert "starts like a zip bundle, but is cut off or damaged" in " ".join(done.stderr.split())
+        assert describe_file(path).words == "a zip archive that is cut off or damaged"

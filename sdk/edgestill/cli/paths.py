@@ -84,6 +84,6 @@ def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
                 f"{path} is {found.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
                 "`python -m edgestill_runtime run` runs it, and `edgestill convert` makes bundles"
             )
-        if found.kind not in ("folder", "bundle", "zip", "unknown"):
+        if found.kind not in ("folder", "bundle", "zip", "cut zip", "unknown"):
             raise EdgestillError(f"{path} is {found.words}, and a bundle is wanted; `edgestill convert` makes one")
     return open_bundle(path, trusted_keys)
