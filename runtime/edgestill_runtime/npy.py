@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .errors import InputError, what_instead
+from .errors import InputError, raised_by, what_instead
 
 _HEADERS = {
     (1, 0): npy.read_array_header_1_0,
@@ -54,6 +54,8 @@ def _header(file: BufferedIOBase, name: str) -> tuple[np.dtype[Any], tuple[int, 
     try:
         shape, by_column, dtype = _HEADERS[npy.read_magic(file)](file)
     except Exception as error:
+        if (isinstance(error, OSError) and error.errno is not None) or not raised_by(error, "tokenize"):
+            raise
         raise InputError(f"{name} is a damaged .npy: its header does not say what numbers it holds") from error
     if dtype.hasobject:
         raise InputError(f"{name} holds Python objects, not numbers; nothing is read that could run code")

@@ -1,5 +1,6 @@
 """Photos, frames and files → pixels: every orientation, depth and colour, each way of resizing, and what is refused."""
 
+import errno
 import io
 import struct
 import threading
@@ -308,3 +309,75 @@ def test_twelve_bits_are_scaled_to_sixteen():
 def test_an_open_file_is_read():
     content = io.BytesIO(encoded(Image.new("L", (28, 28), 9)))
     assert (processor().pixels(content) == 9).all()
+
+
+class DeadlineError(RuntimeError):
+    """Of a caller's own signal handler."""
+
+
+def raising(error):
+    def raises(*words, **options):
+        raise error
+
+    return raises
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), TimeoutError("late"), MemoryError(), DeadlineError("late")], ids=repr
+)
+def test_what_is_the_callers_own_comes_out_as_it_is(monkeypatch, error):
+    """A signal handler raises in the middle of whatever runs: while a file is opened, decoded, or its EXIF is read."""
+    content = encoded(Image.new("L", (9, 9)))
+    for place in ("PIL.Image.open", "PIL.ImageFile.ImageFile.load", "PIL.Image.Image.getexif"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, raising(error))
+            with pytest.raises(type(error)) as caught:
+                processor().pixels(content)
+            assert caught.value is error
+
+    class Source:
+        read = staticmethod(raising(error))
+
+    with pytest.raises(type(error)):
+        processor().pixels(Source())
+
+
+def test_what_the_system_refuses_is_no_damage(tmp_path, monkeypatch):
+    Image.new("L", (9, 9)).save(tmp_path / "photo.png")
+    for place in ("PIL.Image.open", "PIL.ImageFile.ImageFile.load"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, raising(OSError(errno.EMFILE, "Too many open files")))
+            with pytest.raises(InputError, match=r"photo.png cannot be read: Too many open files$"):
+                processor().pixels(tmp_path / "photo.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM", "ICO", "TGA", "PCX"])
+def test_a_file_that_was_cut_off_anywhere_is_an_input_error(tmp_path, format):
+    """From memory and from a path: whatever kind of exception Pillow makes of it. Half a picture may be one."""
+    good = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)), format)
+    for size in range(1, len(good), 7):
+        (tmp_path / "photo").write_bytes(good[:size])
+        for source in (good[:size], tmp_path / "photo"):
+            try:
+                assert processor().pixels(source).shape == (1, 28, 28, 1)
+            except InputError as error:
+                assert "\n" not in str(error) and "cannot be read:" not in str(error)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_masked_arrays_are_refused_and_other_subclasses_are_plain(tmp_path):
+    plain = np.random.default_rng(0).integers(0, 256, (9, 9), np.uint8)
+    expected = processor().pixels(plain)
+    np.save(tmp_path / "x.npy", plain)
+    for same in (np.matrix(plain), np.load(tmp_path / "x.npy", mmap_mode="r"), plain.view(np.recarray)):
+        found = processor().pixels(same)
+        assert type(found) is np.ndarray
+        np.testing.assert_array_equal(found, expected)
+    deep = plain.astype(np.uint16) << 8
+    np.testing.assert_array_equal(processor().pixels(deep.astype(">u2")), expected)
+    for size in (9, 28):  # to be resized, and ready as it is
+        masked = np.ma.masked_equal(np.zeros((size, size), np.uint8), 0)
+        for source in (masked, [masked], masked[None, ..., None]):
+            with pytest.raises(InputError, match=r"a masked array .* give array.filled\(value\)"):
+                processor().pixels(source)

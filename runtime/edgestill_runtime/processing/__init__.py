@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Processor
 from .reading import processor_from_json
-from .values import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, quantise
+from .values import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, plain, quantise
 
 if TYPE_CHECKING:
     from .audio import AudioProcessor
@@ -30,6 +30,7 @@ __all__ = [
     "arrange",
     "dequantise",
     "look_up",
+    "plain",
     "processor_from_json",
     "quantise",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, raised_by, reason
 from ..npy import read_npy
 
 
@@ -23,7 +23,9 @@ def read_array(path: Path) -> NDArray[Any]:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        if not raised_by(error):
+            raise
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def checked(array: NDArray[Any]) -> NDArray[Any]:

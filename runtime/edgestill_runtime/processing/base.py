@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import InputError
-from .values import FloatArray, Layout, PixelArray, arrange, look_up
+from .values import FloatArray, Layout, PixelArray, arrange, look_up, plain
 
 MAX_SIZE = 1 << 14
 """Largest height or width of a model's input; larger is no input of a model that runs on a small device."""
@@ -71,7 +71,11 @@ class Processor(ABC):
 
         Pixels of exactly the model's size, uint8 (H, W, C) or (N, H, W, C), pass through every processor: they are
         what data sets and golden samples hold. Grey ones may omit the channel axis.
+
+        Raises:
+            InputError: a masked array.
         """
+        inputs = plain(inputs)
         if not isinstance(inputs, np.ndarray) or inputs.dtype != np.uint8:
             return None
         if self.channels == 1 and inputs.ndim in (2, 3) and inputs.shape[-2:] == (self.height, self.width):
@@ -85,7 +89,7 @@ class Processor(ABC):
 
         Args:
             inputs: what the processor at hand takes; a list of such, or a batch of images (N, H, W, C) of one size.
-            rate: samples a second, of recordings that come as arrays.
+            rate: samples a second, of recordings that come as arrays; files say their own, and another is refused.
 
         Raises:
             InputError: something that it cannot turn into pixels; says what it is, and which of several.
@@ -116,7 +120,7 @@ class Processor(ABC):
     def _row(self, source: Any, rate: int | None) -> PixelArray:
         ready = self.ready(source)
         if ready is None:
-            return self._one(source, rate)[None]
+            return self._one(plain(source), rate)[None]
         if len(ready) != 1:
             raise InputError(f"a list holds one input each, not a batch of shape {np.shape(source)}")
         return ready

@@ -4,10 +4,13 @@ Nothing is converted here but what has no array of its own (palettes, CMYK, one 
 for image.py to treat. Of an animation or a file of several pages the first is taken.
 """
 
+import errno
 import io
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, what_instead
+from ..errors import InputError, raised_by, reason, what_instead
 from .arrays import checked, read_array
 
 LIMIT = "EDGESTILL_MAX_PIXELS"
@@ -24,6 +27,8 @@ _OPENING = threading.Lock()
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 0x0102
 _PHOTOMETRIC = 0x0106
+_DECODERS = ("PIL", "struct", "zlib", "binascii", "_lzma", "xml", "defusedxml")
+"""Packages whose exceptions Pillow lets through when a file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,31 @@ def _content(file: Any) -> bytes:
     try:
         content = file.read()
     except Exception as error:  # whatever object it is
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"the open file cannot be read: {reason(error)}") from error
+        if not raised_by(error, "io"):
+            raise
         raise InputError("the open file cannot be read; open it as open(path, 'rb')") from error
     if not isinstance(content, bytes):
         raise InputError("the open file gives text, not bytes; open it as open(path, 'rb')")
     return content
+
+
+@contextmanager
+def _reading(name: str, fault: str = "is damaged") -> Iterator[None]:
+    """Around Pillow: what it raises is told in words; what is the caller's own passes through, and so does MemoryError.
+
+    Pillow's decoders raise a dozen kinds of error on damaged files.
+    """
+    try:
+        yield
+    except Exception as error:
+        # EINVAL: a damaged file said that something lies before its start.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise InputError(f"{name} cannot be read: {reason(error)}") from error
+        if not raised_by(error, *_DECODERS):
+            raise
+        raise InputError(f"{name} {fault} and cannot be read as an image") from error
 
 
 def _open(file: Any, name: str) -> Picture:
@@ -83,24 +109,21 @@ def _open(file: Any, name: str) -> Picture:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise InputError(f"{name}: images need Pillow: pip install 'edgestill[image]'. An array does not.") from error
-    try:
-        # Pillow's limit belongs to the whole process, and is a warning first. Here the size is looked at below.
-        with _OPENING:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                opened = Image.open(file)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name} is a folder, not an image") from error
-    except PermissionError as error:
-        raise InputError(f"{name} cannot be read: permission denied") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{name} is no image in a format that Pillow knows{what_instead(_head(file))}") from error
-    except Exception as error:
-        raise InputError(f"{name} is damaged and cannot be read as an image") from error
+    with _reading(name):
+        try:
+            # Pillow's limit belongs to the whole process, and is a warning first. Here the size is looked at below.
+            with _OPENING:
+                limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                try:
+                    opened = Image.open(file)
+                finally:
+                    Image.MAX_IMAGE_PIXELS = limit
+        except FileNotFoundError as error:
+            raise InputError(f"{name} does not exist") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{name} is a folder, not an image") from error
+        except UnidentifiedImageError as error:
+            raise InputError(f"{name} is no image in a format that Pillow knows{what_instead(_head(file))}") from error
     with opened as image:
         _check_size(*image.size, limit, name)
         return _decode(image, name)
@@ -121,22 +144,20 @@ def _check_size(width: int, height: int, limit: int | None, name: str) -> None:
 
 
 def _decode(image: Any, name: str, fault: str = "is damaged") -> Picture:
-    try:
+    with _reading(name, fault):
         image.load()
         # Only now: formats that turn themselves while they load (TIFF) have taken the tag away by then.
         orientation = _orientation(image)
         return Picture(_array(image, name), orientation)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's decoders raise a dozen kinds of error on damaged files, in its own words
-        raise InputError(f"{name} {fault} and cannot be read as an image") from error
 
 
 def _orientation(image: Any) -> int:
     try:
         found = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be read says nothing about the orientation
-        return 1
+    except Exception as error:
+        if not raised_by(error, *_DECODERS):
+            raise
+        return 1  # EXIF that cannot be read says nothing about the orientation
     return found if 1 <= found <= 8 else 1
 
 

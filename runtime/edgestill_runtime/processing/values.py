@@ -10,9 +10,28 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 Layout = Literal["NCHW", "NHWC"]
 FloatArray = NDArray[np.float32]
 PixelArray = NDArray[np.uint8]
+
+
+def plain(value: Any) -> Any:
+    """An input that is an array, as numpy's own plain array in this machine's byte order; anything else as it is.
+
+    Every input comes through here. What a subclass adds (`np.matrix`, `np.memmap`, `np.recarray`) has no meaning to a
+    model.
+
+    Raises:
+        InputError: a masked array; what stands behind its mask would be taken for data.
+    """
+    if not isinstance(value, np.ndarray) or (type(value) is np.ndarray and value.dtype.isnative):
+        return value
+    if hasattr(value, "filled"):  # without importing numpy.ma, which numpy does on its first use
+        raise InputError("a masked array has values that are missing, and a model takes none; give array.filled(value)")
+    array = np.asarray(value)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def look_up(table: NDArray[Any], pixels: PixelArray) -> NDArray[Any]:
