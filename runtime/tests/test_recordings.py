@@ -1,8 +1,10 @@
 """Recordings → log-mel pictures: every WAV of plain samples, any rate, and what is refused."""
 
+import errno
 import struct
 import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,3 +211,76 @@ def test_it_says_what_it_takes():
 def test_it_is_written_down_whole():
     odd = AudioProcessor(32, 48, (0.1,), (0.2,), 22050, 0.5, 0.025, 0.01, 60.0, 70.0)
     assert processor_from_json(odd.to_json()) == odd != WORDS
+
+
+class DeadlineError(Exception):
+    """Of a caller's own signal handler."""
+
+
+def failing(error):
+    def fails(*words, **options):
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), MemoryError(), DeadlineError()], ids=repr)
+def test_what_is_the_callers_own_comes_out_as_it_is(monkeypatch, error):
+    soundfile = pytest.importorskip("soundfile")
+    for owner, name, source in ((soundfile, "read", b"OggS" + bytes(99)), (Path, "read_bytes", "word.wav")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, failing(error))
+            with pytest.raises(type(error)):
+                read_recording(source)
+
+
+def test_what_the_system_refuses_is_no_damage(monkeypatch):
+    soundfile = pytest.importorskip("soundfile")
+    monkeypatch.setattr(soundfile, "read", failing(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(InputError, match="the recording cannot be read: Input/output error"):
+        read_recording(b"OggS" + bytes(99))
+
+
+def test_a_file_says_its_own_rate(tmp_path):
+    content = wav(tone(8000), 8000)
+    (tmp_path / "word.wav").write_bytes(content)
+    for source in (tmp_path / "word.wav", content, read_recording(content)):
+        assert WORDS.pixels(source, rate=8000).shape == (1, 40, 61, 1)
+        with pytest.raises(
+            InputError, match=r"itself says 8,000 samples a second, not 16,000; rate is for samples wit"
+        ):
+            WORDS.pixels(source, rate=16000)
+
+
+def test_any_whole_number_is_a_rate_and_any_byte_order_a_sample():
+    samples = np.round(tone(8000) * 20000).astype(np.int16)
+    expected = WORDS.pixels(samples, rate=8000)
+    for rate in (8000.0, np.float32(8000), np.int64(8000), np.uint16(8000)):
+        np.testing.assert_array_equal(WORDS.pixels(samples, rate=rate), expected)
+    for rate in (8000.5, float("nan"), float("inf"), "8000"):
+        with pytest.raises(InputError, match="samples a second"):
+            WORDS.pixels(samples, rate=rate)
+    wide = samples.astype(np.int32) << 16
+    real = samples / np.float32(32768)
+    for same in (samples.astype(">i2"), wide, wide.astype(">i4"), real.astype(">f4")):
+        np.testing.assert_array_equal(WORDS.pixels(same, rate=8000), expected)
+    assert type(AudioProcessor(40, 61, (0.25,), (0.5,), rate=8000.0).rate) is int
+
+
+def test_masked_samples_are_refused():
+    with pytest.raises(InputError, match="a masked array"):
+        WORDS.pixels(np.ma.masked_greater(tone(8000), 0.5), rate=8000)
+
+
+def test_a_length_that_a_stream_never_filled_in():
+    """A data chunk of 0 bytes and then bytes to the end are samples, if these are whole; other chunks are none."""
+    whole, nothing = wav(tone(8000), 8000), wav(np.zeros((0, 1)), 8000)
+    expected = read_recording(whole).samples
+    for size in (0, 0xFFFFFFFF):
+        np.testing.assert_array_equal(
+            read_recording(whole[:40] + struct.pack("<I", size) + whole[44:]).samples, expected
+        )
+    note = b"LIST" + struct.pack("<I", 4) + b"INFO"
+    for content in (nothing, nothing + note, nothing + note * 2, nothing + whole[44:-1]):
+        with pytest.raises(InputError, match="has no samples"):
+            read_recording(content)

@@ -32,7 +32,8 @@ class AudioProcessor(Processor):
     """How a recording becomes what a model was trained on: a log-mel picture, low bands first.
 
     A recording is a path or the bytes of a WAV file (others where soundfile is installed), a `Recording`, or samples
-    (T,) or (T, channels) with their rate: float in -1…1, or int16 or int32.
+    (T,) or (T, channels) with their rate: float in -1…1, int16 in ±32768, or int32 in ±2³¹. Integers are full scale:
+    24 bits in int32 are shifted up by 8 before they are given.
 
     Args:
         height: number of mel bands. width: number of windows; `frames` says how many there are.
@@ -54,7 +55,7 @@ class AudioProcessor(Processor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_rate(self.rate)
+        object.__setattr__(self, "rate", checked_rate(self.rate))  # 16000.0 and numpy's integers as an int
         if self.channels != 1:
             raise InputError(f"a log-mel picture has one channel; mean and std have {self.channels} values")
         if not 0 < self.step <= self.window <= self.seconds <= 3600 or round(self.step * self.rate) < 1:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, what_instead
+from ..errors import InputError, raised_by, reason, what_instead
 from .arrays import read_array
+from .values import plain
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 MOST_CHANNELS = 32
@@ -33,11 +34,16 @@ class Recording:
 def read_recording(source: Any, rate: int | None = None) -> Recording:
     """A path, the bytes of a file, samples with their rate, or a `Recording`.
 
+    Args:
+        rate: samples a second, of samples without a file: an array or an `.npy`. Anything else says its own.
+
     Raises:
-        InputError: nothing there, no recording, an empty one, values that are not finite, or no rate.
+        InputError: nothing there, no recording, an empty one, values that are not finite, no rate, or another one than
+            the file's own.
     """
+    rate = None if rate is None else checked_rate(rate)
     if isinstance(source, Recording):
-        return source
+        return _agreed(source, rate, "the recording")
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.suffix.lower() == ".npy":
@@ -47,30 +53,44 @@ def read_recording(source: Any, rate: int | None = None) -> Recording:
         except FileNotFoundError as error:
             raise InputError(f"{path} does not exist") from error
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from error
-        return _of_file(content, str(path))
+            if not raised_by(error):
+                raise
+            raise InputError(f"{path} cannot be read: {reason(error)}") from error
+        return _agreed(_of_file(content, str(path)), rate, str(path))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _of_file(bytes(source), "the recording")
+        return _agreed(_of_file(bytes(source), "the recording"), rate, "the recording")
     if isinstance(source, np.ndarray):
         return _of_array(source, rate, "the recording")
     raise InputError(f"a recording is a path, or samples as an array with their rate, not {type(source).__name__}")
 
 
 def checked_rate(rate: Any, name: str = "") -> int:
-    """A rate that makes sense, as an int.
+    """A rate that makes sense, as an int: whole numbers of any type, 16000.0 too.
 
     Raises:
         InputError: it does not.
     """
-    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+    whole = isinstance(rate, (int, np.integer)) or (isinstance(rate, (float, np.floating)) and rate.is_integer())
+    if isinstance(rate, bool) or not whole or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         where = f"{name}: " if name else ""
         raise InputError(f"{where}rate is samples a second, {LOWEST_RATE:,} to {HIGHEST_RATE:,}, not {rate!r:.40}")
     return int(rate)
 
 
+def _agreed(recording: Recording, rate: int | None, name: str) -> Recording:
+    """A recording that says its rate, where no other one was given."""
+    if rate not in (None, recording.rate):
+        raise InputError(
+            f"{name}: the file itself says {recording.rate:,} samples a second, not {rate:,}; rate is for samples "
+            "without a file"
+        )
+    return recording
+
+
 def _of_array(array: NDArray[Any], rate: int | None, name: str) -> Recording:
     if rate is None:
         raise InputError(f"{name}: samples alone do not say how many of them are a second; give rate=…, such as 16000")
+    array = plain(array)
     if array.dtype in (np.int16, np.int32):
         values = array / float(-np.iinfo(array.dtype).min)
     elif array.dtype.kind == "f":
@@ -81,7 +101,7 @@ def _of_array(array: NDArray[Any], rate: int | None, name: str) -> Recording:
         raise InputError(
             f"{name}: samples are (time,) or (time, channels), not {array.shape}; several recordings are a list"
         )
-    return _checked(values, checked_rate(rate, name), name)
+    return _checked(values, rate, name)
 
 
 def _of_file(content: bytes, name: str) -> Recording:
@@ -94,6 +114,7 @@ def _of_file(content: bytes, name: str) -> Recording:
     try:
         import soundfile
     except (ImportError, OSError) as error:  # without its native library it raises the second
+        _refuse_unreadable(error, name)
         raise InputError(
             f"{name} is no WAV file of plain samples; other formats need soundfile: pip install 'edgestill[audio]'"
         ) from error
@@ -102,8 +123,17 @@ def _of_file(content: bytes, name: str) -> Recording:
     try:
         values, rate = soundfile.read(io.BytesIO(content), dtype="float64", always_2d=True)
     except Exception as error:  # soundfile's own, and what libsndfile makes of damaged files
+        _refuse_unreadable(error, name)
         raise InputError(f"{name} is no recording in a format that soundfile knows, or is damaged") from error
     return _checked(values, checked_rate(rate, name), name)
+
+
+def _refuse_unreadable(error: Exception, name: str) -> None:
+    """Raise what is no fault of the file: the system's refusal in words, the caller's own exception as it is."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise InputError(f"{name} cannot be read: {reason(error)}") from error
+    if not raised_by(error, "soundfile", "_soundfile", "cffi"):
+        raise error
 
 
 def _wav(content: bytes, name: str) -> Recording | None:
@@ -121,10 +151,24 @@ def _wav(content: bytes, name: str) -> Recording | None:
         elif chunk == b"data":
             if layout is None:
                 raise InputError(f"{name} is a damaged WAV file: its samples come before their description")
+            if not size:
+                body = _unsized(content[place + 8 :], layout[3])
             # A file that is still being written, or was cut off, says more than it has: what is there is read.
             return _samples(body, *layout, name)
         place += 8 + size + size % 2
     raise InputError(f"{name} is a damaged WAV file: it has no samples")
+
+
+def _unsized(rest: bytes, frame: int) -> bytes:
+    """The samples behind a length of 0, which a writer of streams puts there and never comes back to change.
+
+    Nothing where other chunks follow (there are no samples then), or what follows is no whole number of samples.
+    """
+    if len(rest) >= 8:
+        name, size = struct.unpack_from("<4sI", rest)
+        if name.isascii() and name.decode().isprintable() and 8 + size <= len(rest):
+            return b""
+    return rest if frame and len(rest) % frame == 0 else b""
 
 
 def _samples(body: bytes, kind: int, channels: int, rate: int, frame: int, bits: int, name: str) -> Recording | None:
