@@ -15,7 +15,7 @@
 A bundle is a folder or a zip with two int8 files made from one quantisation; `open_bundle` reads its manifest,
 `Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made,
 and `compare_outputs` is what says whether two answers are the same, here and everywhere else.
-No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=[…])` asks for a signature too.
+No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=…)` asks for a signature too.
 Engines are imported on their first use; importing this package costs what numpy costs. `python -m edgestill_runtime`
 shows, runs and tests a file on a device.
 """

@@ -23,7 +23,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EngineCrashError, EngineError, EngineMemoryError, EngineTimeoutError
+from .errors import EngineCrashError, EngineError, EngineMemoryError, EngineTimeoutError, raised_by, reason
 from .limits import Limits
 from .manifest import TensorSpec
 
@@ -94,8 +94,10 @@ class IsolatedEngine:
         try:
             self._open_and_start()
         except OSError as error:
+            if not raised_by(error):
+                raise
             raise EngineError(
-                f"{self._what} could not be started: {error.strerror or error}. "
+                f"{self._what} could not be started: {reason(error)}. "
                 "It needs a process, memory and a few file descriptors of its own."
             ) from error
 
@@ -187,7 +189,9 @@ class IsolatedEngine:
         """Around the reading of a reply: what ran beside a hostile file may say anything."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError) as error:
+        except Exception as error:
+            if not raised_by(error, "json", "numpy"):
+                raise
             raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
 
     def _line(self, seconds: float) -> bytes:
@@ -272,5 +276,7 @@ def tensor_at(memory: mmap.mmap, place: dict[str, Any]) -> NDArray[Any]:
 def _resident_bytes(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError) as error:
+        if not raised_by(error):
+            raise
         return 0

@@ -4,6 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from .bundle import Bundle, open_bundle
 from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
-from .errors import BundleFormatError, EngineError, InputError
+from .errors import BundleFormatError, EngineError, InputError, refuse_engine
 from .limits import Limits
 from .manifest import Manifest, ModelFile, TensorSpec
-from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantise, look_up, quantise
+from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantise, look_up, plain, quantise
 from .signature import TrustedKey
 
 # The identifiers that both formats carry at byte 4, and their usual endings.
@@ -37,7 +38,7 @@ def load(
     engine: str = "auto",
     threads: int = 1,
     precision: Literal["int8", "fp32"] = "int8",
-    trusted_keys: Sequence[TrustedKey] | None = None,
+    trusted_keys: TrustedKey | Sequence[TrustedKey] | None = None,
     isolated: bool | Limits = False,
 ) -> "Model":
     """Load a model file of a bundle, after its hash was checked, or a bare `.tflite` or `.pte` file, unchecked.
@@ -49,7 +50,7 @@ def load(
             or `executorch` the best package for it, `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
         precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantised yardstick.
-        trusted_keys: Ed25519 keys, one of which must have signed the bundle; see `open_bundle`.
+        trusted_keys: an Ed25519 key, or several, one of which must have signed the bundle; see `open_bundle`.
         isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
             one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
 
@@ -170,6 +171,7 @@ class Model:
             self.inputs, self.outputs = entry.inputs, entry.outputs
         # A bundle speaks of tensors as the model has them, channels first; a bare file is taken as it is.
         self._arranged = entry is not None
+        self._taken = tuple(_real_input(spec, self._arranged) for spec in self.inputs)
         # What each tensor must look like, strides of axes of length 1 included; and whether to look for NaN in it.
         fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
         looked_at = "" if engine.checks_finite else "f"
@@ -204,7 +206,9 @@ class Model:
         Args:
             source: a path, a PIL image, an array uint8 (H, W, C) of any size, or whatever else the bundle's processor
                 takes; for sound a path, or samples.
-            top: only the best so many. rate: samples a second, of samples.
+            top: only the best so many.
+            rate: samples a second, 1,000 to 384,000, of samples: float in -1…1, int16 in ±32768 or int32 in ±2³¹, which
+                are full scale whatever the microphone's own bits. A file says its own rate; another one is refused.
 
         Returns:
             Labels with probabilities, best first; without labels the numbers of the classes. The probabilities are the
@@ -238,6 +242,9 @@ class Model:
         Of a model that ends in a softmax (`scores`), its probabilities. Memory does not grow with their number, but for
         the logits.
 
+        Args:
+            rate: samples a second, of samples; see `predict`.
+
         Raises:
             InputError: as `predict`; names which of several it is.
         """
@@ -268,6 +275,9 @@ class Model:
                 with one scale (it is quantised here), else the tensor's own dtype. Where the file takes one sample at
                 a time (all its inputs and outputs begin with an axis of 1), arrays may begin with any number N.
                 Of a bundle, images are (N, C, H, W) whatever the file's own layout; of a bare file, as the file says.
+                What the integers of a quantised input cannot stand for, beyond the range that calibration found, is
+                cut to the nearest value that they can: int8 holds `scale · (-128 - zero_point)` to
+                `scale · (127 - zero_point)`.
 
         Returns:
             One array, or a tuple of them where the file has several outputs; float32 where they were quantised.
@@ -277,11 +287,9 @@ class Model:
         """
         if len(values) != len(self.inputs):
             raise InputError(f"{self.file} takes {len(self.inputs)} inputs, not {len(values)}")
-        tensors = [self._quantised(value, spec) for value, spec in zip(values, self.inputs, strict=True)]
-        one_by_one = tensors and all(spec.shape[:1] == (1,) for spec in (*self.inputs, *self.outputs))
-        if one_by_one and not any(0 in spec.dynamic for spec in self.inputs):
-            for tensor, spec in zip(tensors, self.inputs, strict=True):
-                _check_shape(tensor, spec, self.file, several=True)
+        several = self._one_by_one
+        tensors = self._tensors(values, several)
+        if several:
             counts = {len(tensor) for tensor in tensors}
             if len(counts) != 1:
                 raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
@@ -296,8 +304,7 @@ class Model:
         """What `invoke` takes, for samples as `outputs_of` takes them."""
         if self.processor is not None:
             return (self.tensor(samples[0]),)
-        pairs = zip(samples, self.inputs, strict=True)
-        return tuple(np.ascontiguousarray(self._quantised(value, spec)) for value, spec in pairs)
+        return tuple(np.ascontiguousarray(tensor) for tensor in self._tensors(samples, self._one_by_one))
 
     def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
         """Outputs for samples as a bundle keeps them (`Golden.inputs`): pixels, or what `infer` takes."""
@@ -372,34 +379,48 @@ class Model:
         turn = self._arranged and spec.layout == "NHWC" and value.ndim == 4
         return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if turn else value
 
-    def _quantised(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-        if self._arranged and spec.layout == "NHWC" and isinstance(value, np.ndarray) and value.ndim == 4:
-            value = value.transpose(0, 2, 3, 1)
-        if self._arranged and spec.scale is None:
-            return _as_integers(value, spec, self.file)
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether the file takes one sample at a time, so that `infer` takes any number of them."""
+        ones = bool(self.inputs) and all(spec.shape[:1] == (1,) for spec in (*self.inputs, *self.outputs))
+        return ones and not any(0 in spec.dynamic for spec in self.inputs)
+
+    def _tensors(self, values: Sequence[NDArray[Any]], several: bool) -> list[NDArray[Any]]:
+        triples = zip(values, self.inputs, self._taken, strict=True)
+        return [self._quantised(*triple, several) for triple in triples]
+
+    def _quantised(self, value: NDArray[Any], spec: TensorSpec, taken: TensorSpec, several: bool) -> NDArray[Any]:
+        """What `infer` was given for an input, checked, in the file's own dtype and layout."""
+        value = plain(value)
+        integers = self._arranged and spec.scale is None
+        tensor = _as_integers(value, spec, self.file) if integers else value
+        if spec.scale is not None and spec.zero_point is not None and getattr(value, "dtype", None) != np.float32:
+            given = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            raise InputError(
+                f"{self.file}: infer takes float32 for the {spec.dtype} input {spec.name!r} (scale {spec.scale:.3g}), "
+                f"not {given}; invoke takes the file's own {spec.dtype}"
+            )
+        _check_shape(tensor, taken, f"{self.file}: infer", several, value)
+        if taken.layout != spec.layout:
+            tensor = tensor.transpose(0, 2, 3, 1)
         if spec.scale is None or spec.zero_point is None:
-            return value
-        if isinstance(value, np.ndarray) and value.dtype == np.float32:
-            _check_finite(value, self.file)
-            return quantise(value, spec.scale, spec.zero_point, spec.dtype)
-        given = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-        raise InputError(
-            f"{self.file}: infer takes float32 for the {spec.dtype} input {spec.name!r} (scale {spec.scale:.3g}), not "
-            f"{given}; invoke takes the file's own {spec.dtype}"
-        )
+            return tensor
+        _check_finite(tensor, self.file)
+        return quantise(tensor, spec.scale, spec.zero_point, spec.dtype)
 
     def _checked(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         if len(tensors) != len(self._expected):
             raise InputError(f"{self.file} takes {len(self._expected)} inputs, not {len(tensors)}")
-        plain: list[NDArray[Any]] = []
+        checked: list[NDArray[Any]] = []
         for tensor, (dtype, shape, strides, floating) in zip(tensors, self._expected, strict=True):
             if type(tensor) is not np.ndarray or tensor.dtype != dtype or tensor.shape != shape:
-                _check_shape(tensor, self.inputs[len(plain)], self.file)
+                tensor = plain(tensor)
+                _check_shape(tensor, self.inputs[len(checked)], self.file)
             if floating:
                 _check_finite(tensor, self.file)
             # Not every engine looks at strides, so it gets none but the usual ones.
-            plain.append(tensor if tensor.strides == strides else np.array(tensor, order="C", copy=True))
-        return self._run(plain)
+            checked.append(tensor if tensor.strides == strides else np.array(tensor, order="C", copy=True))
+        return self._run(checked)
 
     def _run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         with self._lock:
@@ -417,9 +438,8 @@ class Model:
             except BaseException as error:
                 # Whatever state the failure left in it, or an interrupt half-way through it, goes with the engine.
                 self._discard()
-                if isinstance(error, EngineError) or not isinstance(error, Exception):
-                    raise
-                raise EngineError(f"{self.engine} failed on {self.file}: {error}") from error
+                refuse_engine(f"{self.engine} failed on {self.file}", error)
+                raise
             finally:
                 self._running = False
                 if self._closed:  # by a signal handler, during this call
@@ -439,28 +459,41 @@ def softmax(logits: FloatArray) -> FloatArray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
+def _real_input(spec: TensorSpec, arranged: bool) -> TensorSpec:
+    """An input as `infer` takes it: real numbers, and images of a bundle (`arranged`) with their channels first."""
+    dtype = spec.dtype if spec.scale is None or spec.zero_point is None else "float32"
+    if not arranged or spec.layout != "NHWC" or len(spec.shape) != 4:
+        return replace(spec, dtype=dtype)
+    count, height, width, channels = spec.shape
+    dynamic = tuple(sorted((0, 2, 3, 1)[axis] for axis in spec.dynamic))
+    return replace(spec, dtype=dtype, shape=(count, channels, height, width), layout="NCHW", dynamic=dynamic)
+
+
 def _only(specs: tuple[TensorSpec, ...], word: str, file: str) -> TensorSpec:
     if len(specs) != 1:
         raise EngineError(f"{file} has {len(specs)} {word}; see Model.{word}")
     return specs[0]
 
 
-def _check_shape(tensor: Any, spec: TensorSpec, file: str, several: bool = False) -> None:
+def _check_shape(tensor: Any, spec: TensorSpec, who: str, several: bool = False, given: Any = None) -> None:
     """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ.
 
     Args:
+        who: takes it. given: what the caller gave, where the tensor was made of it.
         several: it holds any number of samples, none included, along its first axis.
     """
     if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype:
         shape = (*spec.shape[:1], *tensor.shape[1:]) if several and tensor.ndim else tensor.shape
         if spec.accepts(shape):
             return
-    given = f"{tensor.dtype} {tensor.shape}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
+    given = tensor if given is None else given
+    said = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+    sizes = f"(N, {', '.join(map(str, spec.shape[1:]))})".replace(", )", ",)") if several else spec.shape
     layout = f" ({spec.layout})" if spec.layout else ""
     name = f" for {spec.name!r}" if spec.name else ""
     varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""
-    many = ", any number of samples along the first axis" if several else ""
-    raise InputError(f"{file} takes {spec.dtype} {spec.shape}{layout}{name}{varying}{many}, not {given}")
+    many = ", any number N of samples" if several else ""
+    raise InputError(f"{who} takes {spec.dtype} {sizes}{layout}{name}{varying}{many}, not {said}")
 
 
 def _as_integers(value: NDArray[Any], spec: TensorSpec, file: str) -> NDArray[Any]:

@@ -91,8 +91,8 @@ def _limit_memory(most: int) -> None:
 def _refusal(error: BaseException) -> dict[str, Any]:
     if isinstance(error, (MemoryError, EngineMemoryError)) or "bad_alloc" in str(error):
         return {"memory": str(error) or "allocation failed"}
-    text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-    return {"error": text}
+    kind = "" if isinstance(error, EngineError) else type(error).__name__
+    return {"error": ": ".join(part for part in (kind, str(error)) if part)}
 
 
 def _reply(replies: int, request: dict[str, Any], message: dict[str, Any]) -> None:

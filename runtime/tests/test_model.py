@@ -11,6 +11,7 @@ import pytest
 
 from edgestill_runtime import (
     EngineError,
+    EngineMemoryError,
     ImageProcessor,
     InputError,
     Manifest,
@@ -326,3 +327,73 @@ def test_a_bundle_without_such_files_says_which_it_has(bundle_path, tmp_path):
         load(tmp_path / "plain.edge")
     with load(tmp_path / "plain.edge", precision="fp32") as model:
         assert model.input.dtype == "float32"
+
+
+class DeadlineError(ValueError):
+    """Of a caller's own signal handler."""
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), DeadlineError(), DeadlineError("late")], ids=repr)
+def test_what_a_signal_handler_raises_comes_out_as_it_is(model, golden, monkeypatch, error):
+    """A handler raises between two steps of a call; the next call is right."""
+
+    def interrupted(*tensors):
+        raise error
+
+    expected = model.logits(golden.inputs[0][:1])
+    monkeypatch.setattr(model._engine, "run", interrupted)
+    with pytest.raises(type(error)) as caught:
+        model.logits(golden.inputs[0][:1])
+    assert caught.value is error
+    np.testing.assert_array_equal(model.logits(golden.inputs[0][:1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (RuntimeError("node 3 failed"), EngineError, "node 3 failed"),
+        (RuntimeError(), EngineError, "RuntimeError"),
+        (ValueError(), EngineError, "ValueError"),
+        (OSError(12, "Cannot allocate memory"), EngineError, "Cannot allocate memory"),
+        (MemoryError(), EngineMemoryError, "memory ran out"),
+    ],
+    ids=repr,
+)
+def test_what_an_engine_raises_has_a_reason(model, golden, monkeypatch, error, kind, said):
+    def failing(*tensors):
+        raise error
+
+    monkeypatch.setattr(model._engine, "run", failing)
+    with pytest.raises(kind) as caught:
+        model.logits(golden.inputs[0][:1])
+    assert str(caught.value) == f"{model.engine} failed on {model.file}: {said}"
+
+
+def test_infer_says_what_it_takes_and_what_it_was_given(model, golden):
+    """Channels first and real numbers, whatever the file has."""
+    values = model.processor.tensor(golden.inputs[0][:3])
+    np.testing.assert_allclose(model.infer(values), golden.outputs[model.file][0][:3], atol=1e-5)
+    for wrong in (values.transpose(0, 2, 3, 1), values[0], values[:, :, :27]):
+        with pytest.raises(InputError) as caught:
+            model.infer(wrong)
+        assert f"{model.file}: infer takes float32 (N, 1, 28, 28) (NCHW)" in str(caught.value)
+        assert str(caught.value).endswith(f"any number N of samples, not float32 {wrong.shape}")
+
+
+def test_values_beyond_the_calibrated_range_are_cut_to_it(model):
+    scale, zero_point = model.input.scale, model.input.zero_point
+    most, least = (np.full((1, 1, 28, 28), scale * (end - zero_point), np.float32) for end in (127, -128))
+    np.testing.assert_array_equal(model.infer(2 + most), model.infer(most))
+    np.testing.assert_array_equal(model.infer(least - 2), model.infer(least))
+
+
+def test_arrays_of_numpys_subclasses(model, golden):
+    """A masked one is refused by everything that takes arrays; others, and other byte orders, are plain ones."""
+    values = model.processor.tensor(golden.inputs[0][:1])
+    raw = model.tensor(golden.inputs[0][:1])
+    for call, given in ((model.infer, values), (model.invoke, raw), (model.logits, golden.inputs[0][:1])):
+        expected = call(given)
+        np.testing.assert_array_equal(call(given.view(np.recarray)), expected)
+        with pytest.raises(InputError, match="a masked array"):
+            call(np.ma.masked_array(given, np.zeros(given.shape, bool)))
+    np.testing.assert_array_equal(model.infer(values.astype(">f4")), model.infer(values))

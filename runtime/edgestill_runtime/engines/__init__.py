@@ -31,7 +31,11 @@ class Engine(Protocol):
     """Whether `run` itself refuses NaN and infinity (InputError) before it computes; else `Model` looks for them."""
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run tensors that were checked against `inputs`; the results are copies."""
+        """Run tensors that were checked against `inputs`; the results are copies.
+
+        Raises:
+            InputError: see `checks_finite`. Else what the package raises: see `errors.refuse_engine`.
+        """
 
     def close(self) -> None:
         """Free the native memory."""

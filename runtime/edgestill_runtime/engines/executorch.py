@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError, EngineMemoryError, InputError
+from ..errors import EngineError, EngineMemoryError, InputError, engine_errors
 from ..manifest import TensorSpec
 
 # c10::ScalarType, as the two other packages report it.
@@ -14,6 +14,7 @@ SCALAR_TYPES = {
     0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64", 11: "bool",
 }  # fmt: skip
 METHOD = "forward"
+REFUSED = "ExecuTorch cannot load this file"
 
 
 def binding(content: bytes, threads: int, name: str) -> "BindingEngine":
@@ -43,13 +44,14 @@ class BindingEngine:
             from edgestill_executorch import ExecuTorchError, NotFiniteError, Program, TensorInfo
         except (ImportError, OSError) as error:
             raise EngineError(f"edgestill-executorch cannot be imported: {error}") from error
-        try:
-            with Program(content) as program:
-                self._method = program.load_method(METHOD, threads, check_finite=True)
-        except (ExecuTorchError, ValueError) as error:
-            short = isinstance(error, ExecuTorchError) and error.name.endswith("MemoryAllocationFailed")
-            kind = EngineMemoryError if short else EngineError
-            raise kind(f"ExecuTorch cannot load this file: {error}") from error
+        with engine_errors(REFUSED):
+            try:
+                with Program(content) as program:
+                    self._method = program.load_method(METHOD, threads, check_finite=True)
+            except ExecuTorchError as error:
+                if error.name.endswith("MemoryAllocationFailed"):
+                    raise EngineMemoryError(f"{REFUSED}: {error}") from error
+                raise
         sides = []
         for side in (self._method.inputs, self._method.outputs):
             tensors = [info for info in side if isinstance(info, TensorInfo)]
@@ -84,10 +86,8 @@ class LightEngine:
             import executorch_numpy_runtime as package
         except ImportError as error:
             raise EngineError(f"executorch-numpy-runtime cannot be imported: {error}") from error
-        try:
+        with engine_errors(REFUSED):
             self._method = package.Runtime.get().load_program(content).load_method(METHOD)
-        except (package.ExecuTorchError, ValueError, TypeError) as error:
-            raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
         meta = self._method.metadata
         self.inputs, self.outputs = (
             tuple(_spec(tensor["shape"], _dtype(tensor["scalar_type"])) for tensor in meta[side])
@@ -144,7 +144,7 @@ class OfficialEngine:
             raise
 
     def _load(self, native: Any, content: bytes) -> None:
-        try:
+        with engine_errors(REFUSED):
             # The method reads the program and the bytes; neither may go before it.
             self._content: bytes | None = content
             self._program: Any = native._load_program_from_buffer(
@@ -154,8 +154,6 @@ class OfficialEngine:
             meta = self._method.method_meta()
             inputs = [meta.input_tensor_meta(number) for number in range(meta.num_inputs())]
             outputs = [meta.output_tensor_meta(number) for number in range(meta.num_outputs())]
-        except RuntimeError as error:
-            raise EngineError(f"ExecuTorch cannot load this file: {error}") from error
         self.inputs, self.outputs = (
             tuple(_spec(one.sizes(), _dtype(one.dtype())) for one in side) for side in (inputs, outputs)
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError
+from ..errors import EngineError, engine_errors
 from ..manifest import DTYPES, TensorSpec
 
 
@@ -57,14 +57,12 @@ class LiteRTEngine:
     def __init__(self, interpreter: Any, content: bytes, threads: int, name: str) -> None:
         self.name = name
         self.threads: int | None = threads
-        try:
+        with engine_errors("LiteRT cannot load this file"):
             self._interpreter = interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
             self.inputs = tuple(_spec(details, "input") for details in inputs)
             self.outputs = tuple(_spec(details, "output") for details in outputs)
-        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            raise EngineError(f"LiteRT cannot load this file: {error}") from error
         self._inputs = [details["index"] for details in inputs]
         self._outputs = [details["index"] for details in outputs]
         self._sizes = [spec.shape for spec in self.inputs]
