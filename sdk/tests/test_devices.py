@@ -18,7 +18,7 @@ from edgestill.devices.deployment import find_python
 from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirement
 from edgestill.devices.wanted import compare
 from edgestill.errors import DeviceError
-from edgestill_runtime import write_bundle
+from edgestill_runtime import EngineError, write_bundle
 from edgestill_runtime.files import sha256
 
 PI = Target("aarch64", (3, 11), (2, 36))
@@ -402,9 +402,26 @@ def test_the_list_of_devices(cli, tmp_path):
 def test_the_parts_of_a_measurement_that_cannot_be_asked_for(cli, quick_run, tmp_path):
     bundle = quick_run / "demo-quick.edge"
     for words, says in (
-        (("--threads", "0"), "'0' is neither a number nor `all`"),
+        (("--threads", "0"), "'0' is neither a whole number from 1 nor `all`"),
         (("--rule", "best"), "'best' is none of interleaved, mlperf"),
         (("--data", "fashion"), "fashion"),
     ):
         done = cli("bench", bundle, *words)
         assert done.returncode in (1, 2) and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_threads_are_numbers_from_1(cli, tmp_path):
+    done = cli("bench", tmp_path / "any.edge", "--threads", "0")
+    assert done.returncode == 2 and "'0' is neither a whole number from 1 nor `all`" in done.stderr, done.stderr
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_done(cli, tmp_path):
+    for words in (("bench", tmp_path / "any.edge"), ("deploy", tmp_path / "any.edge", "--device", "local")):
+        for name, says in (
+            ("foo", "unknown engine 'foo'; valid: litert, executorch"),
+            ("litert/tflite-runtime", "one package of an engine; here whole engines are named: litert"),
+        ):
+            done = cli(*words, "--engine", "litert", "--engine", name)
+            assert done.returncode == 1 and says in done.stderr, done.stderr
+    with pytest.raises(EngineError, match="unknown engine 'foo'"):
+        devices.Wanted(engines=("foo",))

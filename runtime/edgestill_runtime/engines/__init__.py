@@ -98,6 +98,25 @@ def installed_engines() -> dict[str, str]:
     return {name: str(one) for name in NAMES for one in candidates(name) if one.taken}
 
 
+def check_engine(engine: str, packages: bool = True) -> None:
+    """Refuse a name that is none of an engine.
+
+    Args:
+        packages: whether one package of an engine may be named, as in `litert/tensorflow`.
+
+    Raises:
+        EngineError: says which names are valid.
+    """
+    whole = [f"{package.engine}/{package.name}" for package in PACKAGES]
+    if engine in NAMES or (packages and engine in whole):
+        return
+    if engine in whole:
+        family = engine.partition("/")[0]
+        raise EngineError(f"{engine} is one package of an engine; here whole engines are named: {family}")
+    valid = ["auto", *NAMES, *whole] if packages else NAMES
+    raise EngineError(f"unknown engine {engine!r}; valid: {', '.join(valid)}")
+
+
 def load_engine(engine: str, content: bytes, threads: int) -> Engine:
     """Load a file's bytes.
 
@@ -107,11 +126,9 @@ def load_engine(engine: str, content: bytes, threads: int) -> Engine:
     Raises:
         EngineError: an unknown name, nothing installed, or the engine refuses the file.
     """
+    check_engine(engine)
     family, _, wanted = engine.partition("/")
     known = candidates(family)
-    if not known or (wanted and wanted not in [one.package.name for one in known]):
-        valid = [*NAMES, *(f"{package.engine}/{package.name}" for package in PACKAGES)]
-        raise EngineError(f"unknown engine {engine!r}; valid: auto, {', '.join(valid)}")
     chosen = [one for one in known if one.version and (one.package.name == wanted if wanted else one.taken)]
     if not chosen:
         what = f"{wanted} is" if wanted else f"No package for {family} is"

@@ -12,7 +12,7 @@ from edgestill_runtime.files import write_bytes
 
 from ..errors import EdgestillError
 from .console import CONSOLE, ERRORS, TerminalProgress, columns, say
-from .options import DEVICES, the_device
+from .options import DEVICES, ENGINES, the_device
 from .paths import the_bundle
 
 HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB", "accuracy", "as here")
@@ -22,11 +22,11 @@ RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 def bench(
     bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")],
     device: Annotated[list[str] | None, typer.Option(help="As of `deploy`; repeat it for several.")] = None,
-    threads: Annotated[list[str] | None, typer.Option(help="A number or `all`; repeat for several.")] = None,
+    threads: Annotated[list[str] | None, typer.Option(help="A number from 1, or `all`; repeat it.")] = None,
     rule: Annotated[str, typer.Option(help="interleaved, or mlperf: 1,024 calls and 60 s at least.")] = "interleaved",
     samples: Annotated[int | None, typer.Option(min=0, help="How many test images to send; all without it.")] = None,
     data: Annotated[str | None, typer.Option(help="Source of the test images; that of the run without it.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="litert or executorch; all without it.")] = None,
+    engine: Annotated[list[str] | None, ENGINES] = None,
     wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False,
     devices: Annotated[Path | None, DEVICES] = None,
@@ -45,7 +45,7 @@ def bench(
 
     for number in threads or ():
         if number != "all" and not (number.isdecimal() and int(number)):
-            raise typer.BadParameter(f"{number!r} is neither a number nor `all`", param_hint="--threads")
+            raise typer.BadParameter(f"{number!r} is neither a whole number from 1 nor `all`", param_hint="--threads")
     opened = the_bundle(bundle)
     opened.verify()
     chosen = [the_device(name, devices) for name in device or ["local"]]

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from .console import TerminalProgress, say
-from .options import DEVICES, the_device
+from .options import DEVICES, ENGINES, the_device
 from .paths import the_bundle
 
 
 def deploy(
     bundle: Annotated[str, typer.Argument(help="A bundle, folder or zip; with --rollback its name is enough.")],
     device: Annotated[str, typer.Option(help="A name of devices.toml, or ssh:USER@HOST, adb:SERIAL, local.")],
-    engine: Annotated[list[str] | None, typer.Option(help="litert or executorch; all without it.")] = None,
+    engine: Annotated[list[str] | None, ENGINES] = None,
     wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Put the version before into use again.")] = False,

@@ -1,12 +1,24 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from ..devices import Device, find_device, load_devices
+from ..devices.packages import check_engines
+
+
+def _engines(names: Sequence[str] | None) -> Sequence[str] | None:
+    check_engines(names or ())  # before anything takes time
+    return names
+
 
 DEVICES = typer.Option(help="The devices.toml to read instead of ./devices.toml and ~/.config/edgestill/devices.toml.")
+
+ENGINES = typer.Option(
+    "--engine", help="To install there: litert or executorch; those of the bundle's files without it.", callback=_engines
+)
 
 
 def the_device(name: str, file: Path | None) -> Device:

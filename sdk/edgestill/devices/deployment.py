@@ -20,7 +20,7 @@ from ..errors import DeviceError
 from ..progress import SILENT, Progress
 from .config import Device
 from .connection import Connection
-from .packages import PYTHONS, Target, download, fitting, pack_runtime, requirement
+from .packages import PYTHONS, Target, check_engines, download, fitting, pack_runtime, requirement
 from .phone import is_phone
 
 FOLDER = "~/.local/share/edgestill"
@@ -165,8 +165,9 @@ def install(
         offline: bring everything along: nothing is fetched by the device.
 
     Raises:
-        DeviceError: the device cannot be reached or refuses; it stays as it was.
+        EngineError: an unknown engine. DeviceError: the device cannot be reached or refuses; it stays as it was.
     """
+    check_engines(engines or ())
     facts = host.look()
     device, folder = host.device, facts["folder"]
     chosen = list(engines or dict.fromkeys(entry.engine for entry in bundle.manifest.models.values()))

@@ -57,10 +57,12 @@ def _answer(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) 
     try:
         if device.kind == "local" and device.environment is None and device.folder is None:
             # This very environment, and the bundle where it lies.
+            _say_engines(device, wanted, progress)
             with TemporaryDirectory() as scratch:
                 host = Host(connection, sys.executable)
                 return _run(host, sys.executable, str(bundle.path.absolute()), scratch, wanted, progress)
         if device.kind == "adb" and is_phone(connection):
+            _say_engines(device, wanted, progress)
             return measure_phone(connection, bundle, wanted, progress)
         host = Host(connection)
         done = install(host, bundle, wanted.engines, wheels=wanted.wheels, offline=wanted.offline, progress=progress)
@@ -71,6 +73,11 @@ def _answer(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) 
             connection.run(["rm", "-r", "-f", scratch])
     finally:
         connection.close()
+
+
+def _say_engines(device: Device, wanted: Wanted, progress: Progress) -> None:
+    if wanted.engines:
+        progress.message(f"{device.name}: nothing is installed there, so every engine that it has is measured")
 
 
 def _run(host: Host, python: str, bundle: str, scratch: str, wanted: Wanted, progress: Progress) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from edgestill_runtime.engines import check_engine
+
 from ..errors import DeviceError
 
 PACKAGES = ("edgestill_runtime", "edgestill_benchmarks")  # what numpy and an engine are enough for
@@ -27,6 +29,16 @@ class Target:
     architecture: str
     python: tuple[int, int]
     glibc: tuple[int, int] | tuple[()]
+
+
+def check_engines(engines: Iterable[str]) -> None:
+    """Refuse what is no engine that a device could get; of its packages a device gets the best one.
+
+    Raises:
+        EngineError: says which names are valid.
+    """
+    for engine in engines:
+        check_engine(engine, packages=False)
 
 
 def requirement(engines: Iterable[str]) -> str:

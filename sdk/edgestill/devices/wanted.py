@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edgestill_benchmarks import INTERLEAVED, Rule
 from edgestill_runtime import Tolerance, compare_outputs
 
+from .packages import check_engines
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -34,6 +36,9 @@ class Wanted:
 
     Args:
         threads: numbers, or `all`. samples: None measures no accuracy. engines, wheels, offline: see `install`.
+
+    Raises:
+        EngineError: an unknown engine.
     """
 
     threads: Sequence[str] = ("1", "all")
@@ -42,6 +47,9 @@ class Wanted:
     engines: Sequence[str] | None = None
     wheels: Sequence[Path] = ()
     offline: bool = False
+
+    def __post_init__(self) -> None:
+        check_engines(self.engines or ())
 
 
 def compare(answers: Mapping[str, NDArray[np.float32]], samples: Samples) -> dict[str, Any]:
