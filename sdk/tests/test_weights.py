@@ -183,6 +183,38 @@ class Tied(nn.Module):
         self.register_buffer("part", torch.zeros(8)[:4])
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's own, about sparse and quantized tensors
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda one: one.to_sparse(), "is a sparse tensor; save it as a dense one"),
+        (lambda one: one.to_sparse_csr(), "is a sparse tensor; save it as a dense one"),
+        (lambda one: one.to("meta"), "has a shape and no numbers"),
+        (lambda one: torch.quantize_per_tensor(one, 0.1, 0, torch.qint8), "is quantized; give the weights in float"),
+        (lambda one: one.to(torch.complex64), "is complex, and the model has real numbers there"),
+        (lambda one: one * float("nan"), r"holds NaN \(432 of 432 values\)"),
+        (lambda one: torch.where(one == one.max(), float("inf"), one).half(), r"holds infinity \(1 of 432 values\)"),
+    ],
+)
+def test_what_is_no_weight_is_named_and_nothing_changes(tmp_path, made, said):
+    path, fresh = tmp_path / "m.pt", net()
+    before = weights(fresh)
+    torch.save({f"module.{name}": made(value) if name == "3.weight" else value for name, value in STATE.items()}, path)
+    with pytest.raises(ModelError, match=f"m.pt: module.3.weight {said}") as caught:
+        load_checkpoint(path, fresh)
+    assert "\n" not in str(caught.value) and torch.equal(weights(fresh), before)
+
+
+def test_a_mask_with_infinity_in_it_is_the_models_own(tmp_path):
+    class Masked(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    torch.save(Masked().state_dict(), tmp_path / "m.pt")
+    load_checkpoint(tmp_path / "m.pt", Masked())
+
+
 def test_tied_weights_are_saved_once_and_loaded_tied(tmp_path):
     path, model = tmp_path / "m.safetensors", Tied()
     save_checkpoint(path, model, {"note": 1})

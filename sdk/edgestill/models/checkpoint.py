@@ -113,7 +113,36 @@ def _compared(path: Path, model: nn.Module, wanted: str | None) -> tuple[Weights
     expected = _tensors(model)
     found = read_weights(path, wanted, expected)
     state = _fitted(found, expected, path)
+    for name in [one for one in state if one in expected]:
+        if (wrong := _unusable(state[name], expected[name])) is not None:
+            key = next((key for key, one in found.state.items() if one is state[name]), name)
+            raise ModelError(f"checkpoint {path}: {key} {wrong}")
     return found, state, _problems(state, expected)
+
+
+def _unusable(tensor: Tensor, own: Tensor) -> str | None:
+    """What keeps a tensor of a file from being a weight, whatever its shape; own: the model's tensor of that name."""
+    if tensor.is_meta:
+        return "has a shape and no numbers (it was saved from the device `meta`); save the weights of a loaded model"
+    if tensor.is_quantized:
+        return "is quantized; give the weights in float, as they were before that"
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        kind = "nested" if tensor.is_nested else "sparse"
+        return f"is a {kind} tensor; save it as a dense one, tensor.to_dense()"
+    if tensor.is_complex() and not own.is_complex():
+        return "is complex, and the model has real numbers there"
+    if not tensor.is_floating_point():
+        return None
+    wide = tensor if tensor.element_size() > 1 else tensor.float()  # of eight bits torch does not ask that
+    finite = wide.isfinite()
+    if finite.all():
+        return None
+    word = "NaN" if wide.isnan().any() else "infinity"
+    # A mask of the model's own, -inf where nothing is to be seen.
+    if word == "infinity" and torch.equal(finite, own.isfinite().cpu()):
+        return None
+    count = int((~finite).sum())
+    return f"holds {word} ({count:,} of {tensor.numel():,} values); the training that made it went wrong"
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
