@@ -207,6 +207,58 @@ def test_layouts_that_mean_nothing_or_two_things_are_refused(tmp_path, paths, sa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("extra", ["masks", "labels", "images", "Annotations"])
+def test_a_class_with_the_name_of_something_else_is_doubtful_and_that_is_said(tmp_path, extra):
+    write_classes(tmp_path, 4, ("cat", "dog", extra))
+    source = open_source(f"image-folder:{tmp_path}")
+    assert len(source.classes) == 3
+    assert f"doubtful: {tmp_path / extra} is read as a class. If it is none, move it out of {tmp_path}" in source.notes
+
+
+def test_classes_about_masks_are_not_doubtful(tmp_path):
+    write_classes(tmp_path, 4, ("mask", "no_mask"))
+    assert not any("doubtful" in note for note in open_source(f"image-folder:{tmp_path}").notes)
+
+
+def test_classes_that_differ_in_case_alone_are_doubtful_and_that_is_said(tmp_path):
+    write_classes(tmp_path, 4, ("Cat", "cat", "hot dog", "hot_dog", "cow"))
+    doubtful = [note for note in open_source(f"image-folder:{tmp_path}").notes if note.startswith("doubtful")]
+    assert [note.split(",")[0] for note in doubtful] == ["doubtful: 'Cat'", "doubtful: 'hot dog'"]
+
+
+@pytest.mark.parametrize("train", ["train2017", "train", "train_v2", ""])
+def test_splits_with_a_number_are_splits(tmp_path, train):
+    for word, count in ((train, 6), ("val2017", 3), ("test_2017", 2)):
+        write_classes(tmp_path / word, count)
+    source = open_source(f"image-folder:{tmp_path}")
+    assert source.classes == ("cat", "dog")
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 12, "validation": 6, "test": 4}
+
+
+def test_classes_with_a_number_stay_classes(tmp_path):
+    write_classes(tmp_path, 6, ("test1", "test2"))
+    source = open_source(f"image-folder:{tmp_path}")
+    assert source.classes == ("test1", "test2") and "test1 is read as a class" in source.notes[0]
+
+
+def test_a_folder_that_may_be_validation_is_said_where_validation_is_cut_from_train(tmp_path):
+    for word in ("train", "test", "val_of_mine"):
+        write_classes(tmp_path / word, 6)
+    notes = open_source(f"image-folder:{tmp_path}").notes
+    assert any("if val_of_mine is the validation split, name it validation" in note for note in notes)
+
+
+def test_a_class_that_a_split_lacks_is_named_with_the_split(tmp_path):
+    write_classes(tmp_path / "train", 10)
+    write_classes(tmp_path / "test", 3, ("cat",))
+    said = Said()
+    load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    assert "test has no sample of the class dog" in said.lines
+    write_classes(tmp_path / "test", 3, ("cow",))
+    with pytest.raises(DataError, match="train and test have different classes: train lacks cow, and test lacks dog"):
+        open_source(f"image-folder:{tmp_path}")
+
+
 def test_what_is_not_read_is_counted_and_named_in_one_line(tmp_path):
     write_classes(tmp_path, 10)
     photo(tmp_path / "cat" / ".thumbnails" / "1.png")

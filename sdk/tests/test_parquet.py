@@ -104,7 +104,9 @@ def test_what_cannot_be_used_is_one_line(tmp_path, column, cells, labels, said):
         open_source(f"parquet:{tmp_path}")
     write(tmp_path, "test", column, cells, labels)
     if labels == [[0, 1]]:  # one-hot: label 1
-        assert open_source(f"parquet:{tmp_path}").test.labels.tolist() == [1]
+        source = open_source(f"parquet:{tmp_path}")
+        assert source.test.labels.tolist() == [1]
+        assert "the labels are lists and read as one-hot: the place of the 1 is the class" in source.notes
         return
     with pytest.raises(DataError, match=said) as caught:
         open_source(f"parquet:{tmp_path}")

@@ -17,7 +17,9 @@ def _engines(names: Sequence[str] | None) -> Sequence[str] | None:
 DEVICES = typer.Option(help="The devices.toml to read instead of ./devices.toml and ~/.config/edgestill/devices.toml.")
 
 ENGINES = typer.Option(
-    "--engine", help="To install there: litert or executorch; those of the bundle's files without it.", callback=_engines
+    "--engine",
+    help="To install there: litert or executorch; those of the bundle's files without it.",
+    callback=_engines,
 )
 
 

@@ -4,7 +4,9 @@ Accepted, because the meaning is plain: whole numbers (also as floats), text, bo
 rows. Everything else is refused with the reason; nothing is rounded.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,7 +151,8 @@ def with_classes(
     coded = {split: _coded(array, known, f"{where}: {split} has labels that {told}") for split, array in labels.items()}
     names = tuple(str(value) for value in known)
     gaps = not text and names != tuple(str(number) for number in range(len(names)))
-    return coded, names, ((f"the labels {few(names)} become classes of these names",) if gaps else ())
+    notes = [f"the labels {few(names)} become classes of these names"] if gaps else []
+    return coded, names, (*notes, *almost_alike(names))
 
 
 def class_places(trained: Sequence[str], found: Sequence[str]) -> NDArray[np.int64] | None:
@@ -200,6 +203,20 @@ def _coded(array: NDArray[Any], known: Sequence[Any], wrong: str) -> NDArray[np.
     if unknown := sorted({value for value in values if value not in places}):
         raise DataError(f"{wrong}: {few([str(one) for one in unknown])}")
     return np.array([places[value] for value in values], dtype=np.int64)
+
+
+def almost_alike(names: Iterable[str]) -> list[str]:
+    """A line for each group of class names that differ in nothing but case, spaces, `_`, `-` and the like."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        groups.setdefault(re.sub(r"[\s_-]+", " ", plain).strip(), []).append(name)
+    return [
+        f"doubtful: {few([repr(one) for one in group])} are read as {len(group)} classes, and their names differ only "
+        "in how they are written. If they are one class, bring them together"
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def few(values: Sequence[Any], most: int = 5) -> str:

@@ -14,11 +14,19 @@ _TAIL = re.compile(r"[ _-]?(set|data|dataset|split|images|imgs|samples)$")
 # `train-00000-of-00002`, `test.3`, `validation_1`
 _SHARD = re.compile(r"[ ._-]?\d+([ ._-]?of[ ._-]?(?P<total>\d+))?([ ._-][0-9a-f]{8,})?$")
 
+_NUMBER = re.compile(r"[ ._-]?v?\d+([._-]\d+)*$", re.IGNORECASE)
+
 
 def split_of(name: str) -> str | None:
     """`train`, `validation` or `test` for a name that means it, in any case; None for others."""
     word = name.strip().casefold()
     return _SPLIT_OF.get(word) or _SPLIT_OF.get(_TAIL.sub("", word))
+
+
+def numbered_split_of(name: str) -> str | None:
+    """The split of a name with a year, a version or a number behind it: `val2017`, `train_v2`; None for others."""
+    found = _NUMBER.search(name)
+    return split_of(name[: found.start()]) if found else None
 
 
 def resembles_split(name: str) -> str | None:

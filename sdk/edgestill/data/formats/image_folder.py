@@ -9,15 +9,16 @@ A split's name is never a class. Photos may have any size: they are brought to `
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ..folders import EXTENSIONS, WORDS, Kind, Skipped, loose_files, samples_in, subfolders
+from ..labels import almost_alike, few
 from ..reading import Files, Listing, Part
-from ..splits import TEST, TRAIN, VALIDATION, resembles_split, split_of
+from ..splits import TEST, TRAIN, VALIDATION, numbered_split_of, resembles_split, split_of
 
 TEST_SHARE = 0.2
 DEFAULT_SIZE = 64
@@ -48,7 +49,10 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
     loose_files(folder, kind, skipped)
     notes: list[str] = []
     if TRAIN in splits:
-        found = {name: _classes(place, kind, skipped) for name, place in splits.items()}
+        found = {TRAIN: _classes(splits[TRAIN], kind, skipped)}
+        found |= {
+            name: _classes(place, kind, skipped, known=found[TRAIN]) for name, place in splits.items() if name != TRAIN
+        }
         notes += _beside(folder, splits, others, kind)
         inner = [name for name in found[TRAIN] if split_of(name)]
         notes += [f"{splits[TRAIN]}: the folder {name}, named like a split, is read as a class" for name in inner]
@@ -56,6 +60,7 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
         found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
     notes += _same_inside(splits.get(TRAIN, folder), found[TRAIN])
+    notes += _doubtful_names(splits.get(TRAIN, folder), found[TRAIN])
     if VALIDATION in found and TEST not in found:
         notes.append(
             f"there is no test split: {splits[VALIDATION].name} serves as test, and validation is cut from train"
@@ -102,25 +107,36 @@ def list_files(folder: Path, kind: Kind = "image", skipped: Skipped | None = Non
 
 
 def _split_folders(folder: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    named = {one: split for one in folders if (split := split_of(one.name))}
+    numbered = {one: split for one in folders if (split := numbered_split_of(one.name))}
+    if TRAIN not in (*named.values(), *numbered.values()):
+        # Beside class folders, and no class itself: it has folders of the same names in it.
+        names = {one.name for one in folders}
+        numbered = {
+            one: split
+            for one, split in numbered.items()
+            if {inner.name for inner in subfolders(one, Skipped())} & (names - {one.name})
+        }
     splits: dict[str, Path] = {}
-    for one in folders:
-        split = split_of(one.name)
+    for one, split in (named | numbered).items():
         if split in splits:
-            raise DataError(f"{folder} has two {split} splits, {splits[split].name} and {one.name}; keep one of them")
-        if split:
-            splits[split] = one
+            raise DataError(
+                f"{folder} has two {split} splits, {splits[split].name} and {one.name}; keep one of them, or give "
+                "classes other names"
+            )
+        splits[split] = one
     return splits
 
 
 def _classes(
     folder: Path, kind: Kind, skipped: Skipped, folders: Sequence[Path] | None = None,
-    splits: Mapping[str, Path] | None = None,
+    splits: Mapping[str, Path] | None = None, known: Collection[str] = (),
 ) -> _Found:  # fmt: skip
-    """The class folders of a folder, and their files."""
+    """The class folders of a folder, and their files; known: the classes of train, of which a split may lack some."""
     if folders is None:
         folders = subfolders(folder, skipped)
         loose_files(folder, kind, skipped)
-    if len(folders) < 2:
+    if len(folders) < 2 and not (folders and folders[0].name in known):
         raise DataError(_no_classes(folder, kind, folders, splits or {}))
     alike = {split: one.name for one in folders if (split := resembles_split(one.name))}
     if TRAIN in alike and len(alike) > 1:
@@ -165,6 +181,20 @@ def _same_inside(folder: Path, found: _Found) -> list[str]:
     ]
 
 
+def _doubtful_names(folder: Path, found: _Found) -> list[str]:
+    """Lines about classes that may be none, or one and the same, by their names."""
+    lines = []
+    for name in found:
+        word = "".join(letter for letter in name.casefold() if letter.isalpha())
+        # Of `mask` and `no_mask`, both are meant.
+        others = [other for other in found if other != name and word in _words(Path(other))]
+        if word in _MARKS | _PICTURES and not others:
+            lines.append(f"doubtful: {folder / name} is read as a class. If it is none, move it out of {folder}")
+        elif numbered_split_of(name):
+            lines.append(f"doubtful: {folder / name} is read as a class. If it is a split, name it without a number")
+    return lines + almost_alike(found)
+
+
 def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mapping[str, Path]) -> str:
     has = f"one class folder ({folders[0].name})" if folders else "no class folders"
     text = f"{folder} has {has}; it needs a folder per class, two or more"
@@ -200,7 +230,13 @@ def _beside(folder: Path, splits: Mapping[str, Path], others: Sequence[Path], ki
     counts = {one.name: len(samples_in(one, kind, Skipped())) for one in others}
     words = ", ".join(f"{name} ({count:,} {WORDS[kind]})" for name, count in counts.items() if count)
     names = ", ".join(one.name for one in splits.values())
-    return [f"{folder}: {words} is not read: it lies beside the splits {names}"] if words else []
+    lines = [f"{folder}: {words} is not read: it lies beside the splits {names}"] if words else []
+    for name, count in counts.items():
+        split = resembles_split(name)
+        if count and split and split not in splits:
+            otherwise = "it is cut from train" if split == VALIDATION else "there is none"
+            lines.append(f"doubtful: if {name} is the {split} split, name it {split}; without that {otherwise}")
+    return lines
 
 
 def _splits_beside_classes(
@@ -211,7 +247,7 @@ def _splits_beside_classes(
     for name, place in splits.items():
         inner = subfolders(place, Skipped())
         if {one.name for one in inner} & set(train):
-            found[name] = _classes(place, kind, skipped)
+            found[name] = _classes(place, kind, skipped, known=train)
             notes.append(f"{place.name}, beside the class folders {_few(train)}, is taken as the {name} split")
         else:
             count = len(samples_in(place, kind, Skipped()))
@@ -224,10 +260,9 @@ def _splits_beside_classes(
 
 def _check_classes(folder: Path, name: str, part: _Found, classes: Sequence[str]) -> None:
     if unknown := sorted(set(part) - set(classes)):
-        odd = sorted(set(classes) ^ set(part))
-        raise DataError(
-            f"{folder}: train and {name} differ in the classes {', '.join(odd)}: {unknown[0]} is not in train"
-        )
+        lacking = sorted(set(classes) - set(part))
+        also = f", and {name} lacks {few(lacking)}" if lacking else ""
+        raise DataError(f"{folder}: train and {name} have different classes: train lacks {few(unknown)}{also}")
 
 
 def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:

@@ -158,7 +158,10 @@ def list_parquet(folder: Path, progress: Progress = SILENT) -> Listing:
         if table.classes and table.classes != train.classes:
             raise DataError(f"{place}: train and {split} name or order their classes differently")
     read = {split: table.read(progress) for split, table in tables.items()}
-    raw = {split: plain_labels(labels, f"{place}: {split}") for split, (_, labels) in read.items()}
+    named = len(train.classes)
+    raw = {split: plain_labels(labels, f"{place}: {split}", named) for split, (_, labels) in read.items()}
+    if any(len(one) > 1 for _, labels in read.values() if isinstance(labels, list) for one in labels[:1]):
+        notes.append("the labels are lists and read as one-hot: the place of the 1 is the class")
     labels, classes, more = with_classes(raw, train.classes, str(place))
     splits = {split: Part(samples, labels[split]) for split, (samples, _) in read.items()}
     name = place.name or place.resolve().name
