@@ -97,6 +97,12 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
+def channels_taken(model: nn.Module) -> int | None:
+    """Colours of the images that a model takes, 1 or 3, by its first convolution; None where that does not say it."""
+    first = next((one for one in model.modules() if isinstance(one, nn.Conv2d)), None)
+    return first.in_channels if first is not None and first.in_channels in (1, 3) else None
+
+
 def overridden(
     base: Processor, mean: Sequence[float] = (), std: Sequence[float] = (), image_size: int | None = None
 ) -> Processor:

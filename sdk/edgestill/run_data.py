@@ -18,6 +18,7 @@ from edgestill_benchmarks.results import read_results
 from edgestill_runtime.processing import Processor
 
 from .data import Data, Reading, load_data
+from .data.reading import for_each_channel
 from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
 from .given_models import kept_processor, overridden, trained_classes
@@ -164,7 +165,8 @@ def taken(known: Known, said: Mapping[str, Any]) -> Processor:
             f"the student of {known.where} was trained on {height}×{width} (height × width), which --image-size "
             f"{said['image_size']} does not change; leave it out"
         )
-    return overridden(known.processor, said.get("mean", ()), said.get("std", ()))
+    mean, std = (for_each_channel(said.get(name, ()), known.processor.channels) for name in ("mean", "std"))
+    return overridden(known.processor, mean, std)
 
 
 def refuse_source(source: str, where: Path, said: str | None) -> None:

@@ -25,8 +25,9 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 
 from .data import Data
 from .data.labels import class_places
+from .data.reading import for_each_channel
 from .errors import DataError, ModelError
-from .given_models import kept_processor, overridden, trained_classes, trained_processor
+from .given_models import channels_taken, kept_processor, overridden, trained_classes, trained_processor
 from .models import create_model, load_checkpoint, read_metadata
 from .models.copies import check_module, copied, device_of
 from .models.identity import identity
@@ -216,26 +217,30 @@ def load_teacher(
         checkpoint: None keeps fresh weights, for a teacher that is still to be trained. weights: see `load_checkpoint`.
         in_channels: of the data; a teacher of RGB images on grey data, or the other way round, is found out.
         data: the data it will teach on; what differs from its own is said to `progress`.
-        mean, std, image_size: other values than its published ones.
+        mean, std, image_size: other values than its published ones; one number is that of each channel.
 
     Raises:
         ModelError: no such model, or a checkpoint that does not fit it.
     """
     if (mean or std) and (len(mean) != len(std) or len(mean) not in (1, 3)):
         raise ModelError(
-            f"a teacher's mean and std have 1 value (grey) or 3 (RGB) each, not {len(mean)} and {len(std)}"
+            f"a teacher's mean and std have 3 values (RGB) each, or 1 for all channels, not {len(mean)} and {len(std)}"
         )
     base = data.processor if data is not None else None
-    if processor is not None or mean:
-        in_channels = processor.channels if processor is not None else len(mean)
-    teacher, metadata = _loaded(model, checkpoint, num_classes, in_channels, weights, progress)
+    if processor is not None or len(mean) == 3:
+        in_channels = 3 if processor is None else processor.channels
+    teacher, metadata, in_channels = _loaded(model, checkpoint, num_classes, in_channels, weights, progress)
     own = processor
     if own is None and checkpoint is not None:
         own = trained_processor(model, teacher, checkpoint, metadata)
     if mean or std or image_size is not None:
         if own is None and base is None and not (mean and std and image_size):
             raise ModelError("without data, a teacher's mean, std and image_size are given together")
-        own = overridden(own or base or ImageProcessor(image_size or 1, image_size or 1, tuple(mean), tuple(std)),
+        seen = own or base
+        if seen is not None and seen.kind == "audio":
+            in_channels = 1
+        mean, std = for_each_channel(mean, in_channels), for_each_channel(std, in_channels)
+        own = overridden(seen or ImageProcessor(image_size or 1, image_size or 1, mean, std),
                          mean, std, image_size)  # fmt: skip
     set_processor(teacher, own)
     if data is not None:
@@ -247,20 +252,24 @@ def load_teacher(
 
 def _loaded(
     model: str, checkpoint: str | Path | None, classes: int, channels: int, weights: str | None, progress: Progress
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A model with its weights; where they are for another number of colour channels, with that number."""
+) -> tuple[nn.Module, dict[str, Any], int]:
+    """A model with its weights, and the colour channels that it takes: those that its weights are for."""
     teacher = create_model(model, classes, channels)
     if checkpoint is None:
-        return teacher, {}
+        return teacher, {}, channels_taken(teacher) or channels
     known = kept_processor(read_metadata(checkpoint), checkpoint)
     if known is not None and known.channels != channels:
-        teacher = create_model(model, classes, known.channels)
+        channels = known.channels
+        teacher = create_model(model, classes, channels)
     try:
-        return teacher, load_checkpoint(checkpoint, teacher, weights=weights, progress=progress)
+        metadata = load_checkpoint(checkpoint, teacher, weights=weights, progress=progress)
+        return teacher, metadata, channels_taken(teacher) or channels
     except ModelError as misfit:
-        other = create_model(model, classes, 3 if channels == 1 else 1)
+        channels = 3 if channels == 1 else 1
+        other = create_model(model, classes, channels)
         try:
-            return other, load_checkpoint(checkpoint, other, weights=weights, progress=progress)
+            metadata = load_checkpoint(checkpoint, other, weights=weights, progress=progress)
+            return other, metadata, channels_taken(other) or channels
         except ModelError:
             raise misfit from None
 

@@ -159,7 +159,7 @@ def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):
 def test_what_cannot_be_converted_is_said_before_anything_takes_time(cli, bundle_path, tmp_path):
     np.savez(tmp_path / "samples.npz", images=np.zeros((4, 28, 28, 1), np.uint8))
     for words, said in (
-        (("dscnn_s", "--samples", tmp_path / "samples.npz"), "--mean and --std need 1 numbers each"),
+        (("dscnn_s", "--samples", tmp_path / "samples.npz"), "--mean and --std need 1 number each"),
         (("dscnn_s", "--samples", tmp_path / "none.npz"), "does not exist"),
         (("dscnn_s", "--samples", tmp_path / "samples.npz", "--quantize", "auto"), "--samples serves --quantize ptq"),
         (("dscnn_s", "--checkpoint", tmp_path / "none.pt"), "no such file"),
@@ -184,8 +184,8 @@ def test_what_a_folder_of_samples_cannot_be_converted_with_is_said_before_it_is_
     photos, given = ("--samples", "photos"), ("--mean", "0,0,0", "--std", "1,1,1")
     fits = ("--checkpoint", "three.pt")
     for words, said in (
-        (("dscnn_xs", *photos), "--mean and --std need 3 or 1 numbers each"),
-        (("dscnn_xs", *photos, "--mean", "0,0,0", "--std", "1"), "--mean and --std need 3 or 1 numbers each"),
+        (("dscnn_xs", *photos), "--mean and --std need 3 numbers each, or 1 for"),
+        (("dscnn_xs", *photos, "--mean", "0,0,0", "--std", "1"), "--mean and --std need 3 numbers each, or 1 for"),
         (("dscn_xs", *photos), "did you mean 'dscnn_xs'"),
         (("dscn_xs", "--data", "image-folder:photos"), "did you mean 'dscnn_xs'"),
         (("dscnn_xs", *photos, *given, *fits, "--labels", "two.txt"), "Its head has 3 classes, and 2 are needed"),

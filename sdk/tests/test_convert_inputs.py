@@ -121,10 +121,22 @@ def test_what_is_not_known_is_said_or_refused(photos, converted):
         from_data(request(photos, "dscnn_xs", checkpoint=photos / "ours.pt"))
 
 
-def test_a_model_of_grey_images_takes_a_folder_of_photos(photos, converted):
-    from_samples(request(photos, "dscnn_xs", samples=photos / "photos", pixels=Pixels(16, (0.5,), (0.25,)),
-                         labels=tuple(map(str, range(1000)))))  # fmt: skip
-    assert converted[0][1].images.shape == (40, 16, 16, 1) and converted[0][1].processor.mean == (0.5,)
+def test_one_number_is_that_of_each_channel_and_the_model_says_how_many_it_has(photos, converted, tmp_path):
+    said = {"samples": photos / "photos", "pixels": Pixels(16, (0.5,), (0.25,)), "labels": ("light", "dark")}
+    from_samples(request(photos, "dscnn_xs", **said))
+    chosen = converted[0][1]
+    assert chosen.images.shape == (40, 16, 16, 3) and chosen.processor.mean == (0.5,) * 3
+    torch.save(create_model("dscnn_xs", 2, 1).state_dict(), tmp_path / "grey.pt")
+    notes = Notes()
+    from_samples(request(photos, "dscnn_xs", notes, checkpoint=tmp_path / "grey.pt", **said))
+    chosen = converted[1][1]
+    assert chosen.images.shape == (40, 16, 16, 1) and chosen.processor.mean == (0.5,)
+    assert "the images have 3 channels and the model takes 1: they are made grey" in notes.said
+    from_samples(request(photos, TIMM, checkpoint=photos / "timm.pt", **said | {"labels": ("a", "b")}))
+    assert converted[2][1].images.shape == (40, 16, 16, 3) and converted[2][1].processor.std == (0.25,) * 3
+    del said["samples"], said["labels"]
+    from_data(request(photos, "dscnn_xs", data=f"image-folder:{photos / 'photos'}", **said))
+    assert converted[3][1].processor.mean == (0.5,) * 3
 
 
 def refusal(folder, *words):

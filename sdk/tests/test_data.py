@@ -189,7 +189,10 @@ def test_calibration_takes_what_there_is():
         ({"source": MINI, "calibration": 0}, "1 or more, not 0"),
         ({"source": MINI, "labelled": 9}, "between 10 (one a class) and 9000"),
         ({"source": MINI, "std": (0.0,)}, "greater than 0"),
-        ({"source": MINI, "mean": (0.5,)}, "mean and std are given together, 1 value (grey) or 3 (RGB) each, not 1 "),
+        (
+            {"source": MINI, "mean": (0.5,)},
+            "mean and std are given together, 3 values (RGB) each, or 1 for all",
+        ),
         ({"source": MINI, "rate": 8000}, "rate is for recordings only"),
         ({"source": MINI, "resize": "squash"}, "resize must be one of crop, letterbox, stretch"),
         ({"source": MINI, "seconds": float("nan")}, "seconds must be 0.032 to 3600, not nan"),

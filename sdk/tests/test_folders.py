@@ -419,6 +419,19 @@ def test_labels_of_an_npz(tmp_path, labels, read, said):
     assert found.images.shape == (3, 4, 4, 1)
 
 
+def test_one_number_for_mean_makes_nothing_grey(tmp_path):
+    write_classes(tmp_path / "colour", 2)
+    photo(tmp_path / "grey" / "1.png", mode="L")
+    np.savez(tmp_path / "colour.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
+    np.savez(tmp_path / "grey.npz", images=np.zeros((2, 8, 8, 1), np.uint8))
+    for name, channels in (("colour", 3), ("colour.npz", 3), ("grey", 1), ("grey.npz", 1)):
+        read = read_samples(tmp_path / name, mean=(0.0,), std=(1.0,))
+        assert read.images.shape[3] == channels and read.processor.mean == (0.0,) * channels and not read.notes
+    three = read_samples(tmp_path / "grey", mean=(0.0,) * 3, std=(1.0,) * 3)
+    assert three.images.shape[3] == 3
+    assert "made grey" in read_samples(tmp_path / "colour", mean=(0.0,), std=(1.0,), channels=1).notes[-1]
+
+
 def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):
     def read(**arrays):
         np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8), **arrays)

@@ -192,10 +192,15 @@ def test_a_teacher_of_ours_with_the_datas_own_pixels_says_nothing(shaded, tmp_pa
 def test_a_processor_that_makes_no_sense_is_an_error(shaded, tmp_path):
     torch.save(create_model("dscnn_xs", 4, 3).state_dict(), tmp_path / "t.pth")
     for wrong in ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, {"mean": (0.5,) * 3}, {"std": (0.5,)}):
-        with pytest.raises(ModelError, match=r"1 value \(grey\) or 3 \(RGB\) each"):
+        with pytest.raises(ModelError, match=r"3 values \(RGB\) each, or 1 for all channels"):
             load_teacher("dscnn_xs", tmp_path / "t.pth", 4, 3, shaded, **wrong)
     with pytest.raises(ModelError, match="do not belong together"):
         load_teacher("dscnn_xs", tmp_path / "t.pth", 4, 3, shaded, mean=(0.5,) * 3, std=(0.0,) * 3)
+    # One number is that of each channel of the weights, and makes no grey model of one in colour.
+    for word, channels in (("grey", 1), ("rgb", 3)):
+        torch.save(create_model("dscnn_xs", 4, channels).state_dict(), tmp_path / f"{word}.pth")
+        teacher = load_teacher("dscnn_xs", tmp_path / f"{word}.pth", 4, 3, shaded, mean=(0.5,), std=(0.25,))
+        assert processor_of(teacher).mean == (0.5,) * channels
     save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), {"processor": {"height": 3}})
     with pytest.raises(ModelError, match="its processor cannot be used"):
         load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded)

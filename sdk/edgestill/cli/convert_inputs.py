@@ -36,10 +36,11 @@ class Pixels:
 
     def check(self, channels: Sequence[int]) -> None:
         """Refuse what no tensor can be made with; channels: how many the images may have."""
-        if len(self.mean) not in channels or len(self.std) != len(self.mean):
+        if len(self.mean) not in (1, *channels) or len(self.std) != len(self.mean):
+            count = "3 numbers each, or 1 for all channels" if 3 in channels else "1 number each"
             raise typer.BadParameter(
-                f"--mean and --std need {' or '.join(map(str, channels))} numbers each: how the model was trained to "
-                "see pixels, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+                f"--mean and --std need {count}: how the model was trained to see pixels, such as --mean "
+                "0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
             )
 
 
@@ -104,15 +105,45 @@ class _Given:
 
     def processor(self, pixels: Pixels) -> Any:
         """How its inputs are made, with what is said; None where nothing but that is known."""
+        from ..data.reading import for_each_channel
         from ..given_models import overridden, trained_processor
         from ..models import create_model
         from ..run_data import taken
 
         if self.known is not None and self.known.processor is not None:
             return taken(self.known, pixels.said())
-        model = create_model(self.name, len(self.classes) or UNNAMED, len(pixels.mean) or 3)
+        taken_by = self.channels(pixels, len(self.classes))
+        model = create_model(self.name, len(self.classes) or UNNAMED, taken_by[0])
         own = trained_processor(self.name, model, self.checkpoint, self.noted)
-        return None if own is None else overridden(own, **pixels.said())
+        if own is None:
+            return None
+        count = taken_by[0] if len(taken_by) == 1 else own.channels
+        numbers = {name: for_each_channel(getattr(pixels, name), count) for name in ("mean", "std")}
+        return overridden(own, **pixels.said() | numbers)
+
+    def channels(self, pixels: Pixels, classes: int) -> tuple[int, ...]:
+        """Colours of the images that it takes: 3, 1, or both where that is left to the images.
+
+        Three numbers for mean say 3. One number is that of each channel; then weights and first convolution say it.
+        """
+        from ..errors import ModelError
+        from ..given_models import channels_taken
+        from ..models import create_model
+        from ..models.checkpoint import check_fit
+
+        if len(pixels.mean) != 1:
+            return (3,) if pixels.mean else (3, 1)
+        found = []
+        for count in (3, 1):
+            try:
+                model = create_model(self.name, classes or UNNAMED, count)
+                if self.checkpoint is not None:
+                    check_fit(self.checkpoint, [model], self.weights)
+            except ModelError:  # not with so many
+                continue
+            if channels_taken(model) in (count, None):
+                found.append(count)
+        return tuple(found) or (3, 1)
 
     def check(self, classes: int, channels: Sequence[int]) -> None:
         """Refuse weights that do not fit, before anything is decoded."""
@@ -224,12 +255,13 @@ def from_samples(request: Request) -> tuple[Any, Any]:
     _check_order(request.labels, given.classes)
     processor = given.processor(pixels)
     named = request.labels or given.classes
+    channels = given.channels(pixels, len(named)) if processor is None else (processor.channels,)
     assert request.samples is not None
     if request.samples.is_dir():  # its images have one channel or three, and no names of classes
         if processor is None:
             pixels.check((3, 1))
-        given.check(len(named) or UNNAMED, (len(pixels.mean) if processor is None else processor.channels,))
-    read = _read_samples(request, processor, named)
+        given.check(len(named) or UNNAMED, channels)
+    read = _read_samples(request, processor, named, channels)
     classes, count = named or read.classes, request.calibration or CALIBRATION
     model = given.load(len(classes) or UNNAMED, 0 if read.images is None else read.images.shape[3], progress)
     chosen: Any = read.calibration(count)
@@ -257,7 +289,7 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
         raise typer.BadParameter(f"--from {request.source} needs --samples: real inputs, a folder of images or an .npz")
     if path.is_dir():
         request.pixels.check((3, 1))
-    read = _read_samples(request, None, request.labels)
+    read = _read_samples(request, None, request.labels, (3, 1))
     with request.progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
             Path(request.model), request.source, read.calibration(request.calibration or CALIBRATION), request.output,
@@ -269,7 +301,7 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
     return bundle, read.judged()
 
 
-def _read_samples(request: Request, processor: Any, classes: Sequence[str]) -> Any:
+def _read_samples(request: Request, processor: Any, classes: Sequence[str], channels: Sequence[int]) -> Any:
     """Samples as the model takes them, or, where nothing is known of that, as the options say."""
     from ..data.samples import read_samples
 
@@ -280,7 +312,8 @@ def _read_samples(request: Request, processor: Any, classes: Sequence[str]) -> A
     else:
         if pixels.mean or pixels.std:
             pixels.check((3, 1))
-        read = read_samples(path, pixels.image_size, request.progress, None, classes, pixels.mean, pixels.std)
+        only = channels[0] if len(channels) == 1 and pixels.mean else None
+        read = read_samples(path, pixels.image_size, request.progress, None, classes, pixels.mean, pixels.std, only)
         if read.images is not None and not pixels.mean:
             pixels.check(read.images.shape[3:])
     if read.images is None and pixels.said():

@@ -103,7 +103,7 @@ class Reading:
 
 
 def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Normalisation as somebody gives it: nothing, or both, 1 value (grey) or 3 (RGB) each.
+    """Normalisation as somebody gives it: nothing, or both, 3 values (RGB) each, or 1 for all channels.
 
     Raises:
         DataError: one without the other, or values that make no sense.
@@ -122,9 +122,15 @@ def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[floa
         raise DataError(f"std must be greater than 0 in every channel, not {found[1]}")
     if len(found[0]) != len(found[1]):
         raise DataError(
-            f"mean and std are given together, 1 value (grey) or 3 (RGB) each, not {len(found[0])} and {len(found[1])}"
+            f"mean and std are given together, 3 values (RGB) each, or 1 for all channels, not {len(found[0])} and "
+            f"{len(found[1])}"
         )
     return found[0], found[1]
+
+
+def for_each_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """One number is that of every channel: it does not say that a model is one of grey images."""
+    return tuple(values) * channels if len(values) == 1 else tuple(values)
 
 
 class Encoded(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_runtime import InputError
+from edgestill_runtime import ImageProcessor, InputError
 from edgestill_runtime.files import sha256_of_file
 from edgestill_runtime.processing import Processor
 
@@ -24,7 +24,7 @@ from .folders import EXTENSIONS, WORDS, Kind, Skipped, samples_in
 from .formats.image_folder import DEFAULT_SIZE
 from .formats.npz import NpzSamples, read_npz
 from .labels import few, plain_labels, with_classes
-from .reading import Files, Listing, Part, Reading, processor_for, read_all
+from .reading import Files, Listing, Part, Reading, for_each_channel, processor_for, read_all
 from .types import Split
 
 _Statistics = tuple[Sequence[float], Sequence[float]]
@@ -71,6 +71,7 @@ def read_samples(
     classes: Sequence[str] = (),
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
+    channels: int | None = None,
 ) -> Samples:
     """Read an `.npz`, a folder of photos or recordings, or files.
 
@@ -79,40 +80,48 @@ def read_samples(
         processor: how photos or recordings become pixels; found from them when None.
         classes: the model's class names, in its order: subfolders of these names label what is in them, and labels of
             an `.npz` that are text, or numbers of classes that it names, become their numbers.
-        mean, std: where no `processor` is given, one number each for a model of grey images or of recordings, three
-            for RGB; images are brought to these colours.
+        mean, std: where no `processor` is given, one number each for all channels, or three for RGB.
+        channels: where no `processor` is given, 1 for a model of grey images, 3 for one of RGB, to which images are
+            brought; None: 3 where mean has three numbers, else as many as the images have.
 
     Raises:
         DataError: nothing there, nothing in it, or arrays that do not belong together.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
-        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std))
+        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std), channels)
     elif not several:
         raise DataError("no samples given; give a folder, files, or an .npz")
     else:
-        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std))
+        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std), channels)
     for note in read.notes:
         progress.message(note)
     return read
 
 
 def _from_npz(
-    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...], statistics: _Statistics
-) -> Samples:
+    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...], statistics: _Statistics,
+    channels: int | None,
+) -> Samples:  # fmt: skip
     found = read_npz(path)
     images = found.images
+    colours: tuple[str, ...] = ()
     if images is not None:
         alike = images.dtype == np.uint8 and images.shape[3] in (1, 3)
         if processor is None and (image_size or statistics[0] or not alike):
             side = (image_size, image_size) if image_size else images.shape[1:3]
-            processor = _normalised(Reading().images(side[0], side[1], 1 if images.shape[3] <= 2 else 3), statistics)
+            plain = 1 if images.shape[3] <= 2 else 3
+            count = channels or max(plain, len(statistics[0]))
+            processor = _normalised(Reading().images(side[0], side[1], count), statistics)
+            colours = _made_grey(count, plain)
         if processor is not None:
             images = processor.pixels(images)
     labels, classes, notes = _labels(found, given or found.classes, str(path))
     count = len(images) if images is not None else len(found.arrays[0])
     facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
-    return Samples(images, found.arrays, labels, classes, facts, processor if images is not None else None, notes)
+    return Samples(
+        images, found.arrays, labels, classes, facts, processor if images is not None else None, (*notes, *colours)
+    )
 
 
 def _labels(
@@ -146,7 +155,7 @@ def _labels(
 
 def _from_files(
     paths: Sequence[Path], image_size: int | None, progress: Progress, processor: Processor | None,
-    classes: tuple[str, ...], statistics: _Statistics,
+    classes: tuple[str, ...], statistics: _Statistics, channels: int | None,
 ) -> Samples:  # fmt: skip
     kind, files, notes = _list(paths, processor)
     part = Part(Files(files), np.zeros(len(files), np.int64))
@@ -154,12 +163,37 @@ def _from_files(
     listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
     if processor is None:
         processor, more = processor_for(listing, Reading(image_size))
-        processor, notes = _normalised(processor, statistics), notes + more
-    images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
+        notes += more
+        images, processor, more = _coloured(part, kind, processor, statistics, channels, progress)
+        notes += more
+    else:
+        images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
     labels, more = _labels_of_folders(paths[0], files, classes) if len(paths) == 1 else (None, ())
     name = paths[0].name or paths[0].resolve().name
     facts = {"name": f"folder:{name}" if paths[0].is_dir() else f"files:{name}", "samples": len(images)}
     return Samples(images, (), labels, classes if labels is not None else (), facts, processor, (*notes, *more))
+
+
+def _coloured(
+    part: Part, kind: Kind, processor: Processor, statistics: _Statistics, channels: int | None, progress: Progress
+) -> tuple[NDArray[np.uint8], Processor, tuple[str, ...]]:
+    """Samples that no processor says the colours of, the processor that they are made with, and notes."""
+    label = f"read {WORDS[kind]}"
+    if not isinstance(processor, ImageProcessor):
+        processor = _normalised(processor, statistics)
+        return read_all(part.samples, processor, progress, label)[0], processor, ()
+    count = channels or 3
+    processor = Reading().images(processor.height, processor.width, count)
+    images, grey = read_all(part.samples, processor, progress, label)
+    if channels is None and grey and len(statistics[0]) == 1:
+        count, images = 1, images[..., :1].copy()
+        processor = Reading().images(processor.height, processor.width, count)
+    return images, _normalised(processor, statistics), _made_grey(count, 1 if grey else 3)
+
+
+def _made_grey(channels: int, own: int) -> tuple[str, ...]:
+    """A note where colours are left out."""
+    return ("the images have 3 channels and the model takes 1: they are made grey",) if channels < own else ()
 
 
 def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, list[Path], tuple[str, ...]]:
@@ -211,13 +245,14 @@ def _labels_of_folders(
 
 
 def _normalised(processor: Processor, statistics: _Statistics) -> Processor:
-    """The same processor with a given mean and std, and as many channels."""
+    """The same processor with a given mean and std."""
     mean, std = statistics
     if not mean and not std:
         return processor
     if processor.kind == "audio" and len(mean) != 1:
         raise DataError(f"recordings have one channel: mean and std are one number each, not {len(mean)}")
     try:
-        return replace(processor, mean=tuple(mean), std=tuple(std))
+        mean, std = for_each_channel(mean, processor.channels), for_each_channel(std, processor.channels)
+        return replace(processor, mean=mean, std=std)
     except InputError as error:
         raise DataError(f"mean and std cannot be used: {error}") from error

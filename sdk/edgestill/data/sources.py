@@ -27,6 +27,7 @@ from .reading import (
     check_made,
     check_statistics,
     fits_memory,
+    for_each_channel,
     left_encoded,
     read_all,
     read_listing,
@@ -84,7 +85,7 @@ def load_data(
         resize, filter, ground, fill: how, see `edgestill_runtime.ImageProcessor`.
         rate: samples a second of the model, for recordings; the rate of most train recordings when None.
         seconds: how much of a recording the model hears.
-        mean, std: normalisation per channel, both or neither; the source's own when empty.
+        mean, std: normalisation per channel, both or neither, one number for all channels; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
         processor: of a model that is there already: photos and recordings are read as it takes them, instead of as
@@ -133,9 +134,12 @@ def _carry_out(
     found = (source.mean, source.std) if source.mean else _statistics(train)
     mean, std = given if given[0] else found
     processor = source.processor or reading.images(*source.train.images.shape[1:])
+    mean, std = (for_each_channel(values, processor.channels) for values in (mean, std))
     if len(mean) != processor.channels or len(std) != processor.channels:
         count = processor.channels
-        raise DataError(f"{source.name} has {count} channels; `mean` and `std` need {count} values each")
+        raise DataError(
+            f"{source.name} has {count} channels; `mean` and `std` need {count} values each, or one for all of them"
+        )
     train = Split(train.images, made.labels)
     extra = [_read_unlabelled(unlabelled, source, processor, progress)] if unlabelled else []
     for images in extra:
