@@ -80,15 +80,27 @@ def new_private_key() -> tuple[bytes, bytes]:
 
 
 def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
-    """An Ed25519 private key from a PEM file that is not encrypted."""
+    """An Ed25519 private key from a PEM file that is not encrypted.
+
+    Raises:
+        SignatureError: it cannot be read, or is none.
+    """
     _ed25519()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(Path(path).read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise SignatureError(f"{path} is no private key that can be read: {reason(error)}") from error
+    except OSError as error:
+        raise SignatureError(f"the private key {path} cannot be read: {reason(error)}") from error
+    except TypeError as error:  # what it says where a password is needed
+        raise SignatureError(
+            f"the private key {path} is encrypted; decrypt it with `openssl pkey -in {path} -out NEW`"
+        ) from error
+    except ValueError as error:
+        raise SignatureError(
+            f"{path} is no private key in PEM; make one with `openssl genpkey -algorithm ed25519`"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError(f"{path} is no Ed25519 key; make one with `openssl genpkey -algorithm ed25519`")
     return key
@@ -111,8 +123,12 @@ def public_key(key: TrustedKey) -> bytes:
 
         try:
             loaded = load_pem_public_key(Path(key).read_bytes())
-        except (OSError, ValueError) as error:
-            raise SignatureError(f"{key} is no public key that can be read: {reason(error)}") from error
+        except OSError as error:
+            raise SignatureError(f"the public key {key} cannot be read: {reason(error)}") from error
+        except ValueError as error:
+            raise SignatureError(
+                f"{key} is no public key in PEM; `openssl pkey -in PRIVATE -pubout` makes it of a private one"
+            ) from error
         if isinstance(loaded, Ed25519PublicKey):
             return loaded.public_bytes_raw()
     raise SignatureError("a trusted key is an Ed25519 public key: a PEM file's path, 32 bytes, or these in base64")

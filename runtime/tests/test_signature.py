@@ -107,8 +107,9 @@ def test_a_signature_of_garbage(signed, keys, content):
 
 def test_keys_that_are_none(signed, keys, tmp_path):
     for key in (tmp_path / "nothing", b"short", "AAAA", keys / "ada", 7):
-        with pytest.raises(SignatureError, match="public key"):
+        with pytest.raises(SignatureError, match="public key") as caught:
             load(signed, trusted_keys=[key])
+        assert "Errno" not in str(caught.value) and "http" not in str(caught.value)
     with pytest.raises(SignatureError, match="no private key"):
         load_private_key(keys / "ada.pub")
 
@@ -149,4 +150,7 @@ def test_the_command_signs(cli, bundle_copy, tmp_path):
     refused = cli("sign", bundle_copy, "--key", key, "--new-key")
     assert refused.returncode == 1 and "exists already" in refused.stderr
     missing = cli("sign", bundle_copy, "--key", tmp_path / "nothing")
-    assert missing.returncode == 1 and "no private key" in missing.stderr
+    assert missing.returncode == 1 and "nothing cannot be read: No such file or directory" in missing.stderr
+    assert "Errno" not in missing.stderr
+    folder = cli("sign", bundle_copy, "--key", ".", cwd=tmp_path)
+    assert folder.returncode == 1 and "the private key . cannot be read: Is a directory" in folder.stderr

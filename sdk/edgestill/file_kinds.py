@@ -5,6 +5,7 @@ kind = describe_file(path)      # FileKind("onnx", "an ONNX model", …); None w
 
 import errno
 import json
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,22 @@ def describe_file(path: str | Path) -> FileKind | None:
         if error.errno == errno.ENAMETOOLONG:
             return None
         raise ModelError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def no_toml(path: Path, error: Exception) -> str:
+    """What kept a file from being read as TOML, for a message.
+
+    Args:
+        error: of reading it as text, or of tomllib.
+    """
+    if isinstance(error, OSError) and not path.is_dir():
+        return f"{path} cannot be read: {error.strerror}"
+    found = describe_file(path)
+    if found is not None and found.kind not in ("text", "unknown", "empty"):
+        return f"{path} is {found.words}, and TOML is wanted, a text file"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return f"{path} is not valid TOML: {error}"
+    return f"{path} is not text in UTF-8, as TOML is"
 
 
 def _named(kind: str) -> FileKind:

@@ -18,6 +18,7 @@ from edgestill_runtime import EdgestillError
 from .data import Augmentation
 from .data.reading import LIMITS, check_statistics
 from .errors import RecipeError
+from .file_kinds import no_toml
 from .objectives import Objective, create_objective
 from .recipe_errors import booleans_as_numbers, explain, fields_of, place
 from .schedule import QatSchedule, Schedule
@@ -251,10 +252,8 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"recipe {path} is not UTF-8 text: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {no_toml(path, error)}") from error
     try:
         tables = tomllib.loads(text)
         for key, value in (changes or {}).items():
@@ -263,7 +262,7 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
             raise RecipeError(explain(Recipe, wrong, path, text))
         recipe = Recipe.model_validate(tables)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
+        raise RecipeError(f"recipe {no_toml(path, error)}") from error
     except ValidationError as error:
         raise RecipeError(explain(Recipe, error.errors(), path, text)) from error
     for keys, check in (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["auto", "no", "fp16", "bf16"]
+_LEAST = {"epochs": 1, "batch_size": 2, "weight_decay": 0, "warmup_epochs": 0, "views": 0}
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Schedule:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(f"epochs ≥ 1 and batch_size ≥ 2 are needed, not {self.epochs} and {self.batch_size}")
-        if self.learning_rate <= 0 or min(self.weight_decay, self.warmup_epochs, self.views) < 0:
-            raise ValueError("learning_rate must be above 0; weight_decay, warmup_epochs and views not below it")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema is a decay between 0 and 1, not {self.ema}")
 

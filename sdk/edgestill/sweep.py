@@ -27,6 +27,7 @@ from edgestill_runtime.files import write_bytes
 
 from . import __version__
 from .errors import EdgestillError, RecipeError
+from .file_kinds import no_toml
 from .progress import SILENT, Progress
 from .recipe import flatten, load_recipe
 
@@ -191,7 +192,7 @@ def read_points(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read as a file of points: {error}") from error
+        raise RecipeError(f"the file of points {no_toml(path, error)}") from error
     odd = [name for name, table in tables.items() if not isinstance(table, dict)]
     if odd or not tables:
         raise RecipeError(f"{path}: each point is a table, [{odd[0] if odd else 'name'}], with keys of a recipe in it")

@@ -2,14 +2,19 @@
 
 import io
 import json
+import os
+import re
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
+from typer.main import get_command
 
 from edgestill.cli import bench, console, sweep
+from edgestill.cli.app import app
 from edgestill.cli.console import columns
 from edgestill.cli.run import summary
+from edgestill.errors import EdgestillError
 
 
 @pytest.fixture
@@ -115,3 +120,56 @@ def test_the_doctor_names_the_extra_that_is_missing():
             "engines": {"litert": {"installed": None, "loads": False, "says": install, "choices": []}},
         })  # fmt: skip
     assert captured.get().count("[litert]") == 2
+
+
+COMMANDS = get_command(app).commands
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_shows_every_word_that_is_written(cli, name):
+    """Rich takes `[data]` for a style, and leaves it out."""
+    done = cli(name, "--help", TERMINAL_WIDTH="400", COLUMNS="400")
+    shown = set(re.sub("[│╭╮╰╯─]", " ", done.stdout).split())
+    command = COMMANDS[name]
+    texts = [command.callback.__doc__, *(getattr(one, "help", None) or "" for one in command.params)]
+    words = set(" ".join(texts).replace("\\[", "[").split())
+    assert done.returncode == 0 and words - shown == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("data", "x", "--image-size", "abc"), "it must be a whole number, not 'abc'"),
+        (("data", "x", "--seconds", "abc"), "it must be a number, not 'abc'"),
+        (("data", "x", "--resize", "Crop"), "'--resize': 'Crop' is not one of 'crop', 'letterbox', 'stretch'"),
+        (("sweep", "x", "--seeds", "0"), "it must be at least 1, not '0'"),
+        (("convert", "x", "--output", "y", "--max-drop", "101"), "it must be at most 100, not '101'"),
+    ],
+)
+def test_wrong_values_of_options_are_said_in_our_words(cli, words, said):
+    done = cli(*words, TERMINAL_WIDTH="200")
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+def test_what_reads_a_model_file_talks_into_no_terminal(cli, monkeypatch, capfd, tmp_path):
+    def loud(path):
+        os.write(2, b"W1127 KernelPreference\n")
+        raise EdgestillError(f"{path} is read")
+
+    monkeypatch.setattr("edgestill_converters.inspection.inspect_file", loud)
+    (tmp_path / "a.pte").write_bytes(bytes(4) + b"ET12")
+    done = cli("inspect", tmp_path / "a.pte")
+    assert done.returncode == 1 and done.stderr == f"error: {tmp_path / 'a.pte'} is read\n"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "kept"), [("run", True), ("sweep", True), ("convert", False), ("bench", False)])
+def test_an_interruption_says_that_something_is_kept_only_where_it_is(cli, monkeypatch, name, kept):
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgestill.cli.usage.Command.invoke", interrupted)
+    words = {"convert": ("x", "--output", "y")}.get(name, ("x",))
+    done = cli(name, *words)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted" + "; finished stages and epochs are kept" * kept

@@ -70,7 +70,7 @@ def test_the_file_here_counts_more_than_the_users_own(tmp_path, monkeypatch):
         ('[pi5]\nhost = "a"\nport = "22"', "port = '22' should be a number"),
         ("[pi5]\nhost = 7", "host = 7 should be text"),
         ('[phone]\nkind = "adb"\nhost = "a"', "no key 'host' for kind = 'adb'"),
-        ("[pi5", "is not TOML"),
+        ("[pi5", "is not valid TOML"),
     ],
 )
 def test_a_wrong_file_says_where_and_what(tmp_path, text, says):

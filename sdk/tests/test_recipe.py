@@ -6,6 +6,7 @@ from edgestill.errors import RecipeError
 from edgestill.recipe import Recipe, load_recipe
 from edgestill.recipe_errors import fields_of
 from edgestill.schedule import Schedule
+from edgestill.sweep import read_points
 
 GOOD = """\
 name = "shirts"
@@ -62,7 +63,10 @@ def test_a_shortened_recipe_says_so_and_keeps_the_rest(tmp_path):
         (("source =", "epochs ="), "line 6: unknown key 'epochs' under [data]; it belongs under [training]"),
         (("source =", "name ="), "line 6: unknown key 'name' under [data]; it belongs at the top"),
         (("seed = 7", "model = 7"), "line 2: unknown key 'model'; it belongs under [teacher] or under [student]"),
-        (("epochs = 5", "epochs = 0"), "epochs ≥ 1"),
+        (("epochs = 5", "epochs = 0"), "line 13: training: epochs must be at least 1, not 0"),
+        (("epochs = 5", "warmup_epochs = -1"), "line 13: training: warmup_epochs must be at least 0, not -1"),
+        (('"flip"', '"mixup:-1"'), "line 3: mixup must be 0 or more, and finite, not -1.0"),
+        (('"flip"', '"cutout:-2"'), "line 3: cutout must be 0 or more, and finite, not -2"),
         (("epochs = 5", "epochs = true"), "line 13: training.epochs = true: it must be a whole number"),
         (('[1, "all"]', "[true]"), "line 20: measure.threads[0] = true: it must be a whole number at least 1 or 'all'"),
         (("[measure]", '[student]\nmodel = ""\n[measure]'), "student.model = '': it must be text that is not empty"),
@@ -175,7 +179,7 @@ def test_a_wrong_value_of_any_key_is_one_line_that_says_what_it_must_be(tmp_path
         ("peers = [3]", "distillation", "distillation.peers[0] = 3: it must be text"),
         ('live = "perhaps"', "distillation", "distillation.live = 'perhaps': it must be true or false"),
         ('mean = [0.5, "x"]', "data", "data.mean[1] = 'x': it must be a number"),
-        ("mean = [0.5]", "data", "data: mean and std are given together, 1 value (grey) or 3 (RGB) each, not 1 "),
+        ("mean = [0.5]", "data", "data: mean and std are given together, 3 values (RGB) each, or 1 for all"),
         ("std = [0.5]", "teacher", "teacher: mean and std are given together"),
         ("seconds = 0.01", "data", "data.seconds = 0.01: it must be a number at least 0.032 and at most 3600"),
         ("image_size = 0", "teacher.team", "teacher.team[1].image_size = 0: it must be a whole number at least 1"),
@@ -217,8 +221,18 @@ def test_a_recipe_that_cannot_be_read(tmp_path):
     with pytest.raises(RecipeError, match="No such file"):
         load_recipe(tmp_path / "nothing.toml")
     (tmp_path / "latin.toml").write_bytes(b'name = "caf\xe9"')
-    with pytest.raises(RecipeError, match="not UTF-8"):
+    with pytest.raises(RecipeError, match="latin.toml is not text in UTF-8, as TOML is"):
         load_recipe(tmp_path / "latin.toml")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(RecipeError, match="photo.png is an image, and TOML is wanted, a text file"):
+        load_recipe(tmp_path / "photo.png")
+    with pytest.raises(RecipeError, match="is a folder, and TOML is wanted"):
+        load_recipe(tmp_path)
+    (tmp_path / "x.toml").write_text('{"name": "x"}')
+    with pytest.raises(RecipeError, match="is JSON text, and TOML is wanted"):
+        load_recipe(tmp_path / "x.toml")
+    with pytest.raises(RecipeError, match="the file of points .*photo.png is an image"):
+        read_points(tmp_path / "photo.png")
 
 
 def test_the_recipes_of_the_repository_are_valid(root):

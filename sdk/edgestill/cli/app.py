@@ -27,8 +27,10 @@ from . import (
     zoo,
 )
 from .console import ERRORS
+from .usage import Command
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
+_KEEP = ("run", "distill", "sweep")  # the commands that go on where they were
 
 app = typer.Typer(
     name="edgestill",
@@ -56,7 +58,7 @@ for command in (
     zoo.zoo,
     doctor.doctor,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def run_app() -> None:
@@ -70,5 +72,7 @@ def run_app() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            ERRORS.print("interrupted; finished stages and epochs are kept", style="yellow")
+            kept = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in _KEEP
+            said = "; finished stages and epochs are kept" if kept else ""
+            ERRORS.print(f"interrupted{said}", style="yellow")
         raise

@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from ..errors import EdgestillError
 from .console import CONSOLE, say
 from .paths import the_bundle
 
@@ -28,7 +29,7 @@ def inspect(
 
     Any .pte or .tflite will do. Google's Model Explorer opens the same files, for a closer look at one graph.
     """
-    from edgestill_converters.inspection import inspect_bytes, inspect_file, write_picture
+    from edgestill_converters.quiet import logged_to
     from edgestill_runtime.model import bare_format
 
     if file is None and not bare_format(path):
@@ -36,23 +37,30 @@ def inspect(
             raise typer.BadParameter("--picture draws one model file; name it with --file")
         _show_bundle(path, as_json)
         return
-    if file is None:
-        seen, name = inspect_file(path), str(path)
-    else:
-        from edgestill_runtime import EdgestillError
+    name = str(path) if file is None else f"{path}/{file}"
+    with logged_to(None):  # what reads the files talks as well
+        seen = _look(path, file)
+        if picture is not None:
+            from edgestill_converters.inspection import write_picture
 
-        bundle = the_bundle(path)
-        if file not in bundle.manifest.models:
-            raise EdgestillError(f"{path} has no model file {file!r}; it has {', '.join(bundle.manifest.models)}")
-        seen, name = inspect_bytes(bundle.read(file), bundle.manifest.models[file].engine, file), f"{path}/{file}"
-    if picture is not None:
-        write_picture(seen, picture, Path(name).name)
+            write_picture(seen, picture, Path(name).name)
     if as_json:
         print(json.dumps(seen.to_json(), indent=2, ensure_ascii=False))
         return
     _show_file(seen, name)
     if picture is not None:
         say(f"picture {picture}")
+
+
+def _look(path: Path, file: str | None) -> "Inspection":
+    from edgestill_converters.inspection import inspect_bytes, inspect_file
+
+    if file is None:
+        return inspect_file(path)
+    bundle = the_bundle(path)
+    if file not in bundle.manifest.models:
+        raise EdgestillError(f"{path} has no model file {file!r}; it has {', '.join(bundle.manifest.models)}")
+    return inspect_bytes(bundle.read(file), bundle.manifest.models[file].engine, file)
 
 
 def _show_file(seen: "Inspection", name: str) -> None:

@@ -28,7 +28,7 @@ def sign(
 
     opened = the_bundle(bundle)
     opened.verify()
-    public = key.with_name(f"{key.name}.pub")
+    public = Path(f"{key}.pub")
     if new_key:
         for path in (key, public):
             refuse_existing(path)

@@ -32,8 +32,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         if not 0 <= self.flip <= 1:
             raise DataError(f"flip is a probability between 0 and 1, not {self.flip}")
-        if not (self.shift >= 0 and self.cutout >= 0 and 0 <= self.mixup < float("inf")):
-            raise DataError("shift, cutout and mixup must not be negative, and mixup not infinite or NaN")
+        for name in ("shift", "cutout", "mixup"):
+            if not 0 <= getattr(self, name) < float("inf"):  # also NaN
+                raise DataError(f"{name} must be 0 or more, and finite, not {getattr(self, name)}")
 
     @classmethod
     def parse(cls, names: Sequence[str]) -> "Augmentation":

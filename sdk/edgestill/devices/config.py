@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import DeviceError, nearest
+from ..file_kinds import no_toml
 
 Kind = Literal["local", "ssh", "adb"]
 _NEEDS: dict[str, tuple[str, ...]] = {"local": (), "ssh": ("host",), "adb": ()}
@@ -108,10 +109,8 @@ def find_device(name: str, devices: Mapping[str, Device]) -> Device:
 def _read(file: Path) -> dict[str, Device]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DeviceError(f"{file} is not TOML: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DeviceError(no_toml(file, error)) from error
     return {name: _device(file, name, table) for name, table in content.items()}
 
 
