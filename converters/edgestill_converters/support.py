@@ -30,6 +30,7 @@ REFUSED: Mapping[str, str] = {
         ("nonzero", "masked_select", "unique2", "_unique2", "unique_consecutive"),
         "a mask that is multiplied with: a file's tensors have fixed shapes",
     ),
+    **dict.fromkeys(("sort", "argsort"), "sorting in the code that takes the outputs of the model"),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
 }
 _RANDOM = (

@@ -46,8 +46,8 @@ def test_one_key_needs_no_list(signed, keys, tmp_path):
         assert open_bundle(signed, key).signed_by
     with pytest.raises(SignatureError) as caught:
         load(signed, trusted_keys="nokey")
-    assert str(caught.value) == "nokey is no public key that can be read: No such file or directory"
-    with pytest.raises(SignatureError, match=r"gone is no private key that can be read: No such file or directory$"):
+    assert str(caught.value) == "the public key nokey cannot be read: No such file or directory"
+    with pytest.raises(SignatureError, match=r"the private key .*gone cannot be read: No such file or directory$"):
         load_private_key(tmp_path / "gone")
 
 
