@@ -21,6 +21,16 @@ FOREIGN = (".tif", ".ppm")
 # Has every control a name for a screen reader?
 NAMED = """[...document.querySelectorAll("button, input, summary, canvas")].every((one) =>
     one.textContent.trim() || one.ariaLabel || one.labels?.length || one.querySelector("img[alt]"))"""
+# The best classes of a bundle that names none.
+NAMELESS = """() => {
+    const { classifier } = window.edgestill, { facts } = classifier;
+    try {
+        classifier.facts = { ...facts, labels: [] };
+        return classifier.best(Float32Array.from([0, 2, 1])).map((one) => one.label);
+    } finally {
+        classifier.facts = facts;
+    }
+}"""
 # Resolved when the service worker has kept all files.
 KEPT = """navigator.serviceWorker.ready.then((one) => one.active.state === "activated" ||
     new Promise((done) => one.active.addEventListener("statechange", done)))"""
@@ -90,6 +100,7 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, vectors: Path, scre
         found = np.array([logits for logits, _ in answers], np.float32)
         must(np.array_equal(found, expected), f"logits differ by up to {np.abs(found - expected).max()}")
         must([best for _, best in answers] == labels, "the best five are others than in Python")
+        must(page.evaluate(NAMELESS) == ["1", "2", "0"], "classes without names do not have numbers")
         processed = _processed(page)
         # As a person would: another sample, a measurement, what is known of the model.
         page.click("#samples button >> nth=3")

@@ -62,13 +62,13 @@ class Classifier {
     return this.run(this.tensor(pixels));
   }
 
-  /** The best classes: [{ label, share }], share 0–1; of equal logits the one that comes first in the labels. */
+  /** The best classes: [{ label, share }], share 0–1, without names their numbers; of equal logits the first. */
   best(logits, count = 5) {
     const odd = logits.filter((one) => !Number.isFinite(one)).length;
     if (odd) throw new Error(`The model answered with ${odd} of ${logits.length} values that are not finite (NaN or infinity).`);
     const shares = this.facts.scores === "probabilities" ? Array.from(logits) : softmax(logits);
     const order = shares.map((_, at) => at).sort((one, other) => logits[other] - logits[one] || one - other);
-    return order.slice(0, count).map((at) => ({ label: this.facts.labels[at], share: shares[at] }));
+    return order.slice(0, count).map((at) => ({ label: this.facts.labels[at] ?? String(at), share: shares[at] }));
   }
 }
 

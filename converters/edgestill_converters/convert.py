@@ -45,6 +45,7 @@ from .quiet import with_log, words_to
 from .rewrites import after_quantisation
 from .scale import Scale
 from .source_model import flat_outputs, private_copy
+from .support import refuse_for
 
 GOLDEN_SAMPLES = 16
 EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
@@ -141,6 +142,7 @@ def convert(
         try:
             on_step("quantise")
             graph = make_graph(model, samples, description.processor, fold_pixels)
+            refuse_for(graph.module, targets)
             results = _check_labels(graph, description)
             few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
             # Before minutes go into files of a graph that is not the model, or of a model that is no function.

@@ -4,7 +4,7 @@
 `python -m benchmarks.suite.converters.coverage docs/converters.md`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,10 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("sort", "argsort"), "sorting in the code that takes the outputs of the model"),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
 }
+# Operators that one backend alone has not, as a file that its engine refuses: name → backend, what to use instead.
+LACKING: Mapping[str, tuple[str, str]] = {
+    "topk": ("litert", "sorting in the code that takes the outputs of the model"),
+}
 _RANDOM = (
     "nn.Dropout or `training=self.training` where it is meant for training alone, else an input that brings the random "
     "numbers: a file gives the same answer to the same input"
@@ -54,9 +58,27 @@ def refuse_unsupported(graph: GraphModule) -> None:
         name = operator_name(node)
         advice = REFUSED.get(name) or _unfit(node)
         if advice:
-            path = module_path(node)
-            where = f"module {path!r}" if path else "the forward of the model"
-            raise ConversionError(f"{where} uses {name}, which no engine can be given; use {advice}")
+            raise ConversionError(f"{_place(node)} uses {name}, which no engine can be given; use {advice}")
+
+
+def refuse_for(graph: GraphModule, targets: Sequence[str]) -> None:
+    """Look through a graph for what one of the targets lacks.
+
+    Raises:
+        ConversionError: as `refuse_unsupported`; names the target.
+    """
+    for node in graph.graph.nodes:
+        target, advice = LACKING.get(operator_name(node), ("", "")) if node.op == "call_function" else ("", "")
+        if target in targets:
+            raise ConversionError(
+                f"{_place(node)} uses {operator_name(node)}, which {target} has not; leave {target} out of the "
+                f"targets, or use {advice}"
+            )
+
+
+def _place(node: Node) -> str:
+    path = module_path(node)
+    return f"module {path!r}" if path else "the forward of the model"
 
 
 def _unfit(node: Node) -> str:

@@ -602,6 +602,7 @@ def with_nan():
         (Does(lambda values: (values.abs() + 1) / 0), "nothing but infinities in output 0"),
         (Does(lambda values: torch.sqrt(-values.abs() - 1)), "the model itself gives NaN"),
         (with_nan(), "the model itself gives NaN in output 0"),
+        (Does(lambda values: values.topk(2, 1)[0]), "uses topk, which litert has not; leave litert out of the targets"),
     ],
 )
 def test_a_model_that_no_file_can_equal_is_refused_before_any_exporter(tmp_path, model, said):

@@ -1,8 +1,9 @@
-"""Classify an image, the images of a folder, or what a camera sees. On the Pi: numpy and an engine are enough, and
-Pillow for files. How a picture becomes the model's input stands in the bundle.
+"""Classify an image or a recording, those of a folder, or what a camera sees. On the Pi: numpy and an engine are
+enough, and Pillow for images from files. How they become the model's input stands in the bundle.
 
 python classify.py fashion.edge photo.jpg
 python classify.py fashion.edge photos/
+python classify.py digits.edge seven.wav
 python classify.py fashion.edge --camera              # Ctrl-C ends it; one line a picture
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from edgestill_runtime import EdgestillError, Model, load
 
-IMAGES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
+FORMATS = {".bmp", ".jpeg", ".jpg", ".png", ".webp", ".flac", ".ogg", ".wav"}
 SIZE = (640, 480)
 
 
@@ -24,14 +25,14 @@ def main() -> int:
     """Parse, classify, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("source", type=Path, nargs="?", help="an image, or a folder of images")
+    parser.add_argument("source", type=Path, nargs="?", help="an image, a recording, or a folder of them")
     parser.add_argument("--camera", action="store_true", help="the Pi's camera (picamera2), else a USB one (OpenCV)")
     parser.add_argument("--engine", default="auto", help="litert or executorch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=float, default=0.5, help="seconds between pictures of the camera")
     arguments = parser.parse_args()
     if arguments.camera == (arguments.source is not None):
-        parser.error("give an image, a folder, or --camera")
+        parser.error("give a file, a folder, or --camera")
     try:
         with load(arguments.bundle, engine=arguments.engine, threads=arguments.threads) as model:
             pictures = camera(arguments.every) if arguments.camera else files(arguments.source)
@@ -46,7 +47,7 @@ def main() -> int:
 
 
 def describe(model: Model, picture: Path | np.ndarray) -> str:
-    """The three likeliest classes of a picture, and how long that took, from the file or frame on."""
+    """The three likeliest classes of a picture or a recording, and how long that took, from the file or frame on."""
     started = time.perf_counter()
     guesses = model.predict(picture, top=3)
     milliseconds = 1000 * (time.perf_counter() - started)
@@ -54,10 +55,10 @@ def describe(model: Model, picture: Path | np.ndarray) -> str:
 
 
 def files(source: Path) -> Iterator[tuple[str, Path]]:
-    """An image, or all images of a folder by name."""
-    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGES) if source.is_dir() else [source]
+    """A file, or all images and recordings of a folder by name."""
+    paths = sorted(path for path in source.iterdir() if path.suffix.lower() in FORMATS) if source.is_dir() else [source]
     if not paths:
-        raise OSError(f"{source} holds no image ({', '.join(sorted(IMAGES))})")
+        raise OSError(f"{source} holds no image and no recording ({', '.join(sorted(FORMATS))})")
     for path in paths:
         yield path.name, path
 

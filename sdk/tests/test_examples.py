@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+import wave
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from edgestill import zoo
 from edgestill_runtime import load, open_bundle
 
 
@@ -41,11 +44,23 @@ def test_an_image_and_a_folder_are_classified(classify, bundle_path, photos):
     assert len(lines) == 2 and lines[1].startswith(f"b.jpg: {second} ")
 
 
+def test_a_recording_is_classified(root, tmp_path):
+    bundle = zoo.find("spoken-digits")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.random.default_rng(0).integers(-3000, 3000, 8000).astype("<i2").tobytes())
+    with load(bundle.path) as model:
+        expected = model.predict(tmp_path / "a.wav", top=1)[0].label
+    command = [sys.executable, root / "examples/raspberry_pi/classify.py", bundle.path, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"a.wav: {expected} "), done.stderr
+
+
 def test_what_cannot_be_classified(classify, photos, tmp_path):
     (tmp_path / "empty").mkdir()
     for words, code, says in (
-        ((), 2, "give an image, a folder, or --camera"),
-        ((tmp_path / "empty",), 1, "holds no image"),
+        ((), 2, "give a file, a folder, or --camera"),
+        ((tmp_path / "empty",), 1, "holds no image and no recording"),
         ((tmp_path / "none.png",), 1, "does not exist"),
         ((photos / "notes.txt",), 1, "no image in a format that Pillow knows"),
         (("--camera",), 1, "neither picamera2 nor OpenCV is installed"),

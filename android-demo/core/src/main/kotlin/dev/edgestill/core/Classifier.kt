@@ -69,6 +69,7 @@ fun best(logits: FloatArray): Int = logits.indices.maxByOrNull { logits[it] } ?:
 /**
  * The best classes with their probabilities; of equal logits the one that comes first in the labels.
  *
+ * @param labels names of the classes; their numbers where the bundle has none.
  * @param scores of the manifest: of a model that ends in a softmax, what it gives are the probabilities.
  * @throws EngineError NaN or infinity among the logits, which is no class.
  */
@@ -76,5 +77,5 @@ fun topK(logits: FloatArray, labels: List<String>, top: Int, scores: String = LO
     val odd = logits.count { !it.isFinite() }
     if (odd > 0) throw EngineError("the model answered with $odd of ${logits.size} values that are not finite (NaN or infinity)")
     val shares = if (scores == PROBABILITIES) logits else softmax(logits)
-    return logits.indices.sortedByDescending { logits[it] }.take(top).map { Prediction(labels[it], shares[it]) }
+    return logits.indices.sortedByDescending { logits[it] }.take(top).map { Prediction(labels.getOrElse(it) { at -> "$at" }, shares[it]) }
 }

@@ -33,8 +33,8 @@ class AsPythonTest {
     fun `the best five are the same, and so are the bits of their probabilities`() {
         val cases = Vectors.json("classes.json").list()
         assertTrue(cases.size > 100)
-        val labels = List(10) { "$it" }
-        for (case in cases) {
+        for ((number, case) in cases.withIndex()) {
+            val labels = if (number % 2 == 0) List(10) { "$it" } else emptyList() // a bundle without names gives numbers
             val logits = case.field("logits").list().map { Float.fromBits(it.whole()) }.toFloatArray()
             val found = topK(logits, labels, 5)
             assertEquals(case.field("order").list().map { "${it.whole()}" }, found.map { it.label })
