@@ -42,7 +42,7 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
     )
     model.eval()
-    with _strict(), _marks_of_their_own():
+    with _strict(), _kept_layout_marks():
         converted = litert_torch.convert(model, sample)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -105,11 +105,11 @@ def _strict() -> Iterator[None]:
 
 
 @contextmanager
-def _marks_of_their_own() -> Iterator[None]:
-    """Let a dequantised tensor keep its own mark of the order of its axes.
+def _kept_layout_marks() -> Iterator[None]:
+    """Let a dequantised tensor keep its layout mark, NCHW or NHWC.
 
-    Where the converter turns it for one reader, it gives it the mark of the turned one, so that a second reader in
-    float (as in `where(x > 0.5, 0, x)`) is given axes in the wrong order. It has no switch for that.
+    Where the converter transposes it for one reader, it gives the tensor itself the mark of the transposed one, so that
+    a second reader in float (as in `where(x > 0.5, 0, x)`) gets the wrong layout. It has no switch for that.
     """
     insert = OptimizeLayoutTransposesPass.insert_t_q_dq
 

@@ -36,7 +36,7 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"the model's {lazy[0]!r} has no shape yet, since its layer takes that from the first input it sees: call "
             "the model once with a sample before it is converted"
         )
-    if odd := [name for name, one in (*model.named_parameters(), *model.named_buffers()) if one.is_complex()]:
+    if odd := [name for name, one in model.named_parameters() if one.is_complex()]:
         raise ConversionError(
             f"the model's {odd[0]!r} is complex, and no engine has complex numbers; use real and imaginary part as two "
             "channels"
@@ -190,7 +190,8 @@ def _kind(value: Tensor) -> str:
 
 def of_other_types(error: BaseException) -> str:
     """What to say of a model that fails for the types of its tensors; empty where torch complains of something else."""
-    if not re.search(r"\b(dtype|scalar type|[Ii]nput type|same type)\b", str(error)):
+    said = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
+    if not isinstance(error, RuntimeError) or not re.search(said, str(error)):
         return ""
     return " (a tensor there has another type than the weights, which a copy of the model has in float32)"
 

@@ -24,18 +24,18 @@ REFUSED: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("adaptive_max_pool1d", "adaptive_max_pool2d"),
-        "an output size that the input's is a multiple of, or a max pooling with kernel and stride",
+        "an output size that the input's is a multiple of, and no indices, or a max pooling with kernel and stride",
     ),
     **dict.fromkeys(
         ("nonzero", "masked_select", "unique2", "_unique2", "unique_consecutive"),
         "a mask that is multiplied with: a file's tensors have fixed shapes",
     ),
-    **dict.fromkeys(("sort", "argsort"), "sorting in the code that takes the outputs of the model"),
+    **dict.fromkeys(("sort", "argsort"), "no sorting in the model: sort its outputs in the code that calls it"),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
 }
 # Operators that one backend alone has not, as a file that its engine refuses: name → backend, what to use instead.
 LACKING: Mapping[str, tuple[str, str]] = {
-    "topk": ("litert", "sorting in the code that takes the outputs of the model"),
+    "topk": ("litert", "no sorting in the model: sort its outputs in the code that calls it"),
 }
 _RANDOM = (
     "nn.Dropout or `training=self.training` where it is meant for training alone, else an input that brings the random "

@@ -270,6 +270,7 @@ def test_relative_error_by_hand():
     assert relative_error(np.array([[3.0, np.inf]], np.float32), masked) == np.inf
 
 
+@pytest.mark.slow
 def test_a_hard_swish_net_is_one_int8_graph_in_both_formats(tmp_path):
     """MobileNetV3 as timm has it: what XNNPACKQuantizer alone cuts into twelve pieces."""
     import timm

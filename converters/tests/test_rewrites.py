@@ -288,6 +288,35 @@ class Branches(nn.Module):
         return found + self.scale * (self.mixer(found) - self.norms[4](found))
 
 
+def small(m, x):
+    x = x.clone()
+    x[x > 0.5] = torch.tensor([0.25])
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (small, "masked_writes_to_choices"),
+        (lambda m, x: F.hardshrink(x, 0.0), "hard_shrink_to_choice"),
+        (lambda m, x: F.hardshrink(x, -0.2), "hard_shrink_to_choice"),
+        (lambda m, x: F.adaptive_max_pool2d(x, (3, 5)), "adaptive_max_pooling_to_plain"),
+        (lambda m, x: F.adaptive_max_pool1d(x[:, :, 0], 5), "adaptive_max_pooling_to_plain"),
+        (lambda m, x: F.unfold(x, (3, 2), (1, 2), (0, 1), (2, 1)), "unfolding_to_convolution"),
+        (lambda m, x: F.interpolate(x, scale_factor=1.5), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, scale_factor=2.05), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, scale_factor=0.5), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, (18, 15), mode="nearest-exact"), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, scale_factor=2.05, mode="nearest-exact"), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, scale_factor=0.5, mode="nearest-exact"), "resizing_to_products"),
+        (lambda m, x: F.interpolate(x, (24, 30), mode="nearest-exact"), "exactly_nearest_to_nearest"),
+    ],
+)
+def test_what_one_engine_lacks_is_written_otherwise(function, name):
+    graph, counts = rewritten(function, IMAGE)
+    assert counts[name] == 1 and name not in tidy(graph)[1]
+
+
 @pytest.mark.parametrize(("groups", "stride"), [(1, 1), (2, 1), (8, 1), (1, 2), (8, 2)])
 def test_parallel_convolutions_become_one(groups, stride):
     model, images = Branches(groups, stride).eval(), torch.randn(1, 8, 12, 10)

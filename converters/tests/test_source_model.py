@@ -202,6 +202,13 @@ def test_samples_that_no_model_takes_are_refused_in_words(samples, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("model", [Calls(lambda y: y.sum(dim="a")), Calls(lambda y: y.gather(1, y))])
+def test_torch_names_types_in_messages_about_something_else(model):
+    with pytest.raises(ConversionError) as caught:
+        make_graph(model, SAMPLES, None)
+    assert "another type" not in str(caught.value)
+
+
 @pytest.mark.parametrize("alone", [SAMPLES[0], torch.from_numpy(SAMPLES[0])], ids=["array", "tensor"])
 def test_an_array_alone_is_that_of_the_only_input(alone):
     (given,) = as_arrays(alone, None)

@@ -101,7 +101,7 @@ def what_instead(head: bytes) -> str:
     return ""
 
 
-# Packages of engines.
+# Packages of engines, and the two whose errors they let through.
 _ENGINES = (
     "ai_edge_litert", "tflite_runtime", "tensorflow", "edgestill_executorch", "executorch_numpy_runtime", "executorch",
     "torch", "numpy",
@@ -110,8 +110,8 @@ _ENGINES = (
 _OF_PYTHON = frozenset({
     ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, FloatingPointError, ImportError, IndexError,
     KeyError, LookupError, ModuleNotFoundError, NotImplementedError, OSError, OverflowError, RecursionError,
-    RuntimeError, SyntaxError, SystemError, TypeError, UnicodeDecodeError, UnicodeEncodeError, UserWarning, ValueError,
-    ZeroDivisionError,
+    RuntimeError, SyntaxError, SystemError, TypeError, UnicodeDecodeError, UnicodeEncodeError, UnicodeError,
+    UserWarning, ValueError, ZeroDivisionError,
 })  # fmt: skip
 
 

@@ -54,7 +54,9 @@ def _header(file: BufferedIOBase, name: str) -> tuple[np.dtype[Any], tuple[int, 
     try:
         shape, by_column, dtype = _HEADERS[npy.read_magic(file)](file)
     except Exception as error:
-        if (isinstance(error, OSError) and error.errno is not None) or not raised_by(error, "tokenize"):
+        # Of a header that nests too deep Python's parser says that memory ran out.
+        damaged = isinstance(error, MemoryError) or raised_by(error, "tokenize")
+        if (isinstance(error, OSError) and error.errno is not None) or not damaged:
             raise
         raise InputError(f"{name} is a damaged .npy: its header does not say what numbers it holds") from error
     if dtype.hasobject:

@@ -59,6 +59,7 @@ def test_every_version_of_the_format_is_read(version):
         (ARRAY.replace(b"(2, 3)", b"(2, 3 "), "does not say what numbers"),
         (ARRAY.replace(b"{", b"(").replace(b"'shape'", b"'sh(pe'"), "does not say what numbers"),
         (ARRAY.replace(b"<f4", b"<f9"), "does not say what numbers"),
+        (header("-" * 9000 + "1"), "does not say what numbers"),
         (ARRAY.replace(b"(2, 3)", b"(2,-3)"), "no array has the shape"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 10000000)}"), "takes 4,000,000,000,000"),
         (header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (0, {10**40})}}"), "no array has the shape"),

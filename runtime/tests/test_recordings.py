@@ -247,7 +247,7 @@ def test_a_file_says_its_own_rate(tmp_path):
     for source in (tmp_path / "word.wav", content, read_recording(content)):
         assert WORDS.pixels(source, rate=8000).shape == (1, 40, 61, 1)
         with pytest.raises(
-            InputError, match=r"itself says 8,000 samples a second, not 16,000; rate is for samples wit"
+            InputError, match=r"says 8,000 samples a second itself, not 16,000; rate is for samples that do not"
         ):
             WORDS.pixels(source, rate=16000)
 

@@ -125,10 +125,11 @@ def check_bundle(
     if float_accuracy is None:
         float_accuracy = max((share for name, share in shares.items() if name in pairs.floats), default=None)
     losses = {} if labels is None else _losses(outputs, pairs, shares, float_accuracy, labels)
-    if labels is not None and losses:
-        findings += _judge_losses(losses, shares, max_drop, _guessing(outputs, pairs, labels))
+    guessing = None if labels is None else _guessing(outputs, pairs, labels)
+    findings += _judge_losses(losses, shares, max_drop, guessing)
     classifies = bundle.manifest.task == "image-classification" or labels is not None
-    decided = {name for name, loss in losses.items() if loss.verdict(max_drop) != "undecided"}
+    # Where accuracy tells nothing, what is left of the outputs is judged.
+    decided = {name for name, loss in losses.items() if guessing is None and loss.verdict(max_drop) != "undecided"}
     differences, agreement, found = _compare_files(outputs, models, pairs, classifies, min_agreement, decided)
     delegated, inside = look_inside(bundle, pairs.quantized)
     ratios = _latency_ratios(bundle, pairs) if latency and pairs.quantized else {}
@@ -208,7 +209,7 @@ def _judge_losses(
     losses: Mapping[str, Loss], shares: Mapping[str, float], max_drop: float, guessing: Chance | None
 ) -> list[Finding]:
     found = [one for name, loss in losses.items() for one in _judge_loss(name, shares[name], loss, max_drop)]
-    if guessing is None or any(one.level == "failure" for one in found):
+    if guessing is None or not losses or any(one.level == "failure" for one in found):
         return found
     return [undecided(
         f"the float model itself is right on {100 * guessing.accuracy:.2f} % of {guessing.samples:,} samples, guessing "

@@ -302,8 +302,11 @@ def _short(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
 
 
-def check_classes(model: nn.Module, data: Data, who: str) -> None:
+def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True) -> None:
     """Refuse a model that does not take the data's images, or whose output is not one logit for each class.
+
+    Args:
+        learning: it will learn or teach, for which probabilities are no logits.
 
     Raises:
         ModelError: names both shapes, or the layer that failed.
@@ -330,9 +333,9 @@ def check_classes(model: nn.Module, data: Data, who: str) -> None:
             f"the {who} answers one image with shape {shape}, but {data.name} has {len(data.classes)} classes, "
             f"which needs (1, {len(data.classes)}); teacher, student and data must have the same classes"
         )
-    if bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
+    if learning and bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
         raise ModelError(
             f"the {who} answers with probabilities (none below 0, together 1), and would be given a second softmax: "
-            "take its last one away, or wrap it in a module whose forward is "
+            "remove its last softmax, or wrap it in a module whose forward is "
             "`return self.model(images).clamp_min(1e-12).log()`"
         )

@@ -14,7 +14,7 @@ from edgestill.file_findings import look_inside
 from edgestill.gate import _compare_files, _latency_findings, _Pairs, check_bundle
 from edgestill.quantisation import Budget
 from edgestill_converters.inspection import Inspection, Operator
-from edgestill_runtime import ModelFile, TensorSpec, load, open_bundle, write_bundle
+from edgestill_runtime import Model, ModelFile, TensorSpec, load, open_bundle, write_bundle
 
 STEP = 0.5
 
@@ -143,6 +143,19 @@ def test_labels_that_the_float_model_does_not_meet_judge_nothing(bundle_path):
     gate = check_bundle(open_bundle(bundle_path), Split(images(38), np.arange(38) % 10), latency=False)
     (text,) = {one.text for one in gate.findings if one.level == "undecided"}
     assert "the float model itself is right on" in text and "they cannot tell what int8 costs" in text
+
+
+def test_a_destroyed_file_is_found_where_the_float_model_guesses(bundle_path, monkeypatch):
+    given = Model.outputs_of
+
+    def constant(model, arrays):
+        """As the file gives it, but one answer for all of a quantized one."""
+        (logits,) = given(model, arrays)
+        return (np.tile(np.eye(10, dtype=np.float32)[3], (len(logits), 1)) if "fp32" not in model.file else logits,)
+
+    monkeypatch.setattr(Model, "outputs_of", constant)
+    gate = check_bundle(open_bundle(bundle_path), Split(images(38), np.arange(38) % 10), max_drop=1.0, latency=False)
+    assert any("quantization has destroyed it" in one.text for one in gate.findings if one.level == "failure")
 
 
 def test_labels_that_do_not_fit_give_no_accuracy(bundle_path):

@@ -428,7 +428,7 @@ class Answers(nn.Module):
         (lambda m, x: m.layer(x) / (1 // 0), "in Answers, test_teachers.py line"),
         (
             lambda m, x: m.layer(x).detach().numpy(),
-            "returns a ndarray; one tensor of logits (N, classes) is needed, ",
+            "returns a ndarray; one torch.Tensor of logits (N, classes) is needed",
         ),
     ],
 )
@@ -437,3 +437,7 @@ def test_what_gives_no_logits_is_refused_by_place(shaded, who, function, said):
     with pytest.raises(ModelError) as caught:
         check_classes(Answers(function).double(), shaded, who)
     assert said in str(caught.value)
+
+
+def test_probabilities_may_be_converted(shaded):
+    check_classes(Answers(lambda m, x: m.layer(x).softmax(1)), shaded, "model", learning=False)

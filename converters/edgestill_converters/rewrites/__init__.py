@@ -48,11 +48,11 @@ BEFORE: tuple[Rewrite, ...] = (
     drop_no_ops, fills_to_values, scatters_to_concatenations, masked_writes_to_choices, fold_constants,
     batch_norm_into_transposed_convolution, channels_last_to_first, parallel_convolutions_to_one,
     layer_scale_to_weights, layer_norm_to_products, vector_norm_to_products, split_to_slices, select_to_slice,
-    channel_shuffle_to_order, one_dimension_as_two, transposed_convolution_to_plain, pixel_shuffle_to_permutation,
-    negative_padding_to_slice, resizing_to_products, exactly_nearest_to_nearest, mish_to_product, softplus_to_logarithm,
-    hard_shrink_to_choice, mean_to_pooling, mean_of_tokens_to_pooling, silu_to_product, attention_to_products,
-    adaptive_max_pooling_to_plain, average_pooling_to_convolution, unfolding_to_convolution, batch_norm_to_convolution,
-    division_to_product, squeezes_to_reshapes,
+    channel_shuffle_to_order, adaptive_max_pooling_to_plain, one_dimension_as_two, transposed_convolution_to_plain,
+    pixel_shuffle_to_permutation, negative_padding_to_slice, resizing_to_products, exactly_nearest_to_nearest,
+    mish_to_product, softplus_to_logarithm, hard_shrink_to_choice, mean_to_pooling, mean_of_tokens_to_pooling,
+    silu_to_product, attention_to_products, average_pooling_to_convolution, unfolding_to_convolution,
+    batch_norm_to_convolution, division_to_product, squeezes_to_reshapes,
 )  # fmt: skip
 AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 

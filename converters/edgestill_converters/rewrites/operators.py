@@ -172,22 +172,27 @@ def average_pooling_to_convolution(graph: GraphModule) -> int:
 
 
 def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
-    """`adaptive_max_pool2d(x, n)` → `max_pool2d`, where its windows are of one size, and their places not asked for."""
+    """`adaptive_max_pool(x, n)` → `max_pool`, where its windows are of one size, and their places not asked for."""
+
+    def sizes(node: Node) -> list[tuple[int, int]]:
+        after: Any = node.args[1]
+        return list(zip(shape_of(node.args[0])[2:], pair_of(after) if axes[node.target] == 2 else after, strict=True))
 
     def matches(node: Node) -> bool:
-        if node.target is not aten.adaptive_max_pool2d.default or len(shape_of(node.args[0])) != 4:
+        if node.target not in axes or len(shape_of(node.args[0])) != 2 + axes[node.target]:
             return False
         asked = [user.args[1] for user in node.users]
-        sizes = zip(shape_of(node.args[0])[2:], pair_of(node.args[1]), strict=True)
-        return not any(asked) and not any(before % after for before, after in sizes)
+        return not any(asked) and not any(before % after for before, after in sizes(node))
 
     def change(node: Node) -> None:
-        sizes = zip(shape_of(node.args[0])[2:], pair_of(node.args[1]), strict=True)
-        kernel = [before // after for before, after in sizes]
+        kernel = [before // after for before, after in sizes(node)]
+        plain = aten.max_pool2d.default if axes[node.target] == 2 else aten.max_pool1d.default
         for user in list(node.users):
             with node.graph.inserting_before(user):
-                result = new_node(user, aten.max_pool2d.default, (node.args[0], kernel, kernel))
+                result = new_node(user, plain, (node.args[0], kernel, kernel))
             replace_by(user, result)
+
+    axes: dict[Any, int] = {aten.adaptive_max_pool1d.default: 1, aten.adaptive_max_pool2d.default: 2}
 
     return replace(graph, matches, change)
 

@@ -64,9 +64,16 @@ def _has_corners(node: Node) -> bool:
 
 
 def _repeats_unevenly(node: Node) -> bool:
-    """Nearest by a factor that is no whole number: each engine has a rule of its own for which pixel is nearest."""
-    return node.target in _NEAREST and any(
-        after % before for before, after in zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True)
+    """Nearest by a factor that is no whole number: each engine has a rule of its own for which pixel is nearest.
+
+    Where a factor was given, places are computed with that one: 2.05 makes 20 pixels of 10, and not each of them twice.
+    """
+    if node.target not in _NEAREST:
+        return False
+    pairs = list(zip(shape_of(node.args[0])[2:], shape_of(node)[2:], strict=True))
+    factors: Any = node.args[2] if len(node.args) > 2 and node.args[2] else [after / before for before, after in pairs]
+    return any(
+        after != factor * before or after % before for (before, after), factor in zip(pairs, factors, strict=True)
     )
 
 

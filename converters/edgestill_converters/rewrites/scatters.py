@@ -1,5 +1,6 @@
 """What a model writes into a part of a tensor, in operators that both engines have in int8."""
 
+import math
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
             return False
         places: Any = node.args[1]
         masked = len(places) == 1 and isinstance(places[0], Node) and places[0].meta["val"].dtype == torch.bool
-        return masked and not shape_of(node.args[2])
+        return masked and math.prod(shape_of(node.args[2])) == 1
 
     def change(node: Node) -> None:
         given: Any = node.args
@@ -72,6 +73,8 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
         with node.graph.inserting_before(node):
             if missing:
                 mask = new_node(node, aten.reshape.default, (mask, [*shape_of(mask), *[1] * missing]))
+            if shape_of(value):
+                value = new_node(node, aten.reshape.default, (value, []))
             result = new_node(node, aten.where.self, (mask, value, source))
         replace_by(node, result)
 

@@ -27,7 +27,7 @@ _OPENING = threading.Lock()
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 0x0102
 _PHOTOMETRIC = 0x0106
-_DECODERS = ("PIL", "struct", "zlib", "binascii", "_lzma", "xml", "defusedxml")
+_DECODERS = ("PIL", "struct", "zlib", "binascii", "_lzma", "xml", "defusedxml", "subprocess", "olefile")
 """Packages whose exceptions Pillow lets through when a file is damaged."""
 
 

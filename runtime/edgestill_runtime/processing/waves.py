@@ -81,8 +81,7 @@ def _agreed(recording: Recording, rate: int | None, name: str) -> Recording:
     """A recording that says its rate, where no other one was given."""
     if rate not in (None, recording.rate):
         raise InputError(
-            f"{name}: the file itself says {recording.rate:,} samples a second, not {rate:,}; rate is for samples "
-            "without a file"
+            f"{name} says {recording.rate:,} samples a second itself, not {rate:,}; rate is for samples that do not"
         )
     return recording
 
@@ -114,7 +113,6 @@ def _of_file(content: bytes, name: str) -> Recording:
     try:
         import soundfile
     except (ImportError, OSError) as error:  # without its native library it raises the second
-        _refuse_unreadable(error, name)
         raise InputError(
             f"{name} is no WAV file of plain samples; other formats need soundfile: pip install 'edgestill[audio]'"
         ) from error

@@ -198,7 +198,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     given, output, progress = request.given, request.output, request.progress
     data = _read_data(request)
     model = given.load(len(data.classes), data.processor.channels, progress)
-    check_classes(model, data, "model")
+    check_classes(model, data, "model", learning=request.quantize != "ptq")
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
     description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
     with logged_to(request.options.get("log")):  # the engines that judge its files talk as well

@@ -59,8 +59,8 @@ def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Te
         what = f"a {type(output).__name__} of {len(output)}"
     else:
         what, part = ("nothing (None)" if output is None else what), ""
-    wrapped = f": wrap it in a module whose forward is `return self.model(images){part}`" if part else ", of torch"
-    raise ModelError(f"the {who} returns {what}; one tensor of logits (N, classes) is needed{wrapped}")
+    wrapped = f": wrap it in a module whose forward is `return self.model(images){part}`" if part else ""
+    raise ModelError(f"the {who} returns {what}; one torch.Tensor of logits (N, classes) is needed{wrapped}")
 
 
 def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str = "model") -> Outputs:
