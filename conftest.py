@@ -112,6 +112,21 @@ def command():
     return command_of
 
 
+@pytest.fixture
+def device_cli(monkeypatch, capsys):
+    """A function that runs `python -m edgestill_runtime` in this process, which must succeed; what it printed."""
+    from edgestill_runtime.__main__ import main
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["edgestill_runtime", *(str(word) for word in words)])
+        code = main()
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return str(printed.out)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def root():
     return ROOT

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import replace
 
 import numpy as np
@@ -63,26 +64,97 @@ def test_run_prints_the_top_five_and_the_latency(bundle_path, golden, picture, e
     assert len(lines) == 7 and best(bundle_path, golden) in lines[1] and "latency: p50" in lines[6]
 
 
-def test_run_takes_an_array_without_pillow(bundle_path, golden, tmp_path):
+def test_run_takes_pixels_of_the_models_size_as_they_are(bundle_path, golden, device_cli, tmp_path):
     np.save(tmp_path / "image.npy", golden.inputs[0][0])
-    done = device("run", bundle_path, tmp_path / "image.npy", "--json", "--top", 2, "--calls", 3)
-    found = json.loads(done.stdout)
+    found = json.loads(device_cli("run", bundle_path, tmp_path / "image.npy", "--json", "--top", 2, "--calls", 3))
     assert [set(row) for row in found["results"]] == [{"label", "score"}] * 2
     assert found["results"][0]["label"] == best(bundle_path, golden) and found["latency_ms"]["p50"] > 0
 
 
-def test_run_takes_any_photo_as_the_model_does(bundle_path, tmp_path):
-    """Turned by EXIF, in colour, of another size: what the command line says is what `predict` says."""
-    from PIL import Image
+@pytest.fixture(scope="module")
+def zoo(root):
+    """The folder of bundles that ship with the package."""
+    return root / "sdk/edgestill/zoo"
 
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
-    done = device("run", bundle_path, tmp_path / "turned.jpg", "--engine", "litert", "--json", "--calls", 1)
-    with load(bundle_path, engine="litert") as model:
-        expected = [[label, round(score, 4)] for label, score in model.predict(tmp_path / "turned.jpg", top=5)]
-    assert [list(row.values()) for row in json.loads(done.stdout)["results"]] == expected
+
+@pytest.fixture(scope="module")
+def digits(zoo):
+    """A bundle that hears spoken digits, at 8,000 Hz."""
+    return zoo / "spoken-digits.edge"
+
+
+def six(digits, rate):
+    """int16 (T,): a recording of the digit 6 at any rate, a tone for each mel band as loud as in golden sample 8."""
+    bundle = open_bundle(digits)
+    golden, processor = bundle.golden(), bundle.manifest.processor
+    assert golden.outputs["model.tflite"][0][8].argmax() == bundle.manifest.labels.index("6")
+    time = np.arange(round(processor.seconds * rate)) / rate
+    # Bands lie evenly on the mel scale, and a window's level is that of its middle: see processing/audio.py.
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (processor.lowest, processor.rate / 2))
+    centers = 700 * (10 ** (np.linspace(lowest, highest, processor.height + 2)[1:-1] / 2595) - 1)
+    middles = processor.window / 2 + processor.step * np.arange(processor.width)
+    samples = np.zeros(len(time))
+    for number, (hertz, row) in enumerate(zip(centers, golden.inputs[0][8, :, :, 0], strict=True)):
+        level = np.interp(time, middles, row / 255)
+        loudness = np.where(level > 0, 10 ** (processor.decibels * (level - 1) / 20), 0)
+        samples += loudness * np.sin(2 * np.pi * hertz * time + number**2)
+    return np.round(30_000 * samples / np.abs(samples).max()).astype(np.int16)
+
+
+def write_wav(path, samples, rate):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+def scores(predictions):
+    """As the command line prints them."""
+    return [{"label": label, "score": round(score, 4)} for label, score in predictions]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_run_hears_a_recording_of_any_rate_as_the_model_does(digits, device_cli, tmp_path, rate):
+    """A WAV, which says its rate, and samples of which `--rate` says it."""
+    samples = six(digits, rate)
+    file = write_wav(tmp_path / "six.wav", samples, rate)
+    np.save(tmp_path / "six.npy", samples)
+    of_file = device_cli("run", digits, file, "--json", "--calls", 1, "--top", 10)
+    of_samples = device_cli("run", digits, tmp_path / "six.npy", "--rate", rate, "--json", "--calls", 1, "--top", 10)
+    with load(digits) as model:
+        heard = model.predict(file)
+        assert model.predict(samples, rate=rate) == heard
+        logits = model.logits(samples, rate=rate)[0].astype(np.float64)
+    softmax = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    np.testing.assert_allclose([score for _, score in heard], np.sort(softmax)[::-1], atol=1e-6)
+    assert json.loads(of_file)["results"] == json.loads(of_samples)["results"] == scores(heard)
+    assert heard[0].label == "6" and heard[0].score > 0.9
+
+
+# `python -m edgestill_runtime` where neither Pillow nor soundfile can be imported.
+NUMPY_ALONE = """
+import sys
+sys.modules["PIL"] = sys.modules["soundfile"] = None
+from edgestill_runtime.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["recording", "frame"])
+def test_run_of_a_wav_and_of_a_frame_needs_numpy_alone(zoo, digits, tmp_path, kind):
+    """A frame in colour, larger than the model's images: it is made grey and resized as the model does it here."""
+    if kind == "recording":
+        bundle, source = digits, write_wav(tmp_path / "six.wav", six(digits, 16_000), 16_000)
+    else:
+        bundle, source = zoo / "fashion-mnist-resnet8.edge", tmp_path / "frame.npy"
+        np.save(source, np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8))
+    command = [sys.executable, "-c", NUMPY_ALONE, "run", bundle, source, "--json", "--calls", "1", "--top", "10"]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with load(bundle) as model:
+        assert json.loads(done.stdout)["results"] == scores(model.predict(source))
 
 
 def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path):

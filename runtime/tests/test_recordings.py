@@ -3,6 +3,7 @@
 import errno
 import struct
 import sys
+import tracemalloc
 import wave
 from pathlib import Path
 
@@ -123,14 +124,35 @@ def test_length_its_middle_or_silence_around():
     assert short.tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
 
 
-def test_an_hour_is_read_as_fast_as_a_second():
-    """Only what is heard is resampled: the hour's middle, with the same samples as by itself."""
-    hour = np.zeros(44100 * 600)
-    middle = len(hour) // 2
-    hour[middle - 44100 : middle + 44100] = np.random.default_rng(0).normal(size=88200) / 4
-    whole = excerpt(Recording(hour, 44100), 8000, 8000)
-    part = excerpt(Recording(hour[middle - 44100 : middle + 44100], 44100), 8000, 8000)
-    np.testing.assert_array_equal(whole, part)
+def test_of_a_long_recording_only_what_is_heard_is_resampled():
+    """The middle second of ten minutes, with the same samples as by itself, and in little memory."""
+    long = np.zeros(44100 * 600)
+    middle = len(long) // 2
+    long[middle - 44100 : middle + 44100] = np.random.default_rng(0).normal(size=88200) / 4
+    tracemalloc.start()
+    found = excerpt(Recording(long, 44100), 8000, 8000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    part = excerpt(Recording(long[middle - 44100 : middle + 44100], 44100), 8000, 8000)
+    np.testing.assert_array_equal(found, part)
+    assert peak < 600 * 8000 * 8 / 20  # bytes: all of it would be so many samples, float64
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_flac_is_the_wav_of_the_same_samples(tmp_path, channels):
+    soundfile = pytest.importorskip("soundfile")
+    mixed = np.stack([tone(22050, 1, 300 * (channel + 1)) for channel in range(channels)], 1)
+    samples = np.round(20000 * mixed).astype(np.int16)
+    for kind in ("wav", "flac"):
+        soundfile.write(tmp_path / f"word.{kind}", samples, 22050, subtype="PCM_16")
+    assert (tmp_path / "word.flac").read_bytes()[:4] == b"fLaC"
+    expected = WORDS.pixels(samples, rate=22050)
+    for kind in ("wav", "flac"):
+        np.testing.assert_array_equal(WORDS.pixels(tmp_path / f"word.{kind}"), expected)
+    np.testing.assert_array_equal(
+        read_recording(tmp_path / "word.flac").samples, read_recording(tmp_path / "word.wav").samples
+    )
+    np.testing.assert_array_equal(WORDS.pixels((tmp_path / "word.flac").read_bytes()), expected)
 
 
 def test_a_file_a_path_samples_and_what_wave_writes(tmp_path):

@@ -1,6 +1,7 @@
 """Folders of photos: which are splits, which classes, what is not read, and that a device sees the same pixels."""
 
 import io
+import json
 import os
 import shutil
 import struct
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgestill import zoo
 from edgestill.data import Reading, load_data, open_source
+from edgestill.data.reading import Files, read_all
 from edgestill.data.samples import read_samples
 from edgestill.data.splits import shard_of, split_of
 from edgestill.errors import DataError
+from edgestill_runtime import load
 
 GENERATOR = np.random.default_rng(0)
 
@@ -94,6 +98,29 @@ def test_training_sees_what_the_device_sees_to_the_last_bit(tmp_path, keys):
     # Nothing saturates: a ramp of 16 bits stays a ramp.
     ramp = np.frombuffer(expected[tmp_path / "a" / "deep.png"], np.uint8).reshape(16, 16, 3)
     assert len(np.unique(ramp)) > 100
+
+
+@pytest.mark.parametrize("name", ["cifar10-resnet8", "fashion-mnist-resnet8"])
+def test_a_device_classifies_any_photo_as_training_read_it(root, device_cli, tmp_path, monkeypatch, name):
+    """A file on the device's command line, and the pixels that training's reader made of it: the same scores.
+
+    A model of RGB and one of grey, every odd photo and every encoded one of the runtime's tests.
+    """
+    monkeypatch.syspath_prepend(root / "runtime/tests")
+    import inputs
+
+    odd_photos(tmp_path)
+    for number, (title, photo) in enumerate(inputs.photos().items()):
+        if isinstance(photo, bytes):
+            (tmp_path / f"{number}{Path(title).suffix}").write_bytes(photo)
+    files = sorted(tmp_path.iterdir())
+    with load(zoo.find(name)) as model:
+        images, _ = read_all(Files(files), model.processor)
+        expected = [[[label, round(score, 4)] for label, score in model.predict(image)] for image in images]
+    assert len(files) > 45 and len({str(row) for row in expected}) > 0.7 * len(files)
+    for file, scores in zip(files, expected, strict=True):
+        rows = json.loads(device_cli("run", zoo.FOLDER / f"{name}.edge", file, "--json", "--calls", 1, "--top", 10))
+        assert [[row["label"], row["score"]] for row in rows["results"]] == scores, file.name
 
 
 def test_grey_photos_make_one_channel_and_the_device_agrees(tmp_path):
