@@ -9,15 +9,20 @@ A teacher, and a model to be converted, are asked in this way, whatever data the
 
 import importlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edgestill_runtime import EdgestillError
 from edgestill_runtime.processing import ImageProcessor, Processor, processor_from_json
 
 from .errors import ModelError
+from .models import create_model
+from .models.checkpoint import weight_shapes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -97,10 +102,51 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def channels_taken(model: nn.Module) -> int | None:
-    """Colours of the images that a model takes, 1 or 3, by its first convolution; None where that does not say it."""
-    first = next((one for one in model.modules() if isinstance(one, nn.Conv2d)), None)
-    return first.in_channels if first is not None and first.in_channels in (1, 3) else None
+def channels_taken(
+    name: str, classes: int, checkpoint: str | Path | None = None, weights: str | None = None
+) -> tuple[int, ...]:
+    """Channels of the images that a model takes: (3,), (1,), or (3, 1) where nothing but the images says it.
+
+    A model that is made with 3 as well as with 1 has other shapes in each: those of the checkpoint say which one it is.
+    Nothing else of the checkpoint has to fit. One that is the same either way is asked for its convolutions.
+
+    Args:
+        name, classes: see `create_model`. checkpoint: None where the weights are fresh. weights: see `load_checkpoint`.
+
+    Raises:
+        ModelError: a checkpoint without weights, or with several that may be meant.
+    """
+    made = {}
+    for count in (3, 1):
+        with suppress(ModelError):  # not with so many
+            made[count] = create_model(name, classes, count)
+    if len(made) < 2:
+        return tuple(made) or (3, 1)
+    shapes = {count: _shapes(model) for count, model in made.items()}
+    told = {one for one in shapes[3].keys() | shapes[1].keys() if shapes[3].get(one) != shapes[1].get(one)}
+    if not told:
+        only = channels_of_convolutions(made[3])
+        return (3, 1) if only is None else (only,)
+    if checkpoint is None:
+        return 3, 1
+    there = weight_shapes(checkpoint, made[3], weights)
+    return tuple(count for count in made if all(there.get(one) == shapes[count].get(one) for one in told)) or (3, 1)
+
+
+def channels_of_convolutions(model: nn.Module) -> int | None:
+    """Channels of the images that a model takes, 1 or 3, as its first convolution says; None where that is doubtful.
+
+    The first one is the first that was written down, which may be a gate further inside: it counts where no other
+    convolution takes the other number.
+    """
+    taken = [one.in_channels for one in model.modules() if isinstance(one, nn.Conv2d)]
+    found = {count for count in taken if count in (1, 3)}
+    return taken[0] if len(found) == 1 and taken[0] in found else None
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    state = {name: one for name, one in model.state_dict().items() if isinstance(one, Tensor)}
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not is_lazy(tensor)}
 
 
 def overridden(

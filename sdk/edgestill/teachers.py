@@ -27,7 +27,14 @@ from .data import Data
 from .data.labels import class_places
 from .data.reading import for_each_channel
 from .errors import DataError, ModelError
-from .given_models import channels_taken, kept_processor, overridden, trained_classes, trained_processor
+from .given_models import (
+    channels_of_convolutions,
+    channels_taken,
+    kept_processor,
+    overridden,
+    trained_classes,
+    trained_processor,
+)
 from .models import create_model, load_checkpoint, read_metadata
 from .models.copies import check_module, copied, device_of
 from .models.identity import identity
@@ -256,22 +263,30 @@ def _loaded(
     """A model with its weights, and the colour channels that it takes: those that its weights are for."""
     teacher = create_model(model, classes, channels)
     if checkpoint is None:
-        return teacher, {}, channels_taken(teacher) or channels
+        return teacher, {}, _channels(model, teacher, classes, channels)
     known = kept_processor(read_metadata(checkpoint), checkpoint)
     if known is not None and known.channels != channels:
         channels = known.channels
         teacher = create_model(model, classes, channels)
     try:
         metadata = load_checkpoint(checkpoint, teacher, weights=weights, progress=progress)
-        return teacher, metadata, channels_taken(teacher) or channels
+        return teacher, metadata, _channels(model, teacher, classes, channels)
     except ModelError as misfit:
         channels = 3 if channels == 1 else 1
         other = create_model(model, classes, channels)
         try:
             metadata = load_checkpoint(checkpoint, other, weights=weights, progress=progress)
-            return other, metadata, channels_taken(other) or channels
+            return other, metadata, _channels(model, other, classes, channels)
         except ModelError:
             raise misfit from None
+
+
+def _channels(name: str, model: nn.Module, classes: int, made_with: int) -> int:
+    """Channels that a model takes: those that it was made with, unless it is the same whatever it is made with."""
+    if channels_of_convolutions(model) in (made_with, None):
+        return made_with
+    found = channels_taken(name, classes)
+    return found[0] if len(found) == 1 else made_with
 
 
 def _compare_classes(theirs: Sequence[str], data: Data, checkpoint: str | Path | None) -> None:

@@ -139,6 +139,55 @@ def test_one_number_is_that_of_each_channel_and_the_model_says_how_many_it_has(p
     assert converted[3][1].processor.mean == (0.5,) * 3
 
 
+def test_grey_weights_make_photos_grey_whatever_their_head(photos, converted, tmp_path, monkeypatch):
+    """Timm's with two classes, which the file does not name; ours, and the file of samples is what names them."""
+    from edgestill.models import checkpoint
+
+    torch.save(create_model(TIMM, 2, 1).state_dict(), tmp_path / "timm.pt")
+    torch.save(create_model("dscnn_xs", 2, 1).state_dict(), tmp_path / "ours.pt")
+    images = np.zeros((4, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.array(["a", "b", "a", "b"]), classes=np.array(["a", "b"]))
+    said = {"pixels": Pixels(16, (0.5,), (0.25,))}
+    read = []
+    once = checkpoint.read_weights
+    monkeypatch.setattr(checkpoint, "read_weights", lambda *given: read.append(given) or once(*given))
+    labels = {"samples": photos / "photos", "labels": ("light", "dark")}
+    from_samples(request(photos, TIMM, checkpoint=tmp_path / "timm.pt", **labels, **said))
+    from_samples(request(photos, "dscnn_xs", checkpoint=tmp_path / "ours.pt", samples=tmp_path / "x.npz", **said))
+    for given in converted:
+        assert given[1].images.shape[1:] == (16, 16, 1) and given[1].processor.mean == (0.5,)
+    assert len(read) == 5  # for the channels and to load them, each; a folder's are checked before it is read
+
+
+def gated(stem):
+    """Two classes; written down before the stem is a gate on one channel, and neither depends on `in_channels`."""
+    net = torch.nn.Module()
+    net.gate = torch.nn.Conv2d(1, 1, 1)
+    net.stem = torch.nn.Conv2d(stem, 2, 3)
+
+    def forward(x):
+        y = net.stem(x)
+        return (y * net.gate(y.mean(1, keepdim=True))).mean((2, 3))
+
+    net.forward = forward
+    return net
+
+
+def test_a_gate_before_the_stem_says_nothing_of_the_images(photos, converted, tmp_path, monkeypatch):
+    from edgestill.teacher_inputs import processor_of
+    from edgestill.teachers import load_teacher
+
+    monkeypatch.setattr("edgestill.gated_net", lambda num_classes=2: gated(3), raising=False)
+    monkeypatch.setattr("edgestill.gated_net_of_any", lambda in_channels: gated(in_channels), raising=False)
+    torch.save(gated(3).state_dict(), tmp_path / "gated.pt")
+    said = {"checkpoint": tmp_path / "gated.pt", "samples": photos / "photos", "pixels": Pixels(16, (0.5,), (0.25,))}
+    for name in ("edgestill:gated_net", "edgestill:gated_net_of_any"):
+        from_samples(request(photos, name, labels=("light", "dark"), **said))
+        assert converted[-1][1].images.shape[3] == 3
+        teacher = load_teacher(name, tmp_path / "gated.pt", 2, 3, mean=(0.5,), std=(0.25,), image_size=16)
+        assert processor_of(teacher).channels == 3
+
+
 def refusal(folder, *words):
     """What a command that fails says, in one line."""
     with contextlib.chdir(folder):

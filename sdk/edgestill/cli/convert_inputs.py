@@ -112,7 +112,7 @@ class _Given:
 
         if self.known is not None and self.known.processor is not None:
             return taken(self.known, pixels.said())
-        taken_by = self.channels(pixels, len(self.classes))
+        taken_by = self.channels(pixels)
         model = create_model(self.name, len(self.classes) or UNNAMED, taken_by[0])
         own = trained_processor(self.name, model, self.checkpoint, self.noted)
         if own is None:
@@ -121,29 +121,20 @@ class _Given:
         numbers = {name: for_each_channel(getattr(pixels, name), count) for name in ("mean", "std")}
         return overridden(own, **pixels.said() | numbers)
 
-    def channels(self, pixels: Pixels, classes: int) -> tuple[int, ...]:
+    def channels(self, pixels: Pixels) -> tuple[int, ...]:
         """Colours of the images that it takes: 3, 1, or both where that is left to the images.
 
         Three numbers for mean say 3. One number is that of each channel; then weights and first convolution say it.
         """
-        from ..errors import ModelError
-        from ..given_models import channels_taken
-        from ..models import create_model
-        from ..models.checkpoint import check_fit
-
         if len(pixels.mean) != 1:
             return (3,) if pixels.mean else (3, 1)
-        found = []
-        for count in (3, 1):
-            try:
-                model = create_model(self.name, classes or UNNAMED, count)
-                if self.checkpoint is not None:
-                    check_fit(self.checkpoint, [model], self.weights)
-            except ModelError:  # not with so many
-                continue
-            if channels_taken(model) in (count, None):
-                found.append(count)
-        return tuple(found) or (3, 1)
+        return self._channels
+
+    @cached_property
+    def _channels(self) -> tuple[int, ...]:  # the checkpoint may be large: it is read once
+        from ..given_models import channels_taken
+
+        return channels_taken(self.name, len(self.classes) or UNNAMED, self.checkpoint, self.weights)
 
     def check(self, classes: int, channels: Sequence[int]) -> None:
         """Refuse weights that do not fit, before anything is decoded."""
@@ -255,7 +246,7 @@ def from_samples(request: Request) -> tuple[Any, Any]:
     _check_order(request.labels, given.classes)
     processor = given.processor(pixels)
     named = request.labels or given.classes
-    channels = given.channels(pixels, len(named)) if processor is None else (processor.channels,)
+    channels = given.channels(pixels) if processor is None else (processor.channels,)
     assert request.samples is not None
     if request.samples.is_dir():  # its images have one channel or three, and no names of classes
         if processor is None:

@@ -26,7 +26,7 @@ from .weights import (
     wrong_choice,
 )  # fmt: skip
 
-__all__ = ["check_fit", "load_checkpoint", "read_metadata", "save_checkpoint"]
+__all__ = ["check_fit", "load_checkpoint", "read_metadata", "save_checkpoint", "weight_shapes"]
 
 # What older or other programs leave out or add, and no forward pass in eval mode misses.
 _COUNTER = "num_batches_tracked"
@@ -106,6 +106,20 @@ def check_fit(path: str | Path, models: Sequence[nn.Module], weights: str | None
         misfits.append((len(problems), _misfit(path, model, state, problems)))
     if misfits:
         raise min(misfits, key=lambda one: one[0])[1]
+
+
+def weight_shapes(path: str | Path, model: nn.Module, weights: str | None = None) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's weights under the names that the model has, whether they fit it or not.
+
+    Args:
+        weights: as of `load_checkpoint`.
+
+    Raises:
+        ModelError: no such file, no weights in it, `weights` that it lacks, or several that may be meant.
+    """
+    expected = _tensors(model)
+    state = _fitted(read_weights(Path(path), weights, expected), expected, Path(path))
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not tensor.is_nested}
 
 
 def _compared(path: Path, model: nn.Module, wanted: str | None) -> tuple[Weights, dict[str, Tensor], list[str]]:
