@@ -268,11 +268,81 @@ def test_classes_with_a_number_stay_classes(tmp_path):
     assert source.classes == ("test1", "test2") and "test1 is read as a class" in source.notes[0]
 
 
-def test_a_folder_that_may_be_validation_is_said_where_validation_is_cut_from_train(tmp_path):
-    for word in ("train", "test", "val_of_mine"):
+@pytest.mark.parametrize(
+    ("there", "left"),
+    [
+        (("train", "test"), "test_v2"), (("train", "test"), "test2"), (("train2017", "test"), "test2017"),
+        (("train", "val"), "val2"), (("train", "test"), "train2"), (("", "val"), "val2"),
+    ],
+)  # fmt: skip
+def test_a_split_without_a_number_comes_before_one_with_a_number_and_that_is_said(tmp_path, there, left):
+    for word in (*there, left):
+        write_classes(tmp_path / word, 5 if word == left else 4)
+    source = open_source(f"image-folder:{tmp_path}")
+    assert source.classes == ("cat", "dog")
+    assert {len(split) for split in source.splits.values()} == {8}
+    assert any(f": {left} (10 images) is not read: it lies beside" in note for note in source.notes)
+
+
+def test_two_splits_with_a_number_are_refused_with_both_names(tmp_path):
+    for word in ("train2014", "train2017", "val2017"):
+        write_classes(tmp_path / word, 4)
+    says = "has two train splits, train2014 and train2017; name the one that is meant train, or"
+    with pytest.raises(DataError, match=says):
+        open_source(f"image-folder:{tmp_path}")
+    (tmp_path / "train2017").rename(tmp_path / "train")
+    source = open_source(f"image-folder:{tmp_path}")
+    assert len(source.train) == len(source.test) == 8 and "train2014 (8 images) is not read" in source.notes[0]
+
+
+@pytest.mark.parametrize("inside", ["", "day night"])
+def test_a_class_train1_among_others_stays_a_class(tmp_path, inside):
+    for name in ("bus1", "car1", "train1"):
+        for inner in inside.split() or [""]:
+            for number in range(3):
+                photo(tmp_path / name / inner / f"{number}.png")
+    source = open_source(f"image-folder:{tmp_path}")
+    assert source.classes == ("bus1", "car1", "train1")
+    assert any("train1 is read as a class. If it is a split, name it without a number" in note for note in source.notes)
+
+
+def test_a_split_with_a_number_that_has_no_class_folders_is_not_read(tmp_path):
+    for word in ("train", "test"):
+        write_classes(tmp_path / word, 4)
+    photo(tmp_path / "val2" / "1.png")  # without labels
+    source = open_source(f"image-folder:{tmp_path}")
+    assert set(source.splits) == {"train", "test"} and "val2 (1 images) is not read" in source.notes[0]
+    with pytest.raises(DataError, match=r"one class folder \(inner\).*Is it .*/inner that you mean"):
+        write_classes(tmp_path / "outer" / "inner" / "train2017", 1)
+        open_source(f"image-folder:{tmp_path / 'outer'}")
+
+
+def test_names_of_many_classes_are_looked_at_once(tmp_path, monkeypatch):
+    from edgestill.data.formats import image_folder
+
+    seen = []
+    words = image_folder._words
+    monkeypatch.setattr(image_folder, "_words", lambda folder: seen.append(folder) or words(folder))
+    write_classes(tmp_path, 2, ("no_mask", "mask", *(f"masks {number}" for number in range(18))))
+    open_source(f"image-folder:{tmp_path}")
+    assert len(seen) <= 3 * 20  # and not 20 for each class
+
+
+@pytest.mark.parametrize(
+    ("there", "other", "said"),
+    [
+        (("train", "test"), "val_of_mine", "if val_of_mine is the validation split, name it validation; without that "
+         "it is cut from train"),
+        (("train",), "test_of_mine", "if test_of_mine is the test split, name it test; without that a fifth of train "
+         "is set aside as test"),
+        (("train", "valid"), "test_of_mine", "if test_of_mine is the test split, name it test; without that valid "
+         "serves as test"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_may_be_a_split_is_said_with_what_is_done_without_it(tmp_path, there, other, said):
+    for word in (*there, other):
         write_classes(tmp_path / word, 6)
-    notes = open_source(f"image-folder:{tmp_path}").notes
-    assert any("if val_of_mine is the validation split, name it validation" in note for note in notes)
+    assert f"doubtful: {said}" in open_source(f"image-folder:{tmp_path}").notes
 
 
 def test_a_class_that_a_split_lacks_is_named_with_the_split(tmp_path):
@@ -454,6 +524,7 @@ def test_one_number_for_mean_makes_nothing_grey(tmp_path):
     for name, channels in (("colour", 3), ("colour.npz", 3), ("grey", 1), ("grey.npz", 1)):
         read = read_samples(tmp_path / name, mean=(0.0,), std=(1.0,))
         assert read.images.shape[3] == channels and read.processor.mean == (0.0,) * channels and not read.notes
+    assert read_samples(tmp_path / "grey").images.shape[3] == 1  # with no number at all as well
     three = read_samples(tmp_path / "grey", mean=(0.0,) * 3, std=(1.0,) * 3)
     assert three.images.shape[3] == 3
     assert "made grey" in read_samples(tmp_path / "colour", mean=(0.0,), std=(1.0,), channels=1).notes[-1]

@@ -8,6 +8,7 @@ import pytest
 
 from edgestill.data import ImageSource, Split, load_data
 from edgestill.data.cutting import cut
+from edgestill.data.labels import almost_alike
 from edgestill.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -88,6 +89,18 @@ def test_classes_that_are_no_names_are_refused(load, classes):
 def test_classes_that_are_there_twice_are_refused(load):
     with pytest.raises(DataError, match="class name 'a' is there twice"):
         load(PLAIN, ("a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (("-1", "1"), False), (("A", "A-"), False), (("x -1", "x 1"), False), (("C", "C++"), False),
+        (("hot dog", "hot_dog"), True), (("t-1", "T 1"), True), (("hot - dog", "hot dog"), True),
+        ((" cat", "cat"), True),
+    ],
+)  # fmt: skip
+def test_names_that_differ_in_more_than_how_they_are_written(names, alike):
+    assert bool(almost_alike(names)) == alike
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ rows. Everything else is refused with the reason; nothing is rounded.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..errors import DataError
 
 _MOST_CLASSES = 100  # more different values than this, and than half of the samples, are no classes
 _LIMIT = 2**63
+# Between letters or digits, and not the sign of a number: `hot_dog`, `x -1`.
+_JOINT = re.compile(r"(?<=[^\W_])(?![\s_]+-\d)[\s_-]+(?=[^\W_])")
 
 
 def plain_labels(values: Any, where: str, classes: int = 0) -> NDArray[Any]:
@@ -130,7 +133,7 @@ def with_classes(
             raise DataError(f"{where}: {split} is empty; it needs at least one sample")
     if len(kinds) > 1:
         raise DataError(f"{where}: labels are text in one split and numbers in another; use one of them")
-    if duplicates := sorted({name for name in classes if list(classes).count(name) > 1}):
+    if duplicates := sorted(name for name, count in Counter(classes).items() if count > 1):
         raise DataError(f"{where}: the class name {duplicates[0]!r} is there twice")
     text = kinds == {"U"}
     negative = {} if text else {split: array for split, array in labels.items() if array.min() < 0}
@@ -206,11 +209,15 @@ def _coded(array: NDArray[Any], known: Sequence[Any], wrong: str) -> NDArray[np.
 
 
 def almost_alike(names: Iterable[str]) -> list[str]:
-    """A line for each group of class names that differ in nothing but case, spaces, `_`, `-` and the like."""
+    """A line for each group of class names that differ in nothing but case, and in what joins their words.
+
+    Space, `_` and `-` join words where they stand between letters or digits; elsewhere they are a part of the name, as
+    in -1 and A-.
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
         plain = unicodedata.normalize("NFKC", name).casefold()
-        groups.setdefault(re.sub(r"[\s_-]+", " ", plain).strip(), []).append(name)
+        groups.setdefault(_JOINT.sub(" ", plain.strip()), []).append(name)
     return [
         f"doubtful: {few([repr(one) for one in group])} are read as {len(group)} classes, and their names differ only "
         "in how they are written. If they are one class, bring them together"

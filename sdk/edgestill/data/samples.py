@@ -113,7 +113,7 @@ def _from_npz(
             plain = 1 if images.shape[3] <= 2 else 3
             count = channels or max(plain, len(statistics[0]))
             processor = _normalised(Reading().images(side[0], side[1], count), statistics)
-            colours = _made_grey(count, plain)
+            colours = _grey_note(count, plain)
         if processor is not None:
             images = processor.pixels(images)
     labels, classes, notes = _labels(found, given or found.classes, str(path))
@@ -185,13 +185,13 @@ def _coloured(
     count = channels or 3
     processor = Reading().images(processor.height, processor.width, count)
     images, grey = read_all(part.samples, processor, progress, label)
-    if channels is None and grey and len(statistics[0]) == 1:
+    if channels is None and grey and len(statistics[0]) < 3:
         count, images = 1, images[..., :1].copy()
         processor = Reading().images(processor.height, processor.width, count)
-    return images, _normalised(processor, statistics), _made_grey(count, 1 if grey else 3)
+    return images, _normalised(processor, statistics), _grey_note(count, 1 if grey else 3)
 
 
-def _made_grey(channels: int, own: int) -> tuple[str, ...]:
+def _grey_note(channels: int, own: int) -> tuple[str, ...]:
     """A note where colours are left out."""
     return ("the images have 3 channels and the model takes 1: they are made grey",) if channels < own else ()
 

@@ -13,7 +13,7 @@ _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _TAIL = re.compile(r"[ _-]?(set|data|dataset|split|images|imgs|samples)$")
 # `train-00000-of-00002`, `test.3`, `validation_1`
 _SHARD = re.compile(r"[ ._-]?\d+([ ._-]?of[ ._-]?(?P<total>\d+))?([ ._-][0-9a-f]{8,})?$")
-
+# `val2017`, `train_v2`, `test-1.1`
 _NUMBER = re.compile(r"[ ._-]?v?\d+([._-]\d+)*$", re.IGNORECASE)
 
 

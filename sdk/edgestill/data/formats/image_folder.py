@@ -4,11 +4,13 @@
     PATH/train/cat/…  PATH/train/dog/…  PATH/test/cat/…  …    the user's own splits, by any of their usual names
     PATH/cat/…        PATH/dog/…        PATH/test/cat/…  …    the same, with the train split not in a folder of its own
 
-A split's name is never a class. Photos may have any size: they are brought to `image_size` × `image_size`.
+A split's name is never a class; one with a number behind it (`val2017`) is a split where class folders are in it, and
+a class elsewhere. Photos may have any size: they are brought to `image_size` × `image_size`.
 """
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -44,8 +46,8 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         raise DataError(f"{kind} folder {folder} does not exist")
     skipped = Skipped()
     folders = subfolders(folder, skipped)
-    splits = _split_folders(folder, folders)
-    others = [one for one in folders if one not in splits.values()]
+    splits, second = _split_folders(folder, folders)
+    others = [one for one in folders if one not in splits.values() and one not in second]
     loose_files(folder, kind, skipped)
     notes: list[str] = []
     if TRAIN in splits:
@@ -53,12 +55,13 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
         found |= {
             name: _classes(place, kind, skipped, known=found[TRAIN]) for name, place in splits.items() if name != TRAIN
         }
-        notes += _beside(folder, splits, others, kind)
+        notes += _beside(folder, splits, sorted([*others, *second]), kind)
         inner = [name for name in found[TRAIN] if split_of(name)]
         notes += [f"{splits[TRAIN]}: the folder {name}, named like a split, is read as a class" for name in inner]
     else:
         found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
         found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
+        notes += _beside(folder, splits, second, kind)
     notes += _same_inside(splits.get(TRAIN, folder), found[TRAIN])
     notes += _doubtful_names(splits.get(TRAIN, folder), found[TRAIN])
     if VALIDATION in found and TEST not in found:
@@ -106,26 +109,58 @@ def list_files(folder: Path, kind: Kind = "image", skipped: Skipped | None = Non
     return files
 
 
-def _split_folders(folder: Path, folders: Sequence[Path]) -> dict[str, Path]:
-    named = {one: split for one in folders if (split := split_of(one.name))}
-    numbered = {one: split for one in folders if (split := numbered_split_of(one.name))}
-    if TRAIN not in (*named.values(), *numbered.values()):
-        # Beside class folders, and no class itself: it has folders of the same names in it.
-        names = {one.name for one in folders}
-        numbered = {
-            one: split
-            for one, split in numbered.items()
-            if {inner.name for inner in subfolders(one, Skipped())} & (names - {one.name})
-        }
+def _split_folders(folder: Path, folders: Sequence[Path]) -> tuple[dict[str, Path], list[Path]]:
+    """The folders of the splits; and those with a number in their names that are left out for one without."""
     splits: dict[str, Path] = {}
-    for one, split in (named | numbered).items():
-        if split in splits:
+    for one in folders:
+        if split := split_of(one.name):
+            if split in splits:
+                raise DataError(
+                    f"{folder} has two {split} splits, {splits[split].name} and {one.name}; keep one of them, or give "
+                    "classes other names"
+                )
+            splits[split] = one
+    exact = dict(splits)
+    second = []
+    for one, split in _numbered_splits(folders, exact).items():
+        if split in exact:
+            second.append(one)
+        elif split in splits:
             raise DataError(
-                f"{folder} has two {split} splits, {splits[split].name} and {one.name}; keep one of them, or give "
-                "classes other names"
+                f"{folder} has two {split} splits, {splits[split].name} and {one.name}; name the one that is meant "
+                f"{split}, or, if they are classes, give them other names"
             )
-        splits[split] = one
-    return splits
+        else:
+            splits[split] = one
+    return splits, second
+
+
+def _numbered_splits(folders: Sequence[Path], exact: Mapping[str, Path]) -> dict[Path, str]:
+    """Folders whose names are those of splits with a number, as classes' may be: splits have class folders in them.
+
+    The classes are those of train, or, where there is no train, the folders beside it.
+    """
+    numbered = {one: split for one in folders if (split := numbered_split_of(one.name))}
+    if not numbered:
+        return {}
+    splits = {split: [one] for split, one in exact.items()}
+    for one, split in numbered.items():
+        splits.setdefault(split, []).append(one)
+    named = [one for places in splits.values() for one in places]
+    inside = {one: {inner.name for inner in subfolders(one, Skipped())} for one in named}
+    elsewhere = {name for split in (VALIDATION, TEST) for one in splits.get(split, []) for name in inside[one]}
+    trains = [one for one in splits.get(TRAIN, []) if one not in numbered or len(inside[one]) > 1]
+    sure = [one for one in trains if one not in numbered or inside[one] & elsewhere]
+    if len(sure) < len(trains):
+        # Where the folders beside it have the same ones in them, it is one of them, a class.
+        beside = {inner.name for one in folders if one not in inside for inner in subfolders(one, Skipped())}
+        trains = [one for one in trains if one in sure or not inside[one] & beside]
+    classes = {name for one in trains for name in inside[one]} if trains else {one.name for one in folders}
+    return {
+        one: split
+        for one, split in numbered.items()
+        if (one in trains if split == TRAIN else inside[one] & (classes - {one.name}))
+    }
 
 
 def _classes(
@@ -184,10 +219,11 @@ def _same_inside(folder: Path, found: _Found) -> list[str]:
 def _doubtful_names(folder: Path, found: _Found) -> list[str]:
     """Lines about classes that may be none, or one and the same, by their names."""
     lines = []
+    words = {name: _words(Path(name)) for name in found}
+    counts = Counter(word for one in words.values() for word in one)
     for name in found:
         word = "".join(letter for letter in name.casefold() if letter.isalpha())
-        # Of `mask` and `no_mask`, both are meant.
-        others = [other for other in found if other != name and word in _words(Path(other))]
+        others = counts[word] - (word in words[name])  # of `mask` and `no_mask`, both are meant
         if word in _MARKS | _PICTURES and not others:
             lines.append(f"doubtful: {folder / name} is read as a class. If it is none, move it out of {folder}")
         elif numbered_split_of(name):
@@ -208,7 +244,7 @@ def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mappi
             f"it is a class, give it another name: {folder.name!r} is read as a split"
         )
     inner = subfolders(folders[0], Skipped()) if folders else []
-    meant = len(inner) > 1 or any(split_of(one.name) for one in inner)
+    meant = len(inner) > 1 or any(split_of(one.name) or numbered_split_of(one.name) for one in inner)
     return f"{text}. Is it {folders[0]} that you mean?" if meant else text
 
 
@@ -234,7 +270,10 @@ def _beside(folder: Path, splits: Mapping[str, Path], others: Sequence[Path], ki
     for name, count in counts.items():
         split = resembles_split(name)
         if count and split and split not in splits:
-            otherwise = "it is cut from train" if split == VALIDATION else "there is none"
+            otherwise = "it is cut from train"
+            if split == TEST:
+                serves = f"{splits[VALIDATION].name} serves as test" if VALIDATION in splits else ""
+                otherwise = serves or "a fifth of train is set aside as test"
             lines.append(f"doubtful: if {name} is the {split} split, name it {split}; without that {otherwise}")
     return lines
 
@@ -283,7 +322,8 @@ def _hash(name: Path) -> bytes:
 
 
 def _part(found: _Found, classes: Sequence[str]) -> Part:
-    files = sorted((path, classes.index(name)) for name, paths in found.items() for path in paths)
+    places = {name: place for place, name in enumerate(classes)}
+    files = sorted((path, places[name]) for name, paths in found.items() for path in paths)
     return Part(Files([path for path, _ in files]), np.array([label for _, label in files], dtype=np.int64))
 
 
