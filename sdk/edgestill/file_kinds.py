@@ -10,6 +10,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgestill_runtime.errors import reason
+
 from .errors import ModelError
 
 _HEAD = 4096
@@ -114,7 +116,7 @@ def describe_file(path: str | Path) -> FileKind | None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return None
-        raise ModelError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise ModelError(f"{path} cannot be read: {reason(error).lower()}") from error
 
 
 def no_toml(path: Path, error: Exception) -> str:
@@ -124,7 +126,7 @@ def no_toml(path: Path, error: Exception) -> str:
         error: of reading it as text, or of tomllib.
     """
     if isinstance(error, OSError) and not path.is_dir():
-        return f"{path} cannot be read: {error.strerror}"
+        return f"{path} cannot be read: {reason(error)}"
     found = describe_file(path)
     if found is not None and found.kind not in ("text", "unknown", "empty"):
         return f"{path} is {found.words}, and TOML is wanted, a text file"

@@ -15,6 +15,8 @@ from typing import TextIO
 
 from accelerate.utils import broadcast_object_list
 
+from edgestill_runtime.errors import reason
+
 from .errors import EdgestillError, StorageError
 from .processes import processes
 
@@ -36,7 +38,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             lock = open(folder / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, with the lock
             refused = [_take(lock, folder)]
         except OSError as error:
-            refused = [StorageError(f"could not write to {folder}: {error.strerror}; name another with --output")]
+            refused = [StorageError(f"could not write to {folder}: {reason(error)}; name another with --output")]
     broadcast_object_list(refused)
     try:
         if refused[0] is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgestill_runtime.errors import reason
 from edgestill_runtime.files import sha256_of_file, write_bytes
 
 from . import __version__
@@ -316,7 +317,7 @@ def _identity_of_teacher(table: TeacherTable | TeamMember) -> dict[str, Any]:
     try:
         digest = sha256_of_file(file)
     except OSError as error:
-        raise EdgestillError(f"teacher checkpoint {file} cannot be read: {error.strerror}") from error
+        raise EdgestillError(f"teacher checkpoint {file} cannot be read: {reason(error)}") from error
     settings = {"weights": table.weights, "mean": table.mean, "std": table.std, "image_size": table.image_size}
     return {"checkpoint": digest, "model": table.model, "code": code_of(table.model), **settings}
 

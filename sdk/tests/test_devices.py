@@ -410,8 +410,8 @@ def test_the_parts_of_a_measurement_that_cannot_be_asked_for(cli, quick_run, tmp
         assert done.returncode in (1, 2) and says in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
-def test_threads_are_numbers_from_1(cli, tmp_path):
-    done = cli("bench", tmp_path / "any.edge", "--threads", "0")
+def test_threads_are_checked_before_the_bundle_is_opened(cli, tmp_path):
+    done = cli("bench", tmp_path / "not-there.edge", "--threads", "0")
     assert done.returncode == 2 and "'0' is neither a whole number from 1 nor `all`" in done.stderr, done.stderr
 
 
@@ -422,6 +422,6 @@ def test_an_unknown_engine_is_refused_before_anything_is_done(cli, tmp_path):
             ("litert/tflite-runtime", "one package of an engine; here whole engines are named: litert"),
         ):
             done = cli(*words, "--engine", "litert", "--engine", name)
-            assert done.returncode == 1 and says in done.stderr, done.stderr
+            assert done.returncode == 2 and says in " ".join(done.stderr.replace("│", " ").split()), done.stderr
     with pytest.raises(EngineError, match="unknown engine 'foo'"):
         devices.Wanted(engines=("foo",))

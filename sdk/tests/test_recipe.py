@@ -3,6 +3,7 @@ from dataclasses import asdict
 import pytest
 
 from edgestill.errors import RecipeError
+from edgestill.file_kinds import no_toml
 from edgestill.recipe import Recipe, load_recipe
 from edgestill.recipe_errors import fields_of
 from edgestill.schedule import Schedule
@@ -92,6 +93,13 @@ def test_mistakes_are_named_with_file_line_and_nearest_key(tmp_path, change, sai
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_what_the_system_refuses_has_a_reason_even_where_it_gives_no_words(tmp_path):
+    path = tmp_path / "r.toml"
+    assert no_toml(path, OSError(13, "Permission denied")) == f"{path} cannot be read: Permission denied"
+    assert no_toml(path, OSError("the tape is torn")) == f"{path} cannot be read: the tape is torn"
+    assert no_toml(path, OSError()) == f"{path} cannot be read: OSError"
 
 
 TABLES = {

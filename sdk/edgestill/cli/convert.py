@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from edgestill_runtime.errors import reason
+
 from .console import TerminalProgress, say
 from .convert_inputs import Pixels, Request, from_data, from_samples, from_tensorflow
 from .paths import refuse_other_files
@@ -190,7 +192,7 @@ def _classes(path: Path | None) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise typer.BadParameter(f"--labels {path} cannot be read: {error.strerror}") from error
+        raise typer.BadParameter(f"--labels {path} cannot be read: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"--labels {path} is no text in UTF-8; it needs a class name a line") from error
     names = tuple(line.strip() for line in lines if line.strip())

@@ -7,10 +7,14 @@ import typer
 
 from ..devices import Device, find_device, load_devices
 from ..devices.packages import check_engines
+from ..errors import EdgestillError
 
 
 def _engines(names: Sequence[str] | None) -> Sequence[str] | None:
-    check_engines(names or ())  # before anything takes time
+    try:
+        check_engines(names or ())  # before anything takes time
+    except EdgestillError as error:
+        raise typer.BadParameter(str(error)) from error
     return names
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 _WANTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number of a usual size",
+    "int_parsing_size": "a whole number that fits in 64 bits",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",

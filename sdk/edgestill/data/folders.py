@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from edgestill_runtime.errors import reason
+
 from ..errors import DataError
 
 Kind = Literal["image", "audio"]
@@ -42,9 +44,9 @@ class Skipped:
     def line(self, root: Path) -> str:
         """`not read: 3 .txt (a.txt, b.txt, …), 1 empty (cat/7.jpg)`; empty where nothing was skipped."""
         parts = []
-        for reason, paths in sorted(self.reasons.items(), key=lambda item: -len(item[1])):
+        for word, paths in sorted(self.reasons.items(), key=lambda item: -len(item[1])):
             names = ", ".join(_relative(path, root) for path in sorted(paths)[:2]) + (", …" if len(paths) > 2 else "")
-            parts.append(f"{len(paths):,} {reason} ({names})")
+            parts.append(f"{len(paths):,} {word} ({names})")
         return f"not read: {'; '.join(parts)}" if parts else ""
 
 
@@ -95,7 +97,7 @@ def _entries(folder: Path) -> list[Path]:
     except NotADirectoryError as error:
         raise DataError(f"{folder} is a file, not a folder") from error
     except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"the folder {folder} cannot be read: {reason(error).lower()}") from error
 
 
 def _walk(folder: Path, skipped: Skipped, above: tuple[str, ...]) -> Iterator[Path]:
@@ -123,11 +125,11 @@ def _is_sample(path: Path, kind: Kind, skipped: Skipped) -> bool:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    reason = _not_by_content(head, kind)
-    if reason:
-        skipped.add(reason, path)
-    return not reason
+        raise DataError(f"{path} cannot be read: {reason(error).lower()}") from error
+    wrong = _not_by_content(head, kind)
+    if wrong:
+        skipped.add(wrong, path)
+    return not wrong
 
 
 def _reason(path: Path) -> str:

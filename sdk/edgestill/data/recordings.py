@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestill_runtime import InputError
+from edgestill_runtime.errors import reason
 from edgestill_runtime.processing.waves import checked_rate, read_recording
 
 from ..errors import DataError
@@ -46,7 +47,7 @@ def head_of(source: Path | bytes, name: str) -> Head:
         recording = read_recording(source)
         return Head(recording.rate, 1, len(recording.samples) / recording.rate, "recording")
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name} cannot be read: {reason(error)}") from error
     except InputError as error:
         text = str(error)
         raise DataError(f"{text if name in text else f'{name}: {text}'}; repair or remove it") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgestill_runtime.errors import reason
 from edgestill_runtime.files import atomic_file
 
 from ..errors import DataError, MissingExtraError
@@ -58,7 +59,7 @@ def write_sheet(path: Path, examples: Sequence[tuple[str, NDArray[np.uint8]]]) -
         with atomic_file(path) as part:
             sheet.save(part, "PNG")
     except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+        raise DataError(f"{path} cannot be written: {reason(error)}") from error
 
 
 def _rows(examples: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[list[tuple[str, NDArray[np.uint8]]]]:

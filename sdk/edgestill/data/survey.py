@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgestill_runtime.errors import reason
 from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
@@ -200,7 +201,7 @@ def _hash(source: Path | bytes, name: str) -> bytes:
         with source.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name} cannot be read: {reason(error)}") from error
 
 
 def _unlabelled(

@@ -244,7 +244,7 @@ def main() -> None:
     except RefusedError as error:
         answer = {"refused": str(error)}
     except OSError as error:
-        answer = {"refused": f"{error.filename or asked['folder']}: {error.strerror}"}
+        answer = {"refused": f"{error.filename or asked['folder']}: {error.strerror or error}"}
     print(json.dumps(answer), flush=True)
 
 

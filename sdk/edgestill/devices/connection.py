@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from edgestill_runtime.errors import reason
+
 from ..errors import DeviceError
 from .config import Device
 
@@ -182,7 +184,7 @@ def _run(
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
-        return Answer(127, b"", f"{command[0]}: {error.strerror}")
+        return Answer(127, b"", f"{command[0]}: {reason(error)}")
     assert process.stdin and process.stdout and process.stderr
     over = threading.Timer(seconds or 0, process.kill)
     with process, ThreadPoolExecutor(2) as pool:

@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgestill_runtime.errors import reason
+
 from ...errors import DataError, MissingExtraError
 from ...progress import SILENT, Progress
 from ..folders import Kind, hidden
@@ -201,7 +203,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
             if split and total:
                 wanted[split] = total
     except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"the folder {folder} cannot be read: {reason(error).lower()}") from error
     for split, total in wanted.items():
         if len(found[split]) != total:
             raise DataError(f"{folder} has {len(found[split])} of the {total} parts of {split}; fetch the others")
