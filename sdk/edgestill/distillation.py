@@ -89,7 +89,7 @@ def distill(
         folder: keeps the training's state and log; a killed training goes on there if the same call is made again:
             the same data, teacher and objective, and a student that begins with the same weights.
         cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
-        check_teacher: refuse a teacher that does no better than guessing on validation data; see `teacher_check.py`.
+        check_teacher: refuse a teacher that does no better than guessing on validation data; `chance.py` has the rule.
 
     Raises:
         ModelError: teacher or student are no models, have other classes than the data, or not the layers that the

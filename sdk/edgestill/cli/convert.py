@@ -37,7 +37,10 @@ def convert(
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(help="Instead of a data set: a folder of images, or an .npz (see docs/converters.md)."),
+        typer.Option(
+            help="Instead of a data set: a folder of photos or recordings, one such file, or an .npz (see "
+            "docs/converters.md)."
+        ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
     image_size: Annotated[

@@ -1,7 +1,7 @@
 """What `edgestill convert` reads before it converts: a model that is there, and what to calibrate and judge it with.
 
     from_data           a data set, or that of a run or checkpoint of ours
-    from_samples        a folder, files or an .npz
+    from_samples        a folder of photos or recordings, one such file, or an .npz
     from_tensorflow     the same for a Keras file or a SavedModel
 
 Each gives the bundle, and what the gate shall judge it with. A model's own inputs and classes come first
@@ -277,7 +277,10 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
 
     path = request.samples
     if path is None:
-        raise typer.BadParameter(f"--from {request.source} needs --samples: real inputs, a folder of images or an .npz")
+        raise typer.BadParameter(
+            f"--from {request.source} needs --samples: real inputs, as a folder of photos or recordings, one such "
+            "file, or an .npz"
+        )
     if path.is_dir():
         request.pixels.check((3, 1))
     read = _read_samples(request, None, request.labels, (3, 1))

@@ -56,7 +56,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; give a folder of images or an .npz") from error
+        raise DataError(f"{path} does not exist; give a folder of photos or recordings, files, or an .npz") from error
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied") from error
     except Exception as error:  # numpy evaluates the headers: damaged ones raise whatever Python's own reader does
