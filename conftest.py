@@ -106,12 +106,6 @@ def cli():
     return in_process
 
 
-@pytest.fixture(scope="session")
-def command():
-    """The command line, in a process of its own: where that is the point."""
-    return command_of
-
-
 @pytest.fixture
 def device_cli(monkeypatch, capsys):
     """A function that runs `python -m edgestill_runtime` in this process, which must succeed; what it printed."""
