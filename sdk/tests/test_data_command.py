@@ -64,6 +64,40 @@ def test_what_is_in_a_folder(folder, tmp_path_factory, monkeypatch):
         assert image.width > 8 * 72 and image.height > 2 * 72
 
 
+def recording(path, rate=16000):
+    """Half a second of noise at 16 kHz."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(GENERATOR.bytes(16000))
+
+
+def png(height):
+    """The bytes of one, 9 pixels wide."""
+    content = io.BytesIO()
+    Image.fromarray(GENERATOR.integers(0, 256, (height, 9, 3), dtype=np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_recordings_and_parquet_have_a_sheet_with_pictures_too(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "audio" / name).mkdir(parents=True)
+        for number in range(5):
+            recording(tmp_path / "audio" / name / f"{number}.wav")
+    (tmp_path / "table").mkdir()
+    for word in ("train", "test"):
+        rows = pa.table({"image": [png(9) for _ in range(10)], "label": ["x", "y"] * 5})
+        parquet.write_table(rows, tmp_path / "table" / f"{word}.parquet")
+    for source in (f"audio-folder:{tmp_path / 'audio'}", f"parquet:{tmp_path / 'table'}"):
+        facts = json.loads(run(source, "--sheet", tmp_path / "s.png", "--json"))
+        with Image.open(tmp_path / "s.png") as sheet:
+            # The first sample, 8 pixels from the corner; around it there are names and the ground.
+            height, width = (facts["input"][name] for name in ("height", "width"))
+            colours = sheet.crop((8, 8, 8 + width, 8 + height)).getcolors(1 << 20)
+        assert len(colours) > 1, source
+
+
 @pytest.mark.parametrize("name", ["s.jpg", "s", "s.png.txt"])
 def test_a_sheet_is_a_png_by_its_name_too(tmp_path, name):
     with pytest.raises(DataError, match=r"a contact sheet is a PNG; give it a name that ends in \.png"):
@@ -118,11 +152,7 @@ def test_damaged_recordings_are_listed_too(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(5):
-            with wave.open(str(tmp_path / name / f"{number}.wav"), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(16000 if number else 8000)
-                file.writeframes(GENERATOR.bytes(16000))
+            recording(tmp_path / name / f"{number}.wav", 16000 if number else 8000)
     (tmp_path / "a" / "3.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")
     whole = bytearray((tmp_path / "b" / "0.wav").read_bytes())
     whole[24:28] = (500).to_bytes(4, "little")
@@ -136,11 +166,6 @@ def test_damaged_recordings_are_listed_too(tmp_path):
 
 
 def test_parquet_images_of_several_sizes_need_a_size(tmp_path):
-    def png(height):
-        content = io.BytesIO()
-        Image.fromarray(GENERATOR.integers(0, 256, (height, 9, 3), dtype=np.uint8)).save(content, "PNG")
-        return content.getvalue()
-
     for word in ("train", "test"):
         table = pa.table({"image": [png(8), png(9)], "label": ["x", "y"]})
         parquet.write_table(table, tmp_path / f"{word}.parquet")

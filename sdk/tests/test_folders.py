@@ -1,5 +1,6 @@
 """Folders of photos: which are splits, which classes, what is not read, and that a device sees the same pixels."""
 
+import errno
 import io
 import json
 import os
@@ -409,7 +410,7 @@ def test_a_damaged_photo_is_named_and_one_that_is_too_large_says_the_limit(tmp_p
 
 
 @pytest.mark.parametrize("prefix", ["image-folder:", "audio-folder:"])
-def test_no_folder_a_file_and_no_permission(tmp_path, prefix):
+def test_no_folder_a_file_and_no_permission(tmp_path, monkeypatch, prefix):
     with pytest.raises(DataError, match="there is no user ~nosuchuser on this machine"):
         load_data(f"{prefix}~nosuchuser/x")
     with pytest.raises(DataError, match="nowhere does not exist"):
@@ -419,10 +420,18 @@ def test_no_folder_a_file_and_no_permission(tmp_path, prefix):
         load_data(f"{prefix}{tmp_path / 'file'}")
     with pytest.raises(DataError, match="is a path; say what it is: image-folder:"):
         load_data(str(tmp_path / "file"))
-    if os.geteuid():  # the super-user may read everything
-        (tmp_path / "closed").mkdir(mode=0)
-        with pytest.raises(DataError, match="closed cannot be read: permission denied"):
-            load_data(f"{prefix}{tmp_path / 'closed'}")
+    (tmp_path / "closed").mkdir()
+    iterdir = Path.iterdir
+
+    def refuse(folder):
+        """As the system does; it lets the super-user read everything, and tests may run as that."""
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match="closed cannot be read: permission denied"):
+        load_data(f"{prefix}{tmp_path / 'closed'}")
 
 
 def test_480_photos_leave_346_to_train_and_the_cut_is_said_before_a_photo_is_read(tmp_path):
