@@ -14,11 +14,13 @@ import safetensors.torch
 
 import edgestill as es
 from edgestill import training_stages
+from edgestill.distillation import cache_teachers
 from edgestill.errors import EdgestillError, RecipeError
 from edgestill.pipeline import STAGES, Pipeline
 from edgestill.quantisation import quantise
 from edgestill.recipe import flatten, load_recipe
 from edgestill.sweep import Sweep, grid, markdown, parse_over, read_points, run_sweep
+from edgestill.teacher_inputs import processor_of
 from edgestill_runtime import open_bundle
 
 SOURCE = """
@@ -118,12 +120,33 @@ def test_peers_are_kept_and_can_be_converted(place):
     assert {"model.pte", "model.tflite"} <= set(bundle.manifest.models)
 
 
-def test_a_team_teaches_through_a_recipe(place):
+def test_a_team_teaches_through_a_recipe(place, monkeypatch):
+    asked = []
+
+    def watched(teachers, *arguments, **options):
+        asked.extend(teachers)
+        return cache_teachers(teachers, *arguments, **options)
+
+    monkeypatch.setattr(training_stages, "cache_teachers", watched)
     teacher = steps(place, {}).teacher.folder / "model.safetensors"
-    team = [{"model": "resnet8", "checkpoint": str(teacher)}]
+    team = [{"model": "resnet8", "checkpoint": str(teacher), "mean": [0.5], "std": [0.25], "image_size": 24}]
     pipeline = steps(place, {"teacher.team": team, "distillation.combine": "confidence"})
     assert pipeline.student_distilled.folder.is_dir()
     assert {path.name for path in pipeline.teacher_outputs.folder.iterdir()} >= {"teacher-0", "teacher-1"}
+    # The first sees what the data gives, the member what its own table says.
+    own = pipeline.data.processor
+    first, member = map(processor_of, asked)
+    assert first in (None, own)
+    assert (member.image_shape, member.mean, member.std) == ((24, 24, 1), (0.5,), (0.25,)) != own.image_shape
+
+
+def test_a_teacher_that_training_left_near_chance_stops_the_run(place):
+    """With so small a learning rate it is what it began as; a second run does not take it for finished."""
+    changes = {"teacher.model": "dscnn_xs", "teacher.training.learning_rate": 1e-9, "teacher.training.epochs": 1}
+    for _ in range(2):
+        pipeline = steps(place, changes | {"teacher.check": True})
+        with pytest.raises(EdgestillError, match=r"the teacher is right on .* guessing on \d+\.\d %: a student would"):
+            _ = pipeline.student_distilled
 
 
 @pytest.mark.slow
