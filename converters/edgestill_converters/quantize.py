@@ -62,7 +62,9 @@ class FakeQuantised(nn.Module):
         super().__init__()
         plain = copy.deepcopy(graph)
         fold_batch_norms(plain)
-        self.graph: GraphModule = prepare_qat_pt2e(cleaned(plain), EdgestillQuantizer(qat=True, inputs=inputs))
+        quantizer = EdgestillQuantizer(qat=True, inputs=inputs)
+        with torch.random.fork_rng(devices=[]):  # torchao draws example inputs for the patterns that it looks for
+            self.graph: GraphModule = prepare_qat_pt2e(cleaned(plain), quantizer)
         for parameter in self.graph.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
 
@@ -120,4 +122,6 @@ def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
 def _converted(prepared: GraphModule, **options: bool) -> GraphModule:
     copied = copy.deepcopy(prepared)
     in_order(copied)
-    return snap(convert_pt2e(copied, **options))
+    with torch.random.fork_rng(devices=[]):  # as above
+        converted = convert_pt2e(copied, **options)
+    return snap(converted)

@@ -1,5 +1,6 @@
-"""What several of these tests train on."""
+"""What several of these tests train on, and how they see that a module was left alone."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -43,3 +44,35 @@ def data():
     """Real images, few of them: 600 to train on."""
     whole = load_data("fashion-mnist-mini", calibration=64)
     return replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
+
+
+def state_of(module):
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    return {
+        "values": {name: value.detach().cpu().clone() for name, value in tensors.items()},
+        "places": {name: (one.data_ptr(), one.device, one.dtype, one.stride()) for name, one in tensors.items()},
+        "grad": {name: (value.requires_grad, value.grad) for name, value in tensors.items()},
+        "modes": [part.training for part in module.modules()],
+        "hooks": [(len(part._forward_hooks), len(part._forward_pre_hooks)) for part in module.modules()],
+        "names": [sorted(vars(part)) for part in module.modules()],
+        "moves": getattr(module, "moves", 0),
+    }  # fmt: skip
+
+
+@contextmanager
+def left_alone(*modules):
+    """Everything about the modules, and torch's random numbers, is as before."""
+    before, random = [state_of(one) for one in modules], torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), random)
+    for was, module in zip(before, modules, strict=True):
+        now = state_of(module)
+        values, kept = now.pop("values"), was.pop("values")
+        assert now == was
+        assert all(torch.equal(value, kept[name]) for name, value in values.items())
+
+
+@pytest.fixture(scope="session")
+def unchanged():
+    """A context manager: at its end the modules that it was given must be as they were at its beginning."""
+    return left_alone

@@ -1,6 +1,5 @@
 """No function changes the module that it is given: not its place, layout, mode, weights, buffers or hooks."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from edgestill.distillation import distill, distill_together
 from edgestill.errors import ModelError
 from edgestill.models import multiply_accumulates
 from edgestill.objectives import CrossEntropy
+from edgestill.quantisation import train_quantised
 from edgestill.schedule import Schedule
 from edgestill.teachers import Batch, LiveTeacher, check_classes
 from edgestill.training import accuracy, predict, train
@@ -60,36 +60,11 @@ def model():
     return made
 
 
-def state_of(module):
-    tensors = dict([*module.named_parameters(), *module.named_buffers()])
-    return {
-        "values": {name: value.detach().cpu().clone() for name, value in tensors.items()},
-        "places": {name: (one.data_ptr(), one.device, one.dtype, one.stride()) for name, one in tensors.items()},
-        "grad": {name: (value.requires_grad, value.grad) for name, value in tensors.items()},
-        "modes": [part.training for part in module.modules()],
-        "hooks": [(len(part._forward_hooks), len(part._forward_pre_hooks)) for part in module.modules()],
-        "names": [sorted(vars(part)) for part in module.modules()],
-        "moves": getattr(module, "moves", 0),
-    }  # fmt: skip
-
-
-@contextmanager
-def unchanged(*modules):
-    """Everything about the modules, and torch's random numbers, is as before."""
-    before, random = [state_of(one) for one in modules], torch.get_rng_state()
-    yield
-    assert torch.equal(torch.get_rng_state(), random)
-    for was, module in zip(before, modules, strict=True):
-        now = state_of(module)
-        values, kept = now.pop("values"), was.pop("values")
-        assert now == was
-        assert all(torch.equal(value, kept[name]) for name, value in values.items())
-
-
 USES = {
     "train": lambda one, data, _: train(one, data, CrossEntropy(), SHORT).model,
     "train, averaged": lambda one, data, _: train(one, data, CrossEntropy(), replace(SHORT, ema=0.9)).model,
     "distill": lambda one, data, _: distill(None, one, data, schedule=SHORT).student,
+    "qat": lambda one, data, _: train_quantised(one, data, data.calibration(8).images, SHORT),
     "predict": lambda one, data, _: predict(one, data.validation, data),
     "accuracy": lambda one, data, _: accuracy(one, data.validation, data),
     "check_classes": lambda one, data, _: check_classes(one, data, "student"),
@@ -104,37 +79,37 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_the_callers_module_is_as_it_was(small, tmp_path, use):
+def test_the_callers_module_is_as_it_was(small, tmp_path, use, unchanged):
     given = model()
     with unchanged(given):
         result = USES[use](given, small, tmp_path)
     assert result is not given
-    if isinstance(result, nn.Module):
+    if isinstance(result, nn.Module) and use != "qat":  # an exported graph has no mode
         assert not result.training and all(not part.training for part in result.modules())
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_teacher_and_student_are_as_they_were(small, live):
+def test_teacher_and_student_are_as_they_were(small, live, unchanged):
     teacher, student = model(), model()
     with unchanged(teacher, student):
         done = distill(teacher, student, small, schedule=SHORT, live=live, check_teacher=False)
     assert done.student is not student and done.student is not teacher
 
 
-def test_a_teacher_can_be_its_own_student(small):
+def test_a_teacher_can_be_its_own_student(small, unchanged):
     given = model()
     with unchanged(given):
         assert distill(given, given, small, schedule=SHORT, check_teacher=False).student is not given
 
 
-def test_students_together_are_as_they_were(small):
+def test_students_together_are_as_they_were(small, unchanged):
     first, second = model(), model()
     with unchanged(first, second):
         done = distill_together([first, second], small, schedule=SHORT)
     assert done.student is not first and done.peers[0] is not second
 
 
-def test_converting_leaves_the_module(small, tmp_path, monkeypatch):
+def test_converting_leaves_the_module(small, tmp_path, monkeypatch, unchanged):
     """What describes it leaves it alone; the converters copy it themselves, and are not run here."""
     given, seen = model(), []
     monkeypatch.setattr("edgestill_converters.convert", lambda module, *_, **__: seen.append(module))
@@ -145,7 +120,7 @@ def test_converting_leaves_the_module(small, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("use", USES)
-def test_the_callers_module_stays_on_the_cpu_beside_a_gpu(small, tmp_path, use):
+def test_the_callers_module_stays_on_the_cpu_beside_a_gpu(small, tmp_path, use, unchanged):
     given = model()
     with unchanged(given):
         USES[use](given, small, tmp_path)
