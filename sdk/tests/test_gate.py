@@ -11,7 +11,7 @@ from edgestill.cli.convert import _show
 from edgestill.data.sources import Split
 from edgestill.errors import EdgestillError
 from edgestill.file_findings import look_inside
-from edgestill.gate import _compare_files, _latency_findings, _Pairs, check_bundle
+from edgestill.gate import Gate, _compare_files, _latency_findings, _Pairs, check_bundle
 from edgestill.quantisation import Budget
 from edgestill_converters.inspection import Inspection, Operator
 from edgestill_runtime import Model, ModelFile, TensorSpec, load, open_bundle, write_bundle
@@ -224,6 +224,21 @@ def test_texts_name_the_precision_that_the_files_have(bundle_path, monkeypatch):
     assert "model.pte mixed, 95.10 % of the MACs in float" in shown and "model.fp32.pte fp32" in shown
     assert "model.pte (mixed) and model.tflite (mixed) agree on 100.00 %" in shown
     assert "litert: mixed takes 1.50 × the time of fp32 here" in shown and "int8" not in shown
+
+
+def test_of_several_outputs_the_one_that_is_furthest_apart_is_shown(bundle_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("edgestill.cli.convert.say", lambda text, **_: said.append(text))
+    bundle = open_bundle(bundle_path)
+    models = {name: bundle.manifest.models[f"model.{name[2:]}"] for name in ("a.pte", "b.tflite")}
+    told = replace(bundle, manifest=replace(bundle.manifest, models=models))
+    near, far = values(20, 10), values(20, 3, 4, 4, seed=1)
+    differences, agreement, _ = judge({"a.pte": (near, far), "b.tflite": (near, far + 3 * STEP)})
+    _show(told, Gate(20, None, {}, {}, agreement, tuple(differences), {}, {}, ()))
+    shown = " ".join(" ".join(said).split())
+    assert "a.pte (int8) and b.tflite (int8) agree on 0.00 % of the values" in shown
+    assert "a.pte and b.tflite, output 1 (out1): at most 1.5 apart (3.00 quantization steps), mean 1.5" in shown
+    assert "output 0" not in shown
 
 
 def test_files_are_paired_by_engine_and_precision(bundle_path, tmp_path):
