@@ -253,8 +253,10 @@ def _manifest(
         with _loaded(None, name, one.content, checking) as loaded:
             inputs, outputs = loaded.inputs, loaded.outputs
         if len(outputs) != results:
+            # Inputs, constants and tensors that are given twice are outputs like any other, in both formats.
             raise ConversionError(
-                f"{name} has {len(outputs)} outputs, the model {results}; return each tensor once, and no input"
+                f"{name} has {len(outputs)} outputs, the model {results}: this is an exporter's bug, please report it "
+                f"with the model; leave {kind} out of the targets meanwhile"
             )
         quantised = ".fp32." not in name
         precision, share = precision_of(name, one.content, kind)

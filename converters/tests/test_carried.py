@@ -127,7 +127,8 @@ def test_what_is_called_int8_is_int8(bundle):
         assert (models[name].precision, models[name].float_macs) == ("fp32", 1.0)
 
 
-def test_a_file_in_which_nothing_is_int8_is_refused(tmp_path):
+@pytest.mark.parametrize("target", ["executorch", pytest.param("litert", marks=pytest.mark.slow)])
+def test_a_file_in_which_nothing_is_int8_is_refused(tmp_path, target):
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
@@ -139,4 +140,4 @@ def test_a_file_in_which_nothing_is_int8_is_refused(tmp_path):
     steps = [np.random.default_rng(0).normal(0, 1, (8, 4, 5)).astype(np.float32)]
     description = Description("recurrent", (), None, 0, 0, {})
     with pytest.raises(ConversionError, match=r"nothing in it is: .*\(cells: lstm\)"):
-        convert(Recurrent(), steps, description, tmp_path / "r.edge", targets=("executorch",))
+        convert(Recurrent(), steps, description, tmp_path / "r.edge", targets=(target,))
