@@ -155,6 +155,8 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
                 f"output {number} of the model has shape {tuple(value.shape)} for one sample; every output must begin "
                 "with the batch axis, which is 1 here"
             )
+        if not value.numel():
+            raise ConversionError(f"output {number} of the model has shape {tuple(value.shape)}, which is empty")
         if value.is_complex():
             raise ConversionError(f"output {number} of the model is complex; return its real and imaginary part")
     plain = isinstance(outputs, Tensor) or (type(outputs) is tuple and len(found) == len(outputs))

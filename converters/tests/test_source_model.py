@@ -78,6 +78,7 @@ class Numbers(nn.Module):
         (Calls(lambda values: (values, 1.5)), "output 1 of the model is a float, no tensor"),
         (Calls(lambda values: values.sum()), "output 0 of the model has shape () for one sample"),
         (Calls(lambda values: (values, torch.ones(4))), "output 1 of the model has shape (4,) for one sample"),
+        (Calls(lambda values: values[:, :0]), "output 0 of the model has shape (1, 0, 10, 8), which is empty"),
         (Calls(lambda values: None), "the model has no output"),
         (torch.jit.script(nn.Conv2d(3, 4, 3)), "TorchScript"),
         (Nested(nn.LazyLinear(3)), "the model's 'body.1.weight' has no shape yet"),
