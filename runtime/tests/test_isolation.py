@@ -157,7 +157,10 @@ def interrupting():
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, moment)
 
+    # Python drops what is raised in a callback of its garbage collector, and JAX has one: nothing would be interrupted.
+    gc.disable()
     yield start
+    gc.enable()
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
