@@ -118,8 +118,7 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequenc
 
     Args:
         trusted_keys: an Ed25519 public key, or several, one of which must have signed the bundle; see signature.py for
-            their forms.
-            None asks for no signature.
+            their forms. None asks for no signature.
 
     Raises:
         BundleFormatError: no bundle there, or a manifest that cannot be used.
