@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,21 @@ def _make_quick_run(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def task_runs(tmp_path_factory):
+    """The folder of `sdk/tests/make_task_runs.py`: data, recipes and runs of the tasks beside image classification."""
+    script = "sdk/tests/make_task_runs.py"
+    folder = tmp_path_factory.mktemp("tasks") / "runs"
+    shutil.copytree(
+        kept("task-runs", lambda place: _call(sys.executable, ROOT / script, place), (*SOURCES, script)), folder
+    )
+    for recipe in folder.glob("*.toml"):  # whose data lie in the copy
+        recipe.write_text(
+            re.sub(r'image-folder:[^"]*', f"image-folder:{folder / 'data' / recipe.stem}", recipe.read_text())
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def bundle_path(quick_run):
     return quick_run / "demo-quick.edge"
 
@@ -177,6 +193,30 @@ def without_engines(tmp_path_factory):
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture
+def bring_package(tmp_path, monkeypatch):
+    """A function that installs a package for this process and its children: its modules, and its entry points."""
+    count = 0
+
+    def bring(name, modules, entry_points, version="1.0"):
+        nonlocal count
+        count += 1
+        folder = tmp_path / f"site-{count}"
+        about = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        groups = (f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+                  for group, entries in entry_points.items())  # fmt: skip
+        (about / "entry_points.txt").write_text("\n".join(groups))
+        for module, source in modules.items():
+            monkeypatch.delitem(sys.modules, module, raising=False)
+            (folder / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).strip(":"))
+
+    return bring
 
 
 @pytest.fixture

@@ -28,6 +28,6 @@ bundle = es.convert(result.student, calibration=data.calibration(256), output="f
 # On the device, numpy and an engine are enough.
 for engine in ("litert", "executorch"):
     with load(bundle, engine=engine) as model:
-        accuracy = (model.logits(data.test.images).argmax(1) == data.test.labels).mean()
+        accuracy = (model.logits(data.test.images).argmax(1) == data.test.targets).mean()
         label, score = model.predict(data.test.images[0])[0]
         print(f"{model.engine}: accuracy {accuracy:.2%}, the first image is a {label} ({score:.0%})")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import web
+from manifests import BUNDLES
 
 from edgestill_runtime import Bundle, load, open_bundle
 
@@ -21,16 +22,6 @@ FOREIGN = (".tif", ".ppm")
 # Has every control a name for a screen reader?
 NAMED = """[...document.querySelectorAll("button, input, summary, canvas")].every((one) =>
     one.textContent.trim() || one.ariaLabel || one.labels?.length || one.querySelector("img[alt]"))"""
-# The best classes of a bundle that names none.
-NAMELESS = """() => {
-    const { classifier } = window.edgestill, { facts } = classifier;
-    try {
-        classifier.facts = { ...facts, labels: [] };
-        return classifier.best(Float32Array.from([0, 2, 1])).map((one) => one.label);
-    } finally {
-        classifier.facts = facts;
-    }
-}"""
 # Resolved when the service worker has kept all files.
 KEPT = """navigator.serviceWorker.ready.then((one) => one.active.state === "activated" ||
     new Promise((done) => one.active.addEventListener("statechange", done)))"""
@@ -65,7 +56,7 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, vectors: Path, scre
         images: answered as in Python, to the last bit. vectors: the folder of `write_vectors`, likewise.
 
     Returns:
-        How many photos and recordings there were.
+        How many photos, recordings and answers there were.
     """
     from playwright.sync_api import sync_playwright
 
@@ -85,23 +76,23 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, vectors: Path, scre
             lambda one: None if one.url.startswith((address, "data:", "blob:")) else troubles.append(f"asks {one.url}"),
         )
         page.goto(address)
-        page.wait_for_selector("#predictions li", timeout=60_000)
+        page.wait_for_selector("#answer li", timeout=60_000)
         answers = page.evaluate(
             """async (images) => {
-                const { classifier } = window.edgestill, found = [];
+                const { model } = window.edgestill, found = [];
                 for (const pixels of images) {
-                    const logits = await classifier.logits(Uint8Array.from(pixels));
-                    found.push([Array.from(logits), classifier.best(logits).map((one) => one.label)]);
+                    const outputs = await model.outputs(Uint8Array.from(pixels));
+                    const answer = model.answer(outputs, { top: 5 });
+                    found.push([Array.from(outputs[0].values), answer.predictions.map((one) => one.label)]);
                 }
                 return found;
             }""",
             images.reshape(len(images), -1).tolist(),
         )
-        found = np.array([logits for logits, _ in answers], np.float32)
-        must(np.array_equal(found, expected), f"logits differ by up to {np.abs(found - expected).max()}")
+        found = np.array([outputs for outputs, _ in answers], np.float32)
+        must(np.array_equal(found, expected), f"outputs differ by up to {np.abs(found - expected).max()}")
         must([best for _, best in answers] == labels, "the best five are others than in Python")
-        must(page.evaluate(NAMELESS) == ["1", "2", "0"], "classes without names do not have numbers")
-        processed = _processed(page)
+        processed, tasks = _processed(page), _tasks(page)
         # As a person would: another sample, a measurement, what is known of the model.
         page.click("#samples button >> nth=3")
         page.wait_for_selector("#samples button[aria-pressed=true] >> nth=0")
@@ -118,17 +109,19 @@ def try_site(site: Path, bundle: Bundle, images: np.ndarray, vectors: Path, scre
         must(page.evaluate(NAMED), "a control has no name")
         # Without a network, once it was loaded.
         page.evaluate(KEPT)
-        before = page.inner_text("#predictions")
+        before = page.inner_text("#answer")
         context.set_offline(True)
         page.reload()
-        page.wait_for_selector("#predictions li", timeout=60_000)
+        page.wait_for_selector("#answer li", timeout=60_000)
         page.click("#samples button >> nth=3")
-        page.wait_for_function("(before) => document.getElementById('predictions').innerText === before", arg=before)
+        page.wait_for_function("(before) => document.getElementById('answer').innerText === before", arg=before)
         must(not troubles, f"the console says {troubles}")
         browser.close()
         _damaged(playwright, site)
         _hearing(playwright, site, vectors)
-    return processed
+        for name in BUNDLES:
+            _other_task(playwright, site, vectors, name, images, screenshots)
+    return f"its processor: {processed}; its tasks: {tasks}"
 
 
 def _processed(page: Any) -> str:
@@ -140,6 +133,13 @@ def _processed(page: Any) -> str:
         len(decoded) > 20 and not differ, f"files that the browser decodes become other pixels than Python's: {differ}"
     )
     return f"{found['photos']} photos, {found['recordings']} recordings: difference 0"
+
+
+def _tasks(page: Any) -> str:
+    found = page.evaluate("async () => (await import('./proof/tasks.js')).compare()")
+    must(found["answers"] > 3000, f"only {found['answers']} answers were compared")
+    must(not found["wrong"], "its tasks are not Python's: " + "\n".join(found["wrong"][:20]))
+    return f"{found['answers']:,} answers as in Python, to the last bit"
 
 
 def _is_trouble(message: Any) -> bool:
@@ -175,16 +175,51 @@ def _hearing(playwright: Any, site: Path, vectors: Path) -> None:
             browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
             page = browser.new_page(service_workers="block")
             page.goto(address)
-            page.wait_for_selector("#predictions li", timeout=60_000)
+            page.wait_for_selector("#answer li", timeout=60_000)
             must(page.is_hidden("#camera") and page.is_hidden("#negative"), "it offers a camera for recordings")
             for name, word in list(words.items())[:4]:
                 page.set_input_files("#gallery", vectors / "recordings" / name)
                 page.wait_for_selector("#samples:not(:has([aria-pressed=true]))", state="attached")
-                best = "document.querySelector('#predictions li span').textContent"
+                best = "document.querySelector('#answer li span').textContent"
                 page.wait_for_function(f"(word) => {best} === word", arg=word)
             page.set_input_files("#gallery", vectors / "audio.edge/manifest.json")
             page.wait_for_selector("#error:not([hidden])")
             must("no WAV file" in page.inner_text("#error"), "what is no recording is not refused")
+            browser.close()
+
+
+def _other_task(playwright: Any, site: Path, vectors: Path, name: str, images: np.ndarray, screenshots: Path) -> None:
+    """A bundle of another task is answered as Python answers it, and its answer is shown."""
+    words = json.loads((vectors / "words-of-tasks.json").read_text())[name]["words"]
+    with TemporaryDirectory() as scratch:
+        other = Path(shutil.copytree(site, Path(scratch) / "site"))
+        shutil.rmtree(other / "model")
+        web.put_model(open_bundle(vectors / f"manifests/{name}.edge"), other / "model")
+        with served(other) as address:
+            browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+            context = browser.new_context(viewport={"width": 411, "height": 914}, device_scale_factor=2)
+            page = context.new_page()
+            page.goto(address)
+            page.wait_for_selector("#answer li", timeout=60_000)
+            found = page.evaluate(
+                """async (images) => {
+                    const { model } = window.edgestill, found = [];
+                    for (const pixels of images) {
+                        found.push(model.answer(await model.outputs(Uint8Array.from(pixels))).describe());
+                    }
+                    return found;
+                }""",
+                images.reshape(len(images), -1).tolist(),
+            )
+            must(found == words, f"the page does not answer {name} as Python does")
+            before = page.inner_text("#answer")
+            page.click("#samples button >> nth=3")
+            page.wait_for_function("(before) => document.getElementById('answer').innerText !== before", arg=before)
+            page.screenshot(path=screenshots / f"web-light-{name}.png")
+            if "none" in words:
+                page.evaluate("() => window.edgestill.model.task.thresholds.fill(1)")
+                page.click("#samples button >> nth=1")
+                page.wait_for_function("document.getElementById('answer').innerText.trim() === 'None'")
             browser.close()
 
 

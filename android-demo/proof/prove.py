@@ -26,8 +26,9 @@ import versions
 import web
 
 import edgestill
-from edgestill.devices.wanted import Samples, compare
+import edgestill_benchmarks
 from edgestill_runtime import open_bundle
+from edgestill_runtime.tasks import task_of
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "android-demo"
@@ -94,7 +95,7 @@ def _libraries(build: Path) -> str:
 
 def _vectors(build: Path) -> str:
     data = edgestill.load_data("fashion-mnist-mini")
-    vectors.write_vectors(BUNDLE, data.test.images, data.test.labels, build / "vectors")
+    vectors.write_vectors(BUNDLE, data.test.images, data.test.targets, build / "vectors")
     broken = vectors.broken_count(build / "vectors")
     return f"the Python runtime answered {vectors.IMAGES} test images and refused {broken} damaged bundles"
 
@@ -117,10 +118,11 @@ def _maven(build: Path) -> str:
             raise SystemExit(f"{module}: {run} tests, {skipped} of them skipped")
         counts.append(f"{run} tests of {module}")
     compared = ", ".join((build / f"vectors/kotlin-{what}.txt").read_text() for what in ("photos", "recordings"))
+    answers = (build / "vectors/kotlin-answers.txt").read_text()
     return (
         "all sources compile without a warning against Android 8.0 and Android 15, Java's classes included; "
-        f"{' and '.join(counts)}: as in Python to the last bit, in both engines; {compared}: difference 0; screens by "
-        "Android's own graphics"
+        f"{' and '.join(counts)}: as in Python to the last bit, in both engines; {compared}: difference 0; "
+        f"{answers} with their quality and agreement; screens by Android's own graphics"
     )
 
 
@@ -130,29 +132,30 @@ def _measurement(build: Path) -> str:
     import numpy as np
     from referencing import Registry, Resource
 
-    folder = ROOT / "benchmarks/edgestill_benchmarks"
+    folder = Path(edgestill_benchmarks.__file__).parent
     schemas = {path.name: json.loads(path.read_text()) for path in folder.glob("*.schema.json")}
     registry = Registry().with_resources([(name, Resource.from_contents(one)) for name, one in schemas.items()])
     found = json.loads((build / "vectors/found.json").read_text())
-    with np.load(build / "vectors/samples.npz") as arrays:
-        images, labels = arrays["images"], arrays["labels"]
     with np.load(build / "vectors/answers.npz") as arrays:
         answers = {name: arrays[name] for name in arrays.files}
     bundle = open_bundle(BUNDLE)
-    count = len(labels)
-    reference = {
-        name: np.fromfile(build / f"vectors/{name}.logits", np.float32).reshape(count, -1)
-        for name in bundle.manifest.models
-    }
+    manifest = bundle.manifest
+    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
+    count = vectors.IMAGES
+    compared = {}
+    for name in manifest.models:
+        here, there = np.fromfile(build / f"vectors/{name}.outputs", np.float32).reshape(count, -1), answers[name]
+        difference = float(np.abs(here - there).max())
+        compared[name] = {"agreement": task.agreement([here], [there]), "difference": difference, "differ": []}
     found |= {"device": "proof", "emulated": False}
     found["samples"] |= {"count": count, "of": count}
-    found["answers"] = compare(answers, Samples(images, labels, count, reference))
+    found["answers"] = compared
     jsonschema.Draft202012Validator(schemas["measurement.schema.json"], registry=registry).validate(found)
     if found["bundle"]["digest"] != bundle.digest():
         raise SystemExit("the app names another bundle than the one it measured")
-    differ = {name: one["differ"] for name, one in found["answers"].items() if one["differ"]}
+    differ = [name for name, one in compared.items() if one["agreement"] < 1 or one["difference"] > 1e-4]
     if differ:
-        raise SystemExit(f"answers.npz differs from this machine's: {differ}")
+        raise SystemExit(f"answers.npz differs from this machine's: {compared}")
     return f"the app's measurement keeps measurement.schema.json, and its {count} answers are this machine's"
 
 
@@ -161,8 +164,8 @@ def _bench(build: Path) -> str:
     rows = [row for file in found["files"] for row in file["threads"]]
     return (
         f"edgestill bench --device adb:… sends a bundle and {found['samples']['count']} images, starts the app's "
-        f"benchmark, and reads {len(rows)} latencies and {len(found['files'])} accuracies (adb and `am` are stand-ins, "
-        "the engines are real)"
+        f"benchmark, and reads {len(rows)} latencies and the quality of {len(found['files'])} files (adb and `am` are "
+        "stand-ins, the engines are real)"
     )
 
 
@@ -177,7 +180,7 @@ def _apk(build: Path) -> str:
     bundle = open_bundle(BUNDLE)
     sizes = {"int8": 0, "fp32": 0}
     for name, model in bundle.manifest.models.items():
-        sizes[model.precision] += bundle.files[name].bytes
+        sizes[model.precision] += bundle.size(name)
     print(f"    both int8 files {sizes['int8'] / 1000:.1f} kB, both fp32 files {sizes['fp32'] / 1000:.1f} kB")
     return (
         f"an APK, linked, dexed, aligned and signed (v2, v3): models uncompressed and the bundle's own, "
@@ -192,9 +195,9 @@ def _web(build: Path) -> str:
     web.make_site(bundle, build / "web")
     found = browser.try_site(build / "web", bundle, images, build / "vectors", build / "screenshots")
     return (
-        f"the web page answers {len(images)} images as Python does, to the last bit, in Chromium; its processor: "
-        f"{found}; measures; takes WAV files where the model does; works without a network once it was loaded; asks "
-        "nothing of anybody else; refuses a damaged model"
+        f"the web page answers {len(images)} images as Python does, to the last bit, in Chromium; "
+        f"{found}; shows classes, labels and values; measures; takes WAV files where the model does; works without a "
+        "network once it was loaded; asks nothing of anybody else; refuses a damaged model"
     )
 
 

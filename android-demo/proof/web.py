@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from npm import fetch_package
 
 from edgestill.android import pictures
-from edgestill_converters.ends import with_float_ends
-from edgestill_runtime import Bundle, EdgestillError, open_bundle
+from edgestill_converters.backends.litert.io_quantization import with_float_ends
+from edgestill_runtime import Bundle, EdgestillError, Measure, open_bundle
 from edgestill_runtime.files import refuse_existing
+from edgestill_runtime.tasks import task_of
 
 PAGE = Path(__file__).parents[1] / "web"
 CORE = ("@litertjs/core@2.5.3", "a97660833e9e7e1063c95e12016718881240b14f7438728a2f62785e912d30fd")
@@ -69,19 +71,28 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     content = with_float_ends(bundle.read(name))
     (folder / name).write_bytes(content)
     assert manifest.processor is not None
-    accuracy = {who: f"{100 * share:.2f} %" for who, share in manifest.accuracy.items()}
+    measures = task_of(manifest.task, manifest.labels, manifest.task_settings).measures
+
+    def shown(quality: Mapping[str, float]) -> str:
+        """The measure that decides first; those that this edgestill has not as plain numbers at the end."""
+        known = [one for one in measures if one.name in quality]
+        others = [Measure(name, "") for name in quality if name not in {one.name for one in known}]
+        return " · ".join(f"{one.name} {one.show(quality[one.name])}" for one in known + others)
+
     facts = [
-        ("Teacher", accuracy.get("teacher")),
-        ("Student alone", accuracy.get("student_alone")),
-        ("Student, distilled", accuracy.get("student_distilled")),
-        (f"{name}, int8", None if entry.accuracy is None else f"{100 * entry.accuracy:.2f} %"),
+        ("Teacher", shown(manifest.quality.get("teacher", {}))),
+        ("Student alone", shown(manifest.quality.get("student_alone", {}))),
+        ("Student, distilled", shown(manifest.quality.get("student_distilled", {}))),
+        (f"{name}, {entry.precision}", shown(entry.quality)),
         ("Parameters", f"{manifest.parameters:,}"),
         ("Size", f"{len(content) / 1000:.1f} kB"),
         ("Bundle", bundle.digest()),
     ]
     return {
         "name": manifest.name,
+        "task": manifest.task,
         "labels": manifest.labels,
+        "task_settings": manifest.task_settings,
         "scores": manifest.scores,
         "processor": manifest.processor.to_json(),
         "model": {
@@ -90,7 +101,7 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
             "layout": entry.inputs[0].layout,
             "shape": entry.inputs[0].shape,
         },
-        "facts": [(key, value) for key, value in facts if value is not None],
+        "facts": [(key, value) for key, value in facts if value],
     }
 
 

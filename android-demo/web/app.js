@@ -1,12 +1,13 @@
 // The page: a picture or a recording, what the model says of it, and how long that takes.
 
-import { measure, openClassifier, percentile } from "./classifier.js";
+import { measure, percentile } from "./latency.js";
+import { openModel } from "./model.js";
 import { readPicture } from "./pictures.js";
 import { countOf, pixelsOf } from "./processor.js";
 import { readWav } from "./waves.js";
 
 const part = (id) => document.getElementById(id);
-let classifier = null;
+let model = null;
 let input = null; // pixels, before they are turned into a negative
 let values = null; // what the model was last given
 let measuring = false;
@@ -14,14 +15,14 @@ let measuring = false;
 navigator.serviceWorker?.register("sw.js");
 
 try {
-  classifier = await openClassifier("model");
+  model = await openModel("model");
   start();
 } catch (error) {
   fail(error);
 }
 
 function start() {
-  const { facts } = classifier;
+  const { facts } = model;
   part("name").textContent = `${facts.name} · LiteRT in this browser`;
   for (const [key, value] of facts.facts) {
     part("facts").append(element("dt", key), element("dd", value));
@@ -40,19 +41,19 @@ function start() {
     part("gallery").parentElement.firstChild.textContent = "Recording (WAV)";
     for (const id of ["camera", "negative"]) part(id).parentElement.hidden = true;
   }
-  part("negative").addEventListener("change", classify);
+  part("negative").addEventListener("change", answer);
   part("measure").addEventListener("click", () => (measuring ? (measuring = false) : time()));
   part("samples").firstElementChild?.click();
-  window.edgestill = { classifier }; // for whoever wants to try it in the console
+  window.edgestill = { model }; // for whoever wants to try it in the console
 }
 
 /** Whether the model takes recordings, not pictures. */
 function hears() {
-  return classifier.facts.processor.kind === "audio";
+  return model.facts.processor.kind === "audio";
 }
 
 async function show(source, thumb) {
-  const { processor } = classifier.facts;
+  const { processor } = model.facts;
   try {
     const blob = typeof source === "string" ? await (await fetch(source)).blob() : source;
     if (thumb) input = sample(processor, await readPicture(blob));
@@ -61,24 +62,24 @@ async function show(source, thumb) {
     return fail(error);
   }
   for (const one of part("samples").children) one.setAttribute("aria-pressed", one === thumb);
-  return classify();
+  return answer();
 }
 
 /** Pixels of a sample: those that have the model's size already are what it takes, as in Python. */
 function sample(processor, picture) {
   if (picture.height !== processor.height || picture.width !== processor.width) return pixelsOf(processor, picture);
-  const { channels } = classifier;
+  const { channels } = model;
   return Uint8Array.from({ length: countOf(processor) }, (_, at) => picture.values[4 * Math.floor(at / channels) + (at % channels)]);
 }
 
-async function classify() {
+async function answer() {
   if (!input) return;
-  const { height, width } = classifier.facts.processor;
+  const { height, width } = model.facts.processor;
   const pixels = part("negative").checked ? input.map((one) => 255 - one) : input;
   draw(pixels, width, height);
   try {
-    values = classifier.tensor(pixels);
-    render(classifier.best(await classifier.run(values)));
+    values = model.tensor(pixels);
+    render(model.answer(await model.run(values), model.task.onScreen).rows());
     part("measure").disabled = false;
   } catch (error) {
     fail(error);
@@ -89,7 +90,7 @@ function draw(pixels, width, height) {
   const canvas = part("picture");
   [canvas.width, canvas.height] = [width, height];
   const image = new ImageData(width, height);
-  const { channels } = classifier;
+  const { channels } = model;
   for (let at = 0; at < width * height; at++) {
     for (let channel = 0; channel < 3; channel++) image.data[4 * at + channel] = pixels[at * channels + (channels === 1 ? 0 : channel)];
     image.data[4 * at + 3] = 255;
@@ -98,17 +99,24 @@ function draw(pixels, width, height) {
   canvas.setAttribute("aria-label", "The picture as the model sees it");
 }
 
-function render(predictions) {
+/** The rows that the bundle's task makes of its answer. */
+function render(rows) {
   part("error").hidden = true;
-  part("predictions").replaceChildren(
-    ...predictions.map(({ label, share }) => {
+  part("answer").replaceChildren(
+    ...(rows.length ? rows : [{ name: "None", value: "", share: null }]).map(({ name, value, share, main }) => {
       const row = element("li", "");
-      const bar = element("div", "");
-      bar.style.setProperty("--share", `${100 * share}%`);
-      row.append(element("span", label), element("span", `${(100 * share).toFixed(1)} %`), bar);
+      row.classList.toggle("main", main ?? false);
+      row.append(element("span", name), element("span", value));
+      if (share !== null) row.append(bar(share));
       return row;
     }),
   );
+}
+
+function bar(share) {
+  const made = element("div", "");
+  made.style.setProperty("--share", `${100 * share}%`);
+  return made;
 }
 
 async function time() {
@@ -117,7 +125,7 @@ async function time() {
   button.textContent = "Stop";
   bar.classList.add("on");
   const given = values;
-  const { times, calls, tick } = await measure(() => classifier.run(given), 100, (share) => (bar.value = 100 * share), () => measuring);
+  const { times, calls, tick } = await measure(() => model.run(given), 100, (share) => (bar.value = 100 * share), () => measuring);
   measuring = false;
   for (const [id, value] of [["p50", percentile(times, 50)], ["p90", percentile(times, 90)], ["fastest", Math.min(...times)]]) {
     part(id).textContent = `${value.toFixed(value < 1 ? 3 : 2)} ms`;
@@ -130,7 +138,7 @@ async function time() {
 function fail(error) {
   part("error").hidden = false;
   part("error").textContent = error.message;
-  part("predictions").replaceChildren();
+  part("answer").replaceChildren();
 }
 
 function element(name, text) {

@@ -2,13 +2,15 @@
 
     python -m edgestill_benchmarks measure fashion.edge --threads 4      # on a device: numpy and an engine, no more
 
-`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `accuracy.py`, `operators.py` and `machine.py` are one each;
-`measurement.py` takes them for a bundle in this process, `survey.py` puts all of them together, each from a process of
-its own; `doubts.py` says what makes them doubtful. `results.py` checks the `results.json` of a run; `report/` makes the
+`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `operators.py` and `machine.py` are one each; how good answers
+are, the bundle's task says (`edgestill_runtime.tasks`). `measurement.py` takes them for a bundle in this process,
+`survey.py` puts all of them together, each from a process of its own; `doubts.py` says what makes them doubtful.
+`results.py` checks the `results.json` of a run, which `migration.py` brings to the present version; `report/` makes the
 page from it (on the host).
 """
 
-from .accuracy import accuracy, accuracy_per_class, agreement, confusion_matrix, standard_error
+from edgestill_runtime.tasks.image_classification import accuracy, standard_error
+
 from .latency import INTERLEAVED, MLPERF, Latency, Rule, measure_latency
 from .machine import describe_machine, measurement_identity, usable_cores
 from .measurement import (
@@ -35,10 +37,7 @@ __all__ = [
     "Rule",
     "StartMeasurement",
     "accuracy",
-    "accuracy_per_class",
-    "agreement",
     "answer_samples",
-    "confusion_matrix",
     "describe_machine",
     "measure",
     "measure_latency",

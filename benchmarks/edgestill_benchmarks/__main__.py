@@ -69,11 +69,11 @@ def _answers(bundle: Bundle, arguments: argparse.Namespace) -> Any:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgestill_benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    whole = commands.add_parser("measure", help="all of the below; accuracy if samples are given")
+    whole = commands.add_parser("measure", help="all of the below; quality if samples are given")
     latency = commands.add_parser("latency", help="latency of every file of a bundle")
     start = commands.add_parser("start", help="first answer and memory of a process that runs one file")
     operators = commands.add_parser("operators", help="times of every file's operators, as its engine counts them")
-    answers = commands.add_parser("answers", help="logits and accuracy of every file on samples")
+    answers = commands.add_parser("answers", help="outputs and quality of every file on samples")
     parts = ((whole, _measure), (latency, _latency), (start, _start), (operators, _operators), (answers, _answers))
     for command, function in parts:
         command.set_defaults(function=function)
@@ -84,13 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--min-calls", type=count, help="calls per file, at least (default: the rule's)")
         command.add_argument("--min-seconds", type=_seconds, help="seconds per file, at least (default: the rule's)")
     whole.add_argument("--threads", action="append", help="of one call: a number, or `all`; repeat it (default: 1)")
-    whole.add_argument("--samples", type=Path, help="an npz of test images and labels")
-    whole.add_argument("--answers", type=Path, help="where the logits go, an npz")
+    whole.add_argument("--samples", type=Path, help="an npz of test images and targets")
+    whole.add_argument("--answers", type=Path, help="where the outputs go, an npz")
     whole.add_argument("--output", type=Path, help="write the JSON here instead of printing it")
     latency.add_argument("--threads", default="1", help="of one call: a number, or `all` (default: 1)")
     start.add_argument("--file", required=True, help="a model file of the bundle, such as model.pte")
-    answers.add_argument("samples", type=Path, help="an npz of test images and labels")
-    answers.add_argument("--answers", type=Path, required=True, help="where the logits go, an npz")
+    answers.add_argument("samples", type=Path, help="an npz of test images and targets")
+    answers.add_argument("--answers", type=Path, required=True, help="where the outputs go, an npz")
     return parser
 
 

@@ -1,14 +1,18 @@
 """Two runs side by side: what became faster or slower, better or worse, and what is noise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgestill_runtime.tasks import Measure
+
 from .doubts import DRIFT
-from .results import Results
+from .measures import difference, measures_of
+from .results import Results, ResultsError
 
 _STANDARD_ERRORS = 2.0
+Device = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,9 +21,10 @@ class Change:
 
     Args:
         what: the number; `of`: the model, or the device, file and threads it belongs to.
-        before, after: the values; `change`: relative for times and bytes, a difference for shares.
-        noise: changes smaller than this are not told from none.
-        verdict: `better`, `worse`, or `same`: within the noise.
+        before, after: the values; `change`: relative for times and bytes, a difference for a measure of quality.
+        noise: changes smaller than this are not told from none; None where nobody knows it.
+        verdict: `better`, `worse`, `same`: within the noise, or `unknown`: so is the noise, and nothing is claimed.
+        unit: `ms` or `bytes`; of a measure its own, `%` for a share.
     """
 
     what: str
@@ -27,59 +32,136 @@ class Change:
     before: float
     after: float
     change: float
-    noise: float
+    noise: float | None
     verdict: str
+    unit: str
 
     def shown(self) -> list[str]:
         """`before`, `after`, `change` and `noise` as people read them."""
         values = self.before, self.after
-        if self.what == "accuracy":
-            shown = [f"{100 * value:.2f} %" for value in values]
-            return [*shown, f"{100 * self.change:+.2f}", f"±{100 * self.noise:.2f}"]
-        times = self.what == "p50"
-        shown = [f"{value:.3f} ms" if times else f"{value / 1000:,.1f} kB" for value in values]
-        return [*shown, f"{100 * self.change:+.1f} %", f"±{100 * self.noise:.1f} %"]
+        if self.unit in ("ms", "bytes"):
+            shown = [f"{value:.3f} ms" if self.unit == "ms" else f"{value / 1000:,.1f} kB" for value in values]
+            return [*shown, f"{100 * self.change:+.1f} %", _noise(self.noise, lambda noise: f"{100 * noise:.1f} %")]
+        measure = Measure(self.what, self.unit)
+        shown = [measure.show(value) for value in values]
+        noise = _noise(self.noise, lambda noise: difference(measure, noise, sign=False))
+        return [*shown, difference(measure, self.change), noise]
 
 
 def compare_runs(
-    before: Results, after: Results, devices: tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]] = ((), ())
+    before: Results, after: Results, devices: tuple[Sequence[Device], Sequence[Device]] = ((), ())
 ) -> list[Change]:
-    """What changed from one run to another, for all that both have.
+    """What changed from one run to another, for all that both have; the main measure first.
 
-    An accuracy's noise is two standard errors of the difference of two shares of so many images; a latency's is how far
+    The noise of the main measure is two standard errors of a difference:
+
+    - where it is a share of the samples (its confusion matrix counts the right ones), of the difference of two shares
+      of so many samples, as if the runs had seen different ones. They saw the same, so this is rather too much;
+    - else as each run knows it: the standard error of its gain, between two trainings of one student on the same
+      samples (`gain_standard_error`), of both runs added as those of independent numbers. Where one of the two is
+      zero, as where both students give the same answers, it says nothing of other models, and the noise is unknown.
+
+    On a device that saw a part of the samples, the noise grows with the root of what it did not see. No standard error
+    is known of a task's other measures: their changes are told, and nothing is claimed. A latency's noise is how far
     p50 moved within each of the two measurements, and never below 3 %.
 
     Args:
         devices: of each of the two runs; see `metrics.read_devices`.
+
+    Raises:
+        ResultsError: the runs are of different tasks or measures.
     """
+    refuse_other_task(before, after)
+    measures = measures_of(before["task"])
+    noise = _Noise(before, after)
     changes = []
-    count = min(before["data"]["test"], after["data"]["test"])
     for name in ("teacher", "student_alone", "student_distilled"):
-        shares = before[name]["accuracy"], after[name]["accuracy"]
-        changes.append(_share("accuracy", name.replace("_", " "), *shares, count))
+        values, count = (before[name]["quality"], after[name]["quality"]), noise.whole
+        changes += _of_quality(measures, name.replace("_", " "), values, noise, count)
     old, new = _files(before, devices[0]), _files(after, devices[1])
     for key in old.keys() & new.keys():
-        changes += _of_file(" · ".join(key), old[key], new[key])
-    return sorted(changes, key=lambda change: (change.what != "accuracy", change.what, change.of))
+        changes += _of_file(" · ".join(key), old[key], new[key], measures, noise)
+    order = [one.name for one in measures]
+    return sorted(
+        changes,
+        key=lambda one: (order.index(one.what) if one.what in order else len(order), one.what, one.of),
+    )
 
 
-def _of_file(of: str, old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+def refuse_other_task(first: Results, second: Results) -> None:
+    """Refuse to compare runs of different tasks.
+
+    Raises:
+        ResultsError: says which they are.
+    """
+    tasks = [(one["task"]["name"], [measure["name"] for measure in one["task"]["measures"]]) for one in (first, second)]
+    if tasks[0] != tasks[1]:
+        told = " and ".join(f"{name} ({', '.join(measures)})" for name, measures in tasks)
+        raise ResultsError(f"the runs {first['name']} and {second['name']} cannot be compared: they are for {told}")
+
+
+class _Noise:
+    """Of the main measure, between two runs; see `compare_runs`."""
+
+    def __init__(self, before: Results, after: Results) -> None:
+        self.whole = min(before["data"]["test"], after["data"]["test"])
+        self._share = is_share_of_samples(before) and is_share_of_samples(after)
+        errors = before["gain_standard_error"], after["gain_standard_error"]
+        self._error = math.hypot(*errors) if all(errors) else None
+
+    def of(self, before: float, after: float, count: int) -> float | None:
+        """Of a change of the main measure on so many samples."""
+        if self._share:
+            return _STANDARD_ERRORS * math.sqrt((before * (1 - before) + after * (1 - after)) / count)
+        return None if self._error is None else _STANDARD_ERRORS * self._error * math.sqrt(self.whole / count)
+
+
+def is_share_of_samples(results: Results) -> bool:
+    """Whether the main measure is the share of right samples: the diagonal of a confusion matrix says so."""
+    main = measures_of(results["task"])[0].name
+    found = {who: results[who]["quality"][main] for who in ("teacher", "student_distilled")}
+    found |= {file["path"].rpartition("/")[2]: file["quality"][main] for file in results["files"]}
+    for who, details in results["details"].items():
+        if who in found and "confusion" in details:
+            rows = details["confusion"]
+            total = sum(map(sum, rows))
+            return total > 0 and math.isclose(sum(row[i] for i, row in enumerate(rows)) / total, found[who])
+    return False
+
+
+def _of_quality(
+    measures: Sequence[Measure], of: str, values: tuple[dict[str, float], dict[str, float]], noise: _Noise, count: int
+) -> list[Change]:
+    """Of every measure; the noise is known of the first alone."""
     changes = []
-    if old["accuracy"] is not None and new["accuracy"] is not None:
-        changes.append(_share("accuracy", of, old["accuracy"], new["accuracy"], min(old["samples"], new["samples"])))
-    changes.append(_relative("bytes", of, old["bytes"], new["bytes"], 0.0))
-    if old["memory"]["peak_bytes"] and new["memory"]["peak_bytes"]:
-        changes.append(_relative("peak memory", of, old["memory"]["peak_bytes"], new["memory"]["peak_bytes"], 0.02))
-    times = [{row["threads"]: row["latency_ms"] for row in one["threads"]} for one in (old, new)]
-    for threads in times[0].keys() & times[1].keys():
-        first, second = times[0][threads], times[1][threads]
-        noise = max(DRIFT, abs(first["drift"]) + abs(second["drift"]))
-        label = f"{of} · {threads} thread{'s' * (threads != 1)}"
-        changes.append(_relative("p50", label, first["p50"], second["p50"], noise))
+    for place, one in enumerate(measures):
+        before, after = (value[one.name] for value in values)
+        known = noise.of(before, after, count) if place == 0 else None
+        change = after - before
+        verdict = _verdict(change if one.higher_is_better else -change, known)
+        changes.append(Change(one.name, of, before, after, change, known, verdict, one.unit))
     return changes
 
 
-def _files(results: Results, devices: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+def _of_file(of: str, old: Device, new: Device, measures: Sequence[Measure], noise: _Noise) -> list[Change]:
+    changes = []
+    if old["quality"] is not None and new["quality"] is not None:
+        count = min(old["samples"], new["samples"])
+        changes += _of_quality(measures, of, (old["quality"], new["quality"]), noise, count)
+    changes.append(_relative("bytes", of, old["bytes"], new["bytes"], 0.0, "bytes"))
+    if old["memory"]["peak_bytes"] and new["memory"]["peak_bytes"]:
+        peaks = old["memory"]["peak_bytes"], new["memory"]["peak_bytes"]
+        changes.append(_relative("peak memory", of, *peaks, 0.02, "bytes"))
+    times = [{row["threads"]: row["latency_ms"] for row in one["threads"]} for one in (old, new)]
+    for threads in times[0].keys() & times[1].keys():
+        first, second = times[0][threads], times[1][threads]
+        drift = max(DRIFT, abs(first["drift"]) + abs(second["drift"]))
+        label = f"{of} · {threads} thread{'s' * (threads != 1)}"
+        changes.append(_relative("p50", label, first["p50"], second["p50"], drift, "ms"))
+    return changes
+
+
+def _files(results: Results, devices: Sequence[Device]) -> dict[tuple[str, str], Device]:
     found = {
         ("host", file["path"].rpartition("/")[2]): file | {"samples": results["data"]["test"]}
         for file in results["files"]
@@ -90,18 +172,18 @@ def _files(results: Results, devices: Sequence[dict[str, Any]]) -> dict[tuple[st
     return found
 
 
-def _share(what: str, of: str, before: float, after: float, count: int) -> Change:
-    noise = _STANDARD_ERRORS * math.sqrt((before * (1 - before) + after * (1 - after)) / count)
-    change = after - before
-    return Change(what, of, before, after, change, noise, _verdict(change, noise))
-
-
-def _relative(what: str, of: str, before: float, after: float, noise: float) -> Change:
+def _relative(what: str, of: str, before: float, after: float, noise: float, unit: str) -> Change:
     change = after / before - 1
-    return Change(what, of, before, after, change, noise, _verdict(-change, noise))
+    return Change(what, of, before, after, change, noise, _verdict(-change, noise), unit)
 
 
-def _verdict(gain: float, noise: float) -> str:
+def _verdict(gain: float, noise: float | None) -> str:
+    if noise is None or math.isnan(gain):
+        return "same" if gain == 0 else "unknown"
     if abs(gain) <= noise:
         return "same"
     return "better" if gain > 0 else "worse"
+
+
+def _noise(noise: float | None, show: Callable[[float], str]) -> str:
+    return "unknown" if noise is None else f"±{show(noise)}"

@@ -29,6 +29,7 @@ from edgestill_runtime import (
     pack_zip,
     write_bundle,
 )
+from edgestill_runtime.manifest import members
 
 HEAD = 4096
 LIMITS = Limits(load_seconds=20, call_seconds=10, memory_bytes=1 << 29)
@@ -108,15 +109,21 @@ def variants(content: bytes, count: int, seed: int = 0) -> Iterator[Variant]:
 
 
 def try_in_bundle(bundle: Bundle, file: str, count: int, seed: int = 0) -> Counter[str]:
-    """Load damaged copies of one file where the bundle's manifest says what it must be; no engine is to be reached."""
-    engine = bundle.manifest.models[file].engine
+    """Load damaged copies of one file where the bundle's manifest says what it must be; no engine is to be reached.
+
+    Args:
+        count: of copies; of a model file that is a folder, of each member.
+    """
+    entry = bundle.manifest.models[file]
     contents = {name: bundle.read(name) for name in bundle.files}
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         copy = write_bundle(Path(folder) / "copy.edge", bundle.manifest, contents)
-        for variant in variants(contents[file], count, seed):
-            (copy.path / file).write_bytes(variant.content)
-            found[_in_process(copy.path, engine, bundle.manifest.models[file].precision)] += 1
+        for path in members(file, contents):
+            for variant in variants(contents[path], count, seed):
+                (copy.path / path).write_bytes(variant.content)
+                found[_in_process(copy.path, entry.engine, entry.precision)] += 1
+            (copy.path / path).write_bytes(contents[path])
     return found
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,17 @@ FEATURES = {
     "dotprod": "asimddp", "i8mm": "i8mm", "fp16": "asimdhp", "bf16": "bf16", "sve": "sve",
     "avx2": "avx2", "avx512": "avx512f", "avx-vnni": "avx_vnni", "avx512-vnni": "avx512_vnni", "amx-int8": "amx_int8",
 }  # fmt: skip
-PACKAGES = (
-    "edgestill", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "edgestill-executorch",
-    "executorch-numpy-runtime", "executorch", "torch",
-)  # fmt: skip
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine(packages: Sequence[str] | None = None) -> dict[str, Any]:
     """Board or CPU, what it can do, cores, governor (None where there is none), memory, OS, Python, packages' versions.
 
     Read from `/proc` and `/sys` on Linux; what another system does not tell is None.
+
+    Args:
+        packages: whose versions are told; those of `machine_packages` when None.
     """
+    versions = {name: _version(name) for name in (machine_packages() if packages is None else packages)}
     return {
         "cpu": _cpu_model(),
         "features": _features(),
@@ -34,7 +35,7 @@ def describe_machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "cuda": None,
-        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "packages": {name: version for name, version in versions.items() if version is not None},
     }
 
 
@@ -46,6 +47,15 @@ def measurement_identity() -> dict[str, Any]:
     machine = describe_machine()
     facts = {name: machine[name] for name in ("cpu", "features", "architecture", "cores", "python")}
     return {**facts, "packages": {name: one for name, one in machine["packages"].items() if name != "edgestill"}}
+
+
+def machine_packages() -> list[str]:
+    """Those that answers and times depend on: the engines', and what they stand on."""
+    # Not at the top: this file is sent to devices that have nothing of ours yet; see `edgestill.devices.probing`.
+    from edgestill_runtime.engines import families
+
+    engines = [package.name for family in families() for package in family.packages]
+    return ["edgestill", "numpy", *engines, "torch"]
 
 
 def usable_cores() -> int:

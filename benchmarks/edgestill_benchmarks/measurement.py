@@ -1,4 +1,4 @@
-"""A bundle in this process → latency, memory and answers of its files, as plain data."""
+"""A bundle in this process → latency, memory, answers and quality of its files, as plain data."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -6,15 +6,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_runtime import Bundle, EngineError, InputError, Model, installed_engines
-from edgestill_runtime.engines import INSTALL
+from edgestill_runtime.engines import how_to_install
 from edgestill_runtime.files import atomic_file
 
-from .accuracy import accuracy
 from .doubts import doubts_about_latency
 from .energy import open_meter
 from .latency import INTERLEAVED, Latency, Rule, measure_latency
@@ -112,30 +112,46 @@ def measure_start(bundle: Bundle, file: str, calls: int = 20) -> StartMeasuremen
 
 def answer_samples(
     bundle: Bundle, samples: Path, output: Path, on_progress: Callable[[float], None] = lambda share: None
-) -> dict[str, float]:
-    """Let every file whose engine is installed answer samples; file → accuracy, 0–1.
+) -> dict[str, dict[str, float] | None]:
+    """Let every file whose engine is installed answer samples; file → quality by its task's measures.
+
+    The quality is None where the task has no measures, or is of somebody else, whose class is not here.
 
     Args:
-        samples: an npz with `images`, uint8 (N, H, W, C), and `labels`, int64 (N,).
-        output: where an npz with the logits, float32 (N, classes), of each file is written.
+        samples: an npz with `images`, uint8 (N, H, W, C), and `targets`, what is right, (N, …), as the task's data have
+            it; an older host calls them `labels`.
+        output: where an npz with the outputs of each file is written, arrays (N, …) of real numbers: under the file's
+            name where it has one output, else under `FILE/0`, `FILE/1` and so on.
+
+    Raises:
+        InputError: no samples there, or targets that are none of the task's.
+        EngineError: no engine is installed.
     """
-    try:
-        with np.load(samples, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{samples} holds no samples (images and labels in an npz): {error}") from error
-    if labels.shape != images.shape[:1] or not len(labels):
-        raise InputError(f"{samples} holds {images.shape} images and {labels.shape} labels; give one label an image")
-    logits = {}
+    images, targets = _read_samples(samples)
+    outputs: dict[str, Any] = {}
+    found = {}
     models = open_models(bundle)
     for number, (name, model) in enumerate(models.items()):
         with model:
-            logits[name] = model.logits(images)
+            given = model.outputs_of([images])
+        outputs |= {name: given[0]} if len(given) == 1 else {f"{name}/{place}": one for place, one in enumerate(given)}
+        found[name] = model.task.quality(given, targets) if model.task.measures else None
         on_progress((number + 1) / len(models))
-    arrays_: dict[str, Any] = dict(logits)
     with atomic_file(output) as part, open(part, "wb") as file:
-        np.savez_compressed(file, **arrays_)
-    return {name: accuracy(answers, labels) for name, answers in logits.items()}
+        np.savez_compressed(file, **outputs)
+    return found
+
+
+def _read_samples(samples: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Images and targets, as many of each; see `answer_samples`."""
+    try:
+        with np.load(samples, allow_pickle=False) as arrays:
+            images, targets = arrays["images"], arrays["targets" if "targets" in arrays.files else "labels"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise InputError(f"{samples} holds no samples (images and targets in an npz): {error}") from error
+    if not images.ndim or targets.shape[:1] != images.shape[:1] or not len(targets):
+        raise InputError(f"{samples} holds {images.shape} images and {targets.shape} targets; give one target an image")
+    return images, targets
 
 
 def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
@@ -151,13 +167,14 @@ def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
 
 
 def _runnable(bundle: Bundle) -> list[str]:
-    installed, entries = installed_engines(), bundle.manifest.models
+    entries = bundle.manifest.models
+    installed = installed_engines(bundle.manifest.engines)
     found = [name for name, entry in entries.items() if entry.engine in installed]
     if not found:
-        engines = ", ".join(dict.fromkeys(entry.engine for entry in entries.values())) or "no engine"
+        engines = ", ".join(bundle.manifest.engines) or "no engine"
+        how = how_to_install({entry.engine: entry.exporter for entry in entries.values()})
         raise EngineError(
-            f"nothing can be run: {bundle.path} has files for {engines}, and none of these is installed. Install one "
-            f"with: {INSTALL['litert']}"
+            f"nothing can be run: {bundle.path} has files for {engines}, and none of these is installed. {how}"
         )
     return found
 
@@ -171,7 +188,7 @@ def _not_measured(bundle: Bundle, measured: Collection[str]) -> list[str]:
 
 
 def _open(bundle: Bundle, file: str, threads: int) -> Model:
-    return Model(bundle.manifest, file, bundle.read(file), threads)
+    return Model(bundle.manifest, file, bundle.read_model(file), threads)
 
 
 def _call(model: Model, sample: Sequence[NDArray[Any]]) -> Callable[[], Any]:

@@ -4,10 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .results import Results, ResultsError, check
+from .measures import main_measure, measures_of, with_unit
+from .migration import migrate_measurement
+from .results import Results, ResultsError, check, check_quality, upgrade
 
 Row = dict[str, Any]
 
@@ -31,10 +34,11 @@ COLUMNS = {
     "resident_bytes": "memory after some calls",
     "peak_bytes": "largest memory",
     "energy_mj": "energy of a call, mJ; empty without a meter",
-    "accuracy": "share of the test images, 0-1",
-    "samples": "test images",
-    "retained": "accuracy / the teacher's on the whole test split; empty where that is 0",
-    "agreement": "share of the images with the same class as on the host",
+    "measure": "name of the measure that decides",
+    "quality": "by this measure, on the test samples; 0-1 of a share",
+    "samples": "test samples",
+    "retained": "quality / the teacher's on the whole test split; empty where that is 0 or less",
+    "agreement": "share of the samples with the same answer as on the host",
 }
 
 
@@ -44,36 +48,50 @@ def metrics(results: Results, devices: Sequence[dict[str, Any]] = ()) -> list[Ro
     Args:
         devices: what `edgestill bench` measured; see `read_devices`.
     """
-    whole, teacher = results["data"]["test"], results["teacher"]["accuracy"]
     rows: list[Row] = []
     for file in results["files"]:
-        name = file["path"].rpartition("/")[2]
-        known = {"accuracy": file["accuracy"], "samples": whole, "agreement": None}
-        rows += _rows(results, "host", results["machine"], file | {"file": name}, known, teacher)
+        named = file | {"file": file["path"].rpartition("/")[2]}
+        rows += _rows(results, "host", results["machine"], named, {"samples": results["data"]["test"]})
     for device in devices:
         samples = device["samples"]["count"] if device["samples"] else None
         for file in device["files"]:
             same = device.get("answers", {}).get(file["file"], {})
-            known = {"accuracy": file["accuracy"], "samples": samples, "agreement": same.get("agreement")}
-            rows += _rows(results, device["device"], device["machine"], file, known, teacher, device["emulated"])
+            known = {"samples": samples, "agreement": same.get("agreement"), "emulated": device["emulated"]}
+            rows += _rows(results, device["device"], device["machine"], file, known)
     return rows
 
 
+def qualities(
+    results: Results, devices: Sequence[dict[str, Any]] = ()
+) -> dict[tuple[str, str], dict[str, float] | None]:
+    """Device and file → its quality by all measures of the task, of which `metrics` has the first."""
+    found = {("host", file["path"].rpartition("/")[2]): file["quality"] for file in results["files"]}
+    return found | {(one["device"], file["file"]): file["quality"] for one in devices for file in one["files"]}
+
+
 def read_devices(folder: Path, results: Results) -> list[dict[str, Any]]:
-    """The measurements in `devices/` of a run's folder; those of an older bundle of that name are left out.
+    """The measurements in `devices/` of a run's folder, those of schema version 1 as version 2 has them.
+
+    Those of an older bundle of that name are left out.
 
     Raises:
-        ResultsError: one of them is no measurement.
+        ResultsError: one of them is no measurement, or not by the measures of the run.
     """
+    migrate = partial(migrate_measurement, labels=results["data"]["labels"])
+    measures = measures_of(results["task"])
     found = []
     for path in sorted((folder / "devices").glob("*.json")):
         try:
-            one = json.loads(path.read_text(encoding="utf-8"))
+            one = upgrade(json.loads(path.read_text(encoding="utf-8")), migrate, "measurement")
             check(one, "measurement.schema.json", "measurement")
+            if one["bundle"]["digest"] != results["bundle"]:
+                continue
+            for number, file in enumerate(one["files"]):
+                if file["quality"] is not None:
+                    check_quality(file["quality"], measures, f"measurement: $.files[{number}].quality")
         except (ValueError, ResultsError) as error:
             raise ResultsError(f"{path}: {error}; measure again (`edgestill bench`), or remove it") from error
-        if one["bundle"]["digest"] == results["bundle"]:
-            found.append(one)
+        found.append(one)
     return found
 
 
@@ -93,13 +111,14 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def as_markdown(results: Results, rows: Sequence[Row]) -> str:
     """A table for a model card: the files of a run, each device at the number of threads that is fastest there."""
-    student, teacher = results["student_distilled"], results["teacher"]
-    alone = 100 * results["student_alone"]["accuracy"]
+    student, teacher, measure = results["student_distilled"], results["teacher"], main_measure(results["task"])
+    of_teacher, alone = (measure.show(results[who]["quality"][measure.name]) for who in ("teacher", "student_alone"))
     lines = [
         f"{student['model']} ({student['parameters']:,} parameters), distilled from {teacher['model']} "
-        f"({100 * teacher['accuracy']:.2f} %) on {results['data']['name']}; the same student alone: {alone:.2f} %.",
+        f"({measure.name} {of_teacher}) on {results['data']['name']}; the same student alone: {alone}.",
         "",
-        "| device | file | size, kB | accuracy, % | retained, % | threads | p50, ms | p90, ms | peak memory, MB |",
+        f"| device | file | size, kB | {with_unit(measure)} | retained, % | threads | p50, ms | p90, ms | "
+        "peak memory, MB |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     fastest: dict[tuple[str, str], Row] = {}
@@ -108,12 +127,12 @@ def as_markdown(results: Results, rows: Sequence[Row]) -> str:
         if key not in fastest or row["p50_ms"] < fastest[key]["p50_ms"]:
             fastest[key] = row
     for row in fastest.values():
-        part = "" if row["samples"] in (None, results["data"]["test"]) else f" ({row['samples']:,} images)"
+        part = "" if row["samples"] in (None, results["data"]["test"]) else f" ({row['samples']:,} samples)"
         cells = [
             f"{row['device']}: {row['board']}{', emulated' if row['emulated'] else ''}",
             row["file"],
             f"{row['bytes'] / 1000:.1f}",
-            "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f}{part}",
+            "" if row["quality"] is None else measure.show(row["quality"]).removesuffix(f" {measure.unit}") + part,
             "" if row["retained"] is None or part else f"{100 * row['retained']:.1f}",
             str(row["threads"]),
             *("" if row["emulated"] else f"{row[name]:.3f}" for name in ("p50_ms", "p90_ms")),
@@ -123,28 +142,26 @@ def as_markdown(results: Results, rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(
-    results: Results,
-    device: str,
-    machine: dict[str, Any],
-    file: dict[str, Any],
-    known: Row,
-    teacher: float,
-    emulated: bool = False,
-) -> list[Row]:
+def _rows(results: Results, device: str, machine: dict[str, Any], file: dict[str, Any], known: Row) -> list[Row]:
+    """Of one file, a row for each number of threads; `known` is what the file's entry does not say."""
+    measure = main_measure(results["task"]).name
+    quality, teacher = file["quality"] and file["quality"][measure], results["teacher"]["quality"][measure]
     shared = {
         "run": results["name"],
         "device": device,
         "board": machine["cpu"],
-        "emulated": emulated,
+        "emulated": False,
         "file": file["file"],
         "precision": file["precision"],
         "bytes": file["bytes"],
         "cold_start_ms": file["cold_start_ms"]["p50"],
         "resident_bytes": file["memory"]["resident_bytes"],
         "peak_bytes": file["memory"]["peak_bytes"],
+        "measure": measure,
+        "quality": quality,
+        "retained": quality / teacher if teacher > 0 and quality is not None else None,
+        "agreement": None,
         **known,
-        "retained": known["accuracy"] / teacher if teacher and known["accuracy"] is not None else None,
     }
     rows = []
     for one in file["threads"]:

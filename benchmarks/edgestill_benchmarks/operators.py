@@ -1,18 +1,18 @@
 """Where the time of a call goes: a model file → the times of its operators, as its own engine counts them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgestill_runtime import Bundle, EngineError, Model, installed_engines
+from edgestill_runtime.engines import candidates
+
+from .profilers.base import Run
 
 MIN_RUNS, MIN_SECONDS = 20, 0.5  # a file is run until it was run so often and so long
-Run = tuple[float, list[tuple[str, float]]]
-"""One run: µs of the whole, and name and µs of each operator in the order in which they are computed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Profile:
 
 def profile_bundle(bundle: Bundle) -> dict[str, Profile]:
     """File → profile, for every file whose engine is installed. Use a process of its own."""
-    installed = installed_engines()
+    installed = installed_engines(bundle.manifest.engines)
     entries = bundle.manifest.models.items()
     return {name: _profile(bundle, name) for name, entry in entries if entry.engine in installed}
 
@@ -58,19 +58,17 @@ def no_profiles(bundle: Bundle, why_not: str) -> dict[str, Profile]:
 
 
 def _profile(bundle: Bundle, file: str) -> Profile:
-    with Model(bundle.manifest, file, bundle.read(file)) as model:
+    with Model(bundle.manifest, file, bundle.read_model(file)) as model:
         tensors = model.tensors_of([array[:1] for array in bundle.golden().inputs])
         package = model.engine
         outputs = [(spec.shape, spec.dtype) for spec in model.outputs]
         if any(spec.dynamic for spec in (*model.inputs, *model.outputs)):
             return Profile(None, 0, (), "the file's shapes vary, and profiles are made of fixed ones")
+    profiler = _profiler(bundle.manifest.models[file].engine)
+    if profiler is None:
+        return Profile(None, 0, (), f"{package} does not tell the times of operators")
     try:
-        if "ai-edge-litert" in package:
-            runs = _of_litert(bundle.read(file), tensors, outputs)
-        elif "edgestill-executorch" in package:
-            runs = _of_executorch(bundle.read(file), tensors)
-        else:
-            return Profile(None, 0, (), f"{package} does not tell the times of operators")
+        runs = profiler(bundle.read_model(file), tensors, outputs, _enough())
     except EngineError as error:
         return Profile(None, 0, (), str(error))
     fastest = sorted(runs, key=lambda run: run[0])[: len(runs) // 4]
@@ -82,43 +80,14 @@ def _profile(bundle: Bundle, file: str) -> Profile:
     return Profile(round(float(np.mean([whole for whole, _ in fastest])), 2), len(fastest), operators)
 
 
-def _of_litert(
-    content: bytes, tensors: Sequence[NDArray[Any]], outputs: Sequence[tuple[tuple[int, ...], str]]
-) -> list[Run]:
-    from .litert_profiler import DELEGATED, OPERATOR, WHOLE, trace
-
-    runs = []
-    for events in trace(content, tensors, outputs, _enough()):
-        (whole,) = (us for name, kind, us in events if kind == WHOLE and name == "Invoke")
-        runs.append((float(whole), [(name, float(us)) for name, kind, us in events if kind in (OPERATOR, DELEGATED)]))
-    return runs
-
-
-def _of_executorch(content: bytes, tensors: Sequence[NDArray[Any]]) -> list[Run]:
-    from edgestill_executorch import ExecuTorchError, Program
-
-    enough = _enough()
-    runs: list[Run] = []
-    try:
-        with Program(content) as program, program.load_method(trace=True) as method:
-            method.run(*tensors)
-            while not runs or not enough():
-                method.run(*tensors)
-                events = method.events()
-                # Events nest, and begin in order: one that ends before the next begins has nothing inside it.
-                ends = [event.start_ns + event.duration_ns for event in events]
-                starts = [event.start_ns for event in events[1:]] + [ends[0]]
-                leaves = [event for event, end, next_ in zip(events, ends, starts, strict=True) if end <= next_]
-                operators = [(_plain(event.name), event.duration_ns / 1000) for event in leaves]
-                runs.append((events[0].duration_ns / 1000, operators))
-    except ExecuTorchError as error:
-        raise EngineError(str(error)) from error
-    return runs
-
-
-def _plain(name: str) -> str:
-    """Without the number among those of its kind that XNNPACK's part gives, and the word that kernels begin with."""
-    return name.rpartition(" #")[0] or name.removeprefix("native_call_")
+def _profiler(engine: str) -> Callable[..., list[Run]] | None:
+    """The function of the package that runs an engine's files here; None where it has none."""
+    (package,) = [one.package for one in candidates(engine) if one.taken]
+    if not package.profiler:
+        return None
+    module, _, function = package.profiler.partition(":")
+    found: Callable[..., list[Run]] = getattr(import_module(module), function)
+    return found
 
 
 def _enough() -> Callable[[], bool]:

@@ -1,16 +1,21 @@
 """`results.json`: reading it; checking it, and a device's measurement, against their schemas (JSON Schema 2020-12)."""
 
 import json
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from edgestill_runtime import EdgestillError
+from edgestill_runtime.tasks import Measure
+
+from .measures import main_measure, measures_of
+from .migration import migrate_results
 
 Results = dict[str, Any]
 """The content of `results.json`: plain data, described by the schema."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class ResultsError(EdgestillError):
@@ -18,8 +23,18 @@ class ResultsError(EdgestillError):
 
 
 def check_results(results: Results) -> None:
-    """Raise ResultsError, naming the place, unless `results` is as `results.schema.json` says."""
+    """Raise ResultsError, naming the place, unless `results` is as `results.schema.json` says.
+
+    Every quality has the measures of the task, and a share lies from 0 to 1, which a schema cannot say.
+    """
     check(results, "results.schema.json", "results")
+    measures = measures_of(results["task"])
+    for place, quality in _qualities(results):
+        check_quality(quality, measures, f"results: {place}")
+    if main_measure(results["task"]).unit == "%":
+        for place, share, most in _shares(results):
+            if not 0 <= share <= most:
+                raise ResultsError(f"results: {place}: {share} is no share")
 
 
 def check(content: dict[str, Any], schema: str, what: str) -> None:
@@ -38,14 +53,48 @@ def check(content: dict[str, Any], schema: str, what: str) -> None:
         raise ResultsError(f"{what}: {problem.json_path}: {problem.message}")
 
 
-def _read(schema: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(resources.files(__package__).joinpath(schema).read_text(encoding="utf-8"))
-    return content
+def check_quality(quality: dict[str, float], measures: tuple[Measure, ...], place: str) -> None:
+    """Raise ResultsError, naming the place, unless a quality is of these measures, and its shares lie from 0 to 1."""
+    if quality.keys() != {one.name for one in measures}:
+        named, known = ", ".join(quality), ", ".join(one.name for one in measures)
+        raise ResultsError(f"{place}: it has {named}; the task's measures are {known}")
+    for one in measures:
+        if one.unit == "%" and not 0 <= quality[one.name] <= 1:
+            raise ResultsError(f"{place}.{one.name}: {quality[one.name]} is no share from 0 to 1")
+
+
+def upgrade(content: dict[str, Any], migrate: Callable[[dict[str, Any]], dict[str, Any]], what: str) -> dict[str, Any]:
+    """Content of schema version 1 as the present version has it; content of any other version as it is.
+
+    Args:
+        migrate: see `migration`. what: it is, for the message.
+
+    Raises:
+        ResultsError: it says that it is of version 1, and is not as that version was.
+    """
+    if not isinstance(content, dict) or content.get("schema_version") != 1:
+        return content
+    try:
+        return migrate(content)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ResultsError(f"{what}: schema version 1, but not as that was: {why}; make it again") from error
 
 
 def quantized_files(results: Results) -> list[dict[str, Any]]:
     """The files that are not fp32 (int8, or mixed where layers stayed in float), one an engine; all where none is."""
     return [file for file in results["files"] if file["precision"] != "fp32"] or results["files"]
+
+
+def quantized_details(results: Results) -> tuple[str, dict[str, Any]]:
+    """Who stands for the quantized student in `details`, and what it has there.
+
+    That is the last quantized file, as both engines' files give the same answers; the fp32 student where no file has
+    details.
+    """
+    names = [file["path"].rpartition("/")[2] for file in quantized_files(results)]
+    who = next((name for name in reversed(names) if name in results["details"]), "student_distilled")
+    return who, results["details"][who]
 
 
 def int8_against_fp32(results: Results) -> dict[str, float]:
@@ -67,7 +116,11 @@ def gain_is_noise(results: Results) -> bool:
 
 
 def read_results(folder: Path) -> Results:
-    """Read and check `results.json` of a run's folder."""
+    """Read and check `results.json` of a run's folder; one of schema version 1 as version 2 has it.
+
+    Raises:
+        ResultsError: it is missing, unreadable, of another version, or not what its schema says.
+    """
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     except OSError as error:
@@ -76,5 +129,33 @@ def read_results(folder: Path) -> Results:
         raise ResultsError(f"{folder / 'results.json'} is not JSON: {error}") from error
     if not isinstance(results, dict):
         raise ResultsError(f"{folder / 'results.json'} holds no JSON object")
+    results = upgrade(results, migrate_results, "results")
     check_results(results)
     return results
+
+
+def _read(schema: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(resources.files(__package__).joinpath(schema).read_text(encoding="utf-8"))
+    return content
+
+
+def _qualities(results: Results) -> Iterator[tuple[str, dict[str, float]]]:
+    """Place and quality of everything that has one."""
+    for who in ("teacher", "student_alone", "student_distilled"):
+        yield f"$.{who}.quality", results[who]["quality"]
+    for number, file in enumerate(results["files"]):
+        yield f"$.files[{number}].quality", file["quality"]
+    for name, quality in results["conversion"]["gate"].get("quality", {}).items():
+        yield f"$.conversion.gate.quality['{name}']", quality
+
+
+def _shares(results: Results) -> Iterator[tuple[str, float, float]]:
+    """Of a run whose main measure is a share: place, value and upper limit of what follows from it."""
+    yield "$.retained", results["retained"], float("inf")
+    yield "$.gain_standard_error", results["gain_standard_error"], 1.0
+    for number, file in enumerate(results["files"]):
+        yield f"$.files[{number}].retained", file["retained"], float("inf")
+    for who, details in results["details"].items():
+        for label, share in details.get("per_class", {}).items():
+            if share is not None:
+                yield f"$.details['{who}'].per_class['{label}']", share, 1.0

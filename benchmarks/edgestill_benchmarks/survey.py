@@ -24,7 +24,7 @@ from .machine import describe_machine
 from .operators import no_profiles
 from .sensors import read_sensors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COLD_STARTS = 3
 PROGRESS = "progress "  # how a line begins that says how far a process is
 
@@ -47,7 +47,7 @@ def survey_bundle(
 
     Args:
         threads: numbers of threads, each measured in turn.
-        samples: see `answer_samples`; without it no accuracy is measured. answers: where the logits go.
+        samples: see `answer_samples`; without it no quality is measured. answers: where the outputs go.
         on_progress: called with what is being done, and the share of that, 0–1.
 
     Raises:
@@ -61,7 +61,7 @@ def survey_bundle(
         doing = f"latency, {number} thread{'s' * (number != 1)}"
         words = ("latency", path, "--threads", str(number), *limits)
         latencies.append(_child(words, partial(on_progress, doing)))
-    installed = installed_engines()
+    installed = installed_engines(bundle.manifest.engines)
     entries = {name: entry for name, entry in bundle.manifest.models.items() if entry.engine in installed}
     files = []
     for place, (name, entry) in enumerate(entries.items()):
@@ -71,7 +71,7 @@ def survey_bundle(
                 "file": name,
                 "engine": entry.engine,
                 "precision": entry.precision,
-                "bytes": bundle.files[name].bytes,
+                "bytes": bundle.size(name),
                 "threads": _of_threads(name, latencies),
                 **_cold(path, name),
             }
@@ -79,12 +79,12 @@ def survey_bundle(
     on_progress("operators", 0.0)
     profiles = _profiles(bundle)
     on_progress("operators", 1.0)
-    shares = {}
+    qualities = {}
     if samples is not None:
         if answers is None:
             raise ValueError("samples need a place for the answers")
         asked = ("answers", path, str(samples), "--answers", str(answers))
-        shares = _child(asked, partial(on_progress, "accuracy"))
+        qualities = _child(asked, partial(on_progress, "answers"))
     after = read_sensors()
     doubts = [text for one in latencies for text in one["warnings"]]
     doubts += doubts_about_the_board(before, after)
@@ -93,7 +93,7 @@ def survey_bundle(
         "bundle": {"name": bundle.manifest.name, "digest": bundle.digest()},
         "machine": describe_machine(),
         "rule": asdict(rule),
-        "files": [one | {"profile": profiles[one["file"]], "accuracy": shares.get(one["file"])} for one in files],
+        "files": [one | {"profile": profiles[one["file"]], "quality": qualities.get(one["file"])} for one in files],
         "samples": None if samples is None else {"digest": f"sha256:{sha256_of_file(samples)}"},
         "energy_from": latencies[0]["energy"],
         "sensors": {"before": asdict(before), "after": asdict(after)},

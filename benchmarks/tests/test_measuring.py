@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -12,9 +13,7 @@ from edgestill_benchmarks import (
     MLPERF,
     Rule,
     accuracy,
-    accuracy_per_class,
-    agreement,
-    confusion_matrix,
+    answer_samples,
     describe_machine,
     measure,
     measure_latency,
@@ -23,7 +22,7 @@ from edgestill_benchmarks import (
     usable_cores,
 )
 from edgestill_benchmarks.machine import busy_share
-from edgestill_runtime import EdgestillError, EngineError, InputError, open_bundle
+from edgestill_runtime import EdgestillError, EngineError, InputError, load, open_bundle, write_bundle
 
 LOGITS = np.array([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 0, 0]], np.float32)  # chooses 0, 2, 1, 0
 LABELS = np.array([0, 1, 1, 0])
@@ -33,16 +32,10 @@ def test_accuracy_by_hand():
     assert accuracy(LOGITS, LABELS) == 0.75
 
 
-def test_agreement_by_hand():
-    assert agreement(LOGITS, LOGITS[:, ::-1]) == 0.25  # the third row alone
-    assert agreement(LOGITS, LOGITS * 3) == 1
-
-
-def test_nan_is_never_right_and_never_agrees():
+def test_nan_is_never_right():
     # argmax takes NaN for the largest: the first row would be class 0, as its label says.
     logits = np.array([[np.nan, 0], [0, 1]], np.float32)
     assert accuracy(logits, np.array([0, 1])) == 0.5
-    assert agreement(logits, logits) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -60,8 +53,6 @@ def test_an_accuracy_of_nothing_or_of_other_shapes_is_refused(logits, labels):
         accuracy(logits, labels)
     with pytest.raises(InputError):
         standard_error(LOGITS, logits, labels)
-    with pytest.raises(InputError):
-        agreement(logits[:0], logits[:0])
 
 
 def test_the_standard_error_counts_samples_on_which_one_is_right():
@@ -69,12 +60,6 @@ def test_the_standard_error_counts_samples_on_which_one_is_right():
     labels = np.zeros(5, np.int64)
     first, second = (np.eye(2, dtype=np.float32)[wrong] for wrong in ([0, 0, 1, 0, 1], [0, 1, 0, 0, 1]))
     assert standard_error(first, second, labels) == pytest.approx(np.sqrt(2 / 5) / np.sqrt(5))
-
-
-def test_confusion_has_true_rows_and_chosen_columns():
-    assert confusion_matrix(LOGITS, LABELS).tolist() == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
-    per_class = accuracy_per_class(LOGITS, LABELS)
-    assert per_class[:2].tolist() == [1.0, 0.5] and np.isnan(per_class[2])
 
 
 def test_every_function_gets_its_calls_and_its_first_is_apart():
@@ -143,11 +128,11 @@ def test_a_bundle_is_measured_file_by_file(bundle_path):
 
 def test_files_that_were_not_measured_are_named_and_none_is_an_error(bundle_path, monkeypatch):
     bundle, rule = open_bundle(bundle_path), Rule(min_calls=1, min_seconds=0.0, turn_seconds=0.0)
-    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", lambda: {"litert": "installed"})
+    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", lambda engines: {"litert": "installed"})
     found = measure(bundle, 1, rule)
     assert [one.file for one in found.files] == ["model.fp32.tflite", "model.tflite"]
     assert "model.pte was not measured: executorch is not installed" in found.warnings
-    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", dict)
+    monkeypatch.setattr("edgestill_benchmarks.measurement.installed_engines", lambda engines: {})
     with pytest.raises(EngineError, match="nothing can be run: .* has files for executorch, litert, and none of these"):
         measure(bundle, 1, rule)
 
@@ -160,12 +145,12 @@ def device(*words, **more):
 def test_a_device_measures_everything_and_prints_json(bundle_path, tmp_path):
     images = open_bundle(bundle_path).golden().inputs[0]
     labels = np.zeros(len(images), np.int64)
-    np.savez(tmp_path / "samples.npz", images=images, labels=labels)
+    np.savez(tmp_path / "samples.npz", images=images, targets=labels)
     limits = ("--min-calls", 10, "--min-seconds", 0.02)
     samples = ("--samples", tmp_path / "samples.npz", "--answers", tmp_path / "answers.npz")
     done = device("measure", bundle_path, "--threads", "1", "--threads", "all", *limits, *samples, "--progress")
     assert done.returncode == 0, done.stderr
-    assert "progress 1.000 accuracy" in done.stdout
+    assert "progress 1.000 answers" in done.stdout
     found = json.loads(done.stdout[done.stdout.index("{\n") :])
     assert found["bundle"]["digest"] == open_bundle(bundle_path).digest()
     answers = np.load(tmp_path / "answers.npz")
@@ -175,7 +160,8 @@ def test_a_device_measures_everything_and_prints_json(bundle_path, tmp_path):
         assert 0 < file["memory"]["before_bytes"] < file["memory"]["resident_bytes"] <= file["memory"]["peak_bytes"]
         # Starting Python alone takes longer than any call of such a model.
         assert file["cold_start_ms"]["p50"] > max(row["latency_ms"]["p50"] for row in file["threads"])
-        assert file["accuracy"] == accuracy(answers[file["file"]], labels)
+        assert file["quality"] == {"accuracy": accuracy(answers[file["file"]], labels)}
+    assert found["schema_version"] == 2
     assert found["rule"]["min_calls"] == 10 and found["sensors"].keys() == {"before", "after"}
 
 
@@ -248,6 +234,91 @@ def test_wrong_arguments_are_errors_without_a_traceback(bundle_path, words):
     done = device(words[0], bundle_path, *words[1:])
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+def as_task(bundle_path, folder, **changes):
+    bundle = open_bundle(bundle_path)
+    contents = {name: bundle.read(name) for name in bundle.files}
+    return write_bundle(folder / "other.edge", replace(bundle.manifest, **changes), contents)
+
+
+def answered(bundle, folder, **samples):
+    """The qualities, and the npz of outputs."""
+    np.savez(folder / "samples.npz", **samples)
+    found = answer_samples(bundle, folder / "samples.npz", folder / "answers.npz")
+    with np.load(folder / "answers.npz") as arrays:
+        return found, {name: arrays[name] for name in arrays.files}
+
+
+def test_an_older_host_calls_the_targets_labels(bundle_path, tmp_path):
+    bundle = open_bundle(bundle_path)
+    images = bundle.golden().inputs[0]
+    targets = np.arange(len(images)) % 10
+    found, outputs = answered(bundle, tmp_path, images=images, labels=targets)
+    assert found == answered(bundle, tmp_path, images=images, targets=targets)[0]
+    # Of both, the targets are what is right.
+    assert found == answered(bundle, tmp_path, images=images, targets=targets, labels=targets + 1)[0]
+    assert found == {name: {"accuracy": accuracy(given, targets)} for name, given in outputs.items()} != {}
+
+
+def test_the_bundles_task_says_how_good_answers_are(bundle_path, tmp_path):
+    names = tuple(f"value {number}" for number in range(10))
+    bundle = as_task(bundle_path, tmp_path, task="regression", labels=names, task_settings={"mean": 2, "std": 3})
+    images = bundle.golden().inputs[0]
+    targets = np.random.default_rng(0).normal(size=(len(images), 10))
+    found, outputs = answered(bundle, tmp_path, images=images, targets=targets)
+    for name, given in outputs.items():
+        assert found[name]["MAE"] == pytest.approx(np.abs(2 + 3 * given.astype(np.float64) - targets).mean())
+        assert found[name].keys() == {"R²", "MAE"}
+    with pytest.raises(InputError, match="need targets of that shape"):
+        answered(bundle, tmp_path, images=images, targets=targets[:, :3])
+
+
+@pytest.mark.parametrize("task", ["tensors", "somebodys-own"])
+def test_a_task_without_measures_answers_and_has_no_quality(bundle_path, tmp_path, task):
+    bundle = as_task(bundle_path, tmp_path, task=task, labels=())
+    images = bundle.golden().inputs[0]
+    found, outputs = answered(bundle, tmp_path, images=images, targets=np.zeros((len(images), 4)))
+    assert set(found.values()) == {None} and found.keys() == outputs.keys() == set(bundle.manifest.models)
+
+
+def test_every_output_is_an_answer(bundle_path, tmp_path):
+    """The demo's float file that gives what is before its last layer as well."""
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    bundle, name = open_bundle(bundle_path), "model.fp32.tflite"
+    tree = schema.ModelT.InitFromPackedBuf(bundle.read(name), 0)
+    graph = tree.subgraphs[0]
+    graph.outputs = [graph.outputs[0], graph.operators[-1].inputs[0]]
+    tree.signatureDefs = None
+    builder = Builder(1 << 16)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    (tmp_path / name).write_bytes(bytes(builder.Output()))
+    with load(tmp_path / name) as model:
+        entry = replace(bundle.manifest.models[name], outputs=model.outputs)
+    manifest = replace(bundle.manifest, models={name: entry}, labels=(), task="tensors")
+    made = write_bundle(tmp_path / "two.edge", manifest, {name: (tmp_path / name).read_bytes()})
+    images = bundle.golden().inputs[0][:3]
+    found, outputs = answered(made, tmp_path, images=images, targets=np.zeros(3, np.int64))
+    assert found == {name: None} and outputs.keys() == {f"{name}/0", f"{name}/1"}
+    with load(bundle, "litert", precision="fp32") as model:
+        np.testing.assert_allclose(outputs[f"{name}/0"], model.logits(images), rtol=1e-5, atol=1e-5)
+    assert outputs[f"{name}/1"].shape == (3, 96)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"images": np.zeros((2, 28, 28, 1), np.uint8)}, "holds no samples (images and targets in an npz)"),
+        ({"images": np.zeros((2, 28, 28, 1), np.uint8), "targets": np.zeros(3)}, "give one target an image"),
+        ({"images": np.zeros((0, 28, 28, 1), np.uint8), "targets": np.zeros(0)}, "give one target an image"),
+        ({"images": np.uint8(1), "targets": np.zeros(1)}, "give one target an image"),
+    ],
+)
+def test_targets_that_do_not_belong_to_the_images(bundle_path, tmp_path, arrays, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        answered(open_bundle(bundle_path), tmp_path, **arrays)
 
 
 def test_samples_that_are_none(bundle_path, tmp_path):

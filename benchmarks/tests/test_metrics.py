@@ -5,12 +5,14 @@ import csv
 import io
 import json
 import shutil
+from functools import partial
 
 import pytest
 
 from edgestill_benchmarks.comparison import compare_runs
 from edgestill_benchmarks.metrics import COLUMNS, as_csv, as_json, as_markdown, metrics, read_devices
-from edgestill_benchmarks.results import ResultsError, read_results
+from edgestill_benchmarks.migration import migrate_measurement
+from edgestill_benchmarks.results import ResultsError, read_results, upgrade
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,7 @@ def results(quick_run):
 def measured(quick_run, results):
     """What `edgestill bench` would have found on a board, from what was found here."""
     found = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
+    found = upgrade(found, partial(migrate_measurement, labels=results["data"]["labels"]), "measurement")
     found["bundle"]["digest"] = results["bundle"]
     samples = {"digest": "sha256:" + "0" * 64, "count": 100, "of": results["data"]["test"]}
     return found | {"device": "board", "emulated": False, "samples": samples, "answers": {}}
@@ -45,7 +48,7 @@ def test_a_row_for_each_device_file_and_number_of_threads(results, measured):
     host = next(row for row in rows if row["device"] == "host" and row["file"] == "model.pte")
     (file,) = [one for one in results["files"] if one["path"].endswith("/model.pte")]
     assert host["p50_ms"] == file["latency_ms"]["p50"] and host["peak_bytes"] == file["memory"]["peak_bytes"]
-    assert host["retained"] == pytest.approx(file["accuracy"] / results["teacher"]["accuracy"])
+    assert host["retained"] == pytest.approx(file["quality"]["accuracy"] / results["teacher"]["quality"]["accuracy"])
 
 
 def test_every_format_holds_the_same_numbers(results, measured):
@@ -54,7 +57,8 @@ def test_every_format_holds_the_same_numbers(results, measured):
         assert written == {name: "" if value is None else str(value) for name, value in row.items()}
     assert json.loads(as_json(rows))["rows"] == rows
     table = as_markdown(results, rows)
-    assert table.count("\n| ") == 2 + 8 and f"{100 * results['teacher']['accuracy']:.2f} %" in table
+    assert table.count("\n| ") == 2 + 8 and "| accuracy, % |" in table
+    assert f"(accuracy {100 * results['teacher']['quality']['accuracy']:.2f} %)" in table
     assert f"| {min(row['p50_ms'] for row in rows if row['file'] == 'model.tflite'):.3f} |" in table
 
 
@@ -85,13 +89,14 @@ def changed(results, **accuracy):
             row["latency_ms"] |= {"p50": 2 * row["latency_ms"]["p50"], "drift": 0.01}
         file["bytes"] -= 1
     for name, value in accuracy.items():
-        other[name]["accuracy"] = value
+        other[name]["quality"] = {"accuracy": value}
     return other
 
 
 def test_what_changed_is_told_apart_from_noise(results):
     before = copy.deepcopy(results)
-    before["data"]["test"], before["teacher"]["accuracy"], before["student_alone"]["accuracy"] = 2000, 0.90, 0.90
+    before["data"]["test"] = 2000
+    before["teacher"]["quality"], before["student_alone"]["quality"] = {"accuracy": 0.90}, {"accuracy": 0.90}
     for file in before["files"]:
         for row in file["threads"]:
             row["latency_ms"]["drift"] = 0.0
@@ -136,7 +141,7 @@ def test_the_command_line(cli, run, results, tmp_path):
     (tmp_path / "later/results.json").write_text(json.dumps(other))
     (tmp_path / "later/comparison.html").unlink()
     refused = cli("report", run, tmp_path / "later")
-    assert refused.returncode == 1 and "their accuracies cannot be compared" in refused.stderr
+    assert refused.returncode == 1 and "their results cannot be compared" in refused.stderr
     assert not (tmp_path / "later/comparison.html").exists()
     exported = cli("export-metrics", run)
     assert exported.stdout.splitlines()[0] == ",".join(COLUMNS) and "board" in exported.stdout

@@ -2,16 +2,19 @@
 
 import csv
 import json
+import math
 import shutil
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
 from edgestill_benchmarks.comparison import compare_runs
+from edgestill_benchmarks.migration import migrate_measurement
 from edgestill_benchmarks.report import write_comparison, write_report
-from edgestill_benchmarks.results import read_results
+from edgestill_benchmarks.results import read_results, upgrade
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is NOT tested (Debian: chromium)")
@@ -31,12 +34,14 @@ def folder(quick_run, tmp_path_factory):
     target = tmp_path_factory.mktemp("report") / "run"
     shutil.copytree(quick_run, target, ignore=shutil.ignore_patterns("stages", "devices"))
     results = read_results(target)
+    labels = results["data"]["labels"]
     measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
+    measured = upgrade(measured, partial(migrate_measurement, labels=labels), "measurement")
     for file in measured["files"]:
-        file["accuracy"] = 0.8125
+        file["quality"] = {"accuracy": 0.8125}
         for row in file["threads"]:
             row["latency_ms"] = {name: 3 * value if value else value for name, value in row["latency_ms"].items()}
-    answers = {"agreement": 0.98, "difference": 0.5, "differ": [[7, 0, 6], [91, 2, 4]]}
+    answers = {"agreement": 0.98, "difference": 0.5, "differ": [[7, labels[0], labels[6]], [91, labels[2], labels[4]]]}
     measured |= {
         "device": "slow",
         "bundle": measured["bundle"] | {"digest": results["bundle"]},
@@ -98,7 +103,7 @@ def shown_shares(page, who):
 
 
 def test_the_slider_moves_the_bars_to_what_the_formula_gives(page, folder):
-    samples, classes = np.load(folder / "samples.npz"), read_results(folder)["data"]["classes"]
+    samples, classes = np.load(folder / "samples.npz"), read_results(folder)["data"]["labels"]
     slider = page.get_by_label("temperature", exact=True)
     page.locator(".thumb").nth(5).click()
     for place, temperature in ((0.0, 0.5), (0.5, 4.0), (1.0, 32.0)):
@@ -114,13 +119,18 @@ def test_the_slider_moves_the_bars_to_what_the_formula_gives(page, folder):
     assert f"{100 * (1 - teacher.max()):.1f} % of the teacher" in page.locator("#dark-knowledge").inner_text()
 
 
+def targets_of(folder):
+    with np.load(folder / "samples.npz") as arrays:
+        return arrays["targets" if "targets" in arrays.files else "labels"]
+
+
 def test_the_explorer_works_from_the_keyboard(page, folder):
-    labels, classes = np.load(folder / "samples.npz")["labels"], read_results(folder)["data"]["classes"]
+    targets, classes = targets_of(folder), read_results(folder)["data"]["labels"]
     page.locator(".thumb").nth(2).focus()
     page.keyboard.press("Enter")
     assert page.locator(".thumb").nth(2).get_attribute("aria-pressed") == "true"
     assert page.locator(".thumb[aria-pressed=true]").count() == 1
-    assert page.locator("#chosen").get_attribute("alt") == classes[labels[2]]
+    assert page.locator("#chosen").get_attribute("alt") == classes[targets[2]]
     before = page.locator("#targets").inner_text()
     page.get_by_label("temperature", exact=True).focus()
     page.keyboard.press("End")
@@ -166,7 +176,7 @@ def test_the_table_is_saved_as_csv(page, folder, tmp_path):
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert {row["device"] for row in rows} == {"host", "slow"}
     slow = [row for row in rows if row["device"] == "slow"]
-    assert all(float(row["accuracy"]) == 0.8125 and row["samples"] == "100" for row in slow)
+    assert {(row["measure"], row["quality"], row["samples"]) for row in slow} == {("accuracy", "0.8125", "100")}
 
 
 def test_the_slowest_operators_are_listed(page, folder):
@@ -184,8 +194,8 @@ def test_the_slowest_operators_are_listed(page, folder):
 
 def test_two_runs_on_one_page(browser, folder, tmp_path):
     later = shutil.copytree(folder, tmp_path / "later")
-    results = json.loads((later / "results.json").read_text())
-    results["teacher"]["accuracy"] = 0.5
+    results = read_results(later)
+    results["teacher"]["quality"]["accuracy"] = 0.5
     (later / "results.json").write_text(json.dumps(results))
     changes = compare_runs(read_results(folder), read_results(later))
     target = write_comparison([folder, later], tmp_path / "both.html", changes)
@@ -198,11 +208,11 @@ def test_two_runs_on_one_page(browser, folder, tmp_path):
         page.get_by_role("button", name="p50 ms").click()
         values = [float(value) for value in column_of(page, "p50_ms")]
         assert values == sorted(values) and len(values) >= 32
-        assert "teacher of later" in page.locator("#accuracy-latency").text_content()
+        assert "teacher of later" in page.locator("#quality-latency").text_content()
 
 
 def test_samples_that_differ_and_doubts_are_told(page, folder):
-    classes = read_results(folder)["data"]["classes"]
+    classes = read_results(folder)["data"]["labels"]
     assert page.get_by_text("slow: the clock fell").count() == 1
     page.get_by_text("slow, model.tflite: 2 of 100 test images").click()
     assert page.get_by_text(f"#7 {classes[0]} → {classes[6]}, #91 {classes[2]} → {classes[4]}").is_visible()
@@ -237,3 +247,36 @@ def test_it_fits_a_phone(browser, folder):
     opened.wait_for_selector("#size svg")
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     opened.close()
+
+
+@pytest.mark.parametrize(("run", "second"), [("multi_label_run", "macro F1"), ("regression_run", "MAE")])
+def test_runs_of_other_tasks_are_drawn(request, browser, tmp_path, run, second):
+    folder = shutil.copytree(request.getfixturevalue(run), tmp_path / "run")
+    write_report(folder)
+    with opened(browser, folder / "report.html") as page:
+        count = "all => all.map(one => [one.id, one.querySelectorAll('svg path').length])"
+        places = dict(page.eval_on_selector_all(".chart", count))
+        assert len(places) == 7 and all(places.values()) and "confusion" not in places, places
+        # All measures are columns, and sort.
+        page.get_by_role("button", name=second, exact=True).click()
+        values = [float(value) for value in column_of(page, second)]
+        assert values == sorted(values) and len(set(values)) == 4
+        assert page.locator("table.samples img").count() == 24
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    target = write_comparison([folder, folder], tmp_path / "both.html", compare_runs(*[read_results(folder)] * 2))
+    with opened(browser, target) as page:
+        assert page.locator("table.changes tr", has_text=second).count() == 7  # three models and four files
+
+
+def test_a_quality_that_is_no_number_leaves_a_gap_in_the_charts(browser, regression_run, tmp_path):
+    """A file that answers NaN has an R² of -∞, which JSON has no word for."""
+    folder = shutil.copytree(regression_run, tmp_path / "run")
+    results = read_results(folder)
+    results["files"][0]["quality"] = {"R²": -math.inf, "MAE": math.inf}
+    results["details"]["model.tflite"]["per_class"]["width"] = -math.inf
+    (folder / "results.json").write_text(json.dumps(results))
+    write_report(folder)
+    with opened(browser, folder / "report.html") as page:
+        assert page.locator("#quality-latency svg path").count() > 0
+        assert page.get_by_text("-inf").count() > 0

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from edgestill_benchmarks.report import write_report
-from edgestill_benchmarks.results import ResultsError, check_results, gain_is_noise, int8_against_fp32, read_results
+from edgestill_benchmarks.results import (
+    ResultsError,
+    check_results,
+    gain_is_noise,
+    int8_against_fp32,
+    quantized_details,
+    read_results,
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +23,14 @@ def results(quick_run):
 
 
 def test_results_have_what_scripts_read(results, quick_run):
-    assert results["schema_version"] == 1 and results["quick"] is True
+    assert results["schema_version"] == 2 and results["quick"] is True
     for name in ("teacher", "student_alone", "student_distilled"):
-        assert 0 < results[name]["accuracy"] < 1 and results[name]["parameters"] > 0
-    distilled, teacher, alone = (results[name] for name in ("student_distilled", "teacher", "student_alone"))
-    assert results["retained"] == pytest.approx(distilled["accuracy"] / teacher["accuracy"])
-    assert results["gain"] == pytest.approx(distilled["accuracy"] - alone["accuracy"])
+        assert 0 < results[name]["quality"]["accuracy"] < 1 and results[name]["parameters"] > 0
+    names = ("student_distilled", "teacher", "student_alone")
+    distilled, teacher, alone = (results[name]["quality"]["accuracy"] for name in names)
+    assert results["retained"] == pytest.approx(distilled / teacher)
+    assert results["gain"] == pytest.approx(distilled - alone)
+    assert results["task"]["name"] == "image-classification" and results["task"]["same_answer"] == "the same class"
     assert {(file["engine"], file["precision"]) for file in results["files"]} == {
         ("executorch", "int8"), ("executorch", "fp32"), ("litert", "int8"), ("litert", "fp32"),
     }  # fmt: skip
@@ -29,16 +38,28 @@ def test_results_have_what_scripts_read(results, quick_run):
         assert (quick_run / file["path"]).stat().st_size == file["bytes"]
         assert file["latency_ms"]["p50"] <= file["latency_ms"]["p90"] <= file["latency_ms"]["p99"]
     assert 0 <= results["agreement"] <= 1
-    assert np.array(results["confusion"]).sum() == results["data"]["test"]
+    assert np.array(quantized_details(results)[1]["confusion"]).sum() == results["data"]["test"]
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda results: results.update(schema_version=2), "schema version 2"),
+        (lambda results: results.update(schema_version=3), "schema version 3"),
+        (lambda results: results.pop("task"), "'task' is a required property"),
+        (lambda results: results["task"].update(measures=[]), "$.task.measures"),
+        (lambda results: results["task"]["measures"][0].update(higher_is_better=False), "$.task.measures[0]"),
+        (lambda results: results["task"].update(labels=[]), "'labels' was unexpected"),
+        (lambda results: results["teacher"].update(quality={"mAP": 0.5}), "$.teacher.quality: it has mAP"),
+        (lambda results: results["files"][1].update(quality={}), "$.files[1].quality"),
+        (lambda results: results["files"][1]["quality"].update(accuracy=-0.1), "$.files[1].quality.accuracy"),
+        (lambda results: results["files"][1].update(retained=-0.1), "$.files[1].retained"),
+        (lambda results: results["details"].pop("teacher"), "'teacher' is a required property"),
+        (lambda results: results["details"]["teacher"]["per_class"].update(Bag=93.0), "per_class['Bag']: 93.0"),
+        (lambda results: results.update(shown=[{"truth": "Bag"}]), "$.shown[0]"),
+        (lambda results: results["conversion"]["quantisation"].pop("attempts"), "$.conversion.quantisation"),
         (lambda results: results.pop("agreement"), "'agreement' is a required property"),
-        (lambda results: results["teacher"].update(accuracy=93.1), "$.teacher.accuracy"),
-        (lambda results: results["files"][0].update(engine="onnx"), "$.files[0].engine"),
+        (lambda results: results["teacher"]["quality"].update(accuracy=93.1), "$.teacher.quality.accuracy"),
+        (lambda results: results["files"][0].update(engine="ONNX!"), "$.files[0].engine"),
     ],
 )
 def test_results_that_break_the_schema_are_refused_with_the_place(results, change, said):
@@ -122,7 +143,8 @@ def test_the_page_stands_alone(quick_run):
 
 def test_the_page_shows_the_numbers_of_the_results(quick_run, results):
     page = (quick_run / "report.html").read_text()
-    for share in (results["teacher"]["accuracy"], results["student_distilled"]["accuracy"], results["agreement"]):
+    qualities = (results[who]["quality"]["accuracy"] for who in ("teacher", "student_distilled"))
+    for share in (*qualities, results["agreement"]):
         assert f"{100 * share:.2f} %" in page
     assert f"{results['files'][0]['latency_ms']['p50']:.3f}" in page
     assert "A shortened run." in page
@@ -131,7 +153,7 @@ def test_the_page_shows_the_numbers_of_the_results(quick_run, results):
 
 def test_class_names_cannot_break_out_of_the_page(quick_run, results, tmp_path):
     hostile = copy.deepcopy(results)
-    hostile["data"]["classes"][0] = "</script><img src=x onerror=alert(1)>"
+    hostile["data"]["labels"][0] = "</script><img src=x onerror=alert(1)>"
     shutil.copy(quick_run / "samples.npz", tmp_path)
     shutil.copytree(quick_run / "graphs", tmp_path / "graphs")
     (tmp_path / "results.json").write_text(json.dumps(hostile))

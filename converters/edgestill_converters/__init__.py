@@ -10,14 +10,15 @@ The way of a model, a file a step:
     rewrites/       small changes that let engines run it    support.py    what no engine takes, refused by place
     pixels.py       normalisation into the graph             quantizer.py  where the graph becomes int8
     quantize.py     observers, calibration                   exporting.py  exporters as processes; exporter.py is one
-    executorch.py   → .pte                                   litert.py     → .tflite; ends.py, islands.py, padding.py
+    backends/       → .pte, .tflite, and what others bring   exports.py     which files, of which graph
     parity.py       files against the model                  convert.py    all of it → bundle
     inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8
 
 From a script, `edgestill.convert` is nearer.
 """
 
-from .convert import TARGETS, Description, convert, steps
+from .backends import TARGETS
+from .convert import Description, convert, steps
 from .errors import CalibrationError, ConversionError
 from .parity import relative_error
 

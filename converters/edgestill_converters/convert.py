@@ -3,17 +3,15 @@
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from edgestill_runtime import (
@@ -33,26 +31,24 @@ from edgestill_runtime import (
     write_bundle,
 )
 from edgestill_runtime.bundle import GOLDEN, golden_npz
-from edgestill_runtime.engines import INSTALL, installed_engines
+from edgestill_runtime.engines import Content
 from edgestill_runtime.files import refuse_existing
 
+from .backends import BUILT_IN, TARGETS, Exported, backends_of, get_backend
 from .errors import ConversionError
-from .exporting import LIMIT_SECONDS, SUFFIXES, Exported, export_files
-from .graph import Graph, Samples, as_arrays, export, make_graph, tensors
+from .exporting import LIMIT_SECONDS, Export, export_files
+from .exports import Precision, check_installed, files_of, flat_contents, make_exports
+from .graph import Graph, Samples, as_arrays, make_graph, tensors
 from .parity import ALLOWED_QUANTISED, check_against_model, check_model, check_rewrites
-from .precision import float_layers, precision_of, refuse_float
+from .precision import precision_of, refuse_float
 from .quiet import with_log, words_to
-from .rewrites import after_quantisation
 from .scale import Scale
 from .source_model import flat_outputs, private_copy
 from .support import refuse_for
+from .tasks import scores_of, usual_task
 
 GOLDEN_SAMPLES = 16
-EXPORTERS = {"executorch": "executorch", "litert": "litert-torch"}
-TARGETS = ("executorch", "litert")
 LONGEST = 1e9  # seconds; limits of an engine have an end
-NEEDED = ("torchao", "executorch", "litert_torch")  # packages that a host which only trains has not
-Precision = Literal["int8", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,8 @@ class Description:
         processor: raw pixels → what the model takes; None where it takes no images.
         parameters, macs: the model's size.
         training: plain facts that end in the manifest (teacher, student, objective, seed, data).
+        task, task_settings: what the outputs mean, see `edgestill_runtime.tasks`; an empty task is that of a classifier
+            where images become one score for each of several classes, and of tensors elsewhere.
     """
 
     name: str
@@ -72,11 +70,13 @@ class Description:
     parameters: int
     macs: int
     training: Mapping[str, Any]
+    task: str = ""
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def steps(targets: Sequence[str] = TARGETS, precision: Precision = "int8", yardsticks: bool = True) -> tuple[str, ...]:
     """Names of the steps of a conversion, which `on_step` is called with as each begins."""
-    return ("quantise", *_files(targets, precision, yardsticks), "check")
+    return ("quantise", *files_of(backends_of(targets), precision, yardsticks), "check")
 
 
 def convert(
@@ -104,7 +104,8 @@ def convert(
             left as it was.
         samples: real ones to calibrate with; a few of them become the golden samples.
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
-        targets: of `executorch`, `litert`. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone.
+        targets: names of backends. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone; a backend that
+            makes nothing else gets an fp32 file.
         kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
             they are more than a hundredth of the multiply-accumulates.
         trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of
@@ -125,35 +126,26 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    _check_options(targets, precision, kept_float, limit_seconds)
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ConversionError(
-            f"converting needs {' and '.join(missing)}. Install with: pip install 'edgestill[convert]', or convert the "
-            "checkpoint on another machine"
-        )
-    for target in targets:
-        if target not in installed_engines():
-            raise ConversionError(
-                f"every file is run as it is made, and no engine for {target} is installed. Install it with: "
-                f"{INSTALL[target]}"
-            )
+    _check_options(precision, kept_float, limit_seconds)
+    backends = backends_of(targets)
+    check_installed(backends, precision)
     with TemporaryDirectory() as temporary, words_to(log) as path:
         folder = Path(temporary)
         try:
             on_step("quantise")
             graph = make_graph(model, samples, description.processor, fold_pixels)
-            refuse_for(graph.module, targets)
+            refuse_for(graph.module, backends)
             results = _check_labels(graph, description)
             few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
             # Before minutes go into files of a graph that is not the model, or of a model that is no function.
             reference = _outputs(graph.module, graph.processor, few)
             check_rewrites(_model_outputs(model, description.processor, few), reference)
-            programs, floating = _programs(graph, samples, targets, precision, kept_float, trained, yardsticks)
-            exported = export_files(programs, folder, path, limit_seconds=limit_seconds, on_step=on_step)
+            exports, floating = make_exports(graph, samples, backends, precision, kept_float, trained, yardsticks)
+            exported = export_files(exports, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
-            contents = {name: one.content for name, one in exported.items()}
+            contents: dict[str, Content] = {name: one.content for name, one in exported.items()}
             checking = _checking(limit_seconds)
-            manifest = _manifest(description, graph, exported, kept_float, results, floating, checking)
+            manifest = _manifest(description, graph, exports, exported, kept_float, results, floating, checking)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
             golden = Golden(tuple(few), _run(manifest, contents, few, checking))
@@ -168,59 +160,16 @@ def convert(
                 "with the model and the log"
             )
             raise with_log(failed, path, log) from error
-    return write_bundle(output, manifest, {**contents, GOLDEN: golden_npz(golden)}, overwrite=overwrite)
+    return write_bundle(output, manifest, {**flat_contents(contents), GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
 
-def _check_options(targets: Sequence[str], precision: str, kept_float: Sequence[str], limit_seconds: float) -> None:
-    valid = f"valid: {', '.join(TARGETS)}"
-    if isinstance(targets, str) or not targets:
-        raise ConversionError(f"targets are one or several names in a list or tuple, not {targets!r}; {valid}")
-    if unknown := [one for one in targets if one not in TARGETS]:
-        raise ConversionError(f"unknown target {unknown[0]!r}; {valid}")
+def _check_options(precision: str, kept_float: Sequence[str], limit_seconds: float) -> None:
     if isinstance(kept_float, str):
         raise ConversionError(f"kept_float is names of graph nodes in a list or tuple, not {kept_float!r}")
     if precision not in get_args(Precision):
         raise ConversionError(f"unknown precision {precision!r}; valid: {', '.join(get_args(Precision))}")
     if not limit_seconds > 0:  # neither is NaN
         raise ConversionError(f"limit_seconds is a number of seconds above 0, not {limit_seconds}")
-
-
-def _files(targets: Sequence[str], precision: Precision, yardsticks: bool = True) -> list[str]:
-    kinds = ["model"] * (precision == "int8") + ["model.fp32"] * (precision == "fp32" or yardsticks)
-    return [f"{kind}{SUFFIXES[target]}" for target in TARGETS if target in targets for kind in kinds]
-
-
-def _programs(
-    graph: Graph,
-    samples: Samples,
-    targets: Sequence[str],
-    precision: Precision,
-    kept_float: Sequence[str],
-    trained: GraphModule | None,
-    yardsticks: Bundle | None,
-) -> tuple[dict[str, tuple[ExportedProgram, bool]], tuple[str, ...]]:
-    """File → its graph and whether that is quantised; and the layers that the quantizer left in float."""
-    made: dict[str, ExportedProgram] = {}
-    floating: tuple[str, ...] = ()
-    if precision == "int8":
-        # Heavy to import, so that happens only when something is quantised.
-        from . import quantize
-
-        prepared = trained
-        if prepared is None or kept_float:
-            # Layers that stay in float take the weights that were trained, and everything is calibrated again.
-            source = graph.module if trained is None else quantize.float_graph(trained)
-            prepared = quantize.prepare(source, graph.inputs, kept_float)
-            quantize.calibrate(prepared, tensors(samples, graph.processor))
-        floating = float_layers(prepared)
-        if "executorch" in targets:
-            made["model.pte"] = quantize.folded(prepared, graph.examples)
-        if "litert" in targets:
-            made["model.tflite"] = quantize.unfolded(prepared, graph.examples)
-    plain = after_quantisation(graph.module)
-    wanted = _files(targets, precision, yardsticks is None)
-    programs = {name: (made[name], True) if name in made else (export(plain, graph.examples), False) for name in wanted}
-    return programs, floating
 
 
 def _check_labels(graph: Graph, description: Description) -> int:
@@ -241,6 +190,7 @@ def _check_labels(graph: Graph, description: Description) -> int:
 def _manifest(
     description: Description,
     graph: Graph,
+    exports: Mapping[str, Export],
     exported: Mapping[str, Exported],
     kept_float: Sequence[str],
     results: int,
@@ -249,42 +199,51 @@ def _manifest(
 ) -> Manifest:
     models = {}
     for name, one in exported.items():
-        kind = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
-        with _loaded(None, name, one.content, checking) as loaded:
+        backend, quantized = get_backend(exports[name].backend), exports[name].quantized
+        with _loaded(None, name, one.content, checking, backend.name) as loaded:
             inputs, outputs = loaded.inputs, loaded.outputs
         if len(outputs) != results:
             # Inputs, constants and tensors that are given twice are outputs like any other, in both formats.
             raise ConversionError(
                 f"{name} has {len(outputs)} outputs, the model {results}: this is an exporter's bug, please report it "
-                f"with the model; leave {kind} out of the targets meanwhile"
+                f"with the model; leave {backend.name} out of the targets meanwhile"
             )
-        quantised = ".fp32." not in name
-        precision, share = precision_of(name, one.content, kind)
-        if quantised and precision == "fp32":
+        precision, share = precision_of(name, one.content, backend, quantized)
+        if quantized and precision == "fp32":
             refuse_float(name, floating)
         models[name] = ModelFile(
-            engine=kind,
+            engine=backend.name,
             precision=precision,
             inputs=_with_scales(inputs, one.inputs),
             outputs=_named(_with_scales(outputs, one.outputs), graph.outputs),
-            exporter=f"{EXPORTERS[kind]} {metadata.version(EXPORTERS[kind])}",
-            kept_float=tuple(kept_float) if quantised else (),
+            exporter=backend.maker(),
+            kept_float=tuple(kept_float) if quantized else (),
             float_macs=share,
         )
-    packages = ("edgestill", "torch", "torchao", *EXPORTERS.values())
+    task = description.task or usual_task(graph.processor, [one.shape for one in next(iter(models.values())).outputs])
+    used = [get_backend(one.backend) for one in exports.values()]
+    packages = dict.fromkeys(["edgestill", "torch", "torchao", *(one.exporter for one in (*BUILT_IN, *used))])
     facts = {**description.training, "rewrites": graph.rewrites}
     return Manifest(
         name=description.name,
-        task="image-classification" if graph.processor and description.labels else "tensors",
+        task=task,
         labels=tuple(description.labels),
         processor=graph.processor,
         models=models,
         parameters=description.parameters,
         macs=description.macs,
         training={**facts, "float_layers": list(floating)} if floating else facts,
-        versions={package: metadata.version(package) for package in packages},
-        scores=graph.scores,
+        versions={name: version for name in packages if (version := _version(name)) is not None},
+        scores=scores_of(task, graph.last),
+        task_settings=description.task_settings,
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
@@ -304,14 +263,16 @@ def _with_scales(specs: Sequence[TensorSpec], scales: Sequence[Scale | None]) ->
     )
 
 
-def _take_over(manifest: Manifest, contents: dict[str, bytes], yardsticks: Bundle) -> tuple[Manifest, dict[str, bytes]]:
+def _take_over(
+    manifest: Manifest, contents: dict[str, Content], yardsticks: Bundle
+) -> tuple[Manifest, dict[str, Content]]:
     fp32 = {name: entry for name, entry in yardsticks.manifest.models.items() if entry.precision == "fp32"}
     models = {**manifest.models, **fp32}
-    return replace(manifest, models=models), {**contents, **{name: yardsticks.read(name) for name in fp32}}
+    return replace(manifest, models=models), {**contents, **{name: yardsticks.read_model(name) for name in fp32}}
 
 
 def _run(
-    manifest: Manifest, contents: Mapping[str, bytes], samples: Sequence[NDArray[Any]], checking: Limits
+    manifest: Manifest, contents: Mapping[str, Content], samples: Sequence[NDArray[Any]], checking: Limits
 ) -> dict[str, tuple[NDArray[Any], ...]]:
     outputs = {}
     for name in manifest.models:
@@ -321,14 +282,16 @@ def _run(
 
 
 @contextmanager
-def _loaded(manifest: Manifest | None, name: str, content: bytes, limits: Limits) -> Iterator[Model]:
+def _loaded(
+    manifest: Manifest | None, name: str, content: Content, limits: Limits, engine: str | None = None
+) -> Iterator[Model]:
     """A new file in its engine, in a process of its own: what it prints, or breaks, stays there.
 
     Raises:
         ConversionError: the engine refuses it or fails on it, takes too long, or runs out of memory.
     """
     try:
-        with Model(manifest, name, content, isolated=limits) as loaded:
+        with Model(manifest, name, content, package=engine, isolated=limits) as loaded:
             yield loaded
     except EngineError as error:
         raise ConversionError(f"{name} was written, but {_why_not_run(error, limits)}") from error

@@ -14,7 +14,12 @@ import threading
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from .backends import Backend, Exported
 
 IDLE_SECONDS = 240.0
 BLAME_SECONDS = 120.0
@@ -56,38 +61,46 @@ def _speak_into(log: str) -> None:
 def _work(engine: str, files: dict[str, bool], folder: Path, pipe: int) -> None:
     import torch
 
-    # Registers the operators of quantised graphs, without which they cannot be read.
-    import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
+    if any(files.values()):
+        # Registers the operators of quantised graphs, without which they cannot be read.
+        import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
 
+    from .backends import get_backend
     from .blame import first_failing
 
-    for name, quantised in files.items():
+    backend = get_backend(engine)
+    for name, quantized in files.items():
         os.write(pipe, f"{name}\n".encode())
         program = torch.export.load(folder / f"{name}.pt2")
         try:
-            content, ends = _export(engine, quantised, program)
+            made = _export(backend, quantized, program)
         except Exception:
             import traceback
 
             traceback.print_exc()
             os.write(pipe, f"{SEARCHING}\n".encode())
-            place = first_failing(program, partial(_export, engine, quantised), BLAME_SECONDS)
+            place = first_failing(program, partial(_export, backend, quantized), BLAME_SECONDS)
             (folder / f"{name}.blame.json").write_text(json.dumps(asdict(place)))
             sys.exit(1)
-        plain = {side: [one and asdict(one) for one in scales] for side, scales in ends.items()}
-        (folder / f"{name}.json").write_text(json.dumps(plain))
-        (folder / name).write_bytes(content)
+        _write(made, folder / name)
 
 
-def _export(engine: str, quantised: bool, program: Any) -> tuple[bytes, dict[str, Any]]:
-    if engine == "executorch":
-        from .executorch import export_pte
+def _export(backend: "Backend", quantized: bool, program: "ExportedProgram") -> "Exported":
+    return backend.export(program, quantized)
 
-        content, inputs, outputs = export_pte(program)
-        return content, {"inputs": inputs, "outputs": outputs}
-    from .litert import export_tflite
 
-    return export_tflite(program, quantised), {"inputs": [], "outputs": []}
+def _write(made: "Exported", path: Path) -> None:
+    """The file, or each member of the folder that it is, and beside it what it does not tell."""
+    members = None if isinstance(made.content, bytes) else list(made.content)
+    scales = {side: [one and asdict(one) for one in getattr(made, side)] for side in ("inputs", "outputs")}
+    path.with_name(path.name + ".json").write_text(json.dumps({**scales, "members": members}))
+    if isinstance(made.content, bytes):
+        path.write_bytes(made.content)
+        return
+    for member, content in made.content.items():
+        place = path / member
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
 
 if __name__ == "__main__":

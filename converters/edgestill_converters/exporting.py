@@ -26,22 +26,22 @@ import torch
 from torch.export import ExportedProgram
 
 from . import exporter
+from .backends import TARGETS, Exported
 from .blame import Blame
 from .errors import ConversionError
 from .scale import Scale
 
-SUFFIXES = {"executorch": ".pte", "litert": ".tflite"}
 LIMIT_SECONDS = 1800.0
 """For one file. DenseNet-121 takes four minutes on two slow cores."""
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A finished file, and the scales of its int8 inputs and outputs that the file itself does not tell."""
+class Export:
+    """One file to make. backend: its name. quantized: whether the graph is."""
 
-    content: bytes
-    inputs: tuple[Scale | None, ...] = ()
-    outputs: tuple[Scale | None, ...] = ()
+    backend: str
+    program: ExportedProgram
+    quantized: bool
 
 
 @dataclass(eq=False)
@@ -83,7 +83,7 @@ _idle: dict[str, _Child] = {}  # one of each engine
 
 
 def export_files(
-    programs: Mapping[str, tuple[ExportedProgram, bool]],
+    exports: Mapping[str, Export],
     folder: Path,
     log: Path,
     *,
@@ -93,7 +93,7 @@ def export_files(
     """Export graphs to files.
 
     Args:
-        programs: file name, whose ending chooses the exporter → the graph, and whether it is quantised.
+        exports: file name → its backend, the graph, and whether that is quantized.
         folder: an empty one to work in. log: what the exporters say is added to it.
         limit_seconds: for one file.
 
@@ -101,10 +101,9 @@ def export_files(
         ConversionError: an exporter failed, crashed, or took longer; names the file, and the operator if it was found.
     """
     jobs: dict[str, dict[str, bool]] = {}
-    for name, (program, quantised) in programs.items():
-        torch.export.save(program, folder / f"{name}.pt2")
-        engine = next(engine for engine, suffix in SUFFIXES.items() if name.endswith(suffix))
-        jobs.setdefault(engine, {})[name] = quantised
+    for name, one in exports.items():
+        torch.export.save(one.program, folder / f"{name}.pt2")
+        jobs.setdefault(one.backend, {})[name] = one.quantized
     children: list[_Child] = []
     try:
         children.extend(_waiting(engine) or _start(engine, log) for engine in jobs)
@@ -118,7 +117,7 @@ def export_files(
         raise
     for child in children:
         _keep(child)
-    return {name: _read(folder / name) for name in programs}
+    return {name: _read(folder / name) for name in exports}
 
 
 def _waiting(engine: str) -> _Child | None:
@@ -229,7 +228,8 @@ def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], Non
 
 def _failure(child: _Child, folder: Path) -> str:
     """Why there is no file; of a search that did not end, that it found nothing."""
-    code, other = child.process.returncode, "litert" if child.engine == "executorch" else "executorch"
+    code = child.process.returncode
+    other = next(one for one in TARGETS if one != child.engine)
     advice = f"leave {child.engine} out of the targets (--target {other}), or write that part of the model otherwise"
     blamed = folder / f"{child.file}.blame.json"
     if not child.searching:
@@ -240,9 +240,11 @@ def _failure(child: _Child, folder: Path) -> str:
 
 
 def _read(path: Path) -> Exported:
-    ends = json.loads(path.with_name(path.name + ".json").read_text())
-    scales = {side: tuple(one and Scale(**one) for one in ends[side]) for side in ("inputs", "outputs")}
-    return Exported(path.read_bytes(), **scales)
+    facts = json.loads(path.with_name(path.name + ".json").read_text())
+    scales = {side: tuple(one and Scale(**one) for one in facts[side]) for side in ("inputs", "outputs")}
+    if facts["members"] is None:
+        return Exported(path.read_bytes(), **scales)
+    return Exported({member: (path / member).read_bytes() for member in facts["members"]}, **scales)
 
 
 def _after_fork() -> None:

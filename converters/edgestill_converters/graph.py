@@ -29,6 +29,7 @@ VALUE_DEPENDENT = (
     "datadependent", "data-dependent", "data dependent", "unbacked", "fake tensor", "faketensor", ".item()",
     "functionaltensor", "data pointer", ".numpy()",
 )  # fmt: skip
+_LAST: dict[Any, str] = {torch.ops.aten.softmax.int: "softmax", torch.ops.aten.sigmoid.default: "sigmoid"}
 Samples = NDArray[np.uint8] | Sequence[NDArray[Any]]
 """Images, uint8 (N, H, W, C), or one array or tensor for each input, (N, …) each: floats, integers or booleans."""
 
@@ -53,10 +54,10 @@ class Graph:
     outputs: tuple[str, ...] = ()
 
     @property
-    def scores(self) -> str:
-        """`probabilities` where the only output is that of a softmax, else `logits`."""
-        given = self.module.graph.output_node().all_input_nodes
-        return "probabilities" if [one.target for one in given] == [torch.ops.aten.softmax.int] else "logits"
+    def last(self) -> str:
+        """`softmax` or `sigmoid` where that makes the only output, else empty."""
+        made = [one.target for one in self.module.graph.output_node().all_input_nodes]
+        return _LAST.get(made[0], "") if len(made) == 1 else ""
 
 
 def make_graph(

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch.fx import GraphModule
 
+from edgestill_runtime.engines import Content
+
+from .backends import Backend
 from .blame import operator_name
+from .contents import CONVERSIONS
 from .errors import ConversionError
 from .inspection import Inspection, inspect_bytes
-from .inspection.facts import CONVERSIONS
 from .rewrites.editing import module_path
 
 aten = torch.ops.aten
@@ -38,13 +41,16 @@ def float_layers(prepared: GraphModule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def precision_of(name: str, content: bytes, engine: str) -> tuple[str, float]:
+def precision_of(name: str, content: Content, backend: Backend, quantized: bool) -> tuple[str, float | None]:
     """`int8`, `mixed` or `fp32`, and the share of multiply-accumulates that a file computes in float, 0–1.
 
     Args:
-        name: of the file, for messages.
+        name: of the file, for messages. quantized: what its graph was, which is believed, and the share None, where
+            the backend has nothing that looks into files.
     """
-    seen = inspect_bytes(content, engine, name, ask_engine=False)
+    if backend.inspect is None:
+        return ("int8" if quantized else "fp32"), None
+    seen = inspect_bytes(content, backend.name, name, ask_engine=False)
     if not computes_in_int8(seen):
         return "fp32", 1.0
     return "mixed" if seen.float_macs > FLOAT_SHARE else "int8", round(seen.float_macs, 4)

@@ -5,7 +5,7 @@ chosen here are the ones in the `.pte` and in the `.tflite`; that is why the fil
 """
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 import torch
@@ -117,6 +117,10 @@ def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
     # Exporting asks an exported graph to go into evaluation, which it refuses until it is told to bear it.
     allow_exported_model_train_eval(graph)
     return export(graph, examples)
+
+
+FORMS: Mapping[str, Callable[[GraphModule, Tensors], ExportedProgram]] = {"folded": folded, "unfolded": unfolded}
+"""What backends take: see `Backend.quantized_graph`."""
 
 
 def _converted(prepared: GraphModule, **options: bool) -> GraphModule:

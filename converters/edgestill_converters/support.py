@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
+from .backends import Backend
 from .blame import operator_name
 from .errors import ConversionError
 from .rewrites.editing import is_random, module_path
@@ -32,10 +33,6 @@ REFUSED: Mapping[str, str] = {
     ),
     **dict.fromkeys(("sort", "argsort"), "no sorting in the model: sort its outputs in the code that calls it"),
     **dict.fromkeys(("item", "_local_scalar_dense"), "the tensor itself: a number from it is not in the graph"),
-}
-# Operators that one backend alone has not, as a file that its engine refuses: name → backend, what to use instead.
-LACKING: Mapping[str, tuple[str, str]] = {
-    "topk": ("litert", "no sorting in the model: sort its outputs in the code that calls it"),
 }
 _RANDOM = (
     "nn.Dropout or `training=self.training` where it is meant for training alone, else an input that brings the random "
@@ -61,19 +58,22 @@ def refuse_unsupported(graph: GraphModule) -> None:
             raise ConversionError(f"{_place(node)} uses {name}, which no engine can be given; use {advice}")
 
 
-def refuse_for(graph: GraphModule, targets: Sequence[str]) -> None:
-    """Look through a graph for what one of the targets lacks.
+def refuse_for(graph: GraphModule, backends: Sequence[Backend]) -> None:
+    """Look through a graph for what one of the backends lacks.
 
     Raises:
-        ConversionError: as `refuse_unsupported`; names the target.
+        ConversionError: as `refuse_unsupported`; names the backend.
     """
     for node in graph.graph.nodes:
-        target, advice = LACKING.get(operator_name(node), ("", "")) if node.op == "call_function" else ("", "")
-        if target in targets:
-            raise ConversionError(
-                f"{_place(node)} uses {operator_name(node)}, which {target} has not; leave {target} out of the "
-                f"targets, or use {advice}"
-            )
+        if node.op != "call_function":
+            continue
+        name = operator_name(node)
+        for one in backends:
+            if name in one.lacks:
+                raise ConversionError(
+                    f"{_place(node)} uses {name}, which {one.name} has not; leave {one.name} out of the targets, or "
+                    f"use {one.lacks[name]}"
+                )
 
 
 def _place(node: Node) -> str:

@@ -22,18 +22,21 @@ from edgestill_runtime.bundle import GOLDEN, golden_npz
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.files import refuse_existing
 
+from .backends.litert import BACKEND
+from .backends.litert.inspector import count_parameters
 from .errors import ConversionError
 from .graph import Samples, tensors
 from .inspection import inspect_bytes
-from .inspection.tflite import count_parameters
 from .parity import check_against_model
 from .precision import precision_of, refuse_float
 from .quiet import make_log, with_log
+from .tasks import scores_of, usual_task
 
 REQUIREMENT = "tensorflow>=2.21,<2.22"
 GOLDEN_SAMPLES = 16
 LIMIT_SECONDS = 1800.0
-STEPS = ("environment", "model.tflite and model.fp32.tflite", "check")
+INT8, FP32 = BACKEND.file_name(quantized=True), BACKEND.file_name(quantized=False)
+STEPS = ("environment", f"{INT8} and {FP32}", "check")
 Kind = Literal["keras", "saved-model"]
 
 
@@ -47,6 +50,8 @@ def convert_tensorflow(
     labels: Sequence[str] = (),
     processor: Processor | None = None,
     training: Mapping[str, Any] | None = None,
+    task: str = "",
+    task_settings: Mapping[str, Any] | None = None,
     environment: Path | None = None,
     limit_seconds: float = LIMIT_SECONDS,
     overwrite: bool = False,
@@ -59,6 +64,7 @@ def convert_tensorflow(
         source: a `.keras` or `.h5` file, or the folder of a SavedModel with one signature.
         samples: real ones to calibrate with, as `edgestill_converters.convert` takes them; images go in as
             (1, H, W, C), preprocessed.
+        task, task_settings: as of `Description`.
         environment: a folder with a Python environment that has tensorflow; None makes and keeps one.
 
     Raises:
@@ -85,31 +91,33 @@ def convert_tensorflow(
         on_step(STEPS[1])
         version = _work(python, source, kind, folder, written, limit_seconds, log is not None)
         on_step(STEPS[2])
-        contents = {word: (folder / word).read_bytes() for word in ("model.tflite", "model.fp32.tflite")}
+        contents = {word: (folder / word).read_bytes() for word in (INT8, FP32)}
         with np.load(folder / "outputs.npz") as arrays:
             reference = [arrays[str(number)] for number in range(len(arrays.files))]
     models = {}
     for file, content in contents.items():
-        engine = load_engine("litert", content, 1)
-        precision, floating = precision_of(file, content, "litert")
-        if precision == "fp32" and ".fp32." not in file:
+        engine = load_engine(BACKEND.name, content, 1)
+        precision, floating = precision_of(file, content, BACKEND, file == INT8)
+        if precision == "fp32" and file == INT8:
             refuse_float(file, ())
         models[file] = ModelFile(
-            "litert", precision, engine.inputs, engine.outputs, f"tensorflow {version}", float_macs=floating
+            BACKEND.name, precision, engine.inputs, engine.outputs, f"tensorflow {version}", float_macs=floating
         )
         engine.close()
-    seen = inspect_bytes(contents["model.fp32.tflite"], "litert", "model.fp32.tflite", ask_engine=False)
+    seen = inspect_bytes(contents[FP32], BACKEND.name, FP32, ask_engine=False)
+    task = task or usual_task(processor, [spec.shape for spec in models[FP32].outputs])
     manifest = Manifest(
         name=name,
-        task="image-classification" if processor and labels else "tensors",
+        task=task,
+        task_settings=dict(task_settings or {}),
         labels=tuple(labels),
         processor=processor,
         models=models,
-        parameters=count_parameters(contents["model.fp32.tflite"]),
+        parameters=count_parameters(contents[FP32]),
         macs=seen.macs,
         training=dict(training or {}),
         versions={"tensorflow": version},
-        scores=seen.scores,
+        scores=scores_of(task, seen.last),
     )
     few = [np.asarray(one)[:GOLDEN_SAMPLES] for one in ([samples] if processor is not None else samples)]
     outputs = {}

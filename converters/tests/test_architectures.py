@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgestill_converters import quantize
-from edgestill_converters.executorch import export_pte
+from edgestill_converters.backends.executorch.export import export_pte
+from edgestill_converters.backends.litert.export import export_tflite
 from edgestill_converters.graph import export, make_graph, tensors
 from edgestill_converters.inspection import inspect_bytes
-from edgestill_converters.litert import export_tflite
 from edgestill_runtime.engines import load_engine
 
 

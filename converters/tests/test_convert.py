@@ -237,7 +237,7 @@ def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, hol
 def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch, error, said):
     asked = []
 
-    def refuse(*_, isolated):
+    def refuse(*_, package, isolated):
         asked.append(isolated)
         raise error
 
@@ -254,13 +254,14 @@ def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch
 def test_a_file_with_another_number_of_outputs_is_an_exporters_bug(bundle_path):
     """No model is known that an exporter does this to, so the file of a model with one output stands in."""
     exported = {"model.fp32.tflite": exporting.Exported(open_bundle(bundle_path).read("model.fp32.tflite"))}
+    exports = {"model.fp32.tflite": exporting.Export("litert", None, quantized=False)}
     said = r"model\.fp32\.tflite has 1 outputs, the model 2: this is an exporter's bug, .*leave litert out of the t"
     with pytest.raises(ConversionError, match=said):
-        making._manifest(None, None, exported, (), 2, (), making._checking(20.0))
+        making._manifest(None, None, exports, exported, (), 2, (), making._checking(20.0))
 
 
 def test_an_engine_that_is_not_installed_is_said_before_anything_takes_time(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "installed_engines", lambda: {"litert": "some"})
+    monkeypatch.setattr("edgestill_converters.backends.base.installed_engines", lambda engines: {*engines} & {"litert"})
     model = create_model("dscnn_xs", 10)
     with pytest.raises(ConversionError, match=r"no engine for executorch is installed\. Install it with: pip install"):
         convert(model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge")

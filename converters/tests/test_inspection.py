@@ -16,6 +16,8 @@ from torch import nn
 
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
+from edgestill_converters.backends.executorch import inspector as pte
+from edgestill_converters.backends.litert import inspector as tflite
 from edgestill_converters.inspection import (
     Inspection,
     InspectionError,
@@ -25,8 +27,6 @@ from edgestill_converters.inspection import (
     facts,
     inspect_bytes,
     inspect_file,
-    pte,
-    tflite,
 )
 from edgestill_converters.precision import computes_in_int8
 from edgestill_runtime import open_bundle
@@ -54,13 +54,13 @@ def test_our_own_file(bundle_path, name):
 
 
 @pytest.mark.parametrize(
-    ("ends", "scores"),
+    ("ends", "last"),
     [
-        ([], "logits"), (["SOFTMAX"], "probabilities"), (["SOFTMAX", "DEQUANTIZE"], "probabilities"),
-        (["LOGISTIC"], "logits"), (["SOFTMAX", "RELU"], "logits"),
+        ([], ""), (["SOFTMAX"], "softmax"), (["SOFTMAX", "DEQUANTIZE"], "softmax"), (["LOGISTIC"], "sigmoid"),
+        (["SOFTMAX", "RELU"], ""),
     ],
 )  # fmt: skip
-def test_a_file_that_ends_in_a_softmax_gives_probabilities(bundle_path, ends, scores):
+def test_what_makes_the_output_of_a_file_is_found(bundle_path, ends, last):
     """Our own float file with further operators behind its last; they are looked at, not run."""
     tree = schema.ModelT.InitFromPackedBuf((bundle_path / "model.fp32.tflite").read_bytes(), 0)
     graph = tree.subgraphs[0]
@@ -75,7 +75,7 @@ def test_a_file_that_ends_in_a_softmax_gives_probabilities(bundle_path, ends, sc
         graph.tensors.append(tensor)
     builder = Builder(1 << 16)
     builder.Finish(tree.Pack(builder), b"TFL3")
-    assert inspect_bytes(bytes(builder.Output()), "litert", "x.tflite", ask_engine=False).scores == scores
+    assert inspect_bytes(bytes(builder.Output()), "litert", "x.tflite", ask_engine=False).last == last
 
 
 def test_the_parameters_of_an_fp32_file_are_its_constants(bundle_path):
@@ -108,7 +108,7 @@ def test_a_transpose_at_an_end_is_not_counted():
 
 
 def test_an_output_that_nothing_makes_is_no_probability():
-    assert made(takes=1, gives=1).scores == "logits"
+    assert made(takes=1, gives=1).last == ""
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,11 @@ def test_a_damaged_file_is_an_error(bundle_path, tmp_path, suffix, damage):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "module"), [("pte", "executorch.exir._serialize._program"), ("tflite", "ai_edge_litert")]
+    ("backend", "suffix", "module"),
+    [("executorch", "pte", "executorch.exir._serialize._program"), ("litert", "tflite", "ai_edge_litert")],
 )
-def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, suffix, module):
-    monkeypatch.delitem(sys.modules, f"edgestill_converters.inspection.{suffix}")
+def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, backend, suffix, module):
+    monkeypatch.delitem(sys.modules, f"edgestill_converters.backends.{backend}.inspector")
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
     with pytest.raises(InspectionError, match=rf"{package}, which is not installed.*edgestill\[convert\]"):
@@ -254,7 +255,7 @@ def test_an_interpreter_that_does_not_say_what_is_delegated_in_time_leaves_it_un
 
 def test_what_is_no_model_file(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(InspectionError, match="neither a .pte nor a .tflite"):
+    with pytest.raises(InspectionError, match=r"no model file \(\.tflite, \.pte\), nor a bundle"):
         inspect_file(tmp_path / "notes.txt")
     with pytest.raises(InspectionError, match="cannot be read: No such file"):
         inspect_file(tmp_path / "none.pte")

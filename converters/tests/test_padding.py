@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgestill_converters.padding import pad_with_zeros
+from edgestill_converters.backends.litert.padding import pad_with_zeros
 
 Builtin, Activation = schema.BuiltinOperator, schema.ActivationFunctionType
 

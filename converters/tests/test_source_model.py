@@ -11,6 +11,7 @@ from torch import nn
 
 from edgestill_converters import CalibrationError, ConversionError
 from edgestill_converters.graph import as_arrays, make_graph, tensors
+from edgestill_converters.tasks import scores_of
 from edgestill_runtime import ImageProcessor
 
 SAMPLES = [np.random.default_rng(0).normal(0, 1, (2, 3, 12, 10)).astype(np.float32)]
@@ -148,17 +149,33 @@ def test_the_attribute_that_cannot_be_copied_is_named():
 
 
 @pytest.mark.parametrize(
-    ("function", "scores"),
+    ("function", "last"),
     [
-        (lambda values: values.mean((2, 3)).softmax(1), "probabilities"),
-        (lambda values: nn.functional.softmax(values.mean((2, 3)), -1), "probabilities"),
-        (lambda values: values.mean((2, 3)).sigmoid(), "logits"),
-        (lambda values: values.mean((2, 3)).log_softmax(1), "logits"),
-        (lambda values: (values.mean((2, 3)).softmax(1), values), "logits"),
+        (lambda values: values.mean((2, 3)).softmax(1), "softmax"),
+        (lambda values: nn.functional.softmax(values.mean((2, 3)), -1), "softmax"),
+        (lambda values: values.mean((2, 3)).sigmoid(), "sigmoid"),
+        (lambda values: values.mean((2, 3)).log_softmax(1), ""),
+        (lambda values: (values.mean((2, 3)).softmax(1), values), ""),
     ],
 )
-def test_a_model_that_ends_in_a_softmax_gives_probabilities(function, scores):
-    assert make_graph(Calls(function), SAMPLES, None).scores == scores
+def test_what_makes_the_output_is_found(function, last):
+    assert make_graph(Calls(function), SAMPLES, None).last == last
+
+
+@pytest.mark.parametrize(
+    ("task", "last", "scores"),
+    [
+        ("image-classification", "softmax", "probabilities"),
+        ("image-classification", "sigmoid", "logits"),
+        ("image-classification", "", "logits"),
+        ("multi-label-classification", "sigmoid", "probabilities"),
+        ("multi-label-classification", "softmax", "logits"),
+        ("regression", "sigmoid", "logits"),
+        ("somebody:Else", "softmax", "logits"),
+    ],
+)
+def test_a_classifier_that_ends_in_its_own_activation_gives_probabilities(task, last, scores):
+    assert scores_of(task, last) == scores
 
 
 @pytest.mark.parametrize(

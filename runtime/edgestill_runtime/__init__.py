@@ -39,14 +39,18 @@ from .errors import (
     StorageError,
 )
 from .limits import Limits
-from .manifest import FileEntry, Manifest, ModelFile, TensorSpec
-from .model import Model, Prediction, load
+from .manifest import FileEntry, Manifest, ModelFile
+from .model import Model, load
 from .processing import Processor
+from .tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     from .comparison import Comparison, OutputComparison, Tolerance, compare_outputs
     from .golden import Replay, replay_golden, why_failed
     from .processing import AudioProcessor, ImageProcessor
+    from .tasks import Measure, Task
+    from .tasks.image_classification import Prediction
+    from .tasks.regression import Value
 
 __all__ = [
     "AudioProcessor",
@@ -66,6 +70,7 @@ __all__ = [
     "InputError",
     "Limits",
     "Manifest",
+    "Measure",
     "Model",
     "ModelFile",
     "OutputComparison",
@@ -74,8 +79,10 @@ __all__ = [
     "Replay",
     "SignatureError",
     "StorageError",
+    "Task",
     "TensorSpec",
     "Tolerance",
+    "Value",
     "compare_outputs",
     "installed_engines",
     "load",
@@ -96,6 +103,10 @@ _LATER = {
     "why_failed": "golden",
     "AudioProcessor": "processing",
     "ImageProcessor": "processing",
+    "Measure": "tasks",
+    "Task": "tasks",
+    "Prediction": "tasks.image_classification",
+    "Value": "tasks.regression",
 }
 
 

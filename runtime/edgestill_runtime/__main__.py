@@ -23,10 +23,12 @@ from .comparison import finite
 from .engines import candidates, installed_engines
 from .errors import EdgestillError, InputError, reason
 from .golden import replay_golden, why_failed
-from .manifest import TensorSpec
+from .manifest import Manifest, ModelFile
 from .model import Model, bare_format, load
 from .processing import ImageProcessor
 from .processing.arrays import read_array
+from .tasks import task_class
+from .tensor_spec import TensorSpec
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def main() -> int:
         command.add_argument("--trusted-key", action="append", metavar="KEY", help="refuse a bundle not signed by it")
     for command in (info, run):
         command.add_argument(
-            "--engine", default="auto", help="litert, executorch, or one package: litert/tflite-runtime"
+            "--engine", default="auto", help="such as litert or executorch, or one package: litert/tflite-runtime"
         )
         command.add_argument("--in-process", action="store_true", help="trust a bare file: run it without isolation")
     run.add_argument(
@@ -75,23 +77,27 @@ def _info(arguments: argparse.Namespace) -> int:
     if bare_format(path):
         with _load(arguments) as model:
             specs = {side: [asdict(spec) for spec in getattr(model, side)] for side in ("inputs", "outputs")}
-            facts: dict[str, Any] = {"file": str(path), "bytes": path.stat().st_size, "engine": model.engine, **specs}
+            facts: dict[str, Any] = {"file": str(path), "bytes": _size(path), "engine": model.engine, **specs}
             lines = [f"{path}: {facts['bytes']:,} bytes, {model.engine}", *_spec_lines(model)]
     else:
         bundle = open_bundle(path, arguments.trusted_key)
-        manifest, engines = bundle.manifest, installed_engines()
+        manifest, engines = bundle.manifest, installed_engines(bundle.manifest.engines)
         files = {name: asdict(entry) for name, entry in bundle.files.items()}
         facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
         lines = [f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels"]
         if manifest.processor is not None:
             lines.append(f"  takes {manifest.processor.summary}")
         for name, entry in manifest.models.items():
-            score = "" if entry.accuracy is None else f", accuracy {100 * entry.accuracy:.2f} %"
+            score = "".join(f", {text}" for text in _shown_quality(manifest, entry))
             runs = engines.get(entry.engine, "no engine for it is installed")
-            lines.append(f"  {name}: {bundle.files[name].bytes:,} bytes, {entry.precision}{score}; {runs}")
-        lines += [f"  {one.package.engine}: {one}" for name in engines for one in candidates(name) if one.version]
+            lines.append(f"  {name}: {bundle.size(name):,} bytes, {entry.precision}{score}; {runs}")
+        lines += [f"  {name}: {one}" for name in engines for one in candidates(name) if one.version]
     print(_json(facts) if arguments.json else "\n".join(lines))
     return 0
+
+
+def _size(path: Path) -> int:
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else path.stat().st_size
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -142,13 +148,11 @@ def _of_processor(model: Model, arguments: argparse.Namespace) -> tuple[Callable
     # The processor's work is done once: what is timed is the model.
     pixels = model.pixels(str(arguments.input[0]), arguments.rate)
 
-    if not model.classifies:
+    task = model.task
+    if not task.measures:
         return lambda: model.outputs_of((pixels,)), lambda results: _values(model, results, arguments.top)
-
-    def shown(predictions: Any) -> list[dict[str, Any]]:
-        return [{"label": label, "score": round(score, 4)} for label, score in predictions]
-
-    return lambda: model.predict(pixels, arguments.top), shown
+    top = arguments.top if "top" in task.options else None
+    return lambda: model.predict(pixels, top), task.plain
 
 
 def _of_tensors(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
@@ -178,6 +182,16 @@ def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[d
         order = np.argsort(-flat.astype(np.float64), kind="stable")[:top]
         rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
     return rows
+
+
+def _shown_quality(manifest: Manifest, entry: ModelFile) -> list[str]:
+    """`accuracy 91.30 %` for each measure of the task; plain numbers for a task that is not known here."""
+    kind = task_class(manifest.task)
+    measures = {one.name: one for one in kind.measures} if kind else {}
+    return [
+        f"{name} {measures[name].show(value) if name in measures else f'{value:.4g}'}"
+        for name, value in entry.quality.items()
+    ]
 
 
 def _tensor(path: Path, spec: TensorSpec, bare: bool) -> NDArray[Any]:

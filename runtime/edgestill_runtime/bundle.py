@@ -3,6 +3,7 @@
     manifest.json    what is in here, with size and SHA-256 of every other file: manifest.py
     model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantised
     model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantised
+    model.SUFFIX     of whatever backend else made one; it may be a folder of files
     golden.npz       a few real samples with what each file gave for them when it was made
     signature.json   optional: who vouches for the manifest, and so for all of it: signature.py
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from .errors import BundleFormatError, BundleIntegrityError, InputError, StorageError
 from .files import atomic_file, atomic_folder, sha256
-from .manifest import MANIFEST, MAX_BYTES, FileEntry, Manifest, parse_manifest
+from .manifest import MANIFEST, MAX_BYTES, FileEntry, Manifest, members, parse_manifest
 from .npy import read_npy
 from .signature import SIGNATURE, TrustedKey, check_signature
 from .stores import Store, UnusableError, open_store, write_zip, zip_errors
@@ -51,7 +52,8 @@ class Bundle:
     """An opened bundle: its names and its manifest were looked at; files are checked when they are read.
 
     Args:
-        files: name → SHA-256 and size of every file but the manifest and its signature.
+        files: name → SHA-256 and size of every file but the manifest and its signature; of a model file that is a
+            folder, its members: `model.mlpackage/weights/weight.bin`.
         signed_by: the trusted key that vouches for it; None when nobody was asked for.
     """
 
@@ -79,6 +81,24 @@ class Bundle:
         if len(content) != entry.bytes or sha256(content) != entry.sha256:
             raise BundleIntegrityError(self.path, changed=[name])
         return content
+
+    def read_model(self, name: str) -> bytes | dict[str, bytes]:
+        """A model file as its engine takes it: its bytes, or, where it is a folder, member → bytes.
+
+        Raises:
+            BundleFormatError: no such model file. BundleIntegrityError: it, or a member, is missing or has changed.
+        """
+        if name not in self.manifest.models:
+            raise BundleFormatError(
+                f"bundle {self.path} has no model file {name!r}; it has {', '.join(self.manifest.models)}"
+            )
+        if name in self.files:
+            return self.read(name)
+        return {path.removeprefix(f"{name}/"): self.read(path) for path in members(name, self.files)}
+
+    def size(self, name: str) -> int:
+        """Bytes of a model file, all of its members together."""
+        return sum(self.files[path].bytes for path in members(name, self.files))
 
     def golden(self) -> Golden:
         """The golden samples.
@@ -158,7 +178,7 @@ def write_bundle(
     Nothing is written, and nothing replaced, before the manifest was read back as `open_bundle` reads it.
 
     Args:
-        contents: name → bytes of every file but the manifest.
+        contents: name → bytes of every file but the manifest; of a model file that is a folder, of every member.
         overwrite: replace what is at `path`, once the new bundle is complete.
 
     Raises:
@@ -173,8 +193,7 @@ def write_bundle(
         write_zip(path, everything, replace=True)
     else:
         with atomic_folder(path, replace=overwrite) as folder:
-            for name, content in everything.items():
-                (folder / name).write_bytes(content)
+            _write_into(folder, everything)
     bundle = open_bundle(path)
     bundle.verify()
     return bundle
@@ -227,9 +246,14 @@ def unpack_folder(bundle: Bundle, path: str | Path, overwrite: bool = False) -> 
     if overwrite:
         refuse_foreign(path)
     with atomic_folder(path, replace=overwrite) as folder:
-        for name, content in everything(bundle).items():
-            (folder / name).write_bytes(content)
+        _write_into(folder, everything(bundle))
     return open_bundle(path)
+
+
+def _write_into(folder: Path, contents: Mapping[str, bytes]) -> None:
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:

@@ -9,13 +9,13 @@ another shape or kind of numbers, NaN or infinity on one side alone, or no value
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .manifest import TensorSpec
+from .tensor_spec import TensorSpec
 
 BLOCK = 1 << 20  # values at a time in float64: outputs may be large
 INT8_RANGE = 128  # an output without a scale has as many steps on either side of zero as int8 has
@@ -50,7 +50,6 @@ class OutputComparison:
         mean: of the differences of all values.
         steps: the largest difference in quantization steps; None for integers and booleans that stand for themselves.
         rms: see `Tolerance`. changed: share of values, 0–1, that are more than one step apart, or not equal.
-        same_class: share of samples, 0–1, with the same best class, for real numbers (N, classes); else None.
         reason: why it fails; None when it passes.
     """
 
@@ -62,7 +61,6 @@ class OutputComparison:
     steps: float | None = None
     rms: float = 0.0
     changed: float = 0.0
-    same_class: float | None = None
     reason: str | None = None
 
     @property
@@ -152,7 +150,7 @@ def _compare(
         return _compare_whole(name, one, other, tolerance)
     if reason := _not_finite(one, other):
         return refused(reason)
-    return replace(_compare_real(name, one, other, tolerance, scale), same_class=_same_class(found, reference))
+    return _compare_real(name, one, other, tolerance, scale)
 
 
 def _compare_whole(name: str, found: NDArray[Any], reference: NDArray[Any], tolerance: Tolerance) -> OutputComparison:
@@ -196,7 +194,7 @@ def _compare_real(
     elif tolerance.rms is not None and not rms <= tolerance.rms:
         reason = f"deviates by {rms:.2g} of its values (allowed: {tolerance.rms:g})"
     mean, changed = total / max(count, 1), far / max(count, 1)
-    return OutputComparison(name, count, difference, min(limits), mean, difference / step, rms, changed, None, reason)
+    return OutputComparison(name, count, difference, min(limits), mean, difference / step, rms, changed, reason)
 
 
 def _not_finite(found: NDArray[Any], reference: NDArray[Any]) -> str | None:
@@ -211,12 +209,6 @@ def _not_finite(found: NDArray[Any], reference: NDArray[Any]) -> str | None:
     if gone:
         return f"numbers in {gone} of {len(found)} values where the reference has NaN"
     return f"another infinity, or none, in {infinite} of {len(found)} values" if infinite else None
-
-
-def _same_class(found: NDArray[Any], reference: NDArray[Any]) -> float | None:
-    if found.ndim != 2 or found.shape[1] < 2 or not len(found):
-        return None
-    return float((found.argmax(1) == reference.argmax(1)).mean())
 
 
 def _rms(deviation: float, power: float, count: int) -> float:

@@ -101,11 +101,8 @@ def what_instead(head: bytes) -> str:
     return ""
 
 
-# Packages of engines, and the two whose errors they let through.
-_ENGINES = (
-    "ai_edge_litert", "tflite_runtime", "tensorflow", "edgestill_executorch", "executorch_numpy_runtime", "executorch",
-    "torch", "numpy",
-)  # fmt: skip
+# Top-level modules of engines, whose exceptions are theirs: numpy's pass through them, and `know_modules` adds others.
+_ENGINES = {"numpy"}
 # What libraries raise of Python's own classes when data is damaged or an engine refuses it.
 _OF_PYTHON = frozenset({
     ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, FloatingPointError, ImportError, IndexError,
@@ -134,6 +131,11 @@ def reason(error: BaseException) -> str:
     """Why, for the end of a sentence; never empty. The system's own words without its number, where it refused."""
     words = error.strerror if isinstance(error, OSError) else None
     return str(words or error).strip() or type(error).__name__
+
+
+def know_modules(modules: Iterable[str]) -> None:
+    """Take exceptions that these top-level modules define as refusals of an engine; called as one is loaded."""
+    _ENGINES.update(modules)
 
 
 def refuse_engine(what: str, error: BaseException) -> None:

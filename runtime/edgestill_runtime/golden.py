@@ -26,12 +26,16 @@ class Replay:
     Args:
         comparison: of every output with the recorded one; None when the file was not run.
         skipped: why the file was not run; None when it was.
+        agreement: share of samples, 0–1, with the same answer as recorded; None where the task has no answers.
+        same_answer: what that counts, such as `the same class`.
     """
 
     file: str
     engine: str
     comparison: Comparison | None = None
     skipped: str | None = None
+    agreement: float | None = None
+    same_answer: str = ""
 
     @property
     def passed(self) -> bool:
@@ -47,11 +51,11 @@ class Replay:
             return f"DIFFERENT: {self.comparison.reason}"
         worst = self.comparison.worst
         assert worst is not None  # something was compared
-        same = "" if worst.same_class is None else f"; same class {100 * worst.same_class:.0f} %"
+        same = "" if self.agreement is None else f"; {self.same_answer} {100 * self.agreement:.0f} %"
         return f"as recorded (largest difference {worst.difference:.2g}, allowed {worst.allowed:.2g}{same})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: of the worst output `difference`, `allowed` and `same_class`, and all of them as `outputs`."""
+        """Plain data: of the worst output `difference` and `allowed`, and all of them as `outputs`."""
         compared = None if self.comparison is None else self.comparison.to_json()
         outputs: list[dict[str, Any]] = compared["outputs"] if compared else []
         worst = self.comparison.worst if self.comparison else None
@@ -62,7 +66,8 @@ class Replay:
             "passed": self.passed,
             "skipped": self.skipped,
             "said": self.said,
-            **{key: found.get(key) for key in ("difference", "allowed", "same_class")},
+            "agreement": self.agreement,
+            **{key: found.get(key) for key in ("difference", "allowed")},
             "outputs": outputs,
         }
 
@@ -73,7 +78,7 @@ def replay_golden(bundle: Bundle) -> list[Replay]:
     Raises:
         BundleError: the bundle has no golden samples, or a file differs from the manifest.
     """
-    golden, installed = bundle.golden(), installed_engines()
+    golden, installed = bundle.golden(), installed_engines(bundle.manifest.engines)
     return [
         _replay(bundle, golden, file)
         if entry.engine in installed
@@ -93,11 +98,13 @@ def why_failed(replays: Sequence[Replay]) -> str | None:
 
 def _replay(bundle: Bundle, golden: Golden, file: str) -> Replay:
     entry = bundle.manifest.models[file]
-    content = bundle.read(file)
+    content = bundle.read_model(file)
     try:
         with Model(bundle.manifest, file, content) as model:
-            found = model.outputs_of(golden.inputs)
+            found, task = model.outputs_of(golden.inputs), model.task
     except (EngineError, InputError) as error:
         return Replay(file, entry.engine, Comparison((), str(error)))
-    compared = compare_outputs(found, golden.outputs[file], TOLERANCE[entry.precision], entry.outputs)
-    return Replay(file, entry.engine, compared)
+    recorded = golden.outputs[file]
+    compared = compare_outputs(found, recorded, TOLERANCE[entry.precision], entry.outputs)
+    agreement = task.agreement(found, recorded) if task.same_answer and compared.passed else None
+    return Replay(file, entry.engine, compared, agreement=agreement, same_answer=task.same_answer)

@@ -23,9 +23,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
+from .engines import Content
 from .errors import EngineCrashError, EngineError, EngineMemoryError, EngineTimeoutError, raised_by, reason
 from .limits import Limits
-from .manifest import TensorSpec
+from .tensor_spec import TensorSpec
 
 ALIGNMENT = 64
 LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
@@ -51,9 +52,11 @@ class IsolatedEngine:
 
     checks_finite = False
 
-    def __init__(self, engine: str, content: bytes, threads: int, limits: Limits) -> None:
+    def __init__(self, engine: str, content: Content, threads: int, limits: Limits) -> None:
         self._limits, self._what = limits, f"the isolated engine {engine}"
-        self._source = engine, content, threads
+        # A folder travels as the bytes of its members, one after the other, with a list of their sizes.
+        self._members = None if isinstance(content, bytes) else {name: len(one) for name, one in content.items()}
+        self._source = engine, content if isinstance(content, bytes) else b"".join(content.values()), threads
         self._open = False
         self._start()
 
@@ -134,7 +137,8 @@ class IsolatedEngine:
 
     def _greet(self) -> None:
         engine, content, threads = self._source
-        request = {"engine": engine, "threads": threads, "bytes": len(content), "memory": self._limits.memory_bytes}
+        request = {"engine": engine, "threads": threads, "bytes": len(content), "memory": self._limits.memory_bytes,
+                   "members": self._members}  # fmt: skip
         facts = self._ask(request, self._limits.load_seconds)
         with self._readable():
             self.name: str = facts["name"] + ", isolated"

@@ -8,30 +8,39 @@ in the message.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from .errors import InputError
 from .processing import Layout, Processor, processor_from_json
+from .tasks import task_of
+from .tensor_spec import TensorSpec
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 3
-READ_VERSIONS = (2, 3)
-"""Version 2 called the processor `preprocessing`, and had it for images alone."""
+FORMAT_VERSION = 4
+READ_VERSIONS = (2, 3, 4)
+"""Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its
+accuracy, and called a classifier without class names `tensors`."""
 MAX_BYTES = 1 << 20
 """Largest manifest, bytes. A thousand labels take twenty thousand."""
 MAX_FILES = 64
 MAX_FILE_BYTES = 1 << 32
 DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-ENGINES = ("executorch", "litert")
+# An engine may be one that nobody here knows: its files are not run here, all others are.
+ENGINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 PRECISIONS = ("int8", "mixed", "fp32")
-SCORES = ("logits", "probabilities")
+Scores = Literal["logits", "probabilities"]
+SCORES: tuple[Scores, ...] = get_args(Scores)
 MAX_TENSORS = 64
 QUANTIZED = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
 """Types of tensors that may have a scale, and their bits."""
-# Flat, portable to every file system, and never hidden.
+# Portable to every file system, and never hidden.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_DEPTH = 8
+"""Folders, one in the other, that a model file may be."""
+FILE_PATH = re.compile(rf"{FILE_NAME.pattern}(/{FILE_NAME.pattern}){{0,{MAX_DEPTH}}}")
+MAX_PATH = 255
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _WORDS: Mapping[type, str] = {
     str: "text", int: "a whole number", float: "a finite number", bool: "true or false", list: "a list",
@@ -41,43 +50,15 @@ _Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """What a file takes or gives: shape with the batch axis, dtype, order of axes, and how int8 stands for floats.
-
-    Args:
-        shape: sizes; of an axis in `dynamic`, the size that it has at first, or at most where it is `bounded`.
-        layout: `NCHW` or `NHWC` for an image input, None for anything else.
-        scale, zero_point: `float = (quantised - zero_point) * scale`; None for tensors that are not quantised.
-        name: in the file; may be empty. dynamic: axes whose size may change from call to call.
-        bounded: whether `shape` is the most that the sizes of dynamic axes may be: it is with ExecuTorch, not LiteRT.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    layout: Layout | None = None
-    scale: float | None = None
-    zero_point: int | None = None
-    name: str = ""
-    dynamic: tuple[int, ...] = ()
-    bounded: bool = False
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Whether a tensor may have this shape: that of the file, but for its dynamic axes."""
-        return len(shape) == len(self.shape) and all(
-            given == size or (axis in self.dynamic and given > 0 and (not self.bounded or given <= size))
-            for axis, (given, size) in enumerate(zip(shape, self.shape, strict=True))
-        )
-
-
-@dataclass(frozen=True)
 class ModelFile:
     """One model file of a bundle.
 
     Args:
-        engine: `executorch` or `litert`.
+        engine: that runs it, such as `executorch` or `litert`; it may be one that is not known here.
         precision: `int8`, `mixed` (int8 with more than 1 % of its multiply-accumulates in float), or `fp32`.
         inputs, outputs: in the order of the model's own.
-        exporter: name and version of what wrote it. accuracy: on the test split, 0–1, once it was measured.
+        exporter: name and version of what wrote it.
+        quality: on the test split, by the names of the task's measures, once it was measured.
         float_macs: share of the multiply-accumulates that it computes in float, 0–1; None where nobody counted.
     """
 
@@ -86,7 +67,7 @@ class ModelFile:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     exporter: str
-    accuracy: float | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
     kept_float: tuple[str, ...] = ()
     float_macs: float | None = None
 
@@ -104,16 +85,18 @@ class Manifest:
     """What a bundle says of itself.
 
     Args:
-        name, task: of the model; the task is `image-classification`, or `tensors` for any other model.
-        labels: class names in the order of the logits; empty where there are none.
+        name, task: of the model; see `tasks`. task_settings: of the task; see its class.
+        labels: names of what the outputs' last axis holds, such as classes; empty where there are none.
         processor: what people have → tensor; None where the model takes tensors.
-        models: one entry per model file.
+        models: one entry per model file, which may be a folder of files (see `members`).
         parameters, macs: size of the student.
         training: plain facts: teacher, student, objective, seed, data set and digest.
-        accuracy: on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
-        agreement: share of test images on which the two int8 files choose the same class, once measured.
+        quality: on the test split, by the names of the task's measures, of `teacher`, `student_alone`,
+            `student_distilled`, as far as measured.
+        agreement: share of test samples on which the two int8 files give the same answer, once measured.
         versions: of the packages that made the bundle.
-        scores: what the one output of a classifier is: `logits`, or `probabilities` where the model ends in a softmax.
+        scores: what the one output of a classifier is: `logits`, or `probabilities` where the model itself ends in a
+            softmax or sigmoid.
     """
 
     name: str
@@ -124,21 +107,50 @@ class Manifest:
     macs: int
     task: str = "image-classification"
     training: Mapping[str, Any] = field(default_factory=dict)
-    accuracy: Mapping[str, float] = field(default_factory=dict)
+    quality: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     agreement: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    scores: str = "logits"
+    scores: Scores = "logits"
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Those that there are files for, each once."""
+        return tuple(dict.fromkeys(entry.engine for entry in self.models.values()))
+
+    def find(self, engine: str, precision: str) -> str | None:
+        """Name of the file for an engine; None where there is none. See `find_file`."""
+        return find_file(self.models, engine, precision)
 
     def deployable(self) -> dict[str, str]:
         """Engine → name of the file that is meant for a device: its int8 or mixed one; its fp32 one without such."""
-        ranked = sorted(self.models.items(), key=lambda item: item[1].precision != "fp32")
-        chosen = {entry.engine: name for name, entry in ranked}  # of an engine's files the last one stays
-        return {engine: chosen[engine] for engine in dict.fromkeys(entry.engine for entry in self.models.values())}
+        found = {one: self.find(one, "quantized") or self.find(one, "fp32") for one in self.engines}
+        return {engine: name for engine, name in found.items() if name is not None}
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `files` is added when a bundle is written."""
         processor = None if self.processor is None else self.processor.to_json()
         return {"format_version": FORMAT_VERSION, **asdict(self), "processor": processor}
+
+
+def find_file(models: Mapping[str, ModelFile], engine: str, precision: str) -> str | None:
+    """Name of the file for an engine; None where there is none.
+
+    Args:
+        precision: `fp32`; `int8` or `mixed` for exactly that; `quantized` for whichever of these two there is.
+    """
+    wanted = ("int8", "mixed") if precision == "quantized" else (precision,)
+    names = [name for name, one in models.items() if one.engine == engine and one.precision in wanted]
+    return names[-1] if names else None
+
+
+def members(name: str, files: Iterable[str]) -> list[str]:
+    """What a model file consists of, as paths in its bundle: itself, or the files of the folder that it is.
+
+    Args:
+        files: paths of all files of the bundle.
+    """
+    return sorted(one for one in files if one == name or one.startswith(f"{name}/"))
 
 
 def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
@@ -162,19 +174,26 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
             f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. "
             "Update edgestill, or make the bundle again"
         )
-    if version == 2:
-        data["processor"] = data.pop("preprocessing", None)
-    top = _Fields(data)
+    top = _Fields(_of_today(data, version))
     files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
     models = {name: _model_file(entry) for name, entry in top.items("models", MAX_FILES)}
-    for name in files:
-        if not FILE_NAME.fullmatch(name) or name in ("manifest.json", "signature.json"):
-            raise ValueError(f"it names a file that no bundle holds: {name!r:.120}")
-    if unlisted := sorted(models.keys() - files.keys()):
-        raise ValueError(f"it lists no hash for {', '.join(unlisted)}")
+    _check_names(files, models)
     manifest = _manifest(top, models)
     _check_together(manifest)
     return manifest, files
+
+
+def _check_names(files: Collection[str], models: Collection[str]) -> None:
+    """Refuse paths that are none, that lie in a folder which is no model file, or that are both file and folder."""
+    for path in files:
+        top, _, inside = path.partition("/")
+        safe = FILE_PATH.fullmatch(path) and len(path) <= MAX_PATH and path not in (MANIFEST, "signature.json")
+        if not safe or (inside and top not in models):
+            raise ValueError(f"it names a file that no bundle holds: {path!r:.120}")
+        if both := [one for one in files if one.startswith(f"{path}/")]:
+            raise ValueError(f"it names {path!r:.120} as a file and as a folder, of {both[0]!r:.120}")
+    if unlisted := sorted(name for name in models if not members(name, files)):
+        raise ValueError(f"it lists no hash for {', '.join(unlisted)}")
 
 
 class _Fields:
@@ -218,6 +237,12 @@ class _Fields:
             raise ValueError(f"{self.place}{key} must be one of {', '.join(valid)}, not {word!r:.40}")
         return word
 
+    def engine(self) -> str:
+        word = self.get("engine", str)
+        if not ENGINE_NAME.fullmatch(word):
+            raise ValueError(f"{self.place}engine must be a name of lower-case letters and digits, not {word!r:.40}")
+        return word
+
     def numbers(self, key: str, kind: type[_Kind], most: int) -> tuple[_Kind, ...]:
         values = self.get(key, list)
         if len(values) > most:
@@ -231,6 +256,54 @@ class _Fields:
         return [(name, _Fields(entry, f"{self.place}{key}.{name:.60}.")) for name, entry in found.items()]
 
 
+def _of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
+    """A manifest of an older version as one of today would say it; what is wrong in it is left for the reader."""
+    if version >= 4:
+        return data
+    found = dict(data)
+    if version == 2:
+        found["processor"] = found.pop("preprocessing", None)
+    models = found.get("models")
+    if isinstance(models, dict):
+        found["models"] = {name: _with_quality(entry) for name, entry in models.items()}
+        if found.get("task") == "tensors" and found.get("processor") is not None and _scores_classes(models):
+            found["task"] = "image-classification"
+    shares = found.pop("accuracy", {})
+    found["quality"] = (
+        {who: {"accuracy": share} for who, share in shares.items() if share is not None}
+        if isinstance(shares, dict) else shares
+    )  # fmt: skip
+    return found
+
+
+def _with_quality(entry: Any) -> Any:
+    if not isinstance(entry, dict) or "accuracy" not in entry:
+        return entry
+    share = entry["accuracy"]
+    rest = {name: value for name, value in entry.items() if name != "accuracy"}
+    return {**rest, "quality": {} if share is None else {"accuracy": share}}
+
+
+def _scores_classes(models: dict[str, Any]) -> bool:
+    """Whether every file gives one score for each of several classes, which was all that `predict` asked for."""
+    try:
+        shapes = [[one["shape"] for one in entry["outputs"]] for entry in models.values()]
+        return all(len(one) == 1 and len(one[0]) == 2 and one[0][1] > 1 for one in shapes)
+    except (KeyError, TypeError):
+        return False
+
+
+def _numbers(entry: _Fields, key: str | None) -> dict[str, float]:
+    """Names and finite numbers, of a field that may be missing, or of the object itself."""
+    if key is not None:
+        if entry.optional(key, dict) is None:
+            return {}
+        entry = _Fields(entry.data[key], f"{entry.place}{key}.")
+    if len(entry.data) > MAX_FILES:
+        raise ValueError(f"{entry.place[:-1]} has more than {MAX_FILES} entries")
+    return {name: entry.get(name, float) for name in entry.data}
+
+
 def _file_entry(entry: _Fields) -> FileEntry:
     digest = entry.get("sha256", str)
     if not SHA256.fullmatch(digest):
@@ -240,12 +313,12 @@ def _file_entry(entry: _Fields) -> FileEntry:
 
 def _model_file(entry: _Fields) -> ModelFile:
     return ModelFile(
-        engine=entry.choice("engine", ENGINES),
+        engine=entry.engine(),
         precision=entry.choice("precision", PRECISIONS),
         inputs=_tensor_specs(entry, "inputs"),
         outputs=_tensor_specs(entry, "outputs"),
         exporter=entry.get("exporter", str),
-        accuracy=entry.share("accuracy"),
+        quality=_numbers(entry, "quality"),
         kept_float=entry.numbers("kept_float", str, 1 << 12) if "kept_float" in entry.data else (),
         float_macs=entry.share("float_macs"),
     )
@@ -306,17 +379,19 @@ def _quantization(spec: _Fields, dtype: str) -> tuple[float, int] | tuple[None, 
 
 def _check_together(manifest: Manifest) -> None:
     """Refuse a manifest whose parts contradict each other: labels and outputs, processor and inputs, file and file."""
-    classes = len(manifest.labels)
+    try:
+        task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
+    except InputError as error:
+        raise ValueError(f"task_settings: {error}") from error
     counts = {name: len(entry.inputs) for name, entry in manifest.models.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"its files take different numbers of inputs: {counts!r:.200}")
     for name, entry in manifest.models.items():
-        if classes and (len(entry.outputs) != 1 or entry.outputs[0].shape[-1:] != (classes,)):
+        try:
+            task.check(entry.outputs)
+        except ValueError as error:
             given = ", ".join(str(spec.shape) for spec in entry.outputs)
-            raise ValueError(
-                f"labels has {classes} names, which need one output whose last axis has as many values; "
-                f"models.{name}.outputs has {given:.200}"
-            )
+            raise ValueError(f"models.{name}.outputs has {given:.200}; {error}") from error
         if manifest.processor is not None:
             _check_processed(f"models.{name}.inputs", entry.inputs, manifest.processor)
 
@@ -338,10 +413,8 @@ def _check_processed(place: str, inputs: tuple[TensorSpec, ...], processor: Proc
 
 def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
     processor = None if top.optional("processor", dict) is None else _processor(top)
-    accuracy, versions = (
-        _Fields(top.get("accuracy", dict), "accuracy."),
-        _Fields(top.get("versions", dict), "versions."),
-    )
+    versions = _Fields(top.get("versions", dict), "versions.")
+    quality = dict(top.items("quality", MAX_FILES)) if "quality" in top.data else {}
     return Manifest(
         name=top.get("name", str),
         task=top.get("task", str),
@@ -351,11 +424,14 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
         parameters=top.count("parameters"),
         macs=top.count("macs"),
         training=top.get("training", dict),
-        accuracy={who: share for who in accuracy.data if (share := accuracy.share(who)) is not None},
+        quality={who: _numbers(entry, None) for who, entry in quality.items()},
         agreement=top.share("agreement"),
         versions={package: versions.get(package, str) for package in versions.data},
         # What was made before models with a softmax of their own could say so is taken as it was.
-        scores="logits" if top.optional("scores", str) is None else top.choice("scores", SCORES),
+        scores="probabilities"
+        if top.optional("scores", str) and top.choice("scores", SCORES) != "logits"
+        else "logits",
+        task_settings=top.optional("task_settings", dict) or {},
     )
 
 

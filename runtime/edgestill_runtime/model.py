@@ -7,30 +7,35 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle, open_bundle
-from .engines import INSTALL, NAMES, Engine, installed_engines, load_engine
+from .engines import (
+    Content,
+    Engine,
+    check_engine,
+    family_of_head,
+    family_of_path,
+    get_family,
+    how_to_install,
+    installed_engines,
+    load_engine,
+)
 from .errors import BundleFormatError, EngineError, InputError, refuse_engine
 from .limits import Limits
-from .manifest import Manifest, ModelFile, TensorSpec
+from .manifest import MANIFEST, Manifest, ModelFile
 from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantise, look_up, plain, quantise
 from .signature import TrustedKey
+from .tasks import task_of
+from .tensor_spec import TensorSpec
 
-# The identifiers that both formats carry at byte 4, and their usual endings.
-IDENTIFIERS = {b"TFL3": "litert", b"ET12": "executorch"}
+if TYPE_CHECKING:
+    from .tasks import Task
+
 FEW = 8192  # values whose product with themselves numpy works out on the calling thread
-SUFFIXES = {".tflite": "litert", ".pte": "executorch"}
-
-
-class Prediction(NamedTuple):
-    """A label and its probability, 0–1."""
-
-    label: str
-    score: float
 
 
 def load(
@@ -40,21 +45,25 @@ def load(
     precision: Literal["int8", "fp32"] = "int8",
     trusted_keys: TrustedKey | Sequence[TrustedKey] | None = None,
     isolated: bool | Limits = False,
+    task: "type[Task] | None" = None,
 ) -> "Model":
-    """Load a model file of a bundle, after its hash was checked, or a bare `.tflite` or `.pte` file, unchecked.
+    """Load a model file of a bundle, after its hash was checked, or a bare `.tflite`, `.pte` or other file, unchecked.
 
     Args:
         source: a bundle (directory, zip, or opened), or a bare model file. A bare file that was damaged or made to do
             harm can crash this process or answer wrongly: give only files that you trust, or `isolated=True`.
-        engine: `auto` takes the first of litert, executorch that is installed and that there is a file for; `litert`
-            or `executorch` the best package for it, `litert/tensorflow` and so on exactly that package.
+        engine: `auto` takes the first of litert, executorch, and then those that other packages bring, that is
+            installed and that there is a file for; `litert` or `executorch` the best package for it,
+            `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
         precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantised yardstick.
         trusted_keys: an Ed25519 key, or several, one of which must have signed the bundle; see `open_bundle`.
         isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
             one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
+        task: the class of a task that is not of this package; see `tasks`.
 
     Raises:
+        InputError: `task` is for another task than the bundle's.
         BundleError: no bundle, not signed as it should be, or a file that differs from its manifest; no engine has
             seen it.
         EngineError: the engine is not installed, there is no file for it, or it refuses the file.
@@ -70,50 +79,70 @@ def load(
         if family := bare_format(path):
             if trusted_keys is not None:
                 raise BundleFormatError(f"{path} is a bare model file, which nobody can have signed; give a bundle")
-            return Model(None, path.name, path.read_bytes(), threads, _of_family(engine, family, path), isolated)
+            return Model(None, path.name, read_bare(path), threads, _of_family(engine, family, path), isolated)
         source = open_bundle(path, trusted_keys)
     file, package = _choose(source, engine, precision)
-    return Model(source.manifest, file, source.read(file), threads, package, isolated)
+    return Model(source.manifest, file, source.read_model(file), threads, package, isolated, task)
 
 
 def bare_format(path: Path) -> str | None:
-    """`litert` or `executorch` if a path is a bare model file, by its ending or else by its first bytes."""
+    """The engine of a bare model file, by its ending or else by its first bytes; None where it is none.
+
+    Raises:
+        EngineError: the ending may be that of an engine which another package brings and which cannot be used.
+    """
+    if path.is_dir():
+        family = None if (path / MANIFEST).exists() else family_of_path(path)
+        return family.name if family is not None and family.folder else None
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        head = file.read(8)
-    return SUFFIXES.get(path.suffix.lower()) or IDENTIFIERS.get(head[4:8])
+        family = family_of_head(file.read(8)) or family_of_path(path)
+    return None if family is None else family.name
+
+
+def read_bare(path: Path) -> Content:
+    """Content of a bare model file; of a folder, member → bytes."""
+    if not path.is_dir():
+        return path.read_bytes()
+    files = [one for one in path.rglob("*") if one.is_file()]
+    return {one.relative_to(path).as_posix(): one.read_bytes() for one in sorted(files)}
 
 
 def _of_family(engine: str, family: str, path: Path) -> str:
     if engine != "auto" and engine.partition("/")[0] != family:
         raise EngineError(f"{path} is a file for {family}, not for {engine}")
-    if engine == "auto" and family not in installed_engines():
-        raise EngineError(f"{path} needs {family}, which is not installed. Install it with: {INSTALL[family]}")
+    if engine == "auto" and not installed_engines([family]):
+        install = get_family(family).install
+        raise EngineError(f"{path} needs {family}, which is not installed. Install it with: {install}")
     return family if engine == "auto" else engine
 
 
 def _choose(bundle: Bundle, engine: str, precision: str) -> tuple[str, str]:
     """Name of the model file to load, and the engine to load it into."""
-    wanted = ("int8", "mixed") if precision == "int8" else (precision,)
-    files = {entry.engine: name for name, entry in bundle.manifest.models.items() if entry.precision in wanted}
+    manifest, wanted = bundle.manifest, "quantized" if precision == "int8" else precision
+    files = {one: name for one in manifest.engines if (name := manifest.find(one, wanted)) is not None}
     if not files:
-        present = ", ".join(dict.fromkeys(entry.precision for entry in bundle.manifest.models.values())) or "no"
+        present = ", ".join(dict.fromkeys(entry.precision for entry in manifest.models.values())) or "no"
         raise EngineError(f"{bundle.path} has no {precision} file; it has {present} files: say so with precision=…")
     if engine == "auto":
-        usable = [name for name in installed_engines() if name in files]
+        usable = list(installed_engines(files))
         if not usable:
             raise EngineError(
-                f"{bundle.path} has {precision} files for {', '.join(files) or 'no engine'}, and none of these engines "
-                f"is installed. Install one with: {INSTALL['litert']}"
+                f"{bundle.path} has {precision} files for {', '.join(files)}, and none of these engines is installed. "
+                f"{how_to_install({one: manifest.models[name].exporter for one, name in files.items()})}"
             )
         return files[usable[0]], usable[0]
     family = engine.partition("/")[0]
-    if family in NAMES and family not in files:
-        present = ", ".join(bundle.manifest.models)
-        raise EngineError(f"{bundle.path} has no {precision} file for {family}; it has {present}")
-    # An unknown engine has no file either; load_engine knows the valid names.
-    return files.get(family, next(iter(bundle.manifest.models))), engine
+    if family not in files:
+        check_engine(engine)
+        raise EngineError(f"{bundle.path} has no {precision} file for {family}; it has {', '.join(manifest.models)}")
+    return files[family], engine
+
+
+def _engine_of(file: str) -> str:
+    family = family_of_path(Path(file))
+    return "" if family is None else family.name
 
 
 class Model:
@@ -123,13 +152,14 @@ class Model:
 
     Args:
         manifest: of the bundle that the file is in; None for a bare file, which has no labels and no processor.
-        file: its name. content: its bytes; from a bundle, as `Bundle.read` gave them.
-        threads, package, isolated: as `threads`, `engine`, `isolated` of `load`; None takes the file's own engine.
+        file: its name. content: from a bundle, as `Bundle.read_model` gave it.
+        threads, package, isolated, task: as `threads`, `engine`, `isolated`, `task` of `load`; None takes the file's
+            own engine, and the bundle's task.
 
     Attributes:
         file: name of the loaded file. engine: engine, package and version. labels: class names, empty for a bare file.
         inputs, outputs: what the file itself takes and gives; `input`, `output` where it is one each.
-        scores: `logits` or `probabilities`, whichever the one output of a classifier is.
+        task: what the outputs mean. scores: `logits` or `probabilities`, whichever the one output of a classifier is.
         threads: None where the engine decides. processor: photos or recordings → tensor; None where it takes tensors.
     """
 
@@ -137,17 +167,22 @@ class Model:
         self,
         manifest: Manifest | None,
         file: str,
-        content: bytes,
+        content: Content,
         threads: int = 1,
         package: str | None = None,
         isolated: bool | Limits = False,
+        task: "type[Task] | None" = None,
     ) -> None:
         entry = None if manifest is None else manifest.models.get(file)
         if manifest is not None and entry is None:
             raise EngineError(f"{file} is no model file of {manifest.name}; it has {', '.join(manifest.models)}")
-        package = package or (entry.engine if entry else SUFFIXES.get(Path(file).suffix.lower(), ""))
+        if entry is not None:
+            get_family(entry.engine, entry.exporter)  # one that is not known here is told by what made the file
+        package = package or (entry.engine if entry else _engine_of(file))
         limits = Limits() if isolated is True else isolated
         self.file, self.labels = file, () if manifest is None else manifest.labels
+        self.scores = "logits" if manifest is None else manifest.scores
+        self.task = _task(manifest, entry, task)
         # Other threads wait for a call; a signal handler in the middle of one cannot, and must not run another.
         self._lock = threading.RLock()
         self._closed = self._running = False
@@ -177,7 +212,6 @@ class Model:
         looked_at = "" if engine.checks_finite else "f"
         self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
         self.processor = None if manifest is None else manifest.processor
-        self.scores = "logits" if manifest is None else manifest.scores
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
         if self.processor is not None:
             # All of normalisation, int8 quantisation included, as one table: see processing/values.py.
@@ -195,46 +229,43 @@ class Model:
         """What the file gives, where that is one tensor."""
         return _only(self.outputs, "outputs", self.file)
 
-    @property
-    def classifies(self) -> bool:
-        """Whether it gives one score for each of several classes."""
-        return len(self.outputs) == 1 and len(self.outputs[0].shape) == 2 and self.outputs[0].shape[1] > 1
-
-    def predict(self, source: Any, top: int | None = None, rate: int | None = None) -> list[Prediction]:
-        """Classify one photo, frame or recording.
+    def predict(self, source: Any, top: int | None = None, rate: int | None = None, **options: Any) -> Any:
+        """Answer one photo, frame or recording.
 
         Args:
             source: a path, a PIL image, an array uint8 (H, W, C) of any size, or whatever else the bundle's processor
                 takes; for sound a path, or samples.
-            top: only the best so many.
+            top: only the best so many, of a task that ranks labels.
             rate: samples a second, 1,000 to 384,000, of samples: float in -1…1, int16 in ±32768 or int32 in ±2³¹, which
                 are full scale whatever the microphone's own bits. A file says its own rate; another one is refused.
+            options: of the task (`Task.options`), such as `threshold`.
 
         Returns:
-            Labels with probabilities, best first; without labels the numbers of the classes. The probabilities are the
-            softmax of logits, and the model's own where it ends in one (`scores`).
+            As the bundle's task has it: labels with probabilities, best first, for a classifier (without labels the
+            numbers of the classes); see `edgestill_runtime.tasks`.
 
         Raises:
-            InputError: nothing that the processor can turn into the model's input, a bare file, or a model that does
-                not classify. EngineError: NaN or infinity as an answer, which is no class.
+            InputError: nothing that the processor can turn into the model's input, a bare file, an option that the task
+                has not, or a model that nobody said the task of. EngineError: NaN or infinity as an answer.
         """
-        if top is not None and top < 1:
-            raise InputError(f"top must be at least 1, not {top}")
+        given = options if top is None else {"top": top, **options}
+        if unknown := sorted(given.keys() - set(self.task.options)):
+            known = ", ".join(self.task.options) or "none"
+            raise InputError(f"{self.file}: {self.task.name} has no option {unknown[0]!r}; it has {known}")
         pixels = self.pixels(source, rate)
         if len(pixels) != 1:
             raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
-        if not self.classifies:
-            raise InputError(f"{self.file} gives no score for each of several classes; use logits, or infer")
-        logits = self._logits([pixels])
-        if odd := int((~np.isfinite(logits)).sum()):
-            raise EngineError(
-                f"{self.file} answered with {odd} of {logits.size} values that are not finite (NaN or infinity), which "
-                "is no class; selftest tells whether the bundle still answers as when it was made"
-            )
-        scores = (softmax(logits) if self.scores == "logits" else logits)[0]
-        order = np.argsort(-scores, kind="stable")[:top]
-        names = self.labels or [str(index) for index in range(len(scores))]
-        return [Prediction(names[index], float(scores[index])) for index in order]
+        outputs = self._answers([pixels])
+        for values in outputs:
+            if odd := int((~np.isfinite(values)).sum()):
+                raise EngineError(
+                    f"{self.file} answered with {odd} of {values.size} values that are not finite (NaN or infinity), "
+                    "which is no answer; selftest tells whether the bundle still answers as when it was made"
+                )
+        try:
+            return self.task.answer(outputs, **given)[0]
+        except InputError as error:
+            raise InputError(f"{self.file}: {error}") from error
 
     def logits(self, sources: Any, rate: int | None = None) -> FloatArray:
         """Logits float32 (N, classes) of any number of inputs: a list, a batch uint8 (N, H, W, C), or one of them.
@@ -451,12 +482,17 @@ class Model:
             engine.close()
 
 
-def softmax(logits: FloatArray) -> FloatArray:
-    """Probabilities float32 of logits (N, classes), each row summing to 1."""
-    # float64: numpy's float32 exponential differs in its last bit from one processor, and one language, to another.
-    with np.errstate(over="ignore"):  # of a difference that float32 cannot hold, the power is 0
-        powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+def _task(manifest: Manifest | None, entry: ModelFile | None, given: "type[Task] | None") -> "Task":
+    """What the outputs mean: nothing is known of a bare file's."""
+    if manifest is None or entry is None:
+        return task_of("tensors")
+    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores, given)
+    if given is not None:  # the others were checked with the manifest
+        try:
+            task.check(entry.outputs)
+        except ValueError as error:
+            raise InputError(f"{given.__name__} cannot be the task of {manifest.name}: {error}") from error
+    return task
 
 
 def _real_input(spec: TensorSpec, arranged: bool) -> TensorSpec:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from .engines import family_of_path
 from .errors import BundleFormatError, raised_by, reason
 from .files import atomic_file
-from .manifest import FILE_NAME, MANIFEST, MAX_FILES
+from .manifest import FILE_PATH, MANIFEST, MAX_DEPTH, MAX_FILES, MAX_PATH
 
 if TYPE_CHECKING:
     from zipfile import ZipInfo
@@ -28,7 +29,7 @@ class Store(Protocol):
     """Where a bundle's files are."""
 
     def names(self) -> list[str]:
-        """Of all files; one that no bundle holds is refused by name."""
+        """Of all files, as paths with `/`; one that no bundle holds is refused by name."""
 
     def read(self, name: str, most: int | None) -> bytes:
         """Content; KeyError when there is none, UnusableError when it cannot be read or has more than `most` bytes."""
@@ -49,7 +50,7 @@ def open_store(path: Path) -> Store:
     if not path.exists():
         raise BundleFormatError(f"{path} does not exist")
     bare = "; it is a bare model file, which `load` and `python -m edgestill_runtime` run by itself"
-    hint = bare if path.suffix.lower() in (".tflite", ".pte") else ""
+    hint = bare if family_of_path(path) else ""
     raise BundleFormatError(f"{path} is neither a bundle directory nor a bundle zip{hint}")
 
 
@@ -79,15 +80,21 @@ class _Folder:
             found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
         if MANIFEST not in found:  # no bundle at all: nothing else in there matters
             return [name for name, plain in found.items() if plain]
-        if odd := sorted(name for name, plain in found.items() if not plain):
-            raise BundleFormatError(f"{self._path} holds what is no plain file (a link, a folder): {', '.join(odd)}")
-        return list(found)
+        files = [name for name, plain in found.items() if plain]
+        odd: list[str] = []
+        for name in found.keys() - set(files):
+            _look_below(self._path, name, files, odd)
+        if odd:
+            raise BundleFormatError(
+                f"{self._path} holds what is no plain file (a link, an empty folder): {', '.join(sorted(odd))}"
+            )
+        return files
 
     def read(self, name: str, most: int | None) -> bytes:
         # No link, even one that was put there since `names`; and no waiting for the other end of a pipe.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            with open(os.open(self._path / name, flags), "rb") as file:
+            with open(_open_below(self._path, name, flags), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise UnusableError(f"{name} is no plain file")
@@ -98,6 +105,35 @@ class _Folder:
             raise KeyError(name) from error
         except OSError as error:
             raise UnusableError(f"{name} cannot be read: {reason(error)}") from error
+
+
+def _look_below(root: Path, name: str, files: list[str], odd: list[str]) -> None:
+    """Add the paths of the files in a folder, and of what is neither a plain file nor a folder with something in it."""
+    kind = os.lstat(root / name).st_mode
+    opened = stat.S_ISDIR(kind) and name.count("/") < MAX_DEPTH
+    inside = sorted(one.name for one in (root / name).iterdir()) if opened else []
+    if stat.S_ISREG(kind):
+        files.append(name)
+    elif not inside:
+        odd.append(name)
+    for one in inside:
+        _look_below(root, f"{name}/{one}", files, odd)
+
+
+def _open_below(root: Path, name: str, flags: int) -> int:
+    """Open a file for reading, through no folder that is a link."""
+    *folders, last = name.split("/")
+    if not folders or os.open not in os.supports_dir_fd:
+        return os.open(root / name, flags)
+    directory = os.open(root, os.O_RDONLY)
+    try:
+        for folder in folders:
+            below = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=directory)
+            os.close(directory)
+            directory = below
+        return os.open(last, flags, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 class _Zip:
@@ -131,8 +167,8 @@ class _Zip:
 
     def _refusal(self, entry: "ZipInfo", seen: set[str]) -> str | None:
         # orig_filename: what the archive says, before Python cuts it at a zero byte.
-        if not FILE_NAME.fullmatch(entry.orig_filename):
-            return "is no name of a file in a bundle: no folders, no absolute or parent paths"
+        if not FILE_PATH.fullmatch(entry.orig_filename) or len(entry.orig_filename) > MAX_PATH:
+            return "is no name of a file in a bundle: no empty folders, no absolute or parent paths"
         if entry.filename in seen:
             return "is there twice"
         kind = stat.S_IFMT(entry.external_attr >> 16)

@@ -9,7 +9,7 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-from .engines import Engine, load_engine
+from .engines import Content, Engine, load_engine
 from .errors import EngineError, EngineMemoryError
 from .isolation import ALIGNMENT, tensor_at
 
@@ -35,7 +35,7 @@ def _serve(shared: int, replies: int) -> None:
     try:
         _limit_memory(request["memory"])
         memory = mmap.mmap(shared, os.fstat(shared).st_size)
-        engine = load_engine(request["engine"], memory[: request["bytes"]], request["threads"])
+        engine = load_engine(request["engine"], _content(memory, request), request["threads"])
         specs = {side: [asdict(spec) for spec in getattr(engine, side)] for side in ("inputs", "outputs")}
         reply = {"name": engine.name, "threads": engine.threads, **specs}
     except BaseException as error:
@@ -51,6 +51,17 @@ def _serve(shared: int, replies: int) -> None:
         except BaseException as error:
             reply = _refusal(error)
         _reply(replies, request, reply)
+
+
+def _content(memory: mmap.mmap, request: dict[str, Any]) -> Content:
+    """What the engine loads: bytes, or those of each member of a folder."""
+    if request["members"] is None:
+        return memory[: request["bytes"]]
+    found, start = {}, 0
+    for name, size in request["members"].items():
+        found[name] = memory[start : start + size]
+        start += size
+    return found
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:

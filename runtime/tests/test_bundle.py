@@ -43,8 +43,8 @@ def test_a_bundle_says_what_is_in_it(bundle_path):
     assert manifest.models["model.tflite"].inputs[0].dtype == "int8"
     assert manifest.models["model.tflite"].inputs[0].shape == (1, 28, 28, 1)
     assert manifest.models["model.pte"].inputs[0].shape == (1, 1, 28, 28)
-    assert set(manifest.accuracy) == {"teacher", "student_alone", "student_distilled"}
-    assert all(0 <= entry.accuracy <= 1 for entry in manifest.models.values())
+    assert set(manifest.quality) == {"teacher", "student_alone", "student_distilled"}
+    assert all(0 <= entry.quality["accuracy"] <= 1 for entry in manifest.models.values())
     assert {"torch", "executorch", "litert-torch"} <= manifest.versions.keys()
 
 

@@ -25,7 +25,7 @@ from edgestill_runtime import (
     write_bundle,
 )
 from edgestill_runtime.engines import load_engine
-from edgestill_runtime.model import softmax
+from edgestill_runtime.tasks.image_classification import softmax
 
 ENGINES = ("litert", "executorch")
 
@@ -220,7 +220,7 @@ def test_garbage_is_an_engine_error(engine):
 def test_golden_samples_replay(bundle_path):
     replays = replay_golden(open_bundle(bundle_path))
     assert len(replays) == 4
-    assert all(replay.passed and replay.comparison.worst.same_class == 1 for replay in replays)
+    assert all(replay.passed and replay.agreement == 1 for replay in replays)
     assert why_failed(replays) is None
 
 
@@ -306,16 +306,10 @@ def test_memory_does_not_grow_with_the_number_of_images(model):
     assert many - few < 380 * 1000  # a row of logits and its objects, where a photo is 150 kB
 
 
-def test_one_value_is_no_class(bundle_path):
+def test_top_is_a_number_of_labels(bundle_path):
     bundle = open_bundle(bundle_path)
-    entry = bundle.manifest.models["model.tflite"]
-    with Model(bundle.manifest, "model.tflite", bundle.read("model.tflite")) as model:
-        assert model.classifies
-        model.outputs = (replace(entry.outputs[0], shape=(1, 1)),)
-        with pytest.raises(InputError, match="no score for each of several classes; use logits"):
-            model.predict(np.zeros((28, 28), np.uint8))
-        with pytest.raises(InputError, match="top must be at least 1, not -1"):
-            model.predict(np.zeros((28, 28), np.uint8), top=-1)
+    with load(bundle) as model, pytest.raises(InputError, match="top must be at least 1, not -1"):
+        model.predict(np.zeros((28, 28), np.uint8), top=-1)
 
 
 def test_a_bundle_without_such_files_says_which_it_has(bundle_path, tmp_path):

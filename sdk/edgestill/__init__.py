@@ -26,8 +26,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import EdgestillError, MissingExtraError
-
-__version__ = "0.1.0"
+from .version import __version__
 
 if TYPE_CHECKING:
     from . import data, models, objectives
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
     from .data import Augmentation, Data, ImageSource, Split, load_data
     from .distillation import Distilled, distill
     from .models import create_model, create_student, load_checkpoint, save_checkpoint
-    from .pipeline import Run, run
     from .recipe import Recipe, load_recipe
     from .schedule import Schedule
     from .teachers import load_teacher
     from .training import train
+    from .workflow.run import Run, run
 
 _HOMES = {
     "Augmentation": "data",
@@ -47,7 +46,7 @@ _HOMES = {
     "Distilled": "distillation",
     "ImageSource": "data",
     "Recipe": "recipe",
-    "Run": "pipeline",
+    "Run": "workflow.run",
     "Schedule": "schedule",
     "Split": "data",
     "convert": "conversion",
@@ -61,7 +60,7 @@ _HOMES = {
     "load_teacher": "teachers",
     "models": "models",
     "objectives": "objectives",
-    "run": "pipeline",
+    "run": "workflow.run",
     "save_checkpoint": "models",
     "train": "training",
 }

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgestill_runtime import Bundle, open_bundle
 from edgestill_runtime.bundle import unpack_folder
@@ -10,25 +11,23 @@ from edgestill_runtime.files import atomic_folder
 
 from .errors import EdgestillError, StorageError
 
+if TYPE_CHECKING:
+    from edgestill_converters.backends import Backend
+
 MANIFEST = Path("src", "main", "AndroidManifest.xml")
 ASSETS = Path("src", "main", "assets")
 SAMPLES = "samples"
 # A folder of the assets: flat, and not one of those that Android's packer leaves out.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-GRADLE = """\
-android {
-    androidResources { noCompress += listOf("pte", "tflite", "npz") }
-    packaging { resources { excludes += "META-INF/**" } }
-}
-dependencies {
-    // .tflite
-    implementation("org.bytedeco:tensorflow-lite:2.21.0-1.5.14")
-    runtimeOnly("org.bytedeco:tensorflow-lite:2.21.0-1.5.14:android-arm64")
-    runtimeOnly("org.bytedeco:javacpp:1.5.14:android-arm64")
-    // .pte
-    implementation("org.pytorch:executorch-android:1.0.1") { exclude(group = "androidx.core") }
-}
+_GRADLE = """\
+android {{
+    androidResources {{ noCompress += listOf({suffixes}) }}
+    packaging {{ resources {{ excludes += "META-INF/**" }} }}
+}}
+dependencies {{
+{lines}
+}}
 """
 
 
@@ -63,10 +62,12 @@ def export_android(
         overwrite: replace another bundle that is there.
 
     Raises:
-        AndroidError: `project` holds no app, or several; the bundle takes tensors, and samples were asked for.
+        AndroidError: `project` holds no app, or several; the bundle takes tensors, and samples were asked for; it has a
+            file that no app runs.
         StorageError: another bundle is there and `overwrite` is false, or it cannot be written.
     """
     assets = _module(project) / ASSETS
+    _backends(bundle)
     name = name or f"{bundle.manifest.name}.edge"
     if not NAME.fullmatch(name) or name == SAMPLES:
         raise AndroidError(f"{name!r} is no name for a folder of the assets: letters, digits, dots, dashes")
@@ -81,8 +82,34 @@ def export_android(
         with atomic_folder(assets / SAMPLES, replace=True) as folder:
             for file, content in drawn.items():
                 (folder / file).write_bytes(content)
-    size = sum(file.stat().st_size for file in target.iterdir())
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return Exported(target, size, changed, tuple(drawn))
+
+
+def gradle(bundle: Bundle) -> str:
+    """What `build.gradle.kts` of an app needs for a bundle's files.
+
+    Raises:
+        AndroidError: it has a file that no app runs.
+    """
+    backends = _backends(bundle)
+    suffixes = [*(one.suffix.rpartition(".")[2] for one in backends), "npz"]
+    lines = [line for one in backends for line in (f"// {one.suffix}", *one.gradle)]
+    return _GRADLE.format(
+        suffixes=", ".join(f'"{one}"' for one in suffixes), lines="\n".join(f"    {line}" for line in lines)
+    )
+
+
+def _backends(bundle: Bundle) -> "list[Backend]":
+    """Of the files of a bundle, all of which an app must be able to run: it refuses a manifest with another."""
+    from edgestill_converters.backends import find_backend
+
+    found = {engine: find_backend(engine) for engine in bundle.manifest.engines}
+    if odd := [engine for engine, one in found.items() if one is None or not one.gradle]:
+        raise AndroidError(
+            f"{bundle.path} has a file for {odd[0]}, which no Android app runs; convert again without that target"
+        )
+    return [one for one in found.values() if one is not None]
 
 
 def _module(project: Path) -> Path:

@@ -1,7 +1,7 @@
-"""Does a file keep its budget of accuracy, and are there enough samples to tell?
+"""Does a file keep its budget of the task's main measure, and are there enough samples to tell?
 
-A difference of two accuracies on the same samples has a standard error (McNemar 1947: only samples on which one of the
-two is right count). Two of them on either side are what a verdict needs:
+A difference of two models' measure on the same samples has a standard error (`edgestill_runtime.Task.standard_error`).
+Two of them on either side are what a verdict needs:
 
     kept        the loss and two standard errors are within the budget
     missed      the loss less two standard errors is beyond it
@@ -12,11 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edgestill_benchmarks import accuracy, standard_error
-from edgestill_runtime import EdgestillError
+from edgestill_runtime import EdgestillError, Task
+from edgestill_runtime.tasks import Outputs
 
 Verdict = Literal["kept", "missed", "undecided"]
 CERTAINTY = 2.0
@@ -26,7 +25,7 @@ MOST_SAMPLES = 10_000_000
 
 @dataclass(frozen=True)
 class Loss:
-    """How much accuracy a file loses against the float model on the same samples.
+    """How much of the main measure a file loses against the float model on the same samples.
 
     Args:
         drop: 0–1; below 0 for a file that is better. standard_error: 0–1, at least one sample's worth.
@@ -63,57 +62,25 @@ class Loss:
 
 
 def check_shares(**shares: float | None) -> None:
-    """Refuse what is no share of samples, by its name; None is fine.
+    """Refuse what is no share, by its name; None is fine.
 
     Raises:
         EdgestillError: one is below 0, above 1 or NaN.
     """
     for name, value in shares.items():
         if value is not None and not 0 <= value <= 1:
-            raise EdgestillError(f"{name} is a share of samples from 0 to 1 (0.01 is one point), not {value}")
+            raise EdgestillError(f"{name} is a share from 0 to 1 (0.01 is one point), not {value}")
 
 
-def measure_loss(reference: NDArray[Any], logits: NDArray[Any], labels: NDArray[Any]) -> Loss:
-    """Compare logits (N, classes) of a float model and of a file on labels (N,), N ≥ 1."""
-    drop = accuracy(reference, labels) - accuracy(logits, labels)
-    # Where no sample changed sides the formula gives 0, but one more sample might.
-    return Loss(drop, max(standard_error(reference, logits, labels), 1 / len(labels)), len(labels))
+def measure_loss(task: Task, reference: Outputs, outputs: Outputs, targets: NDArray[Any]) -> Loss:
+    """Compare what a float model and a file give for the same samples, N ≥ 1, by the main measure of their task."""
+    name = task.measures[0].name
+    drop = task.quality(reference, targets)[name] - task.quality(outputs, targets)[name]
+    # Where no sample changed sides the error is 0, but one more sample might.
+    return Loss(drop, max(task.standard_error(reference, outputs, targets), 1 / len(targets)), len(targets))
 
 
 def loss_of_shares(reference: float, share: float, samples: int) -> Loss:
     """The same where only the float model's accuracy is known, not its answers: as of independent samples."""
     variance = reference * (1 - reference) + share * (1 - share)
-    return Loss(reference - share, max(math.sqrt(variance / samples), 1 / samples), samples)
-
-
-def fitting_labels(labels: Any, outputs: int, shape: tuple[int, ...]) -> tuple[NDArray[np.int64] | None, str | None]:
-    """Labels that accuracy can be measured with, or the reason why it cannot.
-
-    Args:
-        labels: of N samples: whole numbers (N,) or (N, 1), or one-hot (N, classes).
-        outputs: how many outputs the model has. shape: of the first one for N samples.
-
-    Returns:
-        int64 (N,) and None, or None and the reason.
-    """
-    given = np.asarray(labels)
-    if outputs != 1:
-        return None, f"the model has {outputs} outputs, and labels say of none which it is for"
-    if len(shape) != 2 or shape[1] < 2:
-        return None, f"the model's output {shape[1:]} for a sample is no score a class"
-    if given.shape[:1] != shape[:1]:
-        return None, f"there are {given.shape[0] if given.ndim else 0} labels for {shape[0]} samples"
-    if given.dtype.kind not in "iub" and not (given.dtype.kind == "f" and given.ndim == 2 and given.shape == shape):
-        return None, f"the labels are {given.dtype}, and a class is a whole number"
-    if given.ndim == 2 and given.shape[1] == 1:
-        given = given[:, 0]
-    if given.ndim == 2 and given.shape == shape:
-        if not (np.isin(given, (0, 1)).all() and (given.sum(1) == 1).all()):
-            return None, "the labels have no, or more than one, class a sample"
-        given = given.argmax(1)
-    if given.ndim != 1:
-        return None, f"the labels have shape {given.shape}; give one class a sample, (N,)"
-    whole = given.astype(np.int64)
-    if len(whole) and not (whole.min() >= 0 and whole.max() < shape[1]):
-        return None, f"the labels go from {whole.min()} to {whole.max()}, and the model has {shape[1]} classes"
-    return whole, None
+    return Loss(reference - share, max(math.sqrt(max(variance, 0.0) / samples), 1 / samples), samples)

@@ -1,4 +1,4 @@
-"""Cached views: what a teacher says of each augmented view of the train split, computed once and kept on disk.
+"""Cached views: what a teacher gives for each augmented view of the train split, computed once and kept on disk.
 
 The views are those that the student will meet (see `data/augmentation.py`), so an epoch never runs the teacher and
 both still see the same pictures. Work is cut into shards of one view and some thousand samples: each is written whole
@@ -7,7 +7,8 @@ n-th shard each, into a folder that all of them see.
 """
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .data import Augmentation, Data, Views
 from .errors import DataError, ModelError
 from .models.copies import copied
 from .models.identity import identity
-from .objectives.layers import as_logits
+from .objectives.layers import named_tensors
 from .processes import processes
 from .progress import SILENT, Progress
 from .teacher_inputs import adapted, processor_of
@@ -32,7 +33,7 @@ BATCH = 256
 LARGEST = 65504  # of float16; the softmax of such a logit has long been 0 or 1
 
 
-def cache_logits(
+def cache_outputs(
     teacher: nn.Module,
     data: Data,
     views: int,
@@ -40,11 +41,12 @@ def cache_logits(
     *,
     augmentation: Augmentation,
     progress: Progress = SILENT,
-) -> list[np.ndarray]:
+) -> list[dict[str, np.ndarray]]:
     """Run the teacher over `views` augmented views of the train split, or find them done.
 
     Returns:
-        For each view, float16 (N, classes), memory-mapped from `folder/view-NNN.npy`; row i is for train sample i.
+        For each view the outputs by name, float16 (N, …), memory-mapped from `folder/view-NNN.npy`, or, of a task with
+        several outputs, `folder/view-NNN.NAME.npy`; row i is for train sample i.
 
     Raises:
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
@@ -52,22 +54,41 @@ def cache_logits(
     """
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
-    paths = [folder / f"view-{view:03d}.npy" for view in range(views)]
+    names = data.task.outputs
+    found = [{name: folder / _file(view, name, names) for name in names} for view in range(views)]
     shards = [
-        (view, start, path.with_name(f"{path.stem}.rows-{start:09d}.npy"))
-        for view, path in enumerate(paths)
-        if not path.is_file()
+        _Shard(view, start, {name: path.with_suffix(f".rows-{start:09d}.npy") for name, path in paths.items()})
+        for view, paths in enumerate(found)
+        if not all(path.is_file() for path in paths.values())
         for start in range(0, len(data.train), SHARD)
     ]
-    mine = [shard for shard in shards[state.process_index :: state.num_processes] if not shard[2].is_file()]
+    mine = [one for one in shards[state.process_index :: state.num_processes] if not one.done]
     if mine:
         _answer(teacher, data, mine, augmentation, state.device, progress)
     state.wait_for_everyone()
     if state.is_main_process:
-        for view, path in enumerate(paths):
-            _join(path, [part for number, _, part in shards if number == view])
+        for view, paths in enumerate(found):
+            for name, path in paths.items():
+                _join(path, [one.parts[name] for one in shards if one.view == view])
     state.wait_for_everyone()
-    return [np.load(path, mmap_mode="r") for path in paths]
+    return [{name: np.load(path, mmap_mode="r") for name, path in paths.items()} for paths in found]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Rows `start` and following of one view, in one file for each output."""
+
+    view: int
+    start: int
+    parts: dict[str, Path]
+
+    @property
+    def done(self) -> bool:
+        return all(part.is_file() for part in self.parts.values())
+
+
+def _file(view: int, name: str, names: Sequence[str]) -> str:
+    return f"view-{view:03d}.npy" if len(names) == 1 else f"view-{view:03d}.{name}.npy"
 
 
 def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentation, state: PartialState) -> None:
@@ -97,52 +118,56 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
 def _answer(
     teacher: nn.Module,
     data: Data,
-    shards: list[tuple[int, int, Path]],
+    shards: list[_Shard],
     augmentation: Augmentation,
     device: torch.device,
     progress: Progress,
 ) -> None:
-    split = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
+    views = Views(data.train.images, data.encoded(data.train), data.processor, augmentation, data.seed, device)
     teacher = copied(teacher).to(device).to(memory_format=torch.channels_last).eval()
-    total = sum(min(SHARD, len(split) - start) for _, start, _ in shards)
+    total = sum(min(SHARD, len(views) - one.start) for one in shards)
     with (
         progress.task("teacher outputs", total) as task,
         adapted(teacher, data.processor),
         torch.inference_mode(),
     ):
-        for view, start, path in shards:
-            rows = torch.arange(start, min(start + SHARD, len(split)))
-            answers = []
-            for images, _ in split.batches(view, torch.split(rows, BATCH)):
-                answers.append(_stored(as_logits(teacher(images), "teacher", len(images)), view))
+        for shard in shards:
+            rows = torch.arange(shard.start, min(shard.start + SHARD, len(views)))
+            answers: dict[str, list[torch.Tensor]] = {name: [] for name in shard.parts}
+            for images, _ in views.batches(shard.view, torch.split(rows, BATCH)):
+                tensors = named_tensors(teacher(images), data.task.outputs, "teacher", len(images))
+                for name, values in tensors.items():
+                    answers[name].append(_stored(values, shard.view))
                 task.advance(len(images))
-            _write(path, torch.cat(answers).numpy())
+            for name, path in shard.parts.items():
+                _write(path, torch.cat(answers[name]).numpy())
 
 
-def _stored(logits: torch.Tensor, view: int) -> torch.Tensor:
-    """Logits in float16, which holds every sensible one.
+def _stored(values: torch.Tensor, view: int) -> torch.Tensor:
+    """Outputs in float16, which holds every sensible one.
 
     Raises:
         ModelError: one is no number, or so large that it says nothing but its sign.
     """
-    logits = logits.cpu()
-    check_logits(logits, f"on view {view} of the train split")
-    return logits.half()
+    values = values.cpu()
+    check_values(values, f"on view {view} of the train split")
+    return values.half()
 
 
-def check_logits(logits: torch.Tensor, where: str) -> None:
-    """Refuse a teacher whose logits nobody can learn from.
+def check_values(values: torch.Tensor, where: str) -> None:
+    """Refuse a teacher's outputs (N, …) that nobody can learn from.
 
     Raises:
         ModelError: names what it answers.
     """
-    odd = ~(logits.abs() <= LARGEST).all(dim=1)
+    rows = values.flatten(1)
+    odd = ~(rows.abs() <= LARGEST).all(dim=1)
     if not bool(odd.any()):
         return
-    worst = logits[odd][0]
+    worst = rows[odd][0]
     value = worst[~(worst.abs() <= LARGEST)][0]
     raise ModelError(
-        f"the teacher answers {float(value):.4g} for {int(odd.sum())} of {len(logits)} images {where}; logits are "
+        f"the teacher answers {float(value):.4g} for {int(odd.sum())} of {len(rows)} images {where}; logits are "
         f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
     )
 
@@ -150,7 +175,7 @@ def check_logits(logits: torch.Tensor, where: str) -> None:
 def _join(path: Path, parts: list[Path]) -> None:
     if not path.is_file():
         shards = [np.load(part, mmap_mode="r") for part in parts]
-        shape = (sum(len(shard) for shard in shards), shards[0].shape[1])
+        shape = (sum(len(shard) for shard in shards), *shards[0].shape[1:])
         kind = np.lib.format.dtype_to_descr(shards[0].dtype)
         with atomic_file(path) as whole, open(whole, "wb") as file:  # one shard after the other, as `np.save` would
             np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})

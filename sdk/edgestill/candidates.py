@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgestill_benchmarks import accuracy, open_models
-from edgestill_runtime import Bundle
+from edgestill_benchmarks import open_models
+from edgestill_runtime import Bundle, Task
+from edgestill_runtime.tasks import Outputs
 
 from .budget import Loss, measure_loss
 from .data import Split
@@ -27,13 +25,13 @@ class Candidate:
     """One way that was tried.
 
     Args:
-        accuracy, loss: of the quantized file that loses most on validation data.
+        quality, loss: of the quantized file that loses most on validation data; the task's main measure.
         kept_float: layers in float. trained: the graph that was trained with fake quantization, where one was.
     """
 
     method: str
     bundle: Bundle
-    accuracy: float
+    quality: float
     loss: Loss
     kept_float: tuple[str, ...] = ()
     trained: "GraphModule | None" = None
@@ -46,7 +44,7 @@ class Candidate:
         """What the manifest says of it."""
         return {
             "method": self.method,
-            "accuracy": self.accuracy,
+            "quality": self.quality,
             "standard_error": self.loss.standard_error,
             "kept_float": list(self.kept_float),
         }
@@ -61,22 +59,24 @@ def judge(
     method: str,
     bundle: Bundle,
     split: Split,
-    reference: NDArray[np.float32],
+    task: Task,
+    reference: Outputs,
     kept_float: tuple[str, ...] = (),
     trained: "GraphModule | None" = None,
 ) -> Candidate:
-    """Run a bundle's quantized files (the fp32 files where there is no other) on labelled images.
+    """Run a bundle's quantized files (the fp32 files where there is no other) on samples with targets.
 
     Args:
-        reference: logits (N, classes) of the float model for the same images.
+        reference: outputs of the float model for the same samples.
     """
+    name_of_measure = task.measures[0].name
     found: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
     for name, model in open_models(bundle).items():
         with model:
             quantized = bundle.manifest.models[name].precision != "fp32"
             if quantized or not found[True]:
-                logits = model.logits(split.images)
-                loss = measure_loss(reference, logits, split.labels)
-                found[quantized].append((accuracy(logits, split.labels), loss))
-    share, loss = min(found[True] or found[False], key=lambda one: one[0])
-    return Candidate(method, bundle, share, loss, kept_float, trained)
+                outputs = model.outputs_of([split.images])
+                loss = measure_loss(task, reference, outputs, split.targets)
+                found[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
+    quality, loss = min(found[True] or found[False], key=lambda one: one[0])
+    return Candidate(method, bundle, quality, loss, kept_float, trained)

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgestill_runtime import Bundle
 
-from .data.sources import Calibration
+from .data.types import IMAGE_CLASSIFICATION, Calibration
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
 from .models.copies import check_module
@@ -33,7 +33,7 @@ def convert(
     """Quantise a copy of `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
-        calibration: real images with their processor and class names, `data.calibration(256)`; or, for a model of
+        calibration: real images with their processor, class names and task, `data.calibration(256)`; or, for a model of
             other inputs, one array for each, (N, …): float32, or integers as they are.
         output: the bundle's path, `NAME.edge`. name: the model's; the path's stem when None.
         training: plain facts for the manifest. log: a file for the exporters' own words.
@@ -77,6 +77,8 @@ def describe_model(
     macs = multiply_accumulates(working, [one.numpy() for one in examples])
     if not isinstance(calibration, Calibration):
         return Description(name, (), None, parameters(model), macs, dict(training or {}))
+    # Where nobody says a task or names classes, the shape of the outputs does.
+    named = calibration.task != IMAGE_CLASSIFICATION.name or (calibration.classes and calibration.processor is not None)
     return Description(
         name=name,
         labels=calibration.classes,
@@ -84,4 +86,6 @@ def describe_model(
         parameters=parameters(model),
         macs=macs,
         training={"data": calibration.data, **(training or {})},
+        task=calibration.task if named else "",
+        task_settings=calibration.task_settings if named else {},
     )

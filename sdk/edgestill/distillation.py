@@ -19,11 +19,11 @@ from typing import Literal
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from .cache import cache_logits
+from .cache import cache_outputs
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
 from .errors import ModelError
-from .objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective
+from .objectives import Objective
 from .objectives.layers import check_layers
 from .processes import processes
 from .progress import SILENT, Progress
@@ -78,9 +78,10 @@ def distill(
     """Train a copy of `student` to answer like `teacher`; with `teacher=None`, the same from the labels alone.
 
     Args:
-        teacher, student: (N, C, H, W) → logits (N, classes), with the classes of `data`. Of several teachers the first
-            is the one whose layers an objective on features compares with.
-        objective: see `edgestill.objectives`; DIST with a teacher, cross entropy without, when None.
+        teacher, student: (N, C, H, W) → outputs that fit the task of `data`: of a classifier logits (N, classes). Of
+            several teachers the first is the one whose layers an objective on features compares with.
+        objective: see `edgestill.objectives`; the task's usual one when None: of image classification DIST with a
+            teacher, cross entropy without.
         epochs: short for a `schedule` with that many.
         schedule: its `views` is the number of augmented views that the teacher answers in advance. `views=0` is for a
             live teacher: a new view every epoch.
@@ -101,8 +102,8 @@ def distill(
     teachers = _teachers(teacher)
     if not isinstance(student, nn.Module):
         raise ModelError(f"the student is a torch.nn.Module, not {type(student).__name__}")
-    objective = objective or (CrossEntropy() if teacher is None else DIST())
-    check_objective(objective)
+    objective = objective or data.task.default_objective("alone" if teacher is None else "teacher")
+    check_objective(objective, data)
     if teacher is None and objective.needs_teacher:
         raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")
@@ -114,17 +115,20 @@ def distill(
         for one in teachers:
             refuse_guessing(one, data, progress=progress)
     with _kept(cache) as outputs:
-        layers = [theirs for _, theirs in objective.layers]
-        answering: Teacher | None = EmaTeacher(layers) if teacher == "self" else None
+        layers, names = [theirs for _, theirs in objective.layers], data.task.outputs
+        answering: Teacher | None = EmaTeacher(layers, names) if teacher == "self" else None
         if teachers:
             members: Sequence[Teacher] = (
-                [LiveTeacher(one, () if number else layers, data.processor) for number, one in enumerate(teachers)]
+                [
+                    LiveTeacher(one, () if number else layers, data.processor, names)
+                    for number, one in enumerate(teachers)
+                ]
                 if live or layers
                 else cache_teachers(
                     teachers, data, schedule.views, outputs, augmentation=augmentation, progress=progress
                 )
             )
-            answering = members[0] if len(members) == 1 else Team(members, combine)
+            answering = members[0] if len(members) == 1 else Team(members, combine, data.task)
         trained = train(
             student, data, objective, schedule, teacher=answering, augmentation=augmentation, seed=seed, folder=folder,
             label=label, progress=progress,
@@ -159,7 +163,7 @@ def cache_teachers(
     folders = [folder / f"teacher-{number}" for number in range(len(teachers))] if len(teachers) > 1 else [folder]
     return [
         CachedTeacher(
-            cache_logits(one, data, views, place, augmentation=augmentation, progress=progress),
+            cache_outputs(one, data, views, place, augmentation=augmentation, progress=progress),
             identity_of_teacher(one),
         )
         for one, place in zip(teachers, folders, strict=True)
@@ -184,7 +188,7 @@ def distill_generations(
     Args:
         create: the student of a generation, counted from 0; the first learns from the labels alone.
         generations: how many are taught by an earlier one, ≥ 1.
-        objective: of the taught ones; labels and teacher in equal parts at temperature 1 when None.
+        objective: of the taught ones; the task's usual one when None: labels and teacher in equal parts.
         folder, cache: get a folder for each generation.
 
     Returns:
@@ -199,7 +203,7 @@ def distill_generations(
                 done[-1].student if done else None,
                 create(number),
                 data,
-                objective=(objective or HintonKD(temperature=1.0, alpha=0.5)) if done else None,
+                objective=(objective or data.task.default_objective("generations")) if done else None,
                 schedule=schedule,
                 augmentation=augmentation,
                 seed=seed,
@@ -234,9 +238,10 @@ def distill_together(
     for student in students:
         check_classes(student, data, "student")
     first, *others = students
+    objective = objective or data.task.default_objective("together")
     trained = train(
-        first, data.labelled(), objective or MutualLearning(), schedule, peers=others, augmentation=augmentation,
-        seed=seed, folder=folder, label=f"{len(students)} students together", progress=progress,
+        first, data.labelled(), objective, schedule, peers=others, augmentation=augmentation, seed=seed,
+        folder=folder, label=f"{len(students)} students together", progress=progress,
     )  # fmt: skip
     return Distilled(trained.model, trained.history, trained.peers)
 

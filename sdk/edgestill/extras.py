@@ -2,12 +2,13 @@
 
 from importlib import util
 
+from edgestill_runtime.engines import BUILT_IN
+
 from .errors import MissingExtraError
 
 # Extra → what it is for, and the modules that must be there.
-EXTRAS = {
-    "litert": ("run .tflite files", ("ai_edge_litert",)),
-    "executorch": ("run .pte files", ("edgestill_executorch",)),
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{one.name: (f"run {one.suffix} files", one.packages[0].modules) for one in BUILT_IN},
     "sign": ("sign bundles and check signatures", ("cryptography",)),
     "distill": ("train and distil", ("torch", "accelerate", "safetensors", "timm", "pydantic")),
     "convert": ("make .pte and .tflite files", ("executorch", "torchao", "litert_torch")),

@@ -21,13 +21,18 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
     Returns:
         File → share of its multiply-accumulates inside the delegate, 0–1, where it is known; and what was found.
     """
-    from edgestill_converters.inspection import inspect_bytes
+    from edgestill_converters.inspection import can_inspect, inspect_bytes
 
     shares: dict[str, float] = {}
     findings: list[Finding] = []
     for name in names:
         entry = bundle.manifest.models[name]
-        seen = inspect_bytes(bundle.read(name), entry.engine, name)
+        if not can_inspect(entry.engine):
+            findings.append(
+                warning(f"{name}: nothing looks into files for {entry.engine}, so its int8 share is unknown")
+            )
+            continue
+        seen = inspect_bytes(bundle.read_model(name), entry.engine, name)
         if seen.delegation_known:
             shares[name] = seen.delegated_macs
         layers = (*_listed(bundle.manifest.training.get("float_layers")), *entry.kept_float)
@@ -46,7 +51,7 @@ def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]
     Args:
         layers: those that its manifest says are in float; the operators of the file are named where it lists none.
     """
-    from edgestill_converters.inspection.facts import CONVERSIONS
+    from edgestill_converters.contents import CONVERSIONS
 
     computing = [one for one in seen.operators if not one.name.startswith(CONVERSIONS)]
     share = 1 - seen.float_macs if seen.macs else float(any("int8" in one.precision for one in computing))

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgestill_runtime.engines import BUILT_IN
 from edgestill_runtime.errors import reason
 
 from .errors import ModelError
@@ -18,8 +19,7 @@ _HEAD = 4096
 # Where the bytes stand, the bytes → the kind.
 _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs.github.com/", "lfs"),
-    (4, b"TFL3", "litert"),
-    (4, b"ET12", "executorch"),
+    *((4, one.identifier, one.name) for one in BUILT_IN if one.identifier),
     (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
     (0, b"GGUF", "gguf"),
     (0, b"\x93NUMPY", "npy"),
@@ -56,8 +56,7 @@ _WORDS = {
     "torchscript": "a TorchScript archive: a program, not weights alone",
     "exported": "a program that torch.export wrote",
     "onnx": "an ONNX model",
-    "litert": "a LiteRT (TensorFlow Lite) model",
-    "executorch": "an ExecuTorch program",
+    **{one.name: one.words for one in BUILT_IN},
     "bundle": "a bundle of Edgestill",
     "keras": "a Keras model",
     "hdf5": "an HDF5 file, such as older Keras models are",

@@ -67,6 +67,13 @@ def trained_classes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
+def trained_settings(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings of the task that a checkpoint of ours was trained for; None where it says none."""
+    task = metadata.get("task")
+    found = task.get("settings") if isinstance(task, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
 def published_processor(name: str, model: nn.Module) -> Processor | None:
     """What timm or torchvision publish of how their weights see images; None for everybody else's models."""
     settings = getattr(model, "pretrained_cfg", None)

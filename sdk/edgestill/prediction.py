@@ -1,37 +1,49 @@
-"""What a model says of a split: logits, and how often it is right. The model itself is never moved or changed."""
+"""What a model gives for a split, and how good that is. The model itself is never moved or changed."""
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from .data import Data, Views
 from .data.sources import Split
 from .models.copies import copied
-from .objectives.layers import as_logits
+from .objectives.layers import named_tensors
 from .teacher_inputs import adapted
 
+BATCH = 256
 
-def predict(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> np.ndarray:
-    """Logits float32 (N, classes) of a split, without augmentation; `model` itself is not moved or changed."""
+
+def outputs_of(
+    model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None
+) -> tuple[NDArray[np.float32], ...]:
+    """Outputs of a split without augmentation, float32 (N, …) each: of a classifier one, its logits (N, classes)."""
     device = device or default_device()
     working = copied(model).to(device)
     with adapted(working, data.processor):
         return run_model(working, split, data, device)
 
 
-def run_model(model: nn.Module, split: Split, data: Data, device: torch.device | str) -> np.ndarray:
+def run_model(
+    model: nn.Module, split: Split, data: Data, device: torch.device | str
+) -> tuple[NDArray[np.float32], ...]:
     """The same by a model that is on the device, and is left in eval mode."""
-    views = Views(split, len(data.classes), data.processor, device=device)
+    views = Views(split.images, None, data.processor, device=device)
     model.eval()
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in data.task.outputs}
     with torch.inference_mode():
-        whole = torch.split(torch.arange(len(split)), 256)
-        answers = [as_logits(model(images), samples=len(images)).cpu() for images, _ in views.batches(0, whole)]
-    return torch.cat(answers).numpy()
+        for images, _ in views.batches(0, torch.split(torch.arange(len(split)), BATCH)):
+            tensors = named_tensors(model(images), data.task.outputs, samples=len(images))
+            for name, values in tensors.items():
+                found[name].append(values.cpu())
+    return tuple(torch.cat(rows).numpy() for rows in found.values())
 
 
-def accuracy(model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None) -> float:
-    """Share of a split that the model classifies as labelled, 0–1."""
-    return float((predict(model, split, data, device).argmax(1) == split.labels).mean())
+def quality_of(
+    model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None
+) -> dict[str, float]:
+    """How good a model is on a split, by the names of the task's measures, the one that decides first."""
+    return data.device_task.quality(outputs_of(model, split, data, device), split.targets)
 
 
 def default_device() -> torch.device:

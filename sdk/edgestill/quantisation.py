@@ -5,7 +5,7 @@
     auto    ptq; when an int8 file misses the budget on validation data, qat
     mixed   (a precision) when int8 still misses it, the fewest layers in float that bring it back; from the best so far
 
-Of all that was tried the best is kept, by one rule (`candidates.py`). Accuracies are of files, run by their engines on
+Of all that was tried the best is kept, by one rule (`candidates.py`). Measures are of files, run by their engines on
 validation data, with the standard error of their difference. What was tried ends in the manifest.
 """
 
@@ -20,22 +20,23 @@ import numpy as np
 from torch import nn
 from torch.fx import GraphModule
 
-from edgestill_benchmarks import Rule, accuracy, measure
+from edgestill_benchmarks import Rule, measure
 from edgestill_converters import Description, convert, steps
-from edgestill_converters.convert import TARGETS
+from edgestill_converters.backends import TARGETS, quantizing
 from edgestill_runtime import Bundle, write_bundle
 
 from .budget import check_shares
-from .cache import cache_logits
+from .cache import cache_outputs
 from .candidates import Candidate, best, judge
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
 from .errors import DataError, EdgestillError
-from .objectives import HintonKD, Objective
+from .objectives import Objective
+from .prediction import outputs_of
 from .progress import SILENT, Progress
 from .schedule import QatSchedule, Schedule
 from .teachers import CachedTeacher, identity_of_teacher
-from .training import predict, train
+from .training import train
 
 if TYPE_CHECKING:
     from edgestill_converters.sensitivity import Layer
@@ -52,7 +53,8 @@ class Budget:
 
     Args:
         quantize: see above. precision: `int8`, `mixed`, or `fp32` for the float files alone.
-        max_drop: accuracy, 0–1, that a quantised file may lose against the float model on validation data.
+        max_drop: of the task's main measure, 0–1, that a quantised file may lose against the float model on
+            validation data.
         schedule: of the training with fake quantisation.
 
     Raises:
@@ -93,7 +95,7 @@ def quantise(
     Args:
         data: to calibrate with, to judge by (validation), and to train on when it comes to that.
         samples: for calibration. teacher, objective: of the training with fake quantisation; the float model itself
-            and Hinton's KD when None.
+            and the task's usual one when None.
         options: of `edgestill_converters.convert`.
 
     Raises:
@@ -154,7 +156,7 @@ def train_quantised(
     graph = make_graph(model, images, data.processor, any_batch=True)
     assert graph.processor is not None
     with TemporaryDirectory() as temporary:
-        logits = cache_logits(
+        outputs = cache_outputs(
             teacher or model, data, schedule.views, folder or Path(temporary), augmentation=augmentation,
             progress=progress,
         )  # fmt: skip
@@ -162,11 +164,11 @@ def train_quantised(
             FakeQuantised(graph.module, graph.inputs),
             # The graph normalises pixels itself; the teacher was asked about the same ones in its own way.
             replace(data, processor=graph.processor),
-            objective or HintonKD(temperature=2.0, alpha=0.9),
+            objective or data.task.default_objective("int8"),
             # Fake quantisation computes its scales in float32, and takes nothing else.
             replace(schedule, precision="no"),
             augmentation=augmentation,
-            teacher=CachedTeacher(logits, identity_of_teacher(teacher or model)),
+            teacher=CachedTeacher(outputs, identity_of_teacher(teacher or model)),
             seed=seed,
             folder=folder,
             label="train in int8",
@@ -186,7 +188,8 @@ class _Search:
         self._model, self._description, self._images = model, description, images
         self._budget, self._progress, self._options = budget, progress, options
         self._validation = data.validation
-        self._reference = predict(model, data.validation, data, "cpu")
+        self._reference = outputs_of(model, data.validation, data, "cpu")
+        self._task = data.device_task
         self._tried: list[Candidate] = []
         self._complete: list[Candidate] = []
         self._layers: dict[str, Layer] = {}
@@ -209,7 +212,7 @@ class _Search:
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
         kept, trained = tuple(changes.get("kept_float", ())), changes.get("trained")
-        candidate = judge(method, bundle, self._validation, self._reference, kept, trained)
+        candidate = judge(method, bundle, self._validation, self._task, self._reference, kept, trained)
         self._tried.append(candidate)
         if set(targets) == set(self._options.get("targets", TARGETS)):
             self._complete.append(candidate)
@@ -230,15 +233,15 @@ class _Search:
         """The fewest of the most sensitive layers in float that bring the accuracy back; all of them at worst."""
         layers = self._rank(trained)
         self._layers |= {layer.node: layer for layer in layers}
-        # One engine's file is enough to search with: the other is made from the same graph.
+        # One backend's file is enough to search with: the others are made from the same graph.
         targets = self._options.get("targets", TARGETS)
         common = {"yardsticks": start.bundle, "trained": trained}
 
         def enough(count: int) -> bool:
             kept = tuple(layer.node for layer in layers[:count])
             made = self.attempt(
-                f"{name}, {count} in float", work / f"{name} {count}.edge", kept_float=kept, targets=targets[-1:],
-                **common,
+                f"{name}, {count} in float", work / f"{name} {count}.edge", kept_float=kept,
+                targets=quantizing(targets)[-1:], **common,
             )  # fmt: skip
             return made.within(self._budget.max_drop)
 
@@ -263,7 +266,7 @@ class _Search:
         """Plain facts for the manifest."""
         chosen, budget = self.best, self._budget.max_drop
         return {
-            "float_accuracy": accuracy(self._reference, self._validation.labels),
+            "float_quality": self._task.quality(self._reference, self._validation.targets)[self._task.measures[0].name],
             "max_drop": budget,
             "validation": len(self._validation),
             "attempts": [one.to_json() for one in self._tried],
@@ -298,7 +301,7 @@ def _cost(int8: Bundle, mixed: Bundle) -> dict[str, Any]:
     for name, entry in mixed.manifest.models.items():
         if entry.kept_float:
             cost[name] = {
-                "bytes": [int8.files[name].bytes, mixed.files[name].bytes],
+                "bytes": [int8.size(name), mixed.size(name)],
                 "p50_ms": [one[name] for one in times if name in one],
             }
     return cost

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked
 
+from edgestill_converters.backends import TARGETS
 from edgestill_runtime import EdgestillError
 
-from .data import Augmentation
+from .data import Augmentation, Data, load_data
 from .data.reading import LIMITS, check_statistics
 from .errors import RecipeError
 from .file_kinds import no_toml
 from .objectives import Objective, create_objective
 from .recipe_errors import booleans_as_numbers, explain, fields_of, place
 from .schedule import QatSchedule, Schedule
+from .tasks import Task, find_task
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -177,8 +179,13 @@ class DistillationTable(_Table):
 
 
 class ConversionTable(_Table):
-    """`[conversion]`: see `edgestill.quantisation`; `max_drop` and `min_agreement` are in per cent."""
+    """`[conversion]`: see `edgestill.quantisation`; `max_drop` and `min_agreement` are in per cent.
 
+    Args:
+        targets: names of backends, whose files are made.
+    """
+
+    targets: tuple[str, ...] = Field(default=TARGETS, min_length=1)
     quantize: Literal["ptq", "qat", "auto"] = "ptq"
     precision: Literal["int8", "mixed"] = "int8"
     learn_from: Literal["student", "teacher"] = "student"
@@ -196,10 +203,16 @@ class MeasureTable(_Table):
 
 
 class Recipe(_Table):
-    """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike."""
+    """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike.
+
+    Args:
+        task: see `edgestill.tasks`, or `module:Class`. task_options: keyword arguments of its class.
+    """
 
     name: _Name
     seed: _Seed = 0
+    task: Annotated[str, Field(min_length=1)] = "image-classification"
+    task_options: dict[str, Any] = Field(default_factory=dict)
     data: DataTable = DataTable()
     teacher: TeacherTable = TeacherTable()
     student: StudentTable = StudentTable()
@@ -210,10 +223,23 @@ class Recipe(_Table):
     measure: MeasureTable = MeasureTable()
     quick: bool = Field(default=False, exclude=True)
 
+    def new_task(self) -> Task:
+        """The task, with its options."""
+        return find_task(self.task, self.task_options)
+
+    def load_data(self, **more: Any) -> Data:
+        """The data of this recipe; `more` as of `edgestill.data.load_data`."""
+        return load_data(**self.data.arguments(), task=self.new_task(), **more)
+
     def objective(self) -> Objective | None:
         """A new objective as `[distillation]` says; None: the method's usual one."""
         table = self.distillation.objective
-        return None if table is None else create_objective(table)
+        if table is None:
+            return None
+        task = self.new_task()
+        objective = create_objective(table, task.objectives)
+        task.check_objective(objective)
+        return objective
 
     def teaching_model(self) -> str:
         """The model whose layers an objective compares with: in `self` and `generations` a student like the other."""
@@ -266,6 +292,7 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
     except ValidationError as error:
         raise RecipeError(explain(Recipe, error.errors(), path, text)) from error
     for keys, check in (
+        (("task",), recipe.new_task),
         (("distillation", "objective"), recipe.objective),
         (("augmentation",), lambda: Augmentation.parse(recipe.augmentation or ())),
         (("teacher", "augmentation"), lambda: Augmentation.parse(recipe.teacher.augmentation)),

@@ -8,7 +8,7 @@ by the user.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from .data import Data, Reading, load_data
 from .data.reading import for_each_channel
 from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
-from .given_models import kept_processor, overridden, trained_classes
+from .given_models import kept_processor, overridden, trained_classes, trained_settings
 from .models import read_metadata
 from .progress import SILENT, Progress
 from .recipe import Recipe
-from .stages import changed_files
+from .tasks import TASKS
+from .workflow.store import changed_files
 
 STUDENT = Path("stages") / "student-distilled"
 
@@ -38,6 +39,7 @@ class Known:
         where: the run's folder or the checkpoint, for messages. recipe: of the run. model: the student's name.
         checkpoint: its weights. digest: of the data, where it was noted. processor: what the student takes.
         classes: that it tells apart, in its order; empty where they were not noted.
+        task_settings: of its task, such as the mean of the values that it learnt; None where they were not noted.
     """
 
     where: Path
@@ -47,6 +49,7 @@ class Known:
     digest: str | None
     processor: Processor | None
     classes: tuple[str, ...] = ()
+    task_settings: Mapping[str, Any] | None = None
 
 
 def known_of_run(folder: Path) -> Known:
@@ -87,7 +90,7 @@ def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | 
     recipe = parse_recipe(tables or _older(noted), where or checkpoint)
     return Known(
         where or checkpoint, recipe, str(noted["model"]), checkpoint, noted["data"].get("digest"),
-        kept_processor(noted, checkpoint), trained_classes(noted),
+        kept_processor(noted, checkpoint), trained_classes(noted), trained_settings(noted),
     )  # fmt: skip
 
 
@@ -143,13 +146,17 @@ def read_again(
     if known.processor is not None:
         arguments = {name: arguments[name] for name in arguments.keys() - Reading.__dataclass_fields__.keys()}
         arguments |= {"processor": taken(known, said), "mean": (), "std": ()}
-    data = load_data(**arguments, classes=known.classes, check=check, progress=progress)
+    refuse_task(known.recipe.task, known.where)
+    data = load_data(
+        **arguments, classes=known.classes, task=known.recipe.new_task(), check=check, progress=progress
+    )  # fmt: skip
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
         raise DataError(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
             "data with --data"
         )
-    return data
+    # What the student gives is to be read as it learnt to give it, whatever these data would say.
+    return data if known.task_settings is None else replace(data, task_settings=known.task_settings)
 
 
 def taken(known: Known, said: Mapping[str, Any]) -> Processor:
@@ -167,6 +174,18 @@ def taken(known: Known, said: Mapping[str, Any]) -> Processor:
         )
     mean, std = (for_each_channel(said.get(name, ()), known.processor.channels) for name in ("mean", "std"))
     return overridden(known.processor, mean, std)
+
+
+def refuse_task(task: str, where: Path) -> None:
+    """Refuse to import a task that only a file names.
+
+    Raises:
+        EdgestillError: says how to name it.
+    """
+    if task not in TASKS:
+        raise EdgestillError(
+            f"the task of {where} is {task}, code that only the file names; say it yourself: name a recipe with it"
+        )
 
 
 def refuse_source(source: str, where: Path, said: str | None) -> None:

@@ -1,16 +1,15 @@
-"""The test images that belong to a bundle, and what this machine's models said of them."""
+"""The test images that belong to a bundle, and what this machine's models gave for them."""
 
 import zipfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgestill_benchmarks.results import read_results
 from edgestill_runtime import Bundle
+from edgestill_runtime.tasks import task_of
 
 from .devices import Samples
 from .errors import DataError
+from .outputs import Outputs, read_outputs
 from .progress import SILENT, Progress
 
 
@@ -35,32 +34,35 @@ def find_samples(
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
     # Only now what needs torch: a measurement without images starts at once.
-    from .data import load_data, open_source
-    from .run_data import parse_recipe, refuse_source
+    from .data import open_source
+    from .run_data import parse_recipe, refuse_source, refuse_task
 
-    reference: dict[str, NDArray[np.float32]] = {}
+    reference: dict[str, Outputs] = {}
+    manifest = bundle.manifest
     if source is not None:
-        manifest = bundle.manifest
-        test = open_source(source, processor=manifest.processor, classes=manifest.labels).test.load()
+        test = open_source(
+            source, processor=manifest.processor, classes=manifest.labels, task=manifest.task
+        ).test.load()
     else:
         results = read_results(run)
         recipe = parse_recipe(results["recipe"], run / "results.json")
         refuse_source(recipe.data.source, run / "results.json", None)
-        data = load_data(**recipe.data.arguments())  # no model of the recipe is made: a file would choose its code
+        refuse_task(recipe.task, run / "results.json")
+        data = recipe.load_data()  # no model of the recipe is made: a file would choose its code
         if data.digest != results["data"]["digest"]:
             raise DataError(
                 f"{data.name} is no longer the data that {run} was made with; say --samples 0 to measure without images"
             )
         test = data.test
         reference = _reference(run / "stages" / "evaluation" / "logits.npz", count, progress)
-    return Samples(test.images[:count], test.labels[:count], len(test), reference)
+    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
+    return Samples(test.images[:count], test.targets[:count], len(test), reference, task)
 
 
-def _reference(path: Path, count: int | None, progress: Progress) -> dict[str, NDArray[np.float32]]:
+def _reference(path: Path, count: int | None, progress: Progress) -> dict[str, Outputs]:
     """What this machine's models said, by name; empty where the run's stages are not there, or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name][:count] for name in arrays.files}
+        return {name: tuple(one[:count] for one in given) for name, given in read_outputs(path).items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         why = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
         progress.message(f"{path} {why}: answers are not compared with this machine's")

@@ -8,7 +8,7 @@
 `load_teacher` reads the model itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgestill_converters.source_model import of_other_types, place_of
@@ -24,8 +23,8 @@ from edgestill_runtime import EdgestillError
 from edgestill_runtime.processing import ImageProcessor, Processor
 
 from .data import Data
-from .data.labels import class_places
 from .data.reading import for_each_channel
+from .data.types import IMAGE_CLASSIFICATION
 from .errors import DataError, ModelError
 from .given_models import (
     channels_of_convolutions,
@@ -34,13 +33,16 @@ from .given_models import (
     overridden,
     trained_classes,
     trained_processor,
+    trained_settings,
 )
 from .models import create_model, load_checkpoint, read_metadata
 from .models.copies import check_module, copied, device_of
 from .models.identity import identity
 from .objectives import Outputs
-from .objectives.layers import as_logits, check_layers, run
+from .objectives.layers import check_layers, named_tensors, run
 from .progress import SILENT, Progress
+from .tasks import Task
+from .tasks.labels import class_places
 from .teacher_inputs import adapted, adapter_for, processor_of, same_tensors, set_processor
 
 Combination = Literal["average", "confidence", "choice"]
@@ -75,17 +77,20 @@ class CachedTeacher:
     """A teacher that has answered in advance.
 
     Args:
-        views: for each view float16 or float32 (N, classes), row i for train sample i.
+        views: for each view the outputs by name, float16 or float32 (N, …), row i for train sample i.
         of: the identity of who answered, see `identity_of_teacher`.
     """
 
-    def __init__(self, views: Sequence[np.ndarray], of: str) -> None:
+    def __init__(self, views: Sequence[Mapping[str, np.ndarray]], of: str) -> None:
         self._views, self._of = views, of
 
     def answer(self, batch: Batch) -> Outputs:
         """Rows of the cache."""
-        rows = torch.from_numpy(self._views[batch.view][batch.index.numpy()])
-        return Outputs(rows.to(batch.images.device).float())
+        rows = batch.index.numpy()
+        return Outputs({
+            name: torch.from_numpy(values[rows]).to(batch.images.device).float()
+            for name, values in self._views[batch.view].items()
+        })  # fmt: skip
 
     def identity(self) -> str:
         """As it was given."""
@@ -98,13 +103,18 @@ class LiveTeacher:
     Args:
         layers: names, as in `named_modules()`, of the layers to show.
         source: what makes the images that it will be shown; they are turned into its own (`teacher_inputs.py`).
+        names: of its outputs; see `Task.outputs`.
 
     Raises:
         ModelError: the model has no such layer.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str] = (), source: Processor | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, layers: Sequence[str] = (), source: Processor | None = None,
+        names: Sequence[str] = ("logits",),
+    ) -> None:  # fmt: skip
         check_layers(model, layers, "teacher")
+        self._names = tuple(names)
         self._of = identity_of_teacher(model)
         self._model, self._layers = copied(model).eval().requires_grad_(False), tuple(layers)
         adapter = None if source is None else adapter_for(model, source)
@@ -118,7 +128,7 @@ class LiveTeacher:
             self._ready_on = batch.images.device
             self._model.to(self._ready_on).to(memory_format=torch.channels_last)
         with torch.no_grad():
-            return run(self._model, batch.images, self._layers, "teacher")
+            return run(self._model, batch.images, self._layers, "teacher", self._names)
 
     def identity(self) -> str:
         """That of the model."""
@@ -130,11 +140,11 @@ class EmaTeacher:
     2017 (arXiv:1703.01780). `schedule.ema` is its decay.
 
     Args:
-        layers: as of `LiveTeacher`.
+        layers, names: as of `LiveTeacher`.
     """  # fmt: skip
 
-    def __init__(self, layers: Sequence[str] = ()) -> None:
-        self._layers = tuple(layers)
+    def __init__(self, layers: Sequence[str] = (), names: Sequence[str] = ("logits",)) -> None:
+        self._layers, self._names = tuple(layers), tuple(names)
         self._average: nn.Module | None = None
 
     def attach(self, average: nn.Module) -> None:
@@ -147,7 +157,7 @@ class EmaTeacher:
         if self._average is None:
             raise ModelError("an EmaTeacher needs a schedule with ema above 0, such as 0.99")
         with torch.no_grad():
-            return run(self._average.eval(), batch.images, self._layers, "teacher")
+            return run(self._average.eval(), batch.images, self._layers, "teacher", self._names)
 
     def identity(self) -> str:
         """None of its own: the student's."""
@@ -155,7 +165,7 @@ class EmaTeacher:
 
 
 class Team:
-    """Several teachers with the same classes, combined as probabilities.
+    """Several teachers of the same task, combined as it says: classifiers as probabilities.
 
     `average`     the mean (You et al. 2017, "Learning from Multiple Teacher Networks")
     `confidence`  a mean weighted, sample by sample, by `exp(-entropy)` of each (after Kwon et al. 2020, "Adaptive
@@ -164,17 +174,18 @@ class Team:
                   label, the one with the lowest entropy
     """
 
-    def __init__(self, members: Sequence[Teacher], combine: Combination = "average") -> None:
+    def __init__(
+        self, members: Sequence[Teacher], combine: Combination = "average", task: Task = IMAGE_CLASSIFICATION
+    ) -> None:
         if not members:
             raise ValueError("a team needs at least one teacher")
         self._members = tuple(members)
-        self._combine = combine
+        self._combine, self._task = combine, task
 
     def answer(self, batch: Batch) -> Outputs:
-        """Log probabilities of the team, as logits, and what the first one's layers give."""
+        """Outputs of the team (log probabilities, as logits, of classifiers), and what the first one's layers give."""
         said = [member.answer(batch) for member in self._members]
-        together = combine(torch.stack([one.logits for one in said]), batch.targets, self._combine)
-        return Outputs(together, said[0].features)
+        return self._task.combine(said, batch.targets, self._combine)
 
     def identity(self) -> str:
         """Of all of them, in order, and how they are combined."""
@@ -185,19 +196,6 @@ def identity_of_teacher(model: nn.Module) -> str:
     """`sha256:…` of a model and of the pixels that it was trained on."""
     own = processor_of(model)
     return f"{identity(model)} {own and own.to_json()}"
-
-
-def combine(logits: Tensor, targets: Tensor, how: Combination) -> Tensor:
-    """Logits (teachers, N, classes) → log probabilities (N, classes); see `Team`."""
-    answers = F.log_softmax(logits, dim=2)
-    entropy = -(answers.exp() * answers).sum(2)
-    if how == "choice":
-        labelled = targets.sum(1) > 0
-        score = torch.where(labelled, (targets * answers).sum(2), -entropy)
-        chosen = score.argmax(0)
-        return answers[chosen, torch.arange(len(chosen), device=chosen.device)]
-    weights = torch.softmax(-entropy, dim=0) if how == "confidence" else torch.full_like(entropy, 1 / len(logits))
-    return torch.logsumexp(answers + weights.log()[:, :, None], dim=0)
 
 
 def load_teacher(
@@ -252,6 +250,9 @@ def load_teacher(
     set_processor(teacher, own)
     if data is not None:
         _compare_classes(trained_classes(metadata), data, checkpoint)
+        settings = trained_settings(metadata)
+        if settings is not None and (reason := data.task.other_outputs(settings, data.task_settings)):
+            raise ModelError(f"checkpoint {checkpoint} does not fit {data.name}: {reason}")
     if base is not None and own is not None and not same_tensors(base, own):
         progress.message(_difference(base, own))
     return teacher.eval().requires_grad_(False)
@@ -318,7 +319,7 @@ def _short(values: Sequence[float]) -> str:
 
 
 def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True) -> None:
-    """Refuse a model that does not take the data's images, or whose output is not one logit for each class.
+    """Refuse a model that does not take the data's images, or whose outputs do not fit the data's task.
 
     Args:
         learning: it will learn or teach, for which probabilities are no logits.
@@ -330,8 +331,9 @@ def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True)
     model = copied(model).eval()  # a forward pass may leave something behind
     height, width, channels = data.processor.image_shape
     turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
-    with turned, torch.no_grad():
-        image = torch.zeros((1, channels, height, width), device=device_of(model))
+    # With a gradient, and on no leaf of it, so that a task can see which operation made an output.
+    with turned, torch.enable_grad():
+        image = torch.zeros((1, channels, height, width), device=device_of(model), requires_grad=True) * 1
         try:
             output = model(image)
         except EdgestillError:
@@ -341,16 +343,5 @@ def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True)
                 f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
                 f"them: it fails {place_of(error, model)}{of_other_types(error)}"
             ) from error
-        logits = as_logits(output, who)
-    shape = tuple(logits.shape)
-    if shape != (1, len(data.classes)):
-        raise ModelError(
-            f"the {who} answers one image with shape {shape}, but {data.name} has {len(data.classes)} classes, "
-            f"which needs (1, {len(data.classes)}); teacher, student and data must have the same classes"
-        )
-    if learning and bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
-        raise ModelError(
-            f"the {who} answers with probabilities (none below 0, together 1), and would be given a second softmax: "
-            "remove its last softmax, or wrap it in a module whose forward is "
-            "`return self.model(images).clamp_min(1e-12).log()`"
-        )
+        found = Outputs(named_tensors(output, data.task.outputs, who))
+        data.task.check_outputs(found, data.classes, who, data.name, learning)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -29,17 +30,18 @@ from .models.copies import check_module, copied, kept_randomness
 from .models.identity import identity
 from .objectives import Objective, Outputs
 from .objectives.layers import check_layers, run
-from .prediction import accuracy, default_device, predict, run_model
+from .prediction import default_device, outputs_of, quality_of, run_model
 from .processes import processes
 from .progress import SILENT, Progress
 from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
+from .tasks import Task
 from .teacher_inputs import set_processor
-from .teachers import Batch, EmaTeacher, Teacher, combine
+from .teachers import Batch, EmaTeacher, Teacher
 from .training_state import STATE, TrainingState, fingerprint
 
-__all__ = ["Lesson", "Trained", "accuracy", "default_device", "predict", "train"]
+__all__ = ["Lesson", "Trained", "default_device", "outputs_of", "quality_of", "train"]
 
-SHOWN = ("epoch", "loss", "validation_accuracy", "images_per_second")
+SHOWN = ("epoch", "loss", "validation", "images_per_second")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def train(
         ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
             infinities; a model with nothing to train.
     """
-    check_objective(objective)
+    check_objective(objective, data)
     for one in (model, *peers):
         check_module(one, "student")
         if not any(parameter.requires_grad for parameter in one.parameters()):
@@ -110,17 +112,18 @@ def train(
         )  # fmt: skip
 
 
-def check_objective(objective: object) -> None:
-    """Refuse what is no objective, such as the name of one.
+def check_objective(objective: object, data: Data) -> None:
+    """Refuse what is no objective, such as the name of one, and one that is for another task than the data's.
 
     Raises:
-        ModelError: says how to make one.
+        ModelError: says how to make one, or which fit.
     """
     if not isinstance(objective, Objective):
         raise ModelError(
             f"objective is an object of edgestill.objectives, not {objective!r:.60}: give one such as DIST(), or "
             'create_objective({"kind": "dist"})'
         )
+    data.task.check_objective(objective)
 
 
 @contextmanager
@@ -150,7 +153,7 @@ def _train(
     accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
     device, world = accelerator.device, accelerator.num_processes
     torch.manual_seed(seed)
-    views = Views(data.train, len(data.classes), data.processor, augmentation, data.seed, device)
+    views = Views(data.train.images, data.encoded(data.train), data.processor, augmentation, data.seed, device)
     for one in (model, *peers):
         set_processor(one, None)  # from now on it sees what the data gives
     start = identity(model, *peers)
@@ -158,7 +161,7 @@ def _train(
     average = _average(students, schedule.ema)
     if isinstance(teacher, EmaTeacher) and average is not None:
         teacher.attach(_members(average)[0])
-    lesson = Lesson(students, objective.to(device))
+    lesson = Lesson(students, objective.to(device), data.task)
     batch_size = min(schedule.batch_size, len(views))
     if batch_size < 2 * world:
         raise TrainingError(
@@ -180,7 +183,7 @@ def _train(
         for student in students:
             student.compile()
     wrapped, optimizer = accelerator.prepare(lesson, optimizer)
-    steps = len(views) // batch_size
+    steps, measure = len(views) // batch_size, data.device_task.measures[0]
     with progress.task(label, schedule.epochs * steps * batch_size) as task:
         task.advance(len(reached.history) * steps * batch_size)
         for epoch in range(len(reached.history), schedule.epochs):
@@ -213,25 +216,29 @@ def _train(
                 losses.append(loss.detach())
                 own_peaks.append(lesson.peak)
                 if said is not None and not isinstance(teacher, EmaTeacher):  # which is the student
-                    peaks.append(said.logits.abs().max())
+                    peaks.append(_peak(said))
                 if step % 10 == 9 or step == steps - 1:
                     _check_teacher(peaks, label)
                     _check(losses, own_peaks, step, epoch, label, folder if reached.history else None)
                     task.advance((step % 10 + 1) * batch_size)
             seconds = time.perf_counter() - started
             results = _members(average) if average is not None else list(students)
-            checked = [_shared_accuracy(accelerator, one, data.validation, data) for one in results]
+            checked = [_shared_quality(accelerator, one, data.validation, data) for one in results]
             entry = {
                 "epoch": epoch + 1,
                 "loss": float(accelerator.reduce(torch.stack(losses).mean(), "mean")),
                 "learning_rate": schedule.rate(epoch + 1),
-                "validation_accuracy": checked[0],
-                **{f"peer_{number}_validation_accuracy": share for number, share in enumerate(checked[1:], start=1)},
+                "validation": checked[0],
+                **{f"peer_{number}_validation": quality for number, quality in enumerate(checked[1:], start=1)},
                 "images_per_second": steps * batch_size / seconds,
                 "seconds": seconds,
             }
             reached.keep(entry, write=accelerator.is_main_process)
-            task.advance(0, **{name: entry[name] for name in SHOWN})
+            shown: dict[str, float | str] = {
+                **{name: entry[name] for name in SHOWN},
+                "validation": f"val. {measure.name} {measure.show(checked[0])}",
+            }
+            task.advance(0, **shown)
     accelerator.wait_for_everyone()
     results = _members(average) if average is not None else list(students)
     first, *others = (_plain(one) for one in results)
@@ -245,20 +252,21 @@ class Lesson(nn.Module):
         students: one, or several that learn from each other.
     """
 
-    def __init__(self, students: nn.ModuleList, objective: Objective) -> None:
+    def __init__(self, students: nn.ModuleList, objective: Objective, task: Task) -> None:
         super().__init__()
         self.students = students
         self.objective = objective
-        self.peak = torch.zeros(())  # the largest logit, without its sign, of the last batch
+        self._task = task
+        self.peak = torch.zeros(())  # the largest output, without its sign, of the last batch
         self._layers = tuple(ours for ours, _ in objective.layers)
         for student in students:
             check_layers(student, self._layers, "student")
 
     def forward(self, images: Tensor, teacher: Outputs | None, targets: Tensor) -> Tensor:
         """Loss of a batch; with peers, the sum of the students'."""
-        said = [run(student, images, self._layers, "student") for student in self.students]
-        self.peak = torch.stack([one.logits.detach().abs().max() for one in said]).max()
-        teachers = [teacher] if len(said) == 1 else [_peers(said, number, targets) for number in range(len(said))]
+        said = [run(student, images, self._layers, "student", self._task.outputs) for student in self.students]
+        self.peak = torch.stack([_peak(one) for one in said]).max()
+        teachers = [teacher] if len(said) == 1 else [self._peers(said, own, targets) for own in range(len(said))]
         with torch.autocast(images.device.type, enabled=False):
             losses = [self.objective(own, other, targets) for own, other in zip(said, teachers, strict=True)]
         return torch.stack(losses).sum()
@@ -278,9 +286,18 @@ class Lesson(nn.Module):
         first = self.students[0]
         training = first.training
         with torch.no_grad():
-            self.objective.bind(run(first.eval(), images, self._layers, "student"), teacher)
+            self.objective.bind(run(first.eval(), images, self._layers, "student", self._task.outputs), teacher)
         first.train(training)
         self.objective.to(images.device)
+
+    def _peers(self, said: Sequence[Outputs], own: int, targets: Tensor) -> Outputs:
+        """What the others give together, without their gradient."""
+        others = [
+            Outputs({name: tensor.detach() for name, tensor in one.tensors.items()})
+            for number, one in enumerate(said)
+            if number != own
+        ]
+        return self._task.combine(others, targets, "average")
 
 
 def _average(students: nn.ModuleList, decay: float) -> AveragedModel | None:
@@ -294,9 +311,8 @@ def _members(average: AveragedModel) -> list[nn.Module]:
     return list(average.module.children())
 
 
-def _peers(said: Sequence[Outputs], own: int, targets: Tensor) -> Outputs:
-    others = torch.stack([one.logits.detach() for number, one in enumerate(said) if number != own])
-    return Outputs(combine(others, targets, "average"))
+def _peak(outputs: Outputs) -> Tensor:
+    return torch.stack([tensor.detach().abs().max() for tensor in outputs.tensors.values()]).max()
 
 
 def _answered(teacher: Teacher | None, views: Views, index: Tensor) -> tuple[Tensor, Outputs | None]:
@@ -340,12 +356,16 @@ def _check_teacher(peaks: Sequence[Tensor], label: str) -> None:
         )
 
 
-def _shared_accuracy(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
-    """Accuracy of a split that is dealt out over the processes."""
-    mine = split.take(np.arange(accelerator.process_index, len(split), accelerator.num_processes))
-    right = (run_model(model, mine, data, accelerator.device).argmax(1) == mine.labels).sum() if len(mine) else 0
-    total = accelerator.reduce(torch.tensor(float(right), device=accelerator.device), "sum")
-    return float(total) / len(split)
+def _shared_quality(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
+    """The task's main measure of a split that is dealt out over the processes."""
+    count = accelerator.num_processes
+    mine = split.take(np.arange(accelerator.process_index, len(split), count))
+    found = [run_model(model, mine, data, accelerator.device)] if len(mine) else []
+    parts = found if count == 1 else gather_object(found)
+    dealt = np.concatenate([np.arange(start, len(split), count) for start in range(count)])
+    outputs = [np.concatenate(pieces)[np.argsort(dealt)] for pieces in zip(*parts, strict=True)]
+    quality = data.device_task.quality(outputs, split.targets)
+    return quality[data.device_task.measures[0].name]
 
 
 def _plain(model: nn.Module) -> nn.Module:

@@ -124,7 +124,7 @@ def test_the_command_prints_the_lines_that_gradle_needs(cli, bundle_path, app, r
         assert f'"org.bytedeco:tensorflow-lite:{versions["tensorflow-lite"]}{line}"' in done.stdout
     assert f'"org.bytedeco:javacpp:{versions["javacpp"]}:android-arm64"' in done.stdout
     assert f'"org.pytorch:executorch-android:{versions["executorch"]}"' in done.stdout
-    assert android.GRADLE in done.stdout
+    assert android.gradle(open_bundle(bundle_path)) in done.stdout
 
 
 def test_the_command_takes_a_bundle_of_the_zoo(cli, app):

@@ -15,7 +15,8 @@ def split(count=40):
 
 
 def views(augmentation, count=40, seed=0):
-    return Views(split(count), 4, IDENTITY, augmentation, seed)
+    made = split(count)
+    return Views(made.images, np.eye(4, dtype=np.float32)[made.targets], IDENTITY, augmentation, seed)
 
 
 def everything(source, view):
@@ -25,7 +26,7 @@ def everything(source, view):
 def test_without_augmentation_the_batch_is_the_tensor_and_one_hot_labels():
     images, targets = everything(views(Augmentation()), 0)
     np.testing.assert_allclose(images.numpy(), split().images.transpose(0, 3, 1, 2), rtol=1e-5)
-    assert targets.argmax(1).tolist() == split().labels.tolist() and (targets.sum(1) == 1).all()
+    assert targets.argmax(1).tolist() == split().targets.tolist() and (targets.sum(1) == 1).all()
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 

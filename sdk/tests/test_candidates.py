@@ -11,6 +11,7 @@ from edgestill.candidates import Candidate, best
 from edgestill.data.sources import Split
 from edgestill.errors import DataError
 from edgestill.quantisation import Budget
+from edgestill.tasks import ImageClassification
 from edgestill_runtime import Manifest
 
 BUDGET = 0.003
@@ -53,7 +54,7 @@ class Trials:
 
     def __init__(self, monkeypatch, tmp_path, drops):
         self.asked, self.drops, self.kept, self.folder = [], drops, None, tmp_path
-        for name in ("convert", "judge", "train_quantised", "write_bundle", "predict"):
+        for name in ("convert", "judge", "train_quantised", "write_bundle", "outputs_of"):
             monkeypatch.setattr(quantisation, name, getattr(self, name))
         layers = [SimpleNamespace(node=f"conv_{number}") for number in range(4)]
         monkeypatch.setattr(quantisation._Search, "_rank", lambda search, trained: layers)
@@ -64,7 +65,7 @@ class Trials:
         self.asked.append({"targets": ("executorch", "litert"), "kept_float": (), "trained": None} | options)
         return SimpleNamespace(path=output, manifest=Manifest("x", (), None, {}, 0, 0), files={})
 
-    def judge(self, method, bundle, split, reference, kept=(), trained=None):
+    def judge(self, method, bundle, split, task, reference, kept=(), trained=None):
         drop = next(drop for start, drop in self.drops.items() if method.startswith(start))
         drop = drop(len(kept)) if callable(drop) else drop
         return Candidate(method, bundle, 1 - drop, Loss(drop, 0.001, 1000), tuple(kept), trained)
@@ -72,15 +73,20 @@ class Trials:
     def train_quantised(self, *arguments, **options):
         return "trained"
 
-    def predict(self, *arguments):
-        return np.eye(10, dtype=np.float32)
+    def outputs_of(self, *arguments):
+        return (np.eye(10, dtype=np.float32),)
 
     def write_bundle(self, output, manifest, contents, overwrite):
         self.kept = manifest.training["quantisation"]
 
     def run(self, quantize, precision, **options):
         split = Split(np.zeros((10, 4, 4, 1), np.uint8), np.arange(10))
-        data = SimpleNamespace(validation=split, calibration=lambda count: split, name="x")
+        data = SimpleNamespace(
+            validation=split,
+            calibration=lambda count: split,
+            name="x",
+            device_task=ImageClassification().on_device((), {}),
+        )
         budget = Budget(quantize, precision, BUDGET)
         quantisation.quantise(None, data, None, self.folder / "x.edge", budget, **options)
         return [one["method"] for one in self.kept["attempts"]], self.kept["chosen"]

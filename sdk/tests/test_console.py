@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -55,7 +56,7 @@ def test_files_with_layers_in_float_are_shown(results):
 def test_one_engine_alone_and_a_teacher_that_knows_nothing_are_shown(results):
     results["files"] = [file for file in results["files"] if file["engine"] == "litert"]
     results["agreement"] = None
-    results["teacher"]["accuracy"] = 0.0
+    results["teacher"]["quality"]["accuracy"] = 0.0
     text = shown(summary(results))
     assert "agree" not in text and "litert" in text
 
@@ -64,11 +65,12 @@ def test_measurements_are_whole_at_80_columns(quick_run, monkeypatch):
     measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
     measured |= {"samples": None, "warnings": [], "answers": {}}
     for file in measured["files"]:
-        file["accuracy"], file["memory"]["peak_bytes"] = 1.0, 1.2e9
+        file["quality"], file["memory"]["peak_bytes"] = {"accuracy": 1.0}, 1.2e9
         measured["answers"][file["file"]] = {"agreement": 1.0}
     out = io.StringIO()
     monkeypatch.setattr(bench, "CONSOLE", Console(file=out, width=80))
-    bench._print("a.edge", {"pi": measured})
+    bundle = SimpleNamespace(path="a.edge", manifest=SimpleNamespace(task="image-classification"))
+    bench._print(bundle, {"pi": measured})
     assert "…" not in out.getvalue() and all(heading in out.getvalue() for heading in bench.HEADINGS)
 
 

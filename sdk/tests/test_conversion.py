@@ -20,7 +20,7 @@ from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget, _fewest, quantise
 from edgestill.schedule import QatSchedule
-from edgestill.training import predict
+from edgestill.training import outputs_of
 from edgestill_converters import CalibrationError
 from edgestill_converters.tensorflow import convert_tensorflow
 from edgestill_runtime import StorageError, open_bundle, write_bundle
@@ -96,17 +96,17 @@ def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data
     schedule = QatSchedule(epochs=1, views=1, precision="bf16")
     budget = Budget("auto", "mixed", max_drop=0.0, schedule=schedule)
     few = replace(data, train=data.train.take(np.arange(1000)), validation=data.validation.take(np.arange(300)))
-    said = predict(model, few.validation, few, "cpu").argmax(1)
-    few = replace(few, validation=replace(few.validation, labels=said))
+    said = outputs_of(model, few.validation, few, "cpu")[0].argmax(1)
+    few = replace(few, validation=replace(few.validation, targets=said))
     with unchanged(model):
         bundle = quantise(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
     told = bundle.manifest.training["quantisation"]
     methods = [one["method"] for one in told["attempts"]]
-    assert methods[:2] == ["ptq", "qat"] and told["float_accuracy"] == 1.0
-    assert all(one["accuracy"] < 0.95 for one in told["attempts"][:2]), told["attempts"]
+    assert methods[:2] == ["ptq", "qat"] and told["float_quality"] == 1.0
+    assert all(one["quality"] < 0.95 for one in told["attempts"][:2]), told["attempts"]
     assert told["chosen"].startswith("mixed from ") and told["within_budget"]
     chosen = next(one for one in told["attempts"] if one["method"] == told["chosen"])
-    assert chosen["accuracy"] > 0.99 and chosen["kept_float"] == told["kept_float"]
+    assert chosen["quality"] > 0.99 and chosen["kept_float"] == told["kept_float"]
     # What was trained is where layers in float begin, and the float weights follow where that is not enough.
     assert methods[2].startswith("mixed from ")
     assert {layer["module"] for layer in told["cost"]["layers"]} <= {"first", "second", "head"}
@@ -121,7 +121,7 @@ def test_the_gate_opens_for_a_good_bundle(bundle_path, data, monkeypatch):
     monkeypatch.setattr("edgestill.gate.measure", lambda *_: SimpleNamespace(files=files))
     gate = check_bundle(open_bundle(bundle_path), data.validation, max_drop=0.05)
     assert gate.passed and gate.agreement == 1.0
-    assert gate.accuracy["model.pte"] == gate.accuracy["model.tflite"]
+    assert gate.quality["model.pte"] == gate.quality["model.tflite"]
     between, *others = gate.differences
     assert between.largest == 0.0 and len(others) == 2 and others[0].largest_quanta > others[0].mean_quanta > 0
     json.dumps(gate.to_json())
@@ -143,8 +143,8 @@ def test_the_gate_closes_on_a_bundle_whose_files_disagree(bundle_path, data, tmp
     gate = check_bundle(bundle, data.validation, latency=False)
     texts = [one.text for one in gate.findings if one.level == "failure"]
     assert not gate.passed and gate.latency_ratio == {}
-    assert any("model.pte is right on" in text and "quantize = auto" in text for text in texts)
-    assert any("choose the same class on" in text and "edgestill inspect" in text for text in texts)
+    assert any("model.pte reaches accuracy " in text and "quantize = auto" in text for text in texts)
+    assert any("give the same class on" in text and "edgestill inspect" in text for text in texts)
 
 
 def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):

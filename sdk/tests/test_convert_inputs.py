@@ -86,7 +86,7 @@ def test_so_do_they_see_samples_and_those_of_torchvision_too(photos, converted):
     from_samples(request(photos, "torchvision.models:squeezenet1_1", **said))
     chosen = converted[1][1]
     assert chosen.processor.image_shape == (224, 224, 3) and chosen.processor.crop_share == pytest.approx(224 / 256)
-    assert chosen.labels.tolist() == [1] * 20 + [0] * 20  # by the order of --labels
+    assert chosen.targets.tolist() == [1] * 20 + [0] * 20  # by the order of --labels
 
 
 def test_a_checkpoint_of_ours_sees_samples_as_it_was_trained(photos, converted, tmp_path):
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_ours_sees_samples_as_it_was_trained(photos, converted, 
     from_samples(request(photos, "dscnn_xs", **said))
     chosen = converted[0][1]
     assert chosen.processor == own and chosen.classes == ("light", "dark")
-    assert chosen.labels.tolist() == [1] * 20 + [0] * 20
+    assert chosen.targets.tolist() == [1] * 20 + [0] * 20
     with pytest.raises(Exception, match="names the model's classes in another order; it was trained with light, dark"):
         from_samples(request(photos, "dscnn_xs", labels=("dark", "light"), **said))
     # A data set counts its classes in its own order, which is not the model's.
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_ours_sees_samples_as_it_was_trained(photos, converted, 
     data = converted[1][1]
     assert data.classes == ("light", "dark") and data.processor == own
     # Pixels of dark photos are below 100; bars of the letterbox are grey.
-    assert ((data.test.images[:, 5, 6, 0] < 100) == (data.test.labels == 1)).all()
+    assert ((data.test.images[:, 5, 6, 0] < 100) == (data.test.targets == 1)).all()
 
 
 def test_what_is_not_known_is_said_or_refused(photos, converted):

@@ -53,8 +53,8 @@ def mini():
 
 def test_the_embedded_set_is_real_and_balanced(mini):
     assert mini.train.images.shape == (10_000, 28, 28, 1) and mini.test.images.shape == (2_000, 28, 28, 1)
-    assert np.bincount(mini.train.labels).tolist() == [1000] * 10
-    assert np.bincount(mini.test.labels).tolist() == [200] * 10
+    assert np.bincount(mini.train.targets).tolist() == [1000] * 10
+    assert np.bincount(mini.test.targets).tolist() == [200] * 10
     # The figures of the complete train split, give or take the sample.
     assert mini.train.images.mean() / 255 == pytest.approx(0.286, abs=0.005)
     assert len({image.tobytes() for image in mini.train.images}) == 10_000
@@ -65,11 +65,11 @@ def test_the_embedded_set_is_part_of_the_complete_one(mini):
     complete = open_source("fashion-mnist")
     assert complete.train.images.shape == (60_000, 28, 28, 1) and len(complete.test) == 10_000
     for word in ("train", "test"):
-        pairs = zip(getattr(complete, word).images, getattr(complete, word).labels, strict=True)
+        pairs = zip(getattr(complete, word).images, getattr(complete, word).targets, strict=True)
         known = {(image.tobytes(), int(label)) for image, label in pairs}
         drawn = getattr(mini, word)
         assert all(
-            (image.tobytes(), int(label)) in known for image, label in zip(drawn.images, drawn.labels, strict=True)
+            (image.tobytes(), int(label)) in known for image, label in zip(drawn.images, drawn.targets, strict=True)
         )
 
 
@@ -157,7 +157,7 @@ def test_the_cut_is_disjoint_stratified_and_repeatable():
     seen = [image.tobytes() for part in parts for image in part.images]
     assert len(set(seen)) == 10_000
     for part, expected in zip((*parts, first.calibration_split), (900, 100, 20), strict=True):
-        assert np.abs(np.bincount(part.labels, minlength=10) - expected).max() <= 1
+        assert np.abs(np.bincount(part.targets, minlength=10) - expected).max() <= 1
     # What calibrates is learnt from as well.
     assert len(first.calibration_split) == 200
     assert (first.calibration_split.images == first.train.images[:200]).all()
@@ -232,7 +232,7 @@ def wrong_source():
 
 def labels_out_of_range():
     source = tiny_source()
-    return ImageSource("odd", ("a", "b"), source.train, Split(source.test.images, source.test.labels + 1))
+    return ImageSource("odd", ("a", "b"), source.train, Split(source.test.images, source.test.targets + 1))
 
 
 def test_a_function_of_the_users_own(monkeypatch):
@@ -254,7 +254,7 @@ def failing_source():
 
 def lazy_source(images):
     source = tiny_source()
-    return ImageSource("lazy", ("a", "b"), Split(images, source.train.labels), source.test)
+    return ImageSource("lazy", ("a", "b"), Split(images, source.train.targets), source.test)
 
 
 def shapeless_source():

@@ -15,11 +15,12 @@ from edgestill import devices, zoo
 from edgestill.devices import Device, Host, agent, connect, find_device, load_devices
 from edgestill.devices.connection import Answer
 from edgestill.devices.deployment import find_python
-from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirement
+from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirements
 from edgestill.devices.wanted import compare
 from edgestill.errors import DeviceError
 from edgestill_runtime import EngineError, write_bundle
 from edgestill_runtime.files import sha256
+from edgestill_runtime.tasks import task_of
 
 PI = Target("aarch64", (3, 11), (2, 36))
 SPOKEN = "spoken-digits"
@@ -138,7 +139,7 @@ def test_only_fitting_wheels_are_brought_along(tmp_path):
 @pytest.mark.environments
 def test_a_package_without_a_wheel_for_the_device_is_named(tmp_path):
     with pytest.raises(DeviceError, match="wheels for riscv128 cannot be fetched: ERROR: .*No matching distribution"):
-        download(requirement(["litert"]), [pack_runtime(tmp_path)], Target("riscv128", (3, 11), (2, 36)), tmp_path)
+        download(requirements(["litert"]), [pack_runtime(tmp_path)], Target("riscv128", (3, 11), (2, 36)), tmp_path)
 
 
 def test_the_agent_needs_the_standard_library_alone():
@@ -168,7 +169,7 @@ def host(tmp_path):
 def newer(tmp_path):
     """The zoo's bundle under the same name, and not the same."""
     bundle = zoo.find(SPOKEN)
-    manifest = replace(bundle.manifest, accuracy={**bundle.manifest.accuracy, "teacher": 0.5})
+    manifest = replace(bundle.manifest, quality={**bundle.manifest.quality, "teacher": {"accuracy": 0.5}})
     return write_bundle(tmp_path / "newer.edge", manifest, {name: bundle.read(name) for name in bundle.files})
 
 
@@ -206,7 +207,7 @@ def test_what_was_only_measured_does_not_stay(host, newer):
     first = devices.deploy(host, zoo.find(SPOKEN))
     measured = devices.install(host, newer)
     assert in_use(host).name == first.version, "installing alone puts nothing into use"
-    again = replace(newer.manifest, accuracy={})
+    again = replace(newer.manifest, quality={})
     contents = {name: newer.read(name) for name in newer.files}
     devices.install(host, write_bundle(newer.path.with_name("again.edge"), again, contents))
     versions = {path.name for path in in_use(host).parent.iterdir()}
@@ -381,12 +382,17 @@ def test_devices_are_measured_at_the_same_time_and_one_that_fails_is_not_the_oth
 def test_differing_samples_are_listed():
     own = np.array([[1, 0], [0, 1], [3, 2]], np.float32)
     other = np.array([[1, 0], [1, 0.5], [3, 2.5]], np.float32)
-    samples = devices.Samples(np.zeros((3, 1, 1, 1), np.uint8), np.zeros(3, np.int64), 10, {"model.pte": own})
+    task = task_of("image-classification", ("cat", "dog"))
+    samples = devices.Samples(np.zeros((3, 1, 1, 1), np.uint8), np.zeros(3, np.int64), 10, {"model.pte": (own,)}, task)
     for bad, reason in ((np.where(own == 3, np.nan, own), "NaN in 1 of 6"), (own[:2], "shape (2, 2) instead of")):
-        (found,) = compare({"model.pte": bad}, samples).values()
-        assert found["agreement"] == 0 and found["difference"] is None and found["reason"].startswith(reason)
-    found = compare({"model.pte": other, "unknown": own}, samples)
-    assert found == {"model.pte": {"agreement": pytest.approx(2 / 3), "difference": 1.0, "differ": [[1, 1, 0]]}}
+        (found,) = compare({"model.pte": (bad,)}, samples).values()
+        assert (
+            found["agreement"] == 0
+            and found["difference"] is None
+            and found["reason"].startswith(f"output 0: {reason}")
+        )
+    found = compare({"model.pte": (other,), "unknown": (own,)}, samples)
+    assert found == {"model.pte": {"agreement": pytest.approx(2 / 3), "difference": 1.0, "differ": [[1, "dog", "cat"]]}}
 
 
 def test_the_list_of_devices(cli, tmp_path):

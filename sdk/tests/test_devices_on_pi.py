@@ -105,7 +105,7 @@ def deployed(pi, bundle, arm_wheels):
 
 @pytest.fixture
 def newer(bundle, tmp_path):
-    manifest = replace(bundle.manifest, accuracy={**bundle.manifest.accuracy, "teacher": 0.5})
+    manifest = replace(bundle.manifest, quality={**bundle.manifest.quality, "teacher": {"accuracy": 0.5}})
     return write_bundle(tmp_path / "newer.edge", manifest, {name: bundle.read(name) for name in bundle.files})
 
 
@@ -162,7 +162,7 @@ def test_measured_there_and_equal_to_this_machine_sample_by_sample(
         same = found["answers"][file["file"]]
         assert same["agreement"] == 1 and same["differ"] == []
         assert file["precision"] == "fp32" or same["difference"] == 0, "int8 differs from this machine"
-        assert file["accuracy"] > 0.6 and file["memory"]["peak_bytes"] > 0
+        assert file["quality"]["accuracy"] > 0.6 and file["memory"]["peak_bytes"] > 0
         profile = file["profile"]  # the profilers of both engines work on ARM; the times are the emulator's
         assert profile["why_not"] is None and len(profile["operators"]) >= 11, (file["file"], profile)
 

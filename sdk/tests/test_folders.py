@@ -456,7 +456,7 @@ def test_no_class_loses_all_its_photos_to_test(tmp_path):
     for number in range(12):  # whatever the hash says
         photo(tmp_path / f"rare{number}" / "1.png")
     data = load_data(f"image-folder:{tmp_path}", image_size=8)
-    assert set(data.train.labels.tolist()) == set(range(13))
+    assert set(data.train.targets.tolist()) == set(range(13))
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_a_photo_is_set_aside_as_test_wherever_a_class_can_spare_one(tmp_path):
         open_source(f"image-folder:{tmp_path}")
     for number in range(1, 4):
         photo(tmp_path / "dog" / f"{number}.png")
-        assert set(open_source(f"image-folder:{tmp_path}").test.labels.tolist()) == {1}
+        assert set(open_source(f"image-folder:{tmp_path}").test.targets.tolist()) == {1}
 
 
 def test_samples_for_a_conversion(tmp_path):
@@ -489,10 +489,10 @@ def test_samples_for_a_conversion(tmp_path):
     files = sorted(tmp_path.rglob("*.png"))
     said = Said()
     read = read_samples(tmp_path, 16, said, classes=("dog", "cat"))
-    assert read.labels.tolist() == [1, 1, 0, 0] and said.lines == ["not read: 1 .txt (cat/x.txt)"]
+    assert read.targets.tolist() == [1, 1, 0, 0] and said.lines == ["not read: 1 .txt (cat/x.txt)"]
     np.testing.assert_array_equal(read.images, read.processor.pixels(files))
     said.lines.clear()
-    assert read_samples(tmp_path, 16, said, classes=("Cat", "Dog")).labels is None
+    assert read_samples(tmp_path, 16, said, classes=("Cat", "Dog")).targets is None
     assert said.lines[1].endswith("no accuracy is measured: 'cat', 'dog' are none of the classes Cat, Dog")
     assert not read_samples(tmp_path / "dog", classes=("dog",)).notes  # no subfolders, which name nothing
     processor = Reading(resize="letterbox").images(10, 12)
@@ -520,7 +520,7 @@ def test_samples_for_a_conversion(tmp_path):
 def test_labels_of_an_npz(tmp_path, labels, read, said):
     np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array(labels))
     found = read_samples(tmp_path / "x.npz")
-    assert (None if found.labels is None else found.labels.tolist()) == read
+    assert (None if found.targets is None else found.targets.tolist()) == read
     assert (said in found.notes[0]) if said else not found.notes
     assert found.images.shape == (3, 4, 4, 1)
 
@@ -546,7 +546,7 @@ def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):
 
     for arrays in ({"labels": ["a", "b", "a"]}, {"labels": [0, 1, 0], "classes": ["a", "b"]}, {"labels": [1, 0, 1]}):
         found = read(**arrays)
-        assert found.labels.tolist() == [1, 0, 1] and found.classes == ("b", "a") and not found.notes
+        assert found.targets.tolist() == [1, 0, 1] and found.classes == ("b", "a") and not found.notes
     with pytest.raises(DataError, match="x.npz: the file has labels that are none of the classes b, a: x"):
         read(labels=["a", "b", "x"])
     with pytest.raises(DataError, match="labels run from 0 to 2, but classes from 0 to 1"):
@@ -610,7 +610,7 @@ def test_unlabelled_photos_are_read_as_the_labelled_ones(tmp_path):
         calibration=4,
         unlabelled=tmp_path / "more",
     )
-    assert data.train.labels[-1] == -1
+    assert data.train.targets[-1] == -1
     np.testing.assert_array_equal(data.train.images[-1], data.processor.pixels(Path(more))[0])
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from edgestill.cli.convert import _show
 from edgestill.data.sources import Split
+from edgestill.differences import Pairs, compare_files
 from edgestill.errors import EdgestillError
 from edgestill.file_findings import look_inside
-from edgestill.gate import Gate, _compare_files, _latency_findings, _Pairs, check_bundle
+from edgestill.gate import Gate, _latency_findings, check_bundle
 from edgestill.quantisation import Budget
 from edgestill_converters.inspection import Inspection, Operator
 from edgestill_runtime import Model, ModelFile, TensorSpec, load, open_bundle, write_bundle
+from edgestill_runtime.tasks import task_of
 
 STEP = 0.5
 
@@ -40,7 +42,8 @@ def judge(outputs, classifies=False, decided=(), scale=STEP):
             for number, one in enumerate(given)
         ]  # fmt: skip
         models[name] = ModelFile(engine, precision, (), tuple(specs), "test")
-    differences, agreement, findings = _compare_files(outputs, models, _Pairs(models), classifies, 0.995, decided)
+    task = task_of("image-classification" if classifies else "tensors")
+    differences, agreement, findings = compare_files(outputs, models, Pairs(models), task, 0.995, decided)
     assert all(one.level == "failure" for one in findings)
     json.dumps([vars(one) for one in differences], allow_nan=False)
     return differences, agreement, [one.text for one in findings]
@@ -66,7 +69,7 @@ def test_classifiers_that_agree_in_class_may_not_be_far_apart_either():
     one = values(50, 10)
     differences, texts = compare({"a.pte": (one,), "b.tflite": (one + 16 * STEP,)}, classifies=True)
     assert differences[0].agreement == 1.0 and differences[0].agreement_of == "samples"
-    assert len(texts) == 1 and "choose the same class on 100.00 % of samples, at most 16.0 quantization" in texts[0]
+    assert len(texts) == 1 and "give the same class on 100.00 % of samples, at most 16.0 quantization" in texts[0]
 
 
 def test_one_step_is_agreement_and_two_are_not():
@@ -142,7 +145,7 @@ def test_few_samples_do_not_close_the_gate_and_are_said(bundle_path):
 def test_labels_that_the_float_model_does_not_meet_judge_nothing(bundle_path):
     gate = check_bundle(open_bundle(bundle_path), Split(images(38), np.arange(38) % 10), latency=False)
     (text,) = {one.text for one in gate.findings if one.level == "undecided"}
-    assert "the float model itself is right on" in text and "they cannot tell what int8 costs" in text
+    assert "the float model itself reaches accuracy" in text and "they cannot tell what int8 costs" in text
 
 
 def test_a_destroyed_file_is_found_where_the_float_model_guesses(bundle_path, monkeypatch):
@@ -160,7 +163,7 @@ def test_a_destroyed_file_is_found_where_the_float_model_guesses(bundle_path, mo
 
 def test_labels_that_do_not_fit_give_no_accuracy(bundle_path):
     gate = check_bundle(open_bundle(bundle_path), Split(images(20), np.linspace(0, 1, 20)), latency=False)
-    assert gate.accuracy == {} and gate.losses == {} and gate.float_accuracy is None
+    assert gate.quality == {} and gate.losses == {} and gate.float_quality is None
     assert any(one.text.startswith("no accuracy was measured: ") for one in gate.findings)
 
 
@@ -215,7 +218,7 @@ def test_texts_name_the_precision_that_the_files_have(bundle_path, monkeypatch):
         name: entry if entry.precision == "fp32" else replace(entry, precision="mixed", float_macs=0.951)
         for name, entry in bundle.manifest.models.items()
     }
-    (slow,) = _latency_findings({"litert": 1.5}, _Pairs(models).precisions)
+    (slow,) = _latency_findings({"litert": 1.5}, Pairs(models).precisions)
     assert slow.text.startswith("litert: mixed takes 1.50 × the time of fp32")
     told = replace(bundle, manifest=replace(bundle.manifest, models=models))
     gate = check_bundle(bundle, [images(4)], latency=False)
@@ -259,17 +262,17 @@ def test_files_are_paired_by_engine_and_precision(bundle_path, tmp_path):
 
 
 def test_nothing_that_could_be_run_is_no_pass(bundle_path, monkeypatch):
-    monkeypatch.setattr("edgestill.gate.installed_engines", dict)
+    monkeypatch.setattr("edgestill.gate.installed_engines", lambda engines: {})
     gate = check_bundle(open_bundle(bundle_path), [images(2)], latency=False)
     texts = [one.text for one in gate.findings]
     assert not gate.passed and "model.pte was not judged: executorch is not installed" in texts
     assert "nothing was judged: no engine for it is installed; see `edgestill doctor`" in texts
 
 
-@pytest.mark.parametrize("name", ["float_accuracy", "max_drop", "min_agreement"])
+@pytest.mark.parametrize("name", ["max_drop", "min_agreement"])
 @pytest.mark.parametrize("value", [math.nan, -1, 2, math.inf])
 def test_what_is_no_share_is_no_budget(name, value):
-    with pytest.raises(EdgestillError, match=f"{name} is a share of samples from 0 to 1 .*not {value}"):
+    with pytest.raises(EdgestillError, match=f"{name} is a share from 0 to 1 .*not {value}"):
         check_bundle(None, [], **{name: value})
     with pytest.raises(EdgestillError, match="max_drop is a share"):
         Budget(max_drop=value)

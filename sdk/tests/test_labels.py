@@ -8,11 +8,13 @@ import pytest
 
 from edgestill.data import ImageSource, Split, load_data
 from edgestill.data.cutting import cut
-from edgestill.data.labels import almost_alike
 from edgestill.errors import DataError
+from edgestill.tasks import ImageClassification
+from edgestill.tasks.labels import almost_alike
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 PLAIN = np.arange(40) % 2
+TASK = ImageClassification()
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def load(monkeypatch):
 def test_labels_of_a_plain_meaning_are_read(load, labels):
     text = np.asarray(labels).dtype.kind in "OSU"
     expected, read = load(PLAIN), load(labels, test=np.array(["a", "b"])[PLAIN] if text else PLAIN)
-    assert read.train.labels.dtype == np.int64
-    np.testing.assert_array_equal(read.train.labels, expected.train.labels)
+    assert read.train.targets.dtype == np.int64
+    np.testing.assert_array_equal(read.train.targets, expected.train.targets)
     assert read.digest == expected.digest
 
 
@@ -121,19 +123,19 @@ def test_images_of_another_form_are_refused_with_what_to_do(load, images, said):
 def test_every_class_keeps_a_label():
     labels = np.repeat([0, 1], [950, 50])
     for seed in range(5):
-        made = cut({"train": labels, "test": labels}, ("a", "b"), name="x", labelled=10, seed=seed)
-        kept = made.labels[made.labels >= 0]
+        made = cut({"train": labels, "test": labels}, ("a", "b"), TASK, name="x", labelled=10, seed=seed)
+        kept = made.targets[made.targets >= 0]
         assert len(kept) == 10 and set(kept.tolist()) == {0, 1}
-        np.testing.assert_array_equal(kept, labels[made.train][made.labels >= 0])
+        np.testing.assert_array_equal(kept, labels[made.train][made.targets >= 0])
     # Ten classes, one of a single sample, one label for each.
     rare = np.concatenate([np.arange(9).repeat(50), [9]])
-    made = cut({"train": rare, "test": rare}, [str(number) for number in range(10)], name="x", labelled=10)
-    assert sorted(made.labels[made.labels >= 0].tolist()) == list(range(10))
+    made = cut({"train": rare, "test": rare}, [str(number) for number in range(10)], TASK, name="x", labelled=10)
+    assert sorted(made.targets[made.targets >= 0].tolist()) == list(range(10))
 
 
 def test_no_class_is_lost_to_validation():
     labels = np.concatenate([np.zeros(20, int), np.arange(1, 9)])
-    made = cut({"train": labels, "test": labels}, [str(number) for number in range(9)], name="x", validation=0.5)
+    made = cut({"train": labels, "test": labels}, [str(number) for number in range(9)], TASK, name="x", validation=0.5)
     assert set(labels[made.train].tolist()) == set(range(9))
     assert len(made.train) + len(made.validation) == 28
     assert not set(made.train.tolist()) & set(made.validation.tolist())
@@ -142,12 +144,12 @@ def test_no_class_is_lost_to_validation():
 def test_what_is_too_few_is_refused_or_said():
     two = np.array([0, 1])
     with pytest.raises(DataError, match="x has 2 train samples: too few for 2 classes and 1 to validate with"):
-        cut({"train": two, "test": two}, ("a", "b"), name="x")
+        cut({"train": two, "test": two}, ("a", "b"), TASK, name="x")
     few = np.arange(30) % 2
-    made = cut({"train": few, "test": few[:1]}, ("a", "b", "c"), name="x")
+    made = cut({"train": few, "test": few[:1]}, ("a", "b", "c"), TASK, name="x")
     assert "calibration takes all 27 train samples: 256 were asked for" in made.notes
     assert "test has no sample of the classes b, c" in made.notes
     assert any(note.startswith("thin: 3 validation samples") for note in made.notes)
     assert any(note.startswith("thin: 27 train samples for 3 classes") for note in made.notes)
     enough = np.arange(600) % 2
-    assert len(cut({"train": enough, "test": enough}, ("a", "b"), name="x").notes) == 1
+    assert len(cut({"train": enough, "test": enough}, ("a", "b"), TASK, name="x").notes) == 1

@@ -1,4 +1,4 @@
-"""Every method of `[distillation]` through a recipe and the pipeline, and sweeps over them."""
+"""Every method of `[distillation]` through a recipe and the workflow, and sweeps over them."""
 
 import json
 import os
@@ -13,14 +13,20 @@ import pytest
 import safetensors.torch
 
 import edgestill as es
-from edgestill import training_stages
 from edgestill.distillation import cache_teachers
 from edgestill.errors import EdgestillError, RecipeError
-from edgestill.pipeline import STAGES, Pipeline
 from edgestill.quantisation import quantise
 from edgestill.recipe import flatten, load_recipe
-from edgestill.sweep import Sweep, grid, markdown, parse_over, read_points, run_sweep
 from edgestill.teacher_inputs import processor_of
+from edgestill.workflow import inputs
+from edgestill.workflow.checkpoints import read_history
+from edgestill.workflow.graph import make
+from edgestill.workflow.plan import make_plan, prepare, read_data
+from edgestill.workflow.stage import Context
+from edgestill.workflow.store import Store
+from edgestill.workflow.sweep import run_sweep
+from edgestill.workflow.sweep_plan import Sweep, grid, parse_over, read_points
+from edgestill.workflow.sweep_summary import markdown
 from edgestill_runtime import open_bundle
 
 SOURCE = """
@@ -69,8 +75,14 @@ def place(tmp_path_factory):
         yield folder
 
 
-def steps(place, changes):
-    return Pipeline(load_recipe(place / "tiny.toml", changes), place / "run", pool=place / "stages")
+def plan_of(place, changes):
+    recipe = load_recipe(place / "tiny.toml", changes)
+    return make_plan(recipe, read_data(recipe))
+
+
+def stages(place, changes, *ends):
+    """These stages and all that they need, in the shared pool."""
+    return make(plan_of(place, changes), Store(place / "stages", pooled=True), Context(), ends)
 
 
 def checkpoint(stage):
@@ -93,30 +105,30 @@ HINTS = [{"kind": "cross-entropy"}, {"kind": "fitnets", "layers": [["blocks.3", 
     ids=["cached", "layers", "live", "self", "generations", "together"],
 )
 def test_each_method_makes_a_student_of_its_own(place, changes):
-    pipeline = steps(place, changes)
-    for name in STAGES[: STAGES.index("conversion")]:  # as a run asks for them; a live teacher has no cache
-        getattr(pipeline, name)
-    alone, distilled = checkpoint(pipeline.student_alone), checkpoint(pipeline.student_distilled)
+    ends = ("teacher", "student-alone", "student-distilled")  # as a run asks for them; a live teacher has no cache
+    made = stages(place, changes, *ends)
+    alone, distilled = checkpoint(made["student-alone"]), checkpoint(made["student-distilled"])
     assert alone.keys() == distilled.keys()
     assert any(not np.array_equal(alone[name], distilled[name]) for name in alone)
-    history = pipeline.history(pipeline.student_distilled)
-    assert len(history) == 2 and history[-1]["validation_accuracy"] > 0
-    assert steps(place, changes).student_distilled.reused
+    history = read_history(made["student-distilled"])
+    assert len(history) == 2 and history[-1]["validation"] > 0
+    assert stages(place, changes, "student-distilled")["student-distilled"].reused
 
 
 def test_alone_is_the_student_alone(place):
-    pipeline = steps(place, {"distillation.method": "alone"})
-    alone, distilled = checkpoint(pipeline.student_alone), checkpoint(pipeline.student_distilled)
+    made = stages(place, {"distillation.method": "alone"}, "student-distilled")
+    alone, distilled = checkpoint(made["student-alone"]), checkpoint(made["student-distilled"])
     assert all(np.array_equal(alone[name], distilled[name]) for name in alone)
 
 
 @pytest.mark.slow
 def test_peers_are_kept_and_can_be_converted(place):
-    pipeline = steps(place, {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]})
-    folder = pipeline.student_distilled.folder
+    changes = {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]}
+    folder = stages(place, changes, "student-distilled")["student-distilled"].folder
     peer = es.create_student("dscnn_xs", 10)
     es.load_checkpoint(folder / "peer-1.safetensors", peer)
-    bundle = es.convert(peer.eval(), calibration=pipeline.data.calibration(32), output=place / "peer.edge")
+    calibration = plan_of(place, changes).data.calibration(32)
+    bundle = es.convert(peer.eval(), calibration=calibration, output=place / "peer.edge")
     assert {"model.pte", "model.tflite"} <= set(bundle.manifest.models)
 
 
@@ -127,26 +139,35 @@ def test_a_team_teaches_through_a_recipe(place, monkeypatch):
         asked.extend(teachers)
         return cache_teachers(teachers, *arguments, **options)
 
-    monkeypatch.setattr(training_stages, "cache_teachers", watched)
-    teacher = steps(place, {}).teacher.folder / "model.safetensors"
+    monkeypatch.setattr("edgestill.workflow.teacher.cache_teachers", watched)
+    teacher = stages(place, {}, "teacher")["teacher"].folder / "model.safetensors"
     team = [{"model": "resnet8", "checkpoint": str(teacher), "mean": [0.5], "std": [0.25], "image_size": 24}]
-    pipeline = steps(place, {"teacher.team": team, "distillation.combine": "confidence"})
-    assert pipeline.student_distilled.folder.is_dir()
-    assert {path.name for path in pipeline.teacher_outputs.folder.iterdir()} >= {"teacher-0", "teacher-1"}
+    changes = {"teacher.team": team, "distillation.combine": "confidence"}
+    made = stages(place, changes, "student-distilled")
+    assert made["student-distilled"].folder.is_dir()
+    assert {path.name for path in made["teacher-outputs"].folder.iterdir()} >= {"teacher-0", "teacher-1"}
     # The first sees what the data gives, the member what its own table says.
-    own = pipeline.data.processor
+    own = plan_of(place, changes).data.processor
     first, member = map(processor_of, asked)
     assert first in (None, own)
     assert (member.image_shape, member.mean, member.std) == ((24, 24, 1), (0.5,), (0.25,)) != own.image_shape
 
 
 def test_a_teacher_that_training_left_near_chance_stops_the_run(place):
-    """With so small a learning rate it is what it began as; a second run does not take it for finished."""
+    """With so small a learning rate it is what it began as; a second run does not take the check for passed."""
     changes = {"teacher.model": "dscnn_xs", "teacher.training.learning_rate": 1e-9, "teacher.training.epochs": 1}
     for _ in range(2):
-        pipeline = steps(place, changes | {"teacher.check": True})
-        with pytest.raises(EdgestillError, match=r"the teacher is right on .* guessing on \d+\.\d %: a student would"):
-            _ = pipeline.student_distilled
+        with pytest.raises(EdgestillError, match=r"the teacher reaches accuracy .* guessing \d+\.\d\d %: a student would"):
+            stages(place, changes | {"teacher.check": True}, "student-distilled")
+    # It is trained once: who wants it all the same goes on with it.
+    assert stages(place, changes, "teacher")["teacher"].reused
+
+
+def test_a_teacher_that_was_trained_unchecked_is_checked_when_that_is_asked_for(place):
+    changes = {"teacher.model": "dscnn_xs", "teacher.training.learning_rate": 1e-9, "teacher.training.epochs": 1}
+    assert stages(place, changes, "student-distilled")["student-distilled"].folder.is_dir()
+    with pytest.raises(EdgestillError, match="a student would learn nothing from it"):
+        stages(place, changes | {"teacher.check": True}, "student-distilled")
 
 
 @pytest.mark.slow
@@ -157,20 +178,22 @@ def test_a_student_can_be_trained_in_int8_against_the_teacher(place, monkeypatch
         asked.append(teacher)
         return quantise(*arguments, teacher=teacher, **options)
 
-    monkeypatch.setattr("edgestill.pipeline.quantise", watched)
+    monkeypatch.setattr("edgestill.workflow.conversion.quantise", watched)
     changes = {"conversion.quantize": "qat", "conversion.learn_from": "teacher", "conversion.qat.epochs": 1}
-    pipeline = steps(place, changes | {"conversion.qat.views": 1})
-    bundle = open_bundle(pipeline.conversion.folder / "student.edge")
+    made = stages(place, changes | {"conversion.qat.views": 1}, "conversion")
+    bundle = open_bundle(made["conversion"].folder / "student.edge")
     assert bundle.manifest.training["quantisation"]["chosen"] == "qat"
     (teacher,) = asked
-    kept = checkpoint(pipeline.teacher)
+    kept = checkpoint(made["teacher"])
     assert all(np.array_equal(value, kept[name]) for name, value in teacher.state_dict().items())
 
 
 def test_few_labels_through_a_recipe(place):
-    pipeline = steps(place, {"data.labelled": 50})
-    assert pipeline.data.describe()["unlabelled"] == len(pipeline.data.train) - 50
-    assert pipeline.student_distilled.key != steps(place, {}).student_distilled.key
+    few, all_of_them = ({"data.labelled": 50}, {})
+    data = plan_of(place, few).data
+    assert data.describe()["unlabelled"] == len(data.train) - 50
+    keys = {stages(place, one, "student-distilled")["student-distilled"].key for one in (few, all_of_them)}
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(
@@ -193,7 +216,7 @@ def test_changes_that_make_no_sense(place, changes, said):
 def test_layers_are_checked_before_anything_takes_time(place):
     wrong = [{"kind": "fitnets", "layers": [["block.3", "stages.1"]]}]
     with pytest.raises(EdgestillError, match=r"the student has no layer 'block.3'; did you mean 'blocks.3'"):
-        steps(place, {"distillation.objective": wrong}).check()
+        prepare(load_recipe(place / "tiny.toml", {"distillation.objective": wrong}))
 
 
 # Sweeps.
@@ -246,16 +269,16 @@ def test_a_finished_trial_is_run_again_where_what_it_used_has_changed(swept, mon
         started.append([trial.point for trial in trials])
         return iter(())
 
-    monkeypatch.setattr("edgestill.sweep._carry_out", carry_out)
+    monkeypatch.setattr("edgestill.workflow.sweep._carry_out", carry_out)
     run_sweep(sweep)
-    code = training_stages.code_of
+    code = inputs.code_of
     # The student's module:function says something else now; then the teacher's; then the data do.
-    monkeypatch.setattr(training_stages, "code_of", lambda name: "edited" if name == "dscnn_xs" else code(name))
+    monkeypatch.setattr(inputs, "code_of", lambda name: "edited" if name == "dscnn_xs" else code(name))
     run_sweep(sweep)
-    monkeypatch.setattr(training_stages, "code_of", lambda name: "edited" if name == "resnet8" else code(name))
+    monkeypatch.setattr(inputs, "code_of", lambda name: "edited" if name == "resnet8" else code(name))
     run_sweep(sweep)
-    monkeypatch.setattr(training_stages, "code_of", code)
-    monkeypatch.setattr(training_stages.Data, "learnt_from", lambda data: {"digest": "of other images"})
+    monkeypatch.setattr(inputs, "code_of", code)
+    monkeypatch.setattr(es.Data, "describe", lambda data: {"digest": "of other images"})
     run_sweep(sweep)
     everything = ["kd", "kd", "alone", "alone"]
     assert started == [[], everything, ["kd", "kd"], everything], "a student alone needs no teacher"
@@ -290,7 +313,7 @@ def test_a_sweep_that_trained_elsewhere_is_evaluated_here(place):
     assert len(before) == 4 and not list(stages.rglob("state.safetensors"))
     found = run_sweep(replace(trained, evaluate=True), jobs=2)
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
-    assert len(list(stages.glob("teacher-evaluation-*/logits.npy"))) == 1
+    assert len(list(stages.glob("teacher-evaluation-*/outputs.npz"))) == 1
     assert len(list(stages.glob("evaluation-*/logits.npz"))) == 2
     kd, alone = (point["runs"][0] for point in found["points"])
     assert kd["test_int8"] == min(kd["files"].values()) and kd["test_teacher"] == alone["test_teacher"]
@@ -300,9 +323,10 @@ def test_a_sweep_that_trained_elsewhere_is_evaluated_here(place):
 @pytest.mark.slow
 def test_another_teacher_is_evaluated_again(place):
     """Also where the student does not depend on it."""
-    first, other = (steps(place, {"distillation.method": "alone", "teacher.seed": seed}) for seed in (0, 1))
-    assert first.student_distilled.key == other.student_distilled.key
-    assert first.evaluation.key != other.evaluation.key
+    changes = {"distillation.method": "alone"}
+    first, other = (stages(place, changes | {"teacher.seed": seed}, "evaluation") for seed in (0, 1))
+    assert first["student-distilled"].key == other["student-distilled"].key
+    assert first["evaluation"].key != other["evaluation"].key
 
 
 @pytest.mark.slow

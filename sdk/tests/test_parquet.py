@@ -51,7 +51,7 @@ def test_images_come_as_they_were_written(tmp_path, monkeypatch):
         write(tmp_path / "set", word, "image", [png(one) for one in pixels], [0, 1, 0, 1, 0, 1], {"classes": "cat,dog"})
     source = open_source(f"parquet:{tmp_path / 'set'}")
     np.testing.assert_array_equal(source.train.images, pixels)
-    assert source.classes == ("cat", "dog") and source.test.labels.tolist() == [0, 1] * 3 and source.name == "set"
+    assert source.classes == ("cat", "dog") and source.test.targets.tolist() == [0, 1] * 3 and source.name == "set"
     monkeypatch.chdir(tmp_path / "set")
     assert open_source("parquet:.").name == "set"
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_used_is_one_line(tmp_path, column, cells, labels, said):
     write(tmp_path, "test", column, cells, labels)
     if labels == [[0, 1]]:  # one-hot: label 1
         source = open_source(f"parquet:{tmp_path}")
-        assert source.test.labels.tolist() == [1]
+        assert source.test.targets.tolist() == [1]
         assert "the labels are lists and read as one-hot: the place of the 1 is the class" in source.notes
         return
     with pytest.raises(DataError, match=said) as caught:
@@ -131,14 +131,14 @@ def test_labels_as_text_become_classes_in_order(tmp_path):
     write(tmp_path, "test", "image", [PIXEL], pa.array(["cat"]).dictionary_encode())
     source = open_source(f"parquet:{tmp_path}")
     assert source.classes == ("ant", "cat", "dog")
-    assert source.train.labels.tolist() == [2, 0, 1] and source.test.labels.tolist() == [1]
+    assert source.train.targets.tolist() == [2, 0, 1] and source.test.targets.tolist() == [1]
 
 
 def test_numbers_with_gaps_become_classes_of_these_names_and_that_is_said(tmp_path):
     write(tmp_path, "train", "image", [PIXEL] * 3, [3, 7, 1])
     write(tmp_path, "test", "image", [PIXEL], [7])
     source = open_source(f"parquet:{tmp_path}")
-    assert source.classes == ("1", "3", "7") and source.test.labels.tolist() == [2]
+    assert source.classes == ("1", "3", "7") and source.test.targets.tolist() == [2]
     assert source.notes == ("the labels 1, 3, 7 become classes of these names",)
 
 
@@ -157,8 +157,8 @@ def test_parts_as_hubs_hand_them_out(tmp_path):
                          ("validation-00000-of-00001", [0])):  # fmt: skip
         write(folder, word, "img", [png(np.full((4, 4), 8 * len(word), np.uint8))] * len(labels), labels, names)
     source = open_source(f"parquet:{tmp_path}")
-    assert source.classes == ("a", "b") and source.train.labels.tolist() == [0, 1, 1]
-    assert source.validation is not None and source.validation.labels.tolist() == [0]
+    assert source.classes == ("a", "b") and source.train.targets.tolist() == [0, 1, 1]
+    assert source.validation is not None and source.validation.targets.tolist() == [0]
     (folder / "train-00001-of-00002.parquet").unlink()
     with pytest.raises(DataError, match="has 1 of the 2 parts of train; fetch the others"):
         open_source(f"parquet:{tmp_path}")
@@ -208,4 +208,4 @@ def test_sounds_become_pictures(tmp_path):
 def test_the_spoken_digits():
     data = load_data("parquet:fsdd")
     assert (len(data.test), len(data.classes), data.processor.image_shape) == (300, 10, (40, 61, 1))
-    assert np.bincount(data.test.labels).tolist() == [30] * 10
+    assert np.bincount(data.test.targets).tolist() == [30] * 10

@@ -62,7 +62,9 @@ def wanted(bundle_path):
         logits = model.logits(images)
     labels = logits.argmax(1)
     return Wanted(
-        ("1", "all"), Rule(min_calls=5, min_seconds=0.01), Samples(images, labels, 100, {"model.tflite": logits})
+        ("1", "all"),
+        Rule(min_calls=5, min_seconds=0.01),
+        Samples(images, labels, 100, {"model.tflite": (logits,)}, model.task),
     )
 
 

@@ -126,10 +126,10 @@ def test_both_processes_report_the_same_whole_numbers(runs):
     (_, (alone,)), (_, (main, other)) = runs[1], runs[2]
     for name in ("history", "normed"):
         for single, mine, theirs in zip(alone[name], main[name], other[name], strict=True):
-            assert mine["loss"] == theirs["loss"] and mine["validation_accuracy"] == theirs["validation_accuracy"]
+            assert mine["loss"] == theirs["loss"] and mine["validation"] == theirs["validation"]
             assert mine["loss"] == pytest.approx(single["loss"], rel=1e-3 if name == "history" else 0.1)
     # 301 validation images, shared out unevenly, are all counted.
-    assert all((entry["validation_accuracy"] * 301) == pytest.approx(round(entry["validation_accuracy"] * 301))
+    assert all((entry["validation"] * 301) == pytest.approx(round(entry["validation"] * 301))
                for entry in main["history"])  # fmt: skip
 
 

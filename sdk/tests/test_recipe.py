@@ -7,7 +7,7 @@ from edgestill.file_kinds import no_toml
 from edgestill.recipe import Recipe, load_recipe
 from edgestill.recipe_errors import fields_of
 from edgestill.schedule import Schedule
-from edgestill.sweep import read_points
+from edgestill.workflow.sweep_plan import read_points
 
 GOOD = """\
 name = "shirts"

@@ -3,14 +3,17 @@
 import pytest
 import torch
 
-from edgestill import pipeline
 from edgestill.errors import EdgestillError, MissingExtraError, ModelError
 from edgestill.extras import EXTRAS, require
+from edgestill.locks import exclusive
 from edgestill.models import create_model
-from edgestill.pipeline import Pipeline, run
 from edgestill.recipe import load_recipe
 from edgestill.recipe_check import check_recipe
-from edgestill.training_stages import TrainingStages
+from edgestill.workflow.graph import ends_of_training, make
+from edgestill.workflow.plan import prepare
+from edgestill.workflow.run import run, train_students
+from edgestill.workflow.stage import Context
+from edgestill.workflow.store import Store
 
 WRONG = """
 name = "wrong"
@@ -35,7 +38,7 @@ def recipe(tmp_path, text):
 def test_everything_that_is_wrong_is_said_before_the_data_is_read(tmp_path):
     (tmp_path / "teacher.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     for begin in (
-        lambda made: TrainingStages(made, tmp_path / "run").check(),
+        lambda made: train_students(made, tmp_path / "run"),
         lambda made: run(made, tmp_path / "run"),
     ):
         with pytest.raises(EdgestillError) as caught:
@@ -76,9 +79,9 @@ checkpoint = "t.pt"
         else:
             refused = pytest.raises(ModelError, match="Its head has 3 classes, and 2 are needed")
         with refused:
-            TrainingStages(recipe(tmp_path, text), tmp_path / "run").check()
+            prepare(recipe(tmp_path, text))
     with pytest.raises(ModelError, match="holds no moving average"):
-        TrainingStages(recipe(tmp_path, f'{text}weights = "ema"\n'), tmp_path / "run").check()
+        prepare(recipe(tmp_path, f'{text}weights = "ema"\n'))
 
 
 def test_layers_are_looked_for_first(tmp_path):
@@ -110,18 +113,20 @@ def test_an_output_folder_that_cannot_be_written_is_said_first(tmp_path):
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path):
-    with pipeline.exclusive(tmp_path / "run"), pytest.raises(EdgestillError, match="is in use by another edgestill"):
+    with exclusive(tmp_path / "run"), pytest.raises(EdgestillError, match="is in use by another edgestill"):
         run(recipe(tmp_path, 'name = "x"\n'), tmp_path / "run")
 
 
 def test_a_given_teacher_that_only_guesses_stops_the_run_before_anything_is_trained(tmp_path):
     torch.save(create_model("dscnn_xs", 10).state_dict(), tmp_path / "t.pt")
     text = 'name = "x"\n[data]\ncalibration = 8\n[teacher]\nmodel = "dscnn_xs"\ncheckpoint = "t.pt"\n{}\n'
-    steps = Pipeline(recipe(tmp_path, text.format("")), tmp_path / "run")
-    with pytest.raises(EdgestillError, match="the teacher dscnn_xs is right on .* guessing on"):
-        steps.check()
+    with pytest.raises(EdgestillError, match="the teacher dscnn_xs reaches accuracy .* guessing "):
+        train_students(recipe(tmp_path, text.format("")), tmp_path / "run")
     assert not list((tmp_path / "run").rglob("model.safetensors"))
-    Pipeline(recipe(tmp_path, text.format("check = false")), tmp_path / "run").check()
+    plan = prepare(recipe(tmp_path, text.format("check = false")))
+    assert "teacher-check" not in ends_of_training(plan.recipe)
+    made = make(plan, Store(tmp_path / "run/stages"), Context(), ["teacher-outputs"])
+    assert made.keys() == {"teacher", "teacher-outputs"}
 
 
 @pytest.mark.parametrize("method", ["self", "generations"])

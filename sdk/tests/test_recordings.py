@@ -13,7 +13,7 @@ from edgestill.data.samples import read_samples
 from edgestill.errors import DataError
 from edgestill.recipe import Recipe
 from edgestill.run_data import Known, read_again
-from edgestill.training_stages import TrainingStages
+from edgestill.workflow.plan import make_plan, prepare, read_data
 from edgestill_runtime import AudioProcessor
 
 GENERATOR = np.random.default_rng(0)
@@ -101,20 +101,21 @@ def test_augmentation_never_mirrors_time(tmp_path):
     with pytest.raises(DataError, match="`flip` plays a recording backwards"):
         augmentation_for(data.processor, ["flip", "shift:2"])
     with pytest.raises(DataError, match="`flip` plays a recording backwards"):
-        Views(data.train, 2, data.processor, Augmentation(flip=0.5))
+        Views(data.train.images, data.encoded(data.train), data.processor, Augmentation(flip=0.5))
 
 
 def test_a_recipe_that_says_nothing_gets_the_augmentation_of_its_data(tmp_path):
     write_folder(tmp_path / "set")
     table = {"source": f"audio-folder:{tmp_path / 'set'}", "calibration": 4, "seconds": 0.5}
-    stages = TrainingStages(Recipe.model_validate({"name": "x", "data": table}), tmp_path)
-    assert stages.augmentation == Augmentation(shift=2) and stages.data.processor.seconds == 0.5
-    assert TrainingStages(Recipe(name="x"), tmp_path).augmentation == Augmentation(flip=0.5, shift=2)
+    heard, seen = Recipe.model_validate({"name": "x", "data": table}), Recipe(name="x")
+    plan = make_plan(heard, read_data(heard))
+    assert plan.augmentation == Augmentation(shift=2) and plan.data.processor.seconds == 0.5
+    assert make_plan(seen, read_data(seen)).augmentation == Augmentation(flip=0.5, shift=2)
     next((tmp_path / "set").rglob("*.*")).write_bytes(b"RIFF\0\0\0\0WAVEfmt \0")  # would be met if they were read
     for key in ({"augmentation": ["flip"]}, {"teacher": {"augmentation": ["flip"]}}):
         mirrored = Recipe.model_validate({"name": "x", "data": table, **key})
         with pytest.raises(DataError, match="`flip` plays a recording backwards"):
-            TrainingStages(mirrored, tmp_path).check()  # before anything is read
+            prepare(mirrored)  # before anything is read
 
 
 def test_a_recipe_read_back_from_results_opens_the_same_data(tmp_path):
@@ -147,7 +148,7 @@ def test_samples_for_a_conversion_may_be_recordings(tmp_path):
         read_samples(tmp_path, mean=(0.5,) * 3, std=(0.25,) * 3)
     with pytest.raises(DataError, match="image_size is for images only"):
         read_samples(tmp_path, 16)
-    assert read.processor.rate == 16000 and read.labels.tolist() == [1, 1, 0, 0]
+    assert read.processor.rate == 16000 and read.targets.tolist() == [1, 1, 0, 0]
     np.testing.assert_array_equal(read.images, read.processor.pixels(sorted(tmp_path.rglob("*.wav"))))
     np.testing.assert_array_equal(
         read_samples(tmp_path, processor=AT_8000).images, AT_8000.pixels(sorted(tmp_path.rglob("*.wav")))

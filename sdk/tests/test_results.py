@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from edgestill.cli.run import summary
 from edgestill.data import load_data
+from edgestill.outputs import read_outputs
 from edgestill.recipe import load_recipe
-from edgestill.results import assemble
+from edgestill.workflow.results import ModelOutputs, RunOutputs, assemble
 from edgestill_benchmarks.results import check_results
 from edgestill_runtime import open_bundle, write_bundle
 
@@ -27,33 +26,32 @@ def renamed(bundle, folder, precisions, names):
 
 
 @pytest.fixture
-def steps(quick_run, bundle_path, root, tmp_path, monkeypatch):
-    """What a finished run of another kind would hand over."""
+def outputs(quick_run, bundle_path, root, tmp_path, monkeypatch):
+    """What the stages of a finished run of another kind left."""
     # What is inside a file takes seconds to find and draw, and is the converters' to test.
     inside = {"delegated_macs": 1.0, "pieces": 1, "conversions": 0, "transposes": 0, "picture": "graphs/x.svg"}
-    monkeypatch.setattr("edgestill.results._look_inside", lambda steps, name: inside)
+    monkeypatch.setattr("edgestill.workflow.results._look_inside", lambda outputs, name: inside)
 
     def made(precisions, names):
-        stages = {name: SimpleNamespace(folder=quick_run / "stages" / name.replace("_", "-")) for name in (
-            "teacher", "student_alone", "student_distilled", "conversion", "gate", "measurement"
-        )}  # fmt: skip
         measured = json.loads((quick_run / "stages/measurement/measurement.json").read_text())
         for file in measured["files"]:
             file["file"] = names.get(file["file"], file["file"])
-        (tmp_path / "measurement.json").write_text(json.dumps(measured))
-        stages["measurement"] = SimpleNamespace(folder=tmp_path)
-        with np.load(quick_run / "stages/evaluation/logits.npz") as arrays:
-            logits = {names.get(name, name): arrays[name] for name in arrays.files}
-        return SimpleNamespace(
-            **stages,
+        found = read_outputs(quick_run / "stages/evaluation/logits.npz")
+        data, recipe = load_data("fashion-mnist-mini"), load_recipe(root / "recipes/demo.toml").shortened()
+        seeds = {"teacher": 7, "student_alone": 3, "student_distilled": 3}
+        return RunOutputs(
             folder=tmp_path,
+            recipe=json.loads(recipe.model_dump_json()),
+            quick=recipe.quick,
+            data=data,
+            models={
+                name: ModelOutputs("net", {"parameters": 10, "macs": 10}, {"seed": seed, "cuda": "NVIDIA H100"}, [])
+                for name, seed in seeds.items()
+            },
+            outputs={names.get(name, name): given for name, given in found.items()},
             bundle=renamed(open_bundle(bundle_path), tmp_path, precisions, names),
-            test_logits=logits,
-            data=load_data("fashion-mnist-mini"),
-            recipe=load_recipe(root / "recipes/demo.toml").shortened(),
-            history=lambda stage: [],
-            size=lambda name: {"parameters": 10, "macs": 10},
-            trained_as=lambda stage: {"seed": 7 if stage is stages["teacher"] else 3, "cuda": "NVIDIA H100"},
+            gate=json.loads((quick_run / "stages/gate/gate.json").read_text()),
+            measurement=measured,
         )
 
     return made
@@ -67,18 +65,18 @@ def steps(quick_run, bundle_path, root, tmp_path, monkeypatch):
     ],
     ids=["mixed", "renamed"],
 )
-def test_results_of_any_precision_and_names(steps, precisions, names):
-    done = steps(precisions, names)
+def test_results_of_any_precision_and_names(outputs, precisions, names):
+    done = outputs(precisions, names)
     results = assemble(done)
     check_results(results)
     files = done.bundle.manifest.deployable()
-    assert set(results["per_class"]) == {"teacher", "student_distilled", *files.values()}
-    assert sum(map(sum, results["confusion"])) == len(done.data.test)
+    assert set(results["details"]) == {"teacher", "student_distilled", *files.values()}
+    assert all(sum(map(sum, one["confusion"])) == len(done.data.test) for one in results["details"].values())
     assert summary(results).row_count == 7
 
 
-def test_seed_and_gpu_are_those_of_each_training(steps):
-    results = assemble(steps({}, {}))
+def test_seed_and_gpu_are_those_of_each_training(outputs):
+    results = assemble(outputs({}, {}))
     assert results["teacher"]["seed"] == 7 and results["student_distilled"]["seed"] == 3
     assert results["machine"]["cuda"] == results["teacher"]["cuda"] == "NVIDIA H100"
 

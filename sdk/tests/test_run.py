@@ -43,19 +43,21 @@ def test_accuracies_are_those_of_the_files(quick_run, bundle_path):
     results, test = json.loads((quick_run / "results.json").read_text()), load_data("fashion-mnist-mini").test
     for file in results["files"]:
         with load(bundle_path, engine=file["engine"], precision=file["precision"]) as model:
-            assert (model.logits(test.images).argmax(1) == test.labels).mean() == pytest.approx(file["accuracy"])
+            assert (model.logits(test.images).argmax(1) == test.targets).mean() == pytest.approx(
+                file["quality"]["accuracy"]
+            )
     manifest = open_bundle(bundle_path).manifest
     assert manifest.agreement == results["agreement"]
-    assert {name: entry.accuracy for name, entry in manifest.models.items()} == {
-        Path(file["path"]).name: file["accuracy"] for file in results["files"]
+    assert {name: entry.quality for name, entry in manifest.models.items()} == {
+        Path(file["path"]).name: file["quality"] for file in results["files"]
     }
 
 
 def test_the_int8_files_agree_and_stay_near_the_float_student(quick_run):
     results = json.loads((quick_run / "results.json").read_text())
     assert results["agreement"] >= 0.999
-    accuracies = {(file["engine"], file["precision"]): file["accuracy"] for file in results["files"]}
-    fp32 = results["student_distilled"]["accuracy"]
+    accuracies = {(file["engine"], file["precision"]): file["quality"]["accuracy"] for file in results["files"]}
+    fp32 = results["student_distilled"]["quality"]["accuracy"]
     for engine in ("litert", "executorch"):
         assert accuracies[engine, "fp32"] == pytest.approx(fp32, abs=0.001)
         assert abs(accuracies[engine, "int8"] - fp32) <= 0.01  # two epochs: logits close together
@@ -72,24 +74,29 @@ def test_a_second_run_reuses_every_stage(cli, quick_run):
 
 
 def test_a_run_under_another_name_names_its_bundle(root, quick_run, tmp_path, monkeypatch):
-    from edgestill.pipeline import Pipeline
     from edgestill.recipe import load_recipe
+    from edgestill.workflow.graph import make
+    from edgestill.workflow.plan import make_plan, read_data
+    from edgestill.workflow.run import context_of, finish_bundle
+    from edgestill.workflow.store import Store
 
     folder = tmp_path / "run"
     shutil.copytree(quick_run, folder)
-    steps = Pipeline(load_recipe(root / "recipes/demo.toml", {"name": "other"}).shortened(), folder)
-    assert steps.conversion.reused
+    recipe = load_recipe(root / "recipes/demo.toml", {"name": "other"}).shortened()
+    plan = make_plan(recipe, read_data(recipe))
+    stages = make(plan, Store(folder / "stages"), context_of(plan), ["evaluation"])
+    assert all(stage.reused for stage in stages.values())
     # In somebody's process their standard output and error are left alone; a command asks for more.
     with monkeypatch.context() as patch:
         patch.setattr(os, "dup2", lambda *_: pytest.fail("a descriptor of the whole process was redirected"))
-        made = steps.bundle
-    assert made.manifest.name == steps.recipe.name == made.path.stem != "demo-quick"
+        made = finish_bundle(plan, stages, folder)
+    assert made.manifest.name == recipe.name == made.path.stem != "demo-quick"
 
 
 def test_json_on_the_command_line_is_the_results_file(cli, quick_run):
     done = cli("run", "recipes/demo.toml", "--quick", "--output", quick_run, "--json")
     printed = json.loads(done.stdout)
-    assert printed["schema_version"] == 1
+    assert printed["schema_version"] == 2
     assert printed == json.loads((quick_run / "results.json").read_text())
 
 
@@ -126,7 +133,7 @@ def test_verify_and_inspect(cli, bundle_copy):
     assert done.returncode == 0 and said["passed"] and len(said["golden"]) == 4
     shown = cli("inspect", bundle_copy)
     assert shown.returncode == 0 and "model.fp32.tflite" in shown.stdout and "Ankle boot" in shown.stdout
-    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 3
+    assert json.loads(cli("inspect", bundle_copy, "--json").stdout)["format_version"] == 4
     (bundle_copy / "model.pte").write_bytes(b"else")
     damaged = cli("verify", bundle_copy)
     assert damaged.returncode == 1
@@ -181,7 +188,7 @@ def test_convert_makes_a_bundle_of_a_checkpoint(cli, quick_run, tmp_path):
     known = json.loads((quick_run / "results.json").read_text())
     expected = known["data"] | {"calibration": 32}
     assert {key: expected[key] for key in bundle.manifest.training["data"]} == bundle.manifest.training["data"]
-    assert bundle.manifest.labels == tuple(known["data"]["classes"])
+    assert bundle.manifest.labels == tuple(known["data"]["labels"])
     again = cli(*words)
     assert again.returncode == 1 and "exists already" in again.stderr
     checkpoint = quick_run / "stages/student-distilled/model.safetensors"

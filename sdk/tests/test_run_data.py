@@ -19,7 +19,9 @@ from edgestill.progress import SILENT
 from edgestill.recipe import load_recipe
 from edgestill.run_data import known_of_checkpoint, known_of_run, read_again, refuse_code
 from edgestill.samples import find_samples
-from edgestill.training_stages import TrainingStages
+from edgestill.workflow.checkpoints import read_training_facts
+from edgestill.workflow.plan import read_data
+from edgestill.workflow.run import train_students
 
 RECIPE = """
 name = "shades"
@@ -55,9 +57,9 @@ def trained(tmp_path_factory):
             pixels = generator.integers(0, 100, (14, 16, 3)) + 100 * (number % 2)
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     (place / "shades.toml").write_text(RECIPE.format(photos=place / "photos"))
-    steps = TrainingStages(load_recipe(place / "shades.toml"), place / "run")
-    assert steps.student_distilled.folder.is_dir()
-    return steps
+    recipe = load_recipe(place / "shades.toml")
+    student = train_students(recipe, place / "run")["student_distilled"]
+    return SimpleNamespace(folder=place / "run", data=read_data(recipe), student=student)
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_labels_of_other_data_get_the_students_order(trained, run):
     data = read_again(known, f"image-folder:{trained.folder.parent / 'photos/test'}", {"calibration": 4})
     assert data.classes == ("light", "dark")
     for split in (data.train, data.test):  # dark photos are below 100
-        assert ((split.images.mean((1, 2, 3)) < 100) == (split.labels == 1)).all()
+        assert ((split.images.mean((1, 2, 3)) < 100) == (split.targets == 1)).all()
     with pytest.raises(DataError, match=r"trained on the classes dim, light, .* dark, dim are on one side alone"):
         read_again(replace(known, classes=("dim", "light")))
 
@@ -153,7 +155,7 @@ def test_bench_counts_classes_as_the_bundle_does(bundle_path):
     manifest = open_bundle(bundle_path).manifest
     of_its_own = find_samples(SimpleNamespace(path=bundle_path, manifest=manifest), "fashion-mnist-mini", 50)
     backwards = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=manifest.labels[::-1]))
-    assert (find_samples(backwards, "fashion-mnist-mini", 50).labels == 9 - of_its_own.labels).all()
+    assert (find_samples(backwards, "fashion-mnist-mini", 50).targets == 9 - of_its_own.targets).all()
     others = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=("hat", *manifest.labels[1:])))
     with pytest.raises(DataError, match="does not fit the model: .* are on one side alone"):
         find_samples(others, "fashion-mnist-mini", 50)
@@ -226,7 +228,7 @@ def test_bench_without_a_runs_stages_compares_no_answers(quick_run, tmp_path, da
 
 
 def test_checkpoints_of_older_versions_know_their_seed_and_cut(trained, tmp_path):
-    noted = read_metadata(trained.student_distilled.folder / "model.safetensors")
+    noted = read_metadata(trained.student.folder / "model.safetensors")
     data = noted["data"] | {"name": f"image-folder:{trained.folder.parent / 'photos'}"}
     data["train"] -= data["calibration"]  # they were kept apart then
     processor = {key: value for key, value in noted["processor"].items() if key in ("mean", "std", "height", "width")}
@@ -238,7 +240,7 @@ def test_checkpoints_of_older_versions_know_their_seed_and_cut(trained, tmp_path
 
 
 def test_what_was_true_of_a_training_is_noted(trained):
-    assert trained.trained_as(trained.student_distilled) == {"seed": 3, "cuda": None}
+    assert read_training_facts(trained.student) == {"seed": 3, "cuda": None}
 
 
 # What else a path may be.

@@ -1,16 +1,18 @@
 """A stage's key changes with everything that its result depends on; nothing is trained or converted here."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from edgestill import pipeline
 from edgestill.models import create_model
-from edgestill.pipeline import STAGES, Pipeline
 from edgestill.recipe import load_recipe
-from edgestill.stages import Stage
+from edgestill.workflow import binding, conversion
+from edgestill.workflow.graph import ends_of_run, ends_of_training, ends_of_trial, make
+from edgestill.workflow.key import key_of
+from edgestill.workflow.plan import make_plan, read_data
+from edgestill.workflow.stage import Context, Finished
+from edgestill_benchmarks import machine
 
 RECIPE = """
 name = "keys"
@@ -18,13 +20,21 @@ name = "keys"
 checkpoint = "teacher.pt"
 model = "dscnn_xs"
 """
+STAGES = ("teacher", "student-alone", "student-distilled", "conversion", "gate", "evaluation", "measurement")
 
 
 class Keys:
-    """In the place of `Stages`: makes none, and each key is what it would be hashed from."""
+    """In the place of `Store`: makes none, and keeps the inputs and their key."""
 
-    def run(self, name, inputs, make):
-        return Stage(Path(name), json.dumps([name, inputs], sort_keys=True, default=str), reused=True)
+    def __init__(self):
+        self.inputs = {}
+        self.order = []
+
+    def run(self, stage, inputs, context):
+        assert type(inputs) is stage.inputs
+        self.inputs[stage.name] = inputs
+        self.order.append(stage.name)
+        return Finished(Path(stage.name), key_of(stage.name, inputs), reused=True)
 
 
 def save_teacher(folder, seed=0):
@@ -33,14 +43,24 @@ def save_teacher(folder, seed=0):
 
 
 @pytest.fixture
-def keys(tmp_path):
+def plan(tmp_path):
+    """A function of changes to the recipe."""
     save_teacher(tmp_path)
     (tmp_path / "recipe.toml").write_text(RECIPE)
 
+    def made(**changes):
+        recipe = load_recipe(tmp_path / "recipe.toml", changes)
+        return make_plan(recipe, read_data(recipe))
+
+    return made
+
+
+@pytest.fixture
+def keys(plan):
     def found(**changes):
-        made = Pipeline(load_recipe(tmp_path / "recipe.toml", changes), tmp_path / "run")
-        made._stages = Keys()
-        return {stage: getattr(made, stage).key for stage in STAGES}
+        made = plan(**changes)
+        stages = make(made, Keys(), Context(), ends_of_run(made.recipe))
+        return {name: stages[name].key for name in STAGES}
 
     return found
 
@@ -49,12 +69,19 @@ def differ(one, other):
     return {stage for stage in one if one[stage] != other[stage]}
 
 
+def order(made, ends):
+    store = Keys()
+    make(made, store, Context(), ends)
+    return store.order
+
+
 @pytest.mark.parametrize(
     ("changes", "stages"),
     [
         ({"name": "other"}, set()),
         ({"teacher.check": False}, set()),
         ({"measure.min_calls": 7}, {"measurement"}),
+        ({"conversion.min_agreement": 90.0}, {"gate"}),
         ({"conversion.max_drop": 1.0}, {"conversion", "gate", "evaluation", "measurement"}),
         ({"data.calibration": 32}, {"conversion", "gate", "evaluation", "measurement"}),
         ({"data.seed": 1}, set(STAGES)),
@@ -63,11 +90,11 @@ def differ(one, other):
         ({"training.epochs": 2}, set(STAGES) - {"teacher"}),
         ({"student.model": "dscnn_m"}, set(STAGES) - {"teacher"}),
         ({"seed": 2}, set(STAGES) - {"teacher"}),
-        ({"distillation.combine": "choice"}, set(STAGES) - {"teacher", "student_alone"}),
+        ({"distillation.combine": "choice"}, set(STAGES) - {"teacher", "student-alone"}),
         ({"training.views": 2}, set(STAGES) - {"teacher"}),
-        ({"teacher.mean": [0.5], "teacher.std": [0.5]}, set(STAGES) - {"student_alone"}),
-        ({"teacher.image_size": 32}, set(STAGES) - {"student_alone"}),
-        ({"teacher.weights": "ema"}, set(STAGES) - {"student_alone"}),
+        ({"teacher.mean": [0.5], "teacher.std": [0.5]}, set(STAGES) - {"student-alone"}),
+        ({"teacher.image_size": 32}, set(STAGES) - {"student-alone"}),
+        ({"teacher.weights": "ema"}, set(STAGES) - {"student-alone"}),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, dict) else "",  # a set has another order in each process
 )
@@ -78,29 +105,29 @@ def test_a_key_of_the_recipe_changes_what_depends_on_it(keys, changes, stages):
 def test_other_weights_of_the_teacher_change_what_it_teaches(keys, tmp_path):
     before = keys()
     save_teacher(tmp_path, seed=1)
-    assert differ(before, keys()) == set(STAGES) - {"student_alone"}
+    assert differ(before, keys()) == set(STAGES) - {"student-alone"}
 
 
 def test_other_converters_make_other_files(keys, monkeypatch):
     before = keys()
+    version = binding.metadata.version
     for package in ("torch", "torchao", "executorch", "litert-torch", "ai-edge-litert"):
-        assert f'"{package}": "' in before["conversion"]
-    version = pipeline.metadata.version
-    monkeypatch.setattr(pipeline.metadata, "version", lambda name: "99" if name == "torchao" else version(name))
-    assert differ(before, keys()) == {"conversion", "gate", "evaluation", "measurement"}
+        with monkeypatch.context() as patch:
+            patch.setattr(binding.metadata, "version", lambda name, one=package: "99" if name == one else version(name))
+            assert differ(before, keys()) == {"conversion", "gate", "evaluation", "measurement"}
 
 
 def test_other_engines_are_evaluated_and_measured_again(keys, monkeypatch):
     before = keys()
-    assert "ai-edge-litert" in before["evaluation"]
-    monkeypatch.setattr(pipeline, "installed_engines", lambda: {"litert": "ai-edge-litert 99"})
+    assert any("ai-edge-litert" in name for name in binding.installed_engines().values())
+    monkeypatch.setattr(binding, "installed_engines", lambda: {"litert": "ai-edge-litert 99"})
     assert differ(before, keys()) == {"gate", "evaluation", "measurement"}
 
 
 def test_another_machine_judges_and_measures_again(keys, monkeypatch):
     before = keys()
-    real = pipeline.machine.describe_machine()
-    monkeypatch.setattr(pipeline.machine, "describe_machine", lambda: real | {"cpu": "another"})
+    real = machine.describe_machine()
+    monkeypatch.setattr(machine, "describe_machine", lambda: real | {"cpu": "another"})
     assert differ(before, keys()) == {"gate", "measurement"}
 
 
@@ -114,22 +141,72 @@ def test_another_machine_judges_and_measures_again(keys, monkeypatch):
     ],
     ids=lambda one: " ".join(map(str, one.values())) if isinstance(one, dict) else "",
 )
-def test_a_bundle_names_the_teacher_where_one_has_taught(tmp_path, monkeypatch, changes, taught):
-    save_teacher(tmp_path)
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    made, facts = Pipeline(load_recipe(tmp_path / "recipe.toml", changes), tmp_path / "run"), []
-    made._stages = Keys()
-    monkeypatch.setattr(Pipeline, "_student", lambda *_: None)
-    monkeypatch.setattr(Pipeline, "_teacher_model", lambda *_: None)
-    monkeypatch.setattr(pipeline, "describe_model", lambda *words: facts.append(words[3]))
-    monkeypatch.setattr(pipeline, "quantise", lambda *_, **__: None)
-    made._make_conversion(tmp_path)
+def test_a_bundle_names_the_teacher_where_one_has_taught(plan, tmp_path, monkeypatch, changes, taught):
+    made, store, facts = plan(**changes), Keys(), []
+    make(made, store, Context(), ["conversion"])
+    monkeypatch.setattr(conversion, "load_student", lambda *_: None)
+    monkeypatch.setattr(conversion, "load_any_teacher", lambda *_: None)
+    monkeypatch.setattr(conversion, "describe_model", lambda *words: facts.append(words[3]))
+    monkeypatch.setattr(conversion, "quantise", lambda *_, **__: None)
+    conversion.convert_student.make(store.inputs["conversion"], tmp_path, Context())
     assert ("teacher" in facts[0]) == taught
 
 
-def test_edited_code_of_a_model_makes_another_student(keys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("role", ["student", "peer"])
+def test_edited_code_of_a_model_makes_another_student(keys, tmp_path, monkeypatch, role):
     monkeypatch.syspath_prepend(tmp_path)
+    changes = {
+        "student": {"student.model": "own_keys_net:net"},
+        "peer": {"distillation.method": "together", "distillation.peers": ["own_keys_net:net"]},
+    }[role]
     (tmp_path / "own_keys_net.py").write_text("a = 1")
-    before = keys(**{"student.model": "own_keys_net:net"})
+    before = keys(**changes)
     (tmp_path / "own_keys_net.py").write_text("a = 2")
-    assert "student_alone" in differ(before, keys(**{"student.model": "own_keys_net:net"}))
+    found = differ(before, keys(**changes))
+    assert "student-distilled" in found and ("student-alone" in found) == (role == "student")
+
+
+# One graph with different ends.
+
+
+def test_a_run_a_training_and_a_trial_want_different_ends_of_one_graph(plan):
+    made = plan()
+    training = ["teacher-check", "student-alone", "teacher", "teacher-outputs", "student-distilled"]
+    assert order(made, ends_of_training(made.recipe)) == training
+    assert order(made, ends_of_trial(made.recipe, evaluate=False)) == training
+    evaluated = [*training, "conversion", "teacher-evaluation", "evaluation"]
+    assert order(made, ends_of_trial(made.recipe, evaluate=True)) == evaluated
+    whole = order(made, ends_of_run(made.recipe))
+    assert set(whole) == {*evaluated, "gate", "measurement"} and len(whole) == len(set(whole))
+
+
+def test_a_student_alone_needs_no_teacher(plan):
+    made = plan(**{"distillation.method": "alone", "teacher.check": False})
+    assert order(made, ends_of_training(made.recipe)) == ["student-alone", "student-distilled"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "quick", "checked"),
+    [
+        ({}, False, "teacher-check"),
+        ({}, True, "teacher-check"),
+        ({"teacher.check": False}, False, None),
+        ({"teacher": {"model": "dscnn_xs"}}, False, "trained-teacher-check"),
+        ({"teacher": {"model": "dscnn_xs"}}, True, None),  # a trial run's epoch teaches it nothing
+        ({"teacher": {"model": "dscnn_xs", "check": False}}, False, None),
+    ],
+)
+def test_a_teacher_is_checked_before_anybody_learns_from_it(plan, changes, quick, checked):
+    made = plan(**changes)
+    recipe = made.recipe.shortened() if quick else made.recipe
+    names = order(make_plan(recipe, made.data), ["student-distilled"])
+    assert [name for name in names if name.endswith("check")] == ([] if checked is None else [checked])
+    assert checked is None or names.index(checked) < names.index("teacher-outputs")
+
+
+def test_the_check_of_a_trained_teacher_belongs_to_that_teacher(plan):
+    found = []
+    for epochs in (3, 4):
+        made = plan(teacher={"model": "dscnn_xs", "training": {"epochs": epochs}})
+        found.append(make(made, Keys(), Context(), ["trained-teacher-check"])["trained-teacher-check"].key)
+    assert found[0] != found[1]

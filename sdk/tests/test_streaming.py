@@ -16,7 +16,7 @@ from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
 from edgestill.schedule import Schedule
-from edgestill.training import accuracy, train
+from edgestill.training import quality_of, train
 
 AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
 
@@ -31,12 +31,17 @@ def data():
 def on_disk(data, tmp_path):
     """The same train split as a memory map."""
     np.save(tmp_path / "images.npy", data.train.images)
-    return replace(data, train=Split(np.load(tmp_path / "images.npy", mmap_mode="r"), data.train.labels))
+    return replace(data, train=Split(np.load(tmp_path / "images.npy", mmap_mode="r"), data.train.targets))
+
+
+def views(data, *arguments):
+    """The train split of some data."""
+    return Views(data.train.images, data.encoded(data.train), data.processor, *arguments)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
-    held, read = (Views(one.train, 10, data.processor, AUGMENTATION, 3) for one in (data, on_disk))
+    held, read = (views(one, AUGMENTATION, 3) for one in (data, on_disk))
     indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(200)), 64)
     pairs = zip(held.batches(1, indices), read.batches(1, indices, workers=workers), strict=True)
     for (images, targets), (other_images, other_targets) in pairs:
@@ -51,7 +56,7 @@ def test_training_from_disk_gives_the_weights_of_training_from_memory(data, on_d
     )
     for name, value in held.state_dict().items():
         assert torch.equal(value, read.state_dict()[name]), name
-    assert accuracy(read, on_disk.train, on_disk) == accuracy(held, data.train, data)
+    assert quality_of(read, on_disk.train, on_disk)["accuracy"] == quality_of(held, data.train, data)["accuracy"]
 
 
 def test_taking_from_disk_reads_nothing(on_disk):
@@ -105,9 +110,9 @@ def test_unlabelled_images_of_a_large_source_are_left_on_disk_too(folder, tmp_pa
     assert len(decoded) < 48 + 30  # validation, calibration and test, and what mean and std are taken from
     assert any("stay encoded" in note for note in read.notes)
     np.testing.assert_array_equal(read.train.load().images, held.train.images)
-    assert read.train.labels.tolist() == held.train.labels.tolist()
+    assert read.train.targets.tolist() == held.train.targets.tolist()
     batch = torch.tensor([len(read.train) - 1, 0])
-    pairs = (Views(one.train, 2, held.processor).batch(0, batch) for one in (held, read))
+    pairs = (views(one).batch(0, batch) for one in (held, read))
     assert torch.equal(*(images for images, _ in pairs))
 
 
@@ -124,9 +129,9 @@ def test_loading_reads_a_block_at_a_time_in_the_order_of_the_disk(data, monkeypa
     monkeypatch.setattr(types, "_BLOCK", 10 * 28 * 28)
     images = Strict(data.train.images)
     order = np.random.default_rng(0).permutation(50)
-    found = Split(images, data.train.labels).take(order).load()
+    found = Split(images, data.train.targets).take(order).load()
     np.testing.assert_array_equal(found.images, data.train.images[order])
-    assert images.most == 10 and found.labels.tolist() == data.train.labels[order].tolist()
+    assert images.most == 10 and found.targets.tolist() == data.train.targets[order].tolist()
 
 
 def test_images_of_several_sizes_are_refused_however_many_they_are(tmp_path, monkeypatch):
@@ -151,9 +156,9 @@ def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch
     read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
     broken = folder / "train" / "cat" / "3.png"
     broken.write_bytes(b"no image")
-    views = Views(read.train, 2, read.processor)
+    made = views(read)
     with pytest.raises(DataError, match=r"cat/3.png is no image in a format that Pillow knows") as caught:
-        list(views.batches(0, torch.split(torch.arange(len(views)), 8)))
+        list(made.batches(0, torch.split(torch.arange(len(made)), 8)))
     assert "\n" not in str(caught.value)  # no stack of the worker
 
 
@@ -174,12 +179,12 @@ class Strict:
 
 
 def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
-    images, labels = data.train.images, data.train.labels
+    images, labels = data.train.images, data.train.targets
     test = data.test.take(np.arange(50))
     module = ModuleType("my_sources")
     module.array = lambda: ImageSource("mine", data.classes, Split(images, labels), test)
     module.lazy = lambda: ImageSource(
-        "mine", data.classes, Split(Strict(images), labels), Split(Strict(test.images), test.labels)
+        "mine", data.classes, Split(Strict(images), labels), Split(Strict(test.images), test.targets)
     )
     monkeypatch.setitem(sys.modules, "my_sources", module)
     held, read = (load_data(f"my_sources:{name}", calibration=8) for name in ("array", "lazy"))
@@ -189,8 +194,8 @@ def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
     indices = torch.split(torch.from_numpy(np.random.default_rng(0).permutation(len(read.train))), 64)
     for workers in (0, 2):
         pairs = zip(
-            Views(held.train, 10, held.processor, AUGMENTATION).batches(1, indices),
-            Views(read.train, 10, read.processor, AUGMENTATION).batches(1, indices, workers=workers),
+            views(held, AUGMENTATION).batches(1, indices),
+            views(read, AUGMENTATION).batches(1, indices, workers=workers),
             strict=True,
         )
         assert all(torch.equal(one[0], other[0]) for one, other in pairs)
@@ -198,7 +203,7 @@ def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
 
 def test_a_digest_and_statistics_look_at_few_images_at_a_time(data, monkeypatch):
     monkeypatch.setattr(types, "_BLOCK", 10 * 28 * 28)
-    images, labels = data.train.images, data.train.labels
+    images, labels = data.train.images, data.train.targets
     lazy = ImageSource("x", data.classes, Split(Strict(images), labels), Split(Strict(images), labels))
     held = ImageSource("x", data.classes, Split(images, labels), Split(images, labels))
     assert sources.digest(lazy) == sources.digest(held)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import edgestill as es
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation
 from edgestill.distillation import distill
 from edgestill.errors import ModelError, TrainingError
@@ -18,10 +18,11 @@ from edgestill.given_models import IMAGENET_MEAN, IMAGENET_STD
 from edgestill.models import create_model, save_checkpoint
 from edgestill.objectives import FitNets, HintonKD
 from edgestill.schedule import Schedule
-from edgestill.teacher_check import judge, refuse_guessing
+from edgestill.tasks.image_classification import ImageClassification, guess
+from edgestill.teacher_check import refuse_guessing
 from edgestill.teacher_inputs import InputAdapter, adapter_for, processor_of, set_processor
 from edgestill.teachers import Batch, LiveTeacher, check_classes, load_teacher
-from edgestill.training import predict, train
+from edgestill.training import outputs_of, train
 from edgestill_runtime.processing import ImageProcessor
 
 SHORT = Schedule(epochs=1, batch_size=32, views=1)
@@ -104,12 +105,12 @@ def test_equal_processors_leave_the_tensor_untouched(shaded):
 
 def test_cached_and_live_teachers_see_the_same(shaded, tmp_path):
     batch = next(iter([torch.arange(16)]))
-    images, targets = es.data.Views(shaded.train, 4, OWN).batch(0, batch)
+    images, targets = es.data.Views(shaded.train.images, shaded.encoded(shaded.train), OWN).batch(0, batch)
     live = LiveTeacher(known(), ["pool"], OWN).answer(Batch(images, targets, 0, batch))
-    cached = cache_logits(known(), shaded, 1, tmp_path, augmentation=Augmentation())[0][:16]
+    cached = cache_outputs(known(), shaded, 1, tmp_path, augmentation=Augmentation())[0]["logits"][:16]
     np.testing.assert_allclose(live.logits, cached, rtol=2e-3, atol=2e-2)
     assert (live.logits.argmax(1) == targets.argmax(1)).all() and live.features["pool"].shape == (16, 3, 1, 1)
-    assert (predict(known(), shaded.validation, shaded).argmax(1) == shaded.validation.labels).all()
+    assert (outputs_of(known(), shaded.validation, shaded)[0].argmax(1) == shaded.validation.targets).all()
 
 
 def test_layers_of_an_adapted_teacher_can_be_learnt_from(shaded):
@@ -119,11 +120,11 @@ def test_layers_of_an_adapted_teacher_can_be_learnt_from(shaded):
 
 
 def test_a_cache_for_other_pixels_is_another_cache(shaded, tmp_path):
-    cache_logits(known(), shaded, 1, tmp_path, augmentation=Augmentation())
+    cache_outputs(known(), shaded, 1, tmp_path, augmentation=Augmentation())
     other = known()
     set_processor(other, replace(IMAGENET, mean=(0.5, 0.5, 0.5)))
     with pytest.raises(es.EdgestillError, match="another teacher's pixels"):
-        cache_logits(other, shaded, 1, tmp_path, augmentation=Augmentation())
+        cache_outputs(other, shaded, 1, tmp_path, augmentation=Augmentation())
 
 
 class Notes:
@@ -212,10 +213,17 @@ def test_a_processor_that_makes_no_sense_is_an_error(shaded, tmp_path):
 def test_a_teacher_that_sees_wrong_pixels_stops_the_training(shaded):
     blind = Brightness(size=24).eval()  # takes what the data gives: here twenty times what it knows
     shaded = replace(shaded, processor=replace(OWN, mean=(0.0,) * 3, std=(0.05,) * 3))
-    with pytest.raises(ModelError, match=r"the teacher is right on \d+.\d % of 100 validation images, guessing on"):
+    with pytest.raises(
+        ModelError, match=r"the teacher reaches accuracy \d+.\d\d % on 100 validation images, guessing \d"
+    ):
         distill(blind, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT)
     distill(blind, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT, check_teacher=False)
-    assert refuse_guessing(known(), shaded).accuracy == 1
+    assert refuse_guessing(known(), shaded).quality == 1
+
+
+def judge(answers, labels, names):
+    task = ImageClassification()
+    return task.against_chance(task.on_device(names, {}), [np.eye(len(names))[answers]], labels)
 
 
 @pytest.mark.parametrize(
@@ -239,25 +247,25 @@ def test_what_counts_as_guessing(share, count, classes, near):
     right = np.arange(count) * 997 % count < share * count
     # The wrong answers are spread over the other classes.
     answers = np.where(right, labels, (labels + 1 + np.arange(count) // classes % (classes - 1)) % classes)
-    assert judge(answers, labels, tuple(map(str, range(classes)))).near_chance == near
+    assert guess(answers, labels).near == near
 
 
 def test_naming_the_largest_class_is_guessing_however_large_it_is():
     labels = np.repeat([0, 1], [950, 50])
     found = judge(np.zeros(1000, np.int64), labels, ("good", "bad"))
-    assert found.near_chance and "'good' for 100 %" in found.reason
+    assert found.near and "'good' for 100 %" in found.reason
     better = np.where(np.arange(1000) % 10 == 0, 1 - labels, labels)  # 90 % of both classes: less than 95 %, and knows
-    assert not judge(better, labels, ("good", "bad")).near_chance
+    assert not guess(better, labels).near
 
 
 def test_another_order_of_the_classes_is_recognised():
     labels = np.arange(1000) % 10
     found = judge((labels + 3) % 10, labels, tuple("abcdefghij"))
-    assert found.near_chance and "another order of the classes" in found.reason
+    assert found.near and "another order of the classes" in found.reason
 
 
 def test_one_class_alone_cannot_be_guessed_wrong():
-    assert not judge(np.zeros(9, np.int64), np.zeros(9, np.int64), ("a", "b")).near_chance
+    assert not guess(np.zeros(9, np.int64), np.zeros(9, np.int64)).near
 
 
 # What it answers.
@@ -358,23 +366,23 @@ def test_models_that_cannot_learn_or_answer_one_row_for_all_are_said(shaded, tmp
     with pytest.raises(ModelError, match=f"the student {said}"):
         train(OneRow(None), shaded, cross_entropy, SHORT)
     with pytest.raises(ModelError, match=f"the teacher {said}"):
-        cache_logits(OneRow(None), shaded, 1, tmp_path, augmentation=Augmentation())
+        cache_outputs(OneRow(None), shaded, 1, tmp_path, augmentation=Augmentation())
     with pytest.raises(ModelError, match=f"the model {said}"):
-        predict(OneRow(None), shaded.validation, shaded)
+        outputs_of(OneRow(None), shaded.validation, shaded)[0]
 
 
 def test_a_model_in_half_precision_answers_as_in_float32(shaded):
     model = create_model("dscnn_xs", 4, 3).half()
     check_classes(model, shaded, "student")
-    found = predict(model, shaded.validation, shaded, "cpu")
-    assert np.array_equal(found, predict(model.float(), shaded.validation, shaded, "cpu"))
+    found = outputs_of(model, shaded.validation, shaded, "cpu")[0]
+    assert np.array_equal(found, outputs_of(model.float(), shaded.validation, shaded, "cpu")[0])
 
 
 @pytest.mark.parametrize("wrong", ["x", 3, len, nn.Linear])
 def test_what_is_no_module_is_said(shaded, wrong):
     student = create_model("dscnn_xs", 4, 3)
     for call in (
-        lambda: predict(wrong, shaded.validation, shaded),
+        lambda: outputs_of(wrong, shaded.validation, shaded)[0],
         lambda: distill(wrong, student, shaded),
         lambda: distill(None, wrong, shaded),
         lambda: train(wrong, shaded, es.objectives.CrossEntropy(), SHORT),

@@ -16,15 +16,16 @@ from torch import nn
 
 import edgestill as es
 from edgestill import cache as cache_module
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, load_data
 from edgestill.distillation import distill, distill_generations, distill_together
 from edgestill.errors import DataError, ModelError, TrainingError
 from edgestill.models import create_model, create_student
 from edgestill.objectives import DIST, CrossEntropy, FitNets, HintonKD, MutualLearning, Outputs, create_objective
 from edgestill.schedule import Schedule
-from edgestill.teachers import Batch, EmaTeacher, LiveTeacher, Team, combine
-from edgestill.training import predict, train
+from edgestill.tasks.image_classification import combine
+from edgestill.teachers import Batch, EmaTeacher, LiveTeacher, Team
+from edgestill.training import outputs_of, train
 
 SHORT = Schedule(epochs=2, batch_size=64, views=2)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1", "mixup:0.2"])
@@ -225,15 +226,15 @@ def test_students_teach_each_other(data):
     done = distill_together(students, data, schedule=replace(SHORT, epochs=4))
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     (peer,) = done.peers
-    checked = [es.training.accuracy(one, data.validation, data) for one in (done.student, peer)]
+    checked = [es.training.quality_of(one, data.validation, data)["accuracy"] for one in (done.student, peer)]
     last = done.history[-1]
-    assert checked == [last["validation_accuracy"], last["peer_1_validation_accuracy"]]
+    assert checked == [last["validation"], last["peer_1_validation"]]
     assert weights(done.student).numel() != weights(peer).numel()
 
 
 def test_the_loss_of_students_together_is_the_sum_of_theirs(data):
     students = nn.ModuleList([create_student("dscnn_xs", 10, seed=seed) for seed in range(3)]).eval()
-    lesson = es.training.Lesson(students, MutualLearning())
+    lesson = es.training.Lesson(students, MutualLearning(), data.task)
     images, targets = torch.rand(4, 1, 28, 28), torch.eye(10)[:4]
     with torch.no_grad():
         said = [student(images) for student in students]
@@ -256,21 +257,21 @@ def test_without_a_teacher_an_objective_that_needs_one_is_refused(data):
 
 def test_few_labels_are_kept_and_the_classes_stay_in_proportion():
     data = load_data("fashion-mnist-mini", labelled=100)
-    kept = data.train.labels[data.train.labels >= 0]
+    kept = data.train.targets[data.train.targets >= 0]
     assert len(kept) == 100 and np.bincount(kept).min() >= 9
     assert data.describe()["unlabelled"] == len(data.train) - 100
     alone = data.labelled()
-    assert len(alone.train) == len(data.train) and alone.train.labels.min() == 0
+    assert len(alone.train) == len(data.train) and alone.train.targets.min() == 0
     assert len(np.unique(alone.train.images.reshape(len(alone.train), -1), axis=0)) == 100
 
 
 def test_unlabelled_images_teach_through_the_teacher_alone(data, teacher):
     hidden = replace(data, train=es.Split(data.train.images, np.full(600, -1)))
     untrained = create_student("dscnn_xs", 10)
-    theirs = predict(teacher, data.validation, data).argmax(1)
-    before = (predict(untrained, data.validation, data).argmax(1) == theirs).mean()
+    theirs = outputs_of(teacher, data.validation, data)[0].argmax(1)
+    before = (outputs_of(untrained, data.validation, data)[0].argmax(1) == theirs).mean()
     student = distill(teacher, create_student("dscnn_xs", 10), hidden, schedule=replace(SHORT, epochs=6)).student
-    assert (predict(student, data.validation, data).argmax(1) == theirs).mean() > before + 0.2
+    assert (outputs_of(student, data.validation, data)[0].argmax(1) == theirs).mean() > before + 0.2
     with pytest.raises(DataError, match="nothing to learn from"):
         distill(None, create_student("dscnn_xs", 10), hidden, schedule=SHORT)
 
@@ -284,7 +285,7 @@ def test_a_folder_of_unlabelled_images_joins_the_train_split(tmp_path):
         Image.fromarray(plain.test.images[number, ..., 0]).save(tmp_path / f"some/where/{number}.png")
     joined = load_data("fashion-mnist-mini", unlabelled=tmp_path)
     np.testing.assert_array_equal(joined.train.images[-3:], plain.test.images[:3])
-    assert joined.train.labels[-3:].tolist() == [-1] * 3 and joined.digest != plain.digest
+    assert joined.train.targets[-3:].tolist() == [-1] * 3 and joined.digest != plain.digest
     with pytest.raises(DataError, match="does not exist"):
         load_data("fashion-mnist-mini", unlabelled=tmp_path / "nowhere")
     with pytest.raises(DataError, match="labelled = 3: between 10"):
@@ -295,12 +296,12 @@ def test_a_folder_of_unlabelled_images_joins_the_train_split(tmp_path):
 
 
 def test_a_cache_of_another_teacher_is_refused(data, teacher, untaught, tmp_path):
-    cache_logits(teacher, data, 1, tmp_path, augmentation=AUGMENTATION)
+    cache_outputs(teacher, data, 1, tmp_path, augmentation=AUGMENTATION)
     kept = (tmp_path / "view-000.npy").read_bytes()
     with pytest.raises(DataError, match="holds a teacher's outputs for another teacher; remove it"):
-        cache_logits(untaught(5), data, 1, tmp_path, augmentation=AUGMENTATION)
+        cache_outputs(untaught(5), data, 1, tmp_path, augmentation=AUGMENTATION)
     with pytest.raises(DataError, match="another augmentation and another seed"):
-        cache_logits(teacher, replace(data, seed=3), 1, tmp_path, augmentation=Augmentation())
+        cache_outputs(teacher, replace(data, seed=3), 1, tmp_path, augmentation=Augmentation())
     assert (tmp_path / "view-000.npy").read_bytes() == kept
 
 
@@ -312,7 +313,7 @@ from edgestill.data import Augmentation, load_data
 from edgestill.models import create_model
 cache.SHARD = 512
 data = load_data("fashion-mnist-mini")
-cache.cache_logits(create_model("resnet8", 10), data, 3, Path(sys.argv[1]), augmentation=Augmentation(flip=0.5))
+cache.cache_outputs(create_model("resnet8", 10), data, 3, Path(sys.argv[1]), augmentation=Augmentation(flip=0.5))
 """
 
 
@@ -338,9 +339,9 @@ def test_a_killed_cache_keeps_its_shards_and_ends_with_the_same_bytes(tmp_path):
 
 
 def test_shards_are_joined_in_order(data, teacher, tmp_path, monkeypatch):
-    whole = cache_logits(teacher, data, 1, tmp_path / "whole", augmentation=AUGMENTATION)
+    whole = cache_outputs(teacher, data, 1, tmp_path / "whole", augmentation=AUGMENTATION)
     monkeypatch.setattr(cache_module, "SHARD", 256)
-    parts = cache_logits(teacher, data, 1, tmp_path / "parts", augmentation=AUGMENTATION)
+    parts = cache_outputs(teacher, data, 1, tmp_path / "parts", augmentation=AUGMENTATION)
     np.testing.assert_array_equal(parts[0], whole[0])
 
 

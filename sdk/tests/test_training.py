@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 import edgestill as es
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation
 from edgestill.errors import ModelError, TrainingError
 from edgestill.models import create_student
 from edgestill.objectives import DIST, CrossEntropy, Objective
 from edgestill.schedule import Schedule
-from edgestill.training import accuracy, predict, train
+from edgestill.training import outputs_of, quality_of, train
 
 SHORT = Schedule(epochs=3, batch_size=64, views=2, ema=0.9)
 AUGMENTATION = Augmentation.parse(["flip", "shift:1"])
@@ -45,12 +45,12 @@ def test_schedules_that_make_no_sense(wrong):
 
 def test_training_learns_and_logs_every_epoch(data, tmp_path):
     student = create_student("dscnn_xs", 10)
-    untrained = accuracy(student, data.validation, data)
+    untrained = quality_of(student, data.validation, data)["accuracy"]
     trained = train(student, data, CrossEntropy(), replace(SHORT, epochs=8, ema=0.0), folder=tmp_path)
     history = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert history == trained.history and [entry["epoch"] for entry in history] == list(range(1, 9))
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
-    assert history[-1]["validation_accuracy"] == accuracy(trained.model, data.validation, data) > untrained + 0.2
+    assert history[-1]["validation"] == quality_of(trained.model, data.validation, data)["accuracy"] > untrained + 0.2
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(data):
@@ -67,7 +67,7 @@ TRAINING = """
 import numpy as np, sys, torch
 from dataclasses import replace
 from pathlib import Path
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, load_data
 from edgestill.models import create_student, save_checkpoint
 from edgestill.objectives import CrossEntropy
@@ -129,24 +129,25 @@ def test_predictions_are_the_models_own_in_order(data):
     model = create_student("dscnn_xs", 10).eval()
     with torch.inference_mode():
         expected = model(torch.from_numpy(data.processor.tensor(data.validation.images))).numpy()
-    np.testing.assert_allclose(predict(model, data.validation, data), expected, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(model, data.validation, data)[0], expected, atol=1e-5)
 
 
 def test_the_cache_holds_what_the_teacher_says_of_each_view(data, teacher, tmp_path):
-    cached = cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
-    views = es.data.Views(data.train, 10, data.processor, AUGMENTATION, 0)
+    cached = cache_outputs(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
+    views = es.data.Views(data.train.images, data.encoded(data.train), data.processor, AUGMENTATION, 0)
     for view in range(2):
-        assert cached[view].dtype == np.float16 and isinstance(cached[view], np.memmap)
+        (name, kept) = next(iter(cached[view].items()))
+        assert name == "logits" and kept.dtype == np.float16 and isinstance(kept, np.memmap)
         with torch.inference_mode():
             live = teacher(views.batch(view, torch.arange(600))[0]).numpy()
-        np.testing.assert_allclose(cached[view], live, rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(kept, live, rtol=2e-3, atol=2e-3)
 
 
 def test_an_interrupted_cache_keeps_its_finished_views(data, teacher, tmp_path):
-    cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
+    cache_outputs(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)
     (tmp_path / "view-001.npy").unlink()
     kept = (tmp_path / "view-000.npy").stat().st_mtime_ns
-    assert len(cache_logits(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)) == 2
+    assert len(cache_outputs(teacher, data, 2, tmp_path, augmentation=AUGMENTATION)) == 2
     assert (tmp_path / "view-000.npy").stat().st_mtime_ns == kept
 
 
@@ -155,9 +156,9 @@ def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
     alone = es.distill(None, create_student("dscnn_xs", 10), data, schedule=schedule)
     taught = es.distill(teacher, create_student("dscnn_xs", 10), data, objective=DIST(hard=0.0), schedule=schedule)
     assert len(taught.history) == 8
-    theirs = predict(teacher, data.validation, data).argmax(1)
-    agrees = [(predict(one.student, data.validation, data).argmax(1) == theirs).mean() for one in (alone, taught)]
-    untrained = (predict(create_student("dscnn_xs", 10), data.validation, data).argmax(1) == theirs).mean()
+    theirs = outputs_of(teacher, data.validation, data)[0].argmax(1)
+    agrees = [(outputs_of(one.student, data.validation, data)[0].argmax(1) == theirs).mean() for one in (alone, taught)]
+    untrained = (outputs_of(create_student("dscnn_xs", 10), data.validation, data)[0].argmax(1) == theirs).mean()
     # Whether it beats the student alone depends on teacher and schedule; that it learns from outputs alone does not.
     assert agrees[1] > untrained + 0.2
 

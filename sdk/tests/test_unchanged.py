@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import edgestill as es
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.conversion import convert, describe_model
 from edgestill.data import Augmentation
 from edgestill.distillation import distill, distill_together
@@ -18,7 +18,7 @@ from edgestill.objectives import CrossEntropy
 from edgestill.quantisation import train_quantised
 from edgestill.schedule import Schedule
 from edgestill.teachers import Batch, LiveTeacher, check_classes
-from edgestill.training import accuracy, predict, train
+from edgestill.training import outputs_of, quality_of, train
 
 SHORT = Schedule(epochs=1, batch_size=32, views=1)
 
@@ -65,10 +65,10 @@ USES = {
     "train, averaged": lambda one, data, _: train(one, data, CrossEntropy(), replace(SHORT, ema=0.9)).model,
     "distill": lambda one, data, _: distill(None, one, data, schedule=SHORT).student,
     "qat": lambda one, data, _: train_quantised(one, data, data.calibration(8).images, SHORT),
-    "predict": lambda one, data, _: predict(one, data.validation, data),
-    "accuracy": lambda one, data, _: accuracy(one, data.validation, data),
+    "predict": lambda one, data, _: outputs_of(one, data.validation, data)[0],
+    "accuracy": lambda one, data, _: quality_of(one, data.validation, data)["accuracy"],
     "check_classes": lambda one, data, _: check_classes(one, data, "student"),
-    "cache": lambda one, data, folder: cache_logits(one, data, 1, folder, augmentation=Augmentation()),
+    "cache": lambda one, data, folder: cache_outputs(one, data, 1, folder, augmentation=Augmentation()),
     "MACs": lambda one, data, _: multiply_accumulates(one, (1, 28, 28)),
     "live": lambda one, data, _: LiveTeacher(one, ["conv"]).answer(
         Batch(torch.zeros(2, 1, 28, 28), torch.zeros(2, 10), 0, torch.arange(2))

@@ -23,7 +23,7 @@ def draw(split: Split, per_class: int) -> Split:
     """`per_class` images of each class, without repetition."""
     generator = np.random.default_rng(0)
     chosen = [
-        generator.choice(np.flatnonzero(split.labels == label), per_class, replace=False)
+        generator.choice(np.flatnonzero(split.targets == label), per_class, replace=False)
         for label in range(len(fashion_mnist.CLASSES))
     ]
     return split.take(np.sort(np.concatenate(chosen)))
@@ -35,7 +35,7 @@ def main() -> None:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for word, split in (("train", source.train), ("test", source.test)):
             drawn = draw(split, PER_CLASS[word])
-            for part, array in (("images", drawn.images[..., 0]), ("labels", drawn.labels.astype(np.uint8))):
+            for part, array in (("images", drawn.images[..., 0]), ("labels", drawn.targets.astype(np.uint8))):
                 # A fixed date, so that drawing again gives the same file.
                 entry = zipfile.ZipInfo(f"{word}_{part}.npy", date_time=(2026, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED

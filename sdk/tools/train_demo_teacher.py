@@ -12,7 +12,7 @@ import torch
 import edgestill as es
 from edgestill.cli.console import TerminalProgress
 from edgestill.objectives import CrossEntropy
-from edgestill.training import accuracy
+from edgestill.training import quality_of
 
 MODEL = "resnet8_m"
 TARGET = Path(__file__).parents[2] / "recipes" / "teachers" / "fashion-mnist.safetensors"
@@ -37,10 +37,10 @@ def main() -> None:
         "classes": list(data.classes),
         "processor": data.processor.to_json(),
         "data": data.describe(),
-        "validation_accuracy": accuracy(teacher, data.validation, data),
+        "validation": quality_of(teacher, data.validation, data)["accuracy"],
     }
     es.save_checkpoint(TARGET, teacher, metadata, dtype=torch.float16)
-    print(f"{TARGET}: {TARGET.stat().st_size:,} bytes, validation accuracy {metadata['validation_accuracy']:.2%}")
+    print(f"{TARGET}: {TARGET.stat().st_size:,} bytes, validation accuracy {metadata['validation']:.2%}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """The charts of the report, as Vega-Lite specifications."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import altair as alt
 
+from edgestill_runtime.tasks import Measure
+
+from ..measures import difference_unit, main_measure
 from ..metrics import Row
-from ..results import Results, quantized_files
+from ..results import Results, quantized_details
 
 NAMES = {"teacher": "teacher", "student_alone": "student alone", "student_distilled": "student distilled"}
 COLOURS = {"teacher": "#6b7280", "student alone": "#d97706", "student distilled": "#0f766e"}
@@ -16,38 +20,51 @@ NARROW = 90  # smaller charts leave the labels no room
 
 
 def all_charts(results: Results, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Name of the place on the page → specification.
+    """Name of the place on the page → specification; what the results do not have is left out.
 
     Args:
         rows: of the run and all its devices; see `metrics`.
     """
-    charts = {
-        "validation": training_curve(results, "validation_accuracy", "validation accuracy"),
+    measure = main_measure(results["task"])
+    charts: dict[str, Any] = {
+        "validation": training_curve(results, "validation", f"validation {measure.name}", measure),
         "loss": training_curve(results, "loss", "training loss"),
         "size": size(rows),
-        "confusion": confusion(results),
-        "per-class": change_per_class(results),
     }
+    details = quantized_details(results)[1]
+    if details.get("confusion"):
+        charts["confusion"] = confusion(details["confusion"], results["data"]["labels"])
+    if details.get("per_class") and results["details"]["teacher"].get("per_class"):
+        pair = results["details"]["teacher"]["per_class"], details["per_class"]
+        charts["per-class"] = change_per_class(*pair, measure)
     drawn = {name: _styled(chart).to_dict() for name, chart in charts.items()}
-    return drawn | charts_of_runs(rows, {"teacher": results["teacher"]["accuracy"]}, results["data"]["test"])
+    teachers = {"teacher": results["teacher"]["quality"][measure.name]}
+    return drawn | charts_of_runs(rows, teachers, results["data"]["test"], measure)
 
 
-def charts_of_runs(rows: Sequence[Row], teachers: Mapping[str, float], test: int) -> dict[str, dict[str, Any]]:
+def charts_of_runs(
+    rows: Sequence[Row], teachers: Mapping[str, float], test: int, measure: Measure
+) -> dict[str, dict[str, Any]]:
     """The charts that one run and several have in common.
 
     Args:
-        teachers: what to write at each teacher's line → its accuracy, 0–1. test: images of the test split.
+        teachers: what to write at each teacher's line → its quality. test: samples of the test split.
+        measure: the main one, which the quality is by.
     """
     charts = {
-        "accuracy-latency": accuracy_against_latency(rows, teachers, test),
+        "quality-latency": quality_against_latency(rows, teachers, test, measure),
         "latency": latency(rows),
         "memory": memory(rows),
     }
     return {name: _styled(chart).to_dict() for name, chart in charts.items()}
 
 
-def training_curve(results: Results, field: str, title: str) -> alt.Chart:
-    """One quantity over the epochs, a line for each model that was trained in this run."""
+def training_curve(results: Results, field: str, title: str, measure: Measure | None = None) -> alt.Chart:
+    """One quantity over the epochs, a line for each model that was trained in this run.
+
+    Args:
+        measure: the quantity is by it; None for a loss.
+    """
     rows = [
         {"model": NAMES[name], "epoch": entry["epoch"], "value": entry[field]}
         for name, entries in results["curves"].items()
@@ -61,7 +78,7 @@ def training_curve(results: Results, field: str, title: str) -> alt.Chart:
         .mark_line(point=len(rows) < 120)
         .encode(
             x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=_percent(field != "loss")),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=_axis(measure)),
             color=colour,
             tooltip=["model:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=".4f")],
         )
@@ -69,18 +86,23 @@ def training_curve(results: Results, field: str, title: str) -> alt.Chart:
     )
 
 
-def accuracy_against_latency(rows: Sequence[Row], teachers: Mapping[str, float], test: int) -> alt.LayerChart:
-    """Every file on every device, at its smallest number of threads: p50 against accuracy; a teacher is a line.
+def quality_against_latency(
+    rows: Sequence[Row], teachers: Mapping[str, float], test: int, measure: Measure
+) -> alt.LayerChart:
+    """Every file on every device, at its smallest number of threads: p50 against quality; a teacher is a line.
 
-    Devices that are emulated, or that saw a part of the test split only, are left out: they would not compare.
+    Devices that are emulated, or that saw a part of the test split only, are left out: they would not compare. So is
+    what has no quality, or none that is a finite number.
     A line joins a device's Pareto front: the files that no other beats in both.
     """
-    first = _fewest_threads(row for row in rows if row["samples"] == test and not row["emulated"])
+    first = _fewest_threads(
+        row for row in rows if row["samples"] == test and not row["emulated"] and _finite(row["quality"])
+    )
     devices = list(dict.fromkeys(row["device"] for row in first))
     front = [row for device in devices for row in pareto([one for one in first if one["device"] == device])]
     colour = alt.Color("device:N", title=None, scale=_colours(devices), legend=alt.Legend(orient="top"))
     x = alt.X("p50_ms:Q", title="p50 of one image, milliseconds", scale=alt.Scale(type="log", nice=False, padding=20))
-    y = alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False, padding=20), axis=_percent(True))
+    y = alt.Y("quality:Q", title=f"test {measure.name}", scale=alt.Scale(zero=False, padding=20), axis=_axis(measure))
     line = alt.Chart(_table(front)).mark_line(opacity=0.5).encode(x=x, y=y, color=colour)
     points = (
         alt.Chart(_table(first))
@@ -94,27 +116,28 @@ def accuracy_against_latency(rows: Sequence[Row], teachers: Mapping[str, float],
                 "device:N",
                 "file:N",
                 alt.Tooltip("p50_ms:Q", title="p50, ms", format=".4f"),
-                alt.Tooltip("accuracy:Q", format=".2%"),
+                alt.Tooltip("quality:Q", title=measure.name, format=_precise(measure)),
                 alt.Tooltip("bytes:Q", format=","),
             ],
         )
     )
-    lines = {accuracy: [name for name in teachers if teachers[name] == accuracy] for accuracy in teachers.values()}
-    teacher = _table([{"accuracy": accuracy, "label": ", ".join(names)} for accuracy, names in lines.items()])
-    rule = alt.Chart(teacher).mark_rule(strokeDash=[6, 4], color=COLOURS["teacher"]).encode(y="accuracy:Q")
+    values = [value for value in teachers.values() if _finite(value)]
+    lines = {value: [name for name in teachers if teachers[name] == value] for value in values}
+    teacher = _table([{"quality": value, "label": ", ".join(names)} for value, names in lines.items()])
+    rule = alt.Chart(teacher).mark_rule(strokeDash=[6, 4], color=COLOURS["teacher"]).encode(y="quality:Q")
     text = (
         alt.Chart(teacher)
         .mark_text(align="left", dx=4, dy=-6, color=COLOURS["teacher"])
-        .encode(y="accuracy:Q", x=alt.value(0), text="label:N")
+        .encode(y="quality:Q", x=alt.value(0), text="label:N")
     )
     return alt.layer(line, points, rule, text).properties(height=260)
 
 
 def pareto(rows: Sequence[Row]) -> list[Row]:
-    """The rows that no other beats in both accuracy and p50, from fast to slow."""
+    """The rows that no other beats in both quality, of which more is better, and p50; from fast to slow."""
     front: list[Row] = []
-    for row in sorted(rows, key=lambda row: (row["p50_ms"], -row["accuracy"])):
-        if not front or row["accuracy"] > front[-1]["accuracy"]:
+    for row in sorted(rows, key=lambda row: (row["p50_ms"], -row["quality"])):
+        if not front or row["quality"] > front[-1]["quality"]:
             front.append(row)
     return front
 
@@ -178,12 +201,11 @@ def size(rows: Sequence[Row]) -> alt.Chart:
     )
 
 
-def confusion(results: Results) -> alt.LayerChart:
-    """Rows the true class, columns what the quantized student chose."""
-    classes = results["data"]["classes"]
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> alt.LayerChart:
+    """Rows the true class, columns what was chosen."""
     rows = [
         {"true": classes[row], "chosen": classes[column], "images": count, "share": count / max(sum(counts), 1)}
-        for row, counts in enumerate(results["confusion"])
+        for row, counts in enumerate(matrix)
         for column, count in enumerate(counts)
     ]
     base = alt.Chart(_table(rows)).encode(
@@ -204,31 +226,33 @@ def confusion(results: Results) -> alt.LayerChart:
     return alt.layer(cells, numbers).properties(height=max(NARROW, 34 * len(classes)))
 
 
-def change_per_class(results: Results) -> alt.Chart:
-    """Points of accuracy that each class gains or loses from the teacher to the quantized student."""
-    classes = results["data"]["classes"]
-    shares = results["per_class"]
-    names = [file["path"].rpartition("/")[2] for file in quantized_files(results)]
-    # Both engines' files are right on the same classes, so one is drawn.
-    name = next((one for one in reversed(names) if one in shares), "student_distilled")
-    pairs = zip(shares["teacher"], shares[name], strict=True)
+def change_per_class(
+    teacher: Mapping[str, float | None], student: Mapping[str, float | None], measure: Measure
+) -> alt.Chart:
+    """What each label gains or loses from the teacher to the quantized student; in points where it is a share.
+
+    Args:
+        teacher, student: label → its value by the measure; None, or not finite, where there is none.
+    """
+    scale = 100 if measure.unit == "%" else 1
     rows = [
-        {"class": name, "teacher": before, "int8": after, "points": 100 * (after - before)}
-        for name, (before, after) in zip(classes, pairs, strict=True)
-        if before is not None and after is not None
+        {"class": name, "teacher": before, "int8": after, "change": scale * (after - before)}
+        for name, before, after in ((name, before, student.get(name)) for name, before in teacher.items())
+        if _finite(before) and _finite(after)
     ]
+    counted = difference_unit(measure) or measure.name
     return (
         alt.Chart(_table(rows))
         .mark_bar()
         .encode(
-            x=alt.X("points:Q", title="points, quantized student minus teacher"),
-            y=alt.Y("class:N", sort=classes, title=None),
-            color=alt.condition("datum.points < 0", alt.value("#b91c1c"), alt.value("#0f766e")),
+            x=alt.X("change:Q", title=f"{counted}, quantized student minus teacher"),
+            y=alt.Y("class:N", sort=list(teacher), title=None),
+            color=alt.condition("datum.change < 0", alt.value("#b91c1c"), alt.value("#0f766e")),
             tooltip=[
                 "class:N",
-                alt.Tooltip("teacher:Q", format=".1%"),
-                alt.Tooltip("int8:Q", title="quantized student", format=".1%"),
-                alt.Tooltip("points:Q", format="+.1f"),
+                alt.Tooltip("teacher:Q", format=_format(measure)),
+                alt.Tooltip("int8:Q", title="quantized student", format=_format(measure)),
+                alt.Tooltip("change:Q", title=counted, format="+.1f" if scale == 100 else "+.3f"),
             ],
         )
         .properties(height=max(NARROW, 26 * len(rows)))
@@ -236,7 +260,12 @@ def change_per_class(results: Results) -> alt.Chart:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> alt.Data:
-    return alt.Data(values=list(rows))
+    """The rows as data of a chart; without NaN and infinity, which JSON has no word for."""
+    return alt.Data(values=[{name: _drawable(value) for name, value in row.items()} for row in rows])
+
+
+def _drawable(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fewest_threads(rows: Iterable[Row]) -> list[Row]:
@@ -257,8 +286,21 @@ def _scale(names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[COLOURS[name] for name in names])
 
 
-def _percent(wanted: bool) -> alt.Axis:
-    return alt.Axis(format=".1%") if wanted else alt.Axis()
+def _axis(measure: Measure | None) -> alt.Axis:
+    return alt.Axis(format=".1%") if measure is not None and measure.unit == "%" else alt.Axis()
+
+
+def _format(measure: Measure) -> str:
+    return ".1%" if measure.unit == "%" else ".3f"
+
+
+def _precise(measure: Measure) -> str:
+    return ".2%" if measure.unit == "%" else ".4f"
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    """Whether it can be drawn."""
+    return value is not None and math.isfinite(value)
 
 
 def _styled(chart: Any) -> Any:

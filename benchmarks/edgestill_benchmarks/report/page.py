@@ -1,39 +1,33 @@
 """The page of one run: everything in its `results.json`, its sample images, and what was measured on devices."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
+from edgestill_runtime.engines import find_family
 from edgestill_runtime.files import write_bytes
 
-from ..metrics import metrics, read_devices
-from ..results import Results, ResultsError, gain_is_noise, int8_against_fp32, quantized_files, read_results
+from ..metrics import metrics, qualities, read_devices
+from ..results import (
+    Results,
+    ResultsError,
+    gain_is_noise,
+    int8_against_fp32,
+    quantized_details,
+    quantized_files,
+    read_results,
+)
 from .charts import all_charts
 from .rendering import render
-
-WHO = {
-    "teacher": "teacher",
-    "student": "student, fp32",
-    "int8": "student, quantized",
-}  # array of samples.npz → on the page
+from .samples import Sample, read_samples, soft_targets
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A test image as a data URL, its class, and whether the quantized student's first guess is that class."""
-
-    image: str
-    label: str
-    right: bool
+def _title(engine: str) -> str:
+    """As people write it; the name where the engine is not known on this machine."""
+    family = find_family(engine)
+    return family.title or engine if family else engine
 
 
 def write_report(folder: Path) -> Path:
@@ -43,63 +37,78 @@ def write_report(folder: Path) -> Path:
         ResultsError: no results there, or not as their schema says.
     """
     results = read_results(folder)
-    path = folder / results["samples"]
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            samples = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ResultsError(f"{path} is missing or damaged; copy it from where the run was made") from error
+    arrays, samples = read_samples(folder, results)
     quantised = [file for file in results["files"] if file["precision"] != "fp32"]
     try:
         graphs = {
             file["path"].rpartition("/")[2]: (folder / file["inside"]["picture"]).read_text(encoding="utf-8")
             for file in quantised
+            if file["inside"] is not None
         }
     except OSError as error:
         raise ResultsError(f"a picture of a graph is missing: {error}; make it with `edgestill run`") from error
+    explored = soft_targets(arrays, results["data"]["labels"])
     target = folder / "report.html"
-    write_bytes(target, _render(results, samples, graphs, read_devices(folder, results)).encode())
+    page = _render(results, samples, explored, graphs, read_devices(folder, results))
+    write_bytes(target, page.encode())
     return target
 
 
 def _render(
     results: Results,
-    samples: Mapping[str, NDArray[Any]],
+    samples: Sequence[Sample],
+    explored: dict[str, Any] | None,
     graphs: Mapping[str, str],
     devices: Sequence[dict[str, Any]],
 ) -> str:
     """The whole page as text.
 
     Args:
-        samples: the arrays of `samples.npz`: images, labels, and logits (N, classes) of teacher and students.
+        explored: see `soft_targets`; None leaves out the explorer, and shows the samples with their answers alone.
         graphs: file name → picture of its graph, SVG.
         devices: what `edgestill bench` measured.
     """
     rows = metrics(results, devices)
-    classes = results["data"]["classes"]
-    explored = {
-        "classes": classes,
-        "labels": samples["labels"].tolist(),
-        "logits": {who: samples[name].round(4).tolist() for name, who in WHO.items()},
-    }
+    charts = all_charts(results, rows)
     return render(
         "page.html.j2",
         results["name"],
         rows,
-        all_charts(results, rows),
-        scripts=["soft_targets.js"],
-        data={"samples": explored},
+        charts,
+        results["task"],
+        qualities(results, devices),
+        scripts=[] if explored is None else ["soft_targets.js"],
+        data={} if explored is None else {"samples": explored},
+        drawn=set(charts),
         results=results,
         noise=gain_is_noise(results),
         ratios=int8_against_fp32(results),
+        titles={name: _title(name) for name in int8_against_fp32(results)},
         quantized=quantized_files(results),
         kind=" and ".join(dict.fromkeys(file["precision"] for file in quantized_files(results))),
-        samples=_shown(samples, classes),
+        samples=samples,
+        explored=explored is not None,
+        errors=_errors(results),
         graphs={name: Markup(picture) for name, picture in graphs.items()},
         devices=devices,
         profiles=_profiles(results, devices),
         doubts=list(dict.fromkeys(f"{one['device']}: {doubt}" for one in devices for doubt in one["warnings"])),
     )
+
+
+def _errors(results: Results) -> list[tuple[str, list[str]]]:
+    """Each value's name → its mean absolute error for teacher, student and quantized student, with its unit.
+
+    Empty for a task whose details have no such errors.
+    """
+    who = ("teacher", "student_distilled", quantized_details(results)[0])
+    columns = [results["details"][one].get("mae", {}) for one in who]
+    labels = results["data"]["labels"]
+    units = dict(zip(labels, results["task"]["settings"].get("units") or [], strict=False))
+    return [
+        (name, [f"{column[name]:.4g} {units.get(name, '')}".rstrip() if name in column else "" for column in columns])
+        for name in columns[0]
+    ]
 
 
 def _profiles(results: Results, devices: Sequence[dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -108,17 +117,3 @@ def _profiles(results: Results, devices: Sequence[dict[str, Any]]) -> list[tuple
     places += [(one["device"], file, file["file"]) for one in devices if not one["emulated"] for file in one["files"]]
     places.sort(key=lambda place: place[1]["precision"] == "fp32")
     return [(device, name, file["profile"]) for device, file, name in places]
-
-
-def _shown(arrays: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> list[Sample]:
-    chosen = arrays["int8"].argmax(1)
-    return [
-        Sample(_data_url(image), classes[label], bool(guess == label))
-        for image, label, guess in zip(arrays["images"], arrays["labels"], chosen, strict=True)
-    ]
-
-
-def _data_url(pixels: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -9,12 +10,18 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from edgestill_runtime.tasks import Measure
+
+from ..measures import Task, difference, difference_unit, measures_of
+from ..measures import title as heading
 from ..metrics import Row, as_csv
+
+Qualities = Mapping[tuple[str, str], Mapping[str, float] | None]
 
 SLOWEST = 10
 HEADINGS = {
     "device": "device", "file": "file", "threads": "threads", "p50_ms": "p50 ms", "p90_ms": "p90 ms",
-    "p99_ms": "p99 ms", "cold_start_ms": "cold start ms", "peak_bytes": "peak memory", "accuracy": "accuracy",
+    "p99_ms": "p99 ms", "cold_start_ms": "cold start ms", "peak_bytes": "peak memory", "quality": "quality",
     "agreement": "as on host", "samples": "test images", "energy_mj": "mJ a call",
 }  # fmt: skip
 
@@ -24,6 +31,8 @@ def render(
     title: str,
     rows: Sequence[Row],
     charts: Mapping[str, dict[str, Any]],
+    task: Task,
+    qualities: Qualities,
     *,
     scripts: Sequence[str] = (),
     data: Mapping[str, Any] | None = None,
@@ -33,31 +42,45 @@ def render(
 
     Args:
         rows: of the table; see `metrics`. charts: place on the page → specification.
+        task: of the results. qualities: device and file, as in the rows, → its quality; see `metrics.qualities`.
         scripts: more of this folder's, after `page.js`. data: what they read. content: what the template reads.
     """
+    main, *others = measures_of(task)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {
-        "percent": _percent, "points": _points, "count": _count, "size": _size, "ms": _ms, "us": _us, "cell": _cell,
-        "slowest": _slowest,
+        "percent": _percent, "count": _count, "size": _size, "ms": _ms, "us": _us, "slowest": _slowest,
+        "cell": partial(_cell, main),
     }  # fmt: skip
-    library = vl_convert.javascript_bundle(
-        "window.draw = (place, specification) => vegaEmbed(place, specification, {actions: false, renderer: 'svg'});"
-    ).replace("</script", "<\\/script")
     whole = {"charts": charts, "csv": as_csv(rows), **(data or {})}
     return environment.get_template(template).render(
         title=title,
         rows=rows,
-        headings=HEADINGS,
+        headings=HEADINGS | {"quality": main.name},
+        main=main,
+        others=others,
+        main_title=heading(main),
+        difference=partial(difference, main),
+        points=difference_unit(main),
+        qualities=qualities,
         boards={row["device"]: row["board"] for row in rows},
         # "</" would end the script element that the text stands in.
-        data=Markup(json.dumps(whole).replace("</", "<\\/")),
-        library=Markup(library),
+        data=Markup(json.dumps(whole, allow_nan=False).replace("</", "<\\/")),
+        library=Markup(_library()),
         style=Markup(_file("page.css")),
         scripts=[Markup(_file(name)) for name in ("page.js", *scripts)],
         **content,
     )
+
+
+@cache
+def _library() -> str:
+    """The JavaScript that draws charts: the same on every page, and seconds to put together."""
+    bundle: str = vl_convert.javascript_bundle(
+        "window.draw = (place, specification) => vegaEmbed(place, specification, {actions: false, renderer: 'svg'});"
+    )
+    return bundle.replace("</script", "<\\/script")
 
 
 def _file(name: str) -> str:
@@ -69,10 +92,12 @@ def _slowest(operators: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, A
     return sorted(enumerate(operators, 1), key=lambda pair: -pair[1]["us"])[:SLOWEST]
 
 
-def _cell(value: Any, column: str) -> str:
+def _cell(main: Measure, value: Any, column: str) -> str:
     if value is None:
         return ""
-    if column in ("accuracy", "retained", "agreement"):
+    if column == "quality":
+        return main.show(value)
+    if column == "agreement":
         return _percent(value)
     if column.endswith("_bytes"):
         return _size(value)
@@ -83,10 +108,6 @@ def _cell(value: Any, column: str) -> str:
 
 def _percent(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
 
 
 def _count(value: float) -> str:

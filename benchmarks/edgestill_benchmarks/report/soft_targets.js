@@ -1,6 +1,6 @@
 // Soft targets: a slider from T = 0.5 to 32, even in the logarithm.
 const place = (id) => document.getElementById(id);
-const { classes, labels, logits } = JSON.parse(place("data").textContent).samples;
+const { labels, targets, logits } = JSON.parse(place("data").textContent).samples;
 const slider = place("temperature");
 const thumbs = [...document.querySelectorAll(".thumb")];
 let chosen = 0;
@@ -16,8 +16,8 @@ function showTargets() {
   const t = temperature();
   place("temperature-shown").textContent = "T = " + t.toPrecision(2);
   slider.setAttribute("aria-valuetext", t.toPrecision(2));
-  const targets = place("targets");
-  targets.replaceChildren();
+  const columns = place("targets");
+  columns.replaceChildren();
   const soft = {};
   for (const [who, all] of Object.entries(logits)) {
     soft[who] = softmax(all[chosen], t);
@@ -28,9 +28,9 @@ function showTargets() {
     const order = soft[who].map((share, index) => [share, index]).sort((one, two) => two[0] - one[0]).slice(0, 8);
     for (const [share, index] of order) {
       const row = document.createElement("div");
-      row.className = index === labels[chosen] ? "target label" : "target";
+      row.className = index === targets[chosen] ? "target label" : "target";
       const name = document.createElement("span");
-      name.textContent = classes[index];
+      name.textContent = labels[index];
       const bar = document.createElement("div");
       bar.className = "bar";
       const fill = document.createElement("i");
@@ -41,7 +41,7 @@ function showTargets() {
       row.append(name, bar, shown);
       column.append(row);
     }
-    targets.append(column);
+    columns.append(column);
   }
   const teacher = soft.teacher;
   const dark = 1 - Math.max(...teacher);
@@ -54,8 +54,8 @@ function choose(index) {
   chosen = index;
   thumbs.forEach((thumb, other) => thumb.setAttribute("aria-pressed", String(other === index)));
   place("chosen").src = thumbs[index].querySelector("img").src;
-  place("chosen").alt = classes[labels[index]];
-  place("chosen-label").textContent = "label: " + classes[labels[index]];
+  place("chosen").alt = labels[targets[index]];
+  place("chosen-label").textContent = "label: " + labels[targets[index]];
   showTargets();
 }
 thumbs.forEach((thumb, index) => thumb.addEventListener("click", () => choose(index)));

@@ -154,7 +154,8 @@ def pictures(count: int, size: int, channels: int) -> Any:
 
 def compare(bundle: Any, samples: Any) -> dict[str, Any]:
     """Agreement of the two int8 files, and how near they are to fp32, over all outputs."""
-    from edgestill_benchmarks import agreement, open_models
+    from edgestill_benchmarks import open_models
+    from edgestill_runtime.tasks.image_classification import same_class
 
     given = {}
     for name, model in open_models(bundle, 2).items():
@@ -163,7 +164,7 @@ def compare(bundle: Any, samples: Any) -> dict[str, Any]:
     pte, tflite = given["model.pte"], given["model.tflite"]
     quantum = bundle.manifest.models["model.tflite"].outputs[0].scale or np.abs(tflite).max() / 128
     return {
-        "agreement": agreement(pte, tflite),
+        "agreement": float(same_class(pte, tflite).mean()),
         "identical": float((np.abs(pte - tflite) < quantum / 2).mean()),
         "largest_quanta": float(np.abs(pte - tflite).max() / quantum),
         "cosine": {

@@ -14,7 +14,7 @@ from edgestill.data import Augmentation, Data
 from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
 from edgestill.schedule import Schedule
-from edgestill.training import accuracy
+from edgestill.training import quality_of
 
 from .nets import CIFAR10
 
@@ -52,7 +52,11 @@ def main() -> None:
             label=name,
             progress=TerminalProgress(),
         ).model
-        facts = {"model": model, "data": data.describe(), "validation": accuracy(trained, data.validation, data)}
+        facts = {
+            "model": model,
+            "data": data.describe(),
+            "validation": quality_of(trained, data.validation, data)["accuracy"],
+        }
         save_checkpoint(target, trained, facts)
         print(name, facts["validation"], flush=True)
 

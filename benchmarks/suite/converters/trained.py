@@ -23,14 +23,15 @@ from edgestill.data import Data
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantisation import Budget
 from edgestill.quantisation import quantise as quantise_model
-from edgestill.training import predict
-from edgestill_benchmarks import Rule, accuracy, agreement, measure, measure_latency, open_models
+from edgestill.training import outputs_of
+from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
 from edgestill_converters import convert
 from edgestill_converters.quiet import logged_to
 from edgestill_converters.tensorflow import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.processing import quantise
+from edgestill_runtime.tasks.image_classification import same_class
 
 from .train_nets import NETS
 
@@ -83,7 +84,7 @@ def main() -> None:
 
 def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     """Accuracies on the whole test split, agreement and differences of the int8 files, times."""
-    logits = {"float": predict(model, data.test, data, "cpu")}
+    logits = {"float": outputs_of(model, data.test, data, "cpu")[0]}
     for name, opened in open_models(bundle, 2).items():
         with opened:
             logits[name] = opened.logits(data.test.images)
@@ -92,8 +93,8 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     return {
         "test": len(data.test),
         "quantisation": bundle.manifest.training["quantisation"],
-        "accuracy": {name: accuracy(given, data.test.labels) for name, given in logits.items()},
-        "agreement": agreement(pte, tflite),
+        "accuracy": {name: accuracy(given, data.test.targets) for name, given in logits.items()},
+        "agreement": float(same_class(pte, tflite).mean()),
         "identical_logits": float((pte == tflite).mean()),
         "largest_difference": float(np.abs(pte - tflite).max()),
         "bytes": {name: bundle.files[name].bytes for name in bundle.manifest.models},
@@ -141,7 +142,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
             tensors = quantise(tensors, spec.scale, spec.zero_point)
         logits = np.concatenate([engine.run([tensors[row : row + 1]])[0] for row in range(len(tensors))])
         calls[label] = partial(engine.run, [tensors[:1].copy()])
-        share = float((logits.argmax(1) == data.test.labels).mean())
+        share = float((logits.argmax(1) == data.test.targets).mean())
         measured.append({"name": label, "engine": engine.name, "accuracy": share, "bytes": len(files[label][1])})
     times = measure_latency(calls, Rule(min_calls=500, min_seconds=2.0))
     return [{**row, "p50_ms": times[row["name"]].p50, "min_ms": times[row["name"]].min} for row in measured] + rows

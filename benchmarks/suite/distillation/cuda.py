@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from edgestill import load_data
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, Data, Split
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD
@@ -66,7 +66,7 @@ def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> 
     teaching = create_model(teacher, classes, channels).eval().requires_grad_(False)
     speeds: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
-        views = cache_logits(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
+        views = cache_outputs(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
         for _ in range(rounds):
             for precision, compiled, cached in SETUPS:
                 words = ["fp32" if precision == "no" else precision, *(["compiled"] if compiled else [])]

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.transforms import v2
 
 from edgestill import load_data
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, Data
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD, Outputs
@@ -80,7 +80,7 @@ def measure(source: str, teacher: str, student: str, images: int, arguments: arg
     teaching = create_model(teacher, len(data.classes), channels).eval().requires_grad_(False)
     with TemporaryDirectory() as folder:
         started = time.perf_counter()
-        views = cache_logits(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
+        views = cache_outputs(teaching, data, 1, Path(folder), augmentation=AUGMENTATION)
         caching = images / (time.perf_counter() - started)
         loops: dict[str, Loop] = {
             "cached views": lambda: ours(create(), data, CachedTeacher(views, teacher)),
@@ -110,7 +110,7 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, data: Data) -> None:
         self.pixels = torch.from_numpy(data.train.images).permute(0, 3, 1, 2)
-        self.labels = data.train.labels
+        self.labels = data.train.targets
         table = data.processor
         self.transform = v2.Compose(
             [

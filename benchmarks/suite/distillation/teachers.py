@@ -51,7 +51,7 @@ def main() -> None:
             "processor": data.processor.to_json(),
             "data": data.describe(),
             "seed": 0,
-            "validation": trained.history[-1]["validation_accuracy"],
+            "validation": trained.history[-1]["validation"],
         }
         save_checkpoint(target, trained.model, facts, torch.float16)
         print(name, facts["validation"], flush=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgestill_converters import quantize
-from edgestill_converters.executorch import export_pte
+from edgestill_converters.backends.executorch.export import export_pte
+from edgestill_converters.backends.litert.export import export_tflite
 from edgestill_converters.graph import export, make_graph, tensors
-from edgestill_converters.litert import export_tflite
 from edgestill_runtime import open_bundle
 
 

@@ -1,18 +1,19 @@
-"""What is inside a `.pte` or a `.tflite`, whoever made it: `inspect_file(path)` → `Inspection`, plain data.
+"""What is inside a model file, whoever made it: `inspect_file(path)` → `Inspection`, plain data.
 
-`tflite.py` and `pte.py` read the two formats, `facts.py` says what was found and adds it up, `picture.py` draws it.
+Each backend reads its own format; `contents.py` says what was found and adds it up, `picture.py` draws it.
 """
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CalledProcessError
 
 from edgestill_runtime import EdgestillError
-from edgestill_runtime.model import bare_format
+from edgestill_runtime.engines import Content, families
+from edgestill_runtime.model import bare_format, read_bare
 
+from ..backends import find_backend
+from ..contents import Inspection, Operator, Tensor
 from ..errors import InspectionError
-from .facts import Inspection, Operator, Tensor
 from .picture import draw, legend, write_picture
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "InspectionError",
     "Operator",
     "Tensor",
+    "can_inspect",
     "draw",
     "inspect_bytes",
     "inspect_file",
@@ -35,27 +37,35 @@ def inspect_file(path: Path) -> Inspection:
         InspectionError: no model file, one that is damaged, or what reads it is missing or failed.
     """
     try:
-        content = path.read_bytes()
+        engine, content = bare_format(path), read_bare(path)
     except OSError as error:
         raise InspectionError(f"{path} cannot be read: {error.strerror}") from error
-    engine = bare_format(path)
     if engine is None:
-        raise InspectionError(f"{path} is neither a .pte nor a .tflite, nor a bundle")
+        suffixes = ", ".join(one.suffix for one in families())
+        raise InspectionError(f"{path} is no model file ({suffixes}), nor a bundle")
     return inspect_bytes(content, engine, str(path))
 
 
-def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = True) -> Inspection:
-    """The same for bytes.
+def inspect_bytes(content: Content, engine: str, name: str, ask_engine: bool = True) -> Inspection:
+    """The same for the content of a file.
 
     Args:
-        engine: `executorch` or `litert`. name: what messages call the file.
-        ask_engine: what LiteRT delegates; without it nothing of a `.tflite` counts as delegated.
+        engine: whose file it is. name: what messages call the file.
+        ask_engine: what its delegate takes, where only the engine knows; without it nothing counts as delegated.
     """
-    read = _reader(engine, name)
+    backend = find_backend(engine)
+    if backend is None or backend.inspect is None:
+        raise InspectionError(f"{name} is a file for {engine}, and nothing is installed that looks into such files")
     try:
-        return read(content, ask_engine)
+        return backend.inspect(content, ask_engine)
     except EdgestillError:
         raise
+    except ImportError as error:
+        package = (error.name or "a package").partition(".")[0]
+        raise InspectionError(
+            f"{name} is looked into with {package}, which is not installed. Install it with: "
+            f"pip install '{backend.requirement}'"
+        ) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise InspectionError(
@@ -72,18 +82,7 @@ def inspect_bytes(content: bytes, engine: str, name: str, ask_engine: bool = Tru
         ) from error
 
 
-def _reader(engine: str, name: str) -> Callable[[bytes, bool], Inspection]:
-    """Reads the bytes of a file; a package that it needs and that is missing says nothing of the file."""
-    try:
-        if engine == "litert":
-            from .tflite import read_tflite
-
-            return read_tflite
-        from .pte import read_pte
-    except ImportError as error:
-        package = (error.name or "a package").partition(".")[0]
-        raise InspectionError(
-            f"{name} is looked into with {package}, which is not installed. Install it with: "
-            "pip install 'edgestill[convert]'"
-        ) from error
-    return lambda content, _: read_pte(content)
+def can_inspect(engine: str) -> bool:
+    """Whether anything looks into an engine's files."""
+    backend = find_backend(engine)
+    return backend is not None and backend.inspect is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgestill_runtime.files import write_bytes
 
-from .facts import Inspection, Operator
+from ..contents import Inspection, Operator
 
 LINE, LANE, WIDTH = 22, 150, 860
 STYLE = """

@@ -1,74 +1,48 @@
 """Engines behind one small protocol, each imported on its first use.
 
 `litert.py` runs `.tflite`, `executorch.py` runs `.pte`; for each there are several packages, of which the best that is
-installed is taken. Native packages are imported inside functions: opening a bundle, reading its facts, or `import
-edgestill_runtime` must cost no more than numpy, and a device has only the engines that somebody installed.
+installed is taken. `base.py` says what an engine is, `registry.py` finds them, those of other packages included. Native
+packages are imported inside functions: opening a bundle, reading its facts, or `import edgestill_runtime` must cost no
+more than numpy, and a device has only the engines that somebody installed.
 """
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
-from ..errors import EngineError
-from ..manifest import TensorSpec
-from . import executorch, litert
-
-
-class Engine(Protocol):
-    """A loaded file. One call at a time: `Model` holds the lock."""
-
-    name: str
-    """Engine, package and version, such as `litert (ai-edge-litert 2.3.0)`."""
-    threads: int | None
-    """Threads that a call may use; None where the engine decides and cannot be told."""
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    checks_finite: bool
-    """Whether `run` itself refuses NaN and infinity (InputError) before it computes; else `Model` looks for them."""
-
-    def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run tensors that were checked against `inputs`; the results are copies.
-
-        Raises:
-            InputError: see `checks_finite`. Else what the package raises: see `errors.refuse_engine`.
-        """
-
-    def close(self) -> None:
-        """Free the native memory."""
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package that runs an engine's files.
-
-    Args:
-        engine: `litert` or `executorch`. name: on the package index, and `engine/name` in `load(..., engine=)`.
-        load: content, threads and the name to show → a loaded file. remark: what to know before taking it.
-    """
-
-    engine: str
-    name: str
-    load: Callable[[bytes, int, str], Engine]
-    remark: str
-
-
-# The best first, for each engine; and the engine whose files are run when both could be.
-PACKAGES = (
-    Package("litert", "ai-edge-litert", litert.ai_edge_litert, "LiteRT as it is maintained"),
-    Package(
-        "litert", "tflite-runtime", litert.tflite_runtime, "int8 18-32 times slower than ai-edge-litert; numpy < 2"
-    ),
-    Package("litert", "tensorflow", litert.tensorflow, "15 s to import, half a gigabyte of memory"),
-    Package("executorch", "edgestill-executorch", executorch.binding, "ExecuTorch without torch, any Python"),
-    Package("executorch", "executorch-numpy-runtime", executorch.light, "Python 3.12 or newer; sets its own threads"),
-    Package("executorch", "executorch", executorch.official, "the official package: needs torch, seconds to import"),
+from ..errors import EngineError, know_modules
+from .base import Content, Engine, Family, Package
+from .registry import (
+    BUILT_IN,
+    engine_names,
+    families,
+    family_of_head,
+    family_of_path,
+    find_family,
+    get_family,
+    how_to_install,
 )
-INSTALL = {engine: f"pip install 'edgestill[{engine}]'" for engine in ("litert", "executorch")}
-NAMES = ("litert", "executorch")
+
+__all__ = [
+    "BUILT_IN",
+    "Candidate",
+    "Content",
+    "Engine",
+    "Family",
+    "Package",
+    "candidates",
+    "check_engine",
+    "engine_names",
+    "families",
+    "family_of_head",
+    "family_of_path",
+    "find_family",
+    "get_family",
+    "how_to_install",
+    "installed_engines",
+    "load_engine",
+]
 
 
 @dataclass(frozen=True)
@@ -84,18 +58,32 @@ class Candidate:
 
 
 def candidates(engine: str) -> list[Candidate]:
-    """Every package for an engine, the best first; nothing is imported."""
+    """Every package for an engine, the best first; no engine is imported. Empty where nobody here knows it.
+
+    Raises:
+        EngineError: another package brings the engine, and it cannot be used.
+    """
+    family = find_family(engine)
     found: list[Candidate] = []
-    for package in PACKAGES:
-        if package.engine == engine:
-            version = _version(package.name)
-            found.append(Candidate(package, version, version is not None and not any(one.taken for one in found)))
+    for package in () if family is None else family.packages:
+        version = _version(package.name)
+        found.append(Candidate(package, version, version is not None and not any(one.taken for one in found)))
     return found
 
 
-def installed_engines() -> dict[str, str]:
-    """Engine → package and version for those that are installed, best first; nothing is imported."""
-    return {name: str(one) for name in NAMES for one in candidates(name) if one.taken}
+def installed_engines(engines: Iterable[str] | None = None) -> dict[str, str]:
+    """Engine → package and version for those that are installed, best first; no engine is imported.
+
+    Args:
+        engines: those that are asked about, such as a manifest's; all that are known here when None.
+
+    Raises:
+        EngineError: another package brings one of them, and it cannot be used.
+    """
+    asked = engine_names() if engines is None else list(dict.fromkeys(engines))
+    own = [one.name for one in BUILT_IN]
+    asked.sort(key=lambda name: own.index(name) if name in own else len(own))
+    return {name: str(one) for name in asked for one in candidates(name) if one.taken}
 
 
 def check_engine(engine: str, packages: bool = True) -> None:
@@ -107,18 +95,20 @@ def check_engine(engine: str, packages: bool = True) -> None:
     Raises:
         EngineError: says which names are valid.
     """
-    whole = [f"{package.engine}/{package.name}" for package in PACKAGES]
-    if engine in NAMES or (packages and engine in whole):
+    name, _, package = engine.partition("/")
+    family = find_family(name)
+    known = family is not None and (not package or package in [one.name for one in family.packages])
+    if known and (packages or not package):
         return
-    if engine in whole:
-        family = engine.partition("/")[0]
-        raise EngineError(f"{engine} is one package of an engine; here whole engines are named: {family}")
-    valid = ["auto", *NAMES, *whole] if packages else NAMES
+    if known:
+        raise EngineError(f"{engine} is one package of an engine; here whole engines are named: {name}")
+    whole = [f"{one.name}/{package.name}" for one in families() for package in one.packages]
+    valid = ["auto", *engine_names(), *whole] if packages else engine_names()
     raise EngineError(f"unknown engine {engine!r}; valid: {', '.join(valid)}")
 
 
-def load_engine(engine: str, content: bytes, threads: int) -> Engine:
-    """Load a file's bytes.
+def load_engine(engine: str, content: Content, threads: int) -> Engine:
+    """Load a file's bytes, or, of an engine whose files are folders, the bytes of each member.
 
     Args:
         engine: `litert` or `executorch` for the best package that is installed, `litert/tensorflow` and so on for one.
@@ -127,13 +117,18 @@ def load_engine(engine: str, content: bytes, threads: int) -> Engine:
         EngineError: an unknown name, nothing installed, or the engine refuses the file.
     """
     check_engine(engine)
-    family, _, wanted = engine.partition("/")
-    known = candidates(family)
+    name, _, wanted = engine.partition("/")
+    family, known = get_family(name), candidates(name)
+    if family.folder == isinstance(content, bytes):
+        have, need = ("single file", "folders") if family.folder else ("folder", "single files")
+        raise EngineError(f"the file is a {have}, and files for {name} are {need}; make it again")
     chosen = [one for one in known if one.version and (one.package.name == wanted if wanted else one.taken)]
     if not chosen:
-        what = f"{wanted} is" if wanted else f"No package for {family} is"
-        raise EngineError(f"{what} not installed. Install the best one with: {INSTALL[family]}")
-    return chosen[0].package.load(content, threads, f"{family} ({chosen[0]})")
+        what = f"{wanted} is" if wanted else f"No package for {name} is"
+        raise EngineError(f"{what} not installed. Install the best one with: {family.install}")
+    package = chosen[0].package
+    know_modules(package.modules)
+    return package.load(content, threads, f"{name} ({chosen[0]})")
 
 
 def _version(package: str) -> str | None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, EngineMemoryError, InputError, engine_errors
-from ..manifest import TensorSpec
+from ..tensor_spec import TensorSpec
+from .base import Family, Package
 
 # c10::ScalarType, as the two other packages report it.
 SCALAR_TYPES = {
@@ -191,3 +192,37 @@ def _spec(shape: Sequence[int], dtype: str, dynamic: bool = False, name: str = "
         dynamic=tuple(range(len(sizes))) if dynamic else (),
         bounded=dynamic,
     )
+
+
+FAMILY = Family(
+    name="executorch",
+    suffix=".pte",
+    packages=(
+        Package(
+            "edgestill-executorch",
+            binding,
+            "ExecuTorch without torch, any Python",
+            "ExecuTorch",
+            ("edgestill_executorch",),
+            "edgestill_benchmarks.profilers.executorch:runs",
+        ),
+        Package(
+            "executorch-numpy-runtime",
+            light,
+            "Python 3.12 or newer; sets its own threads",
+            "ExecuTorch (numpy)",
+            ("executorch_numpy_runtime",),
+        ),
+        Package(
+            "executorch",
+            official,
+            "the official package: needs torch, seconds to import",
+            "ExecuTorch (torch)",
+            ("executorch", "torch"),
+        ),
+    ),
+    requirement="edgestill[executorch]",
+    title="ExecuTorch",
+    words="an ExecuTorch program",
+    identifier=b"ET12",
+)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, engine_errors
-from ..manifest import DTYPES, TensorSpec
+from ..manifest import DTYPES
+from ..tensor_spec import TensorSpec
+from .base import Family, Package
 
 
 def ai_edge_litert(content: bytes, threads: int, name: str) -> "LiteRTEngine":
@@ -114,3 +116,31 @@ def _spec(details: dict[str, Any], side: str) -> TensorSpec:
         name=str(details["name"]),
         dynamic=tuple(axis for axis, size in enumerate(signature) if size < 0),
     )
+
+
+FAMILY = Family(
+    name="litert",
+    suffix=".tflite",
+    packages=(
+        Package(
+            "ai-edge-litert",
+            ai_edge_litert,
+            "LiteRT as it is maintained",
+            "LiteRT",
+            ("ai_edge_litert",),
+            "edgestill_benchmarks.profilers.litert:runs",
+        ),
+        Package(
+            "tflite-runtime",
+            tflite_runtime,
+            "int8 18-32 times slower than ai-edge-litert; numpy < 2",
+            "tflite-runtime",
+            ("tflite_runtime",),
+        ),
+        Package("tensorflow", tensorflow, "15 s to import, half a gigabyte of memory", "TensorFlow", ("tensorflow",)),
+    ),
+    requirement="edgestill[litert]",
+    title="LiteRT",
+    words="a LiteRT (TensorFlow Lite) model",
+    identifier=b"TFL3",
+)

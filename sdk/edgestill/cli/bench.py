@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from edgestill_benchmarks import INTERLEAVED, MLPERF, Rule
+from edgestill_runtime import Bundle, Measure
 from edgestill_runtime.files import write_bytes
+from edgestill_runtime.tasks import task_class
 
 from ..errors import EdgestillError
 from .console import CONSOLE, ERRORS, TerminalProgress, columns, say
 from .options import DEVICES, ENGINES, the_device
 from .paths import the_bundle
 
-HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB", "accuracy", "as here")
+HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB")
 RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 
 
@@ -37,7 +39,7 @@ def bench(
     """Measure every file of a bundle on devices, all of them at once.
 
     Latency at each number of threads, cold start, memory, energy where it is counted, and, with the test images of the
-    bundle's run, accuracy and agreement with this machine sample by sample. In a run's folder the report shows them.
+    bundle's run, quality and agreement with this machine sample by sample. In a run's folder the report shows them.
     """
     from ..devices import Wanted, measure_on
     from ..progress import SILENT
@@ -61,7 +63,7 @@ def bench(
     if as_json:
         print(json.dumps(measured, indent=2))
     else:
-        _print(bundle, measured)
+        _print(opened, measured)
         if folder is not None and measured:
             say(f"kept in {folder}")
     errors = [one for one in found.values() if isinstance(one, EdgestillError)]
@@ -82,32 +84,37 @@ def _folder_of_run(bundle: Path) -> Path | None:
     return run / "devices" if (run / "results.json").is_file() else None
 
 
-def _print(bundle: Path, measured: dict[str, dict[str, Any]]) -> None:
+def _print(bundle: Bundle, measured: dict[str, dict[str, Any]]) -> None:
+    kind = task_class(bundle.manifest.task)
+    main = kind.main() if kind else None
+    headings = (*HEADINGS, main.name if main else "quality", "as here")
     for name, one in measured.items():
         machine = one["machine"]
-        title = f"{bundle} on {name}: {machine['cpu']}, {machine['cores']} cores"
-        table = columns(["file"], HEADINGS, title)
+        title = f"{bundle.path} on {name}: {machine['cpu']}, {machine['cores']} cores"
+        table = columns(["file"], headings, title)
         for file in one["files"]:
             for place, row in enumerate(file["threads"]):
                 times = row["latency_ms"]
                 count = str(row["threads"]) if row["threads_set"] else "own"
                 numbers = [f"{times[key]:.3f}" for key in ("p50", "p90", "p99")]
-                once = _once(one, file) if place == 0 else []
+                once = _once(one, file, main) if place == 0 else []
                 table.add_row(file["file"] if place == 0 else "", count, *numbers, *once)
         CONSOLE.print(table)
         if one["samples"]:
             part = f"{one['samples']['count']:,} of {one['samples']['of']:,} test images"
-            say(f"accuracy on {part} · as here: share of them with the same class as on this machine")
+            same = kind.same_answer if kind else "the same answer"
+            say(f"{headings[-2]} on {part} · as here: share of them with {same} as on this machine")
         for warning in one["warnings"]:
             say(f"warning: {warning}", style="yellow")
 
 
-def _once(one: dict[str, Any], file: dict[str, Any]) -> list[str]:
+def _once(one: dict[str, Any], file: dict[str, Any], main: Measure | None) -> list[str]:
     """What is the same for every number of threads."""
+    reached = (file["quality"] or {}).get(main.name) if main else None
     peak, same = file["memory"]["peak_bytes"], one.get("answers", {}).get(file["file"])
     return [
         f"{file['cold_start_ms']['p50']:.0f}",
         "" if peak is None else f"{peak / 1e6:.0f}",
-        "" if file["accuracy"] is None else f"{100 * file['accuracy']:.2f} %",
+        "" if main is None or reached is None else main.show(reached),
         "" if same is None else f"{100 * same['agreement']:.2f} %",
     ]

@@ -3,7 +3,6 @@
 import atexit
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -22,6 +21,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ..log_progress import LogProgress, shown
+from ..progress import Task
+
 
 def _own_stream(descriptor: int) -> TextIO:
     # A stream of our own: exporters' output is sent away from 1 and 2 while they run, the progress must not go with it.
@@ -36,7 +38,6 @@ FIRST = os.environ.get("RANK", "0") == "0"
 # A style is given beside the text, in a table by `rich.text.Text`.
 CONSOLE = Console(file=_own_stream(1), quiet=not FIRST, markup=False, emoji=False)
 ERRORS = Console(file=_own_stream(2), stderr=True, markup=False, emoji=False)
-LOG_SECONDS = 10.0
 
 
 def say(text: str, style: str | None = None) -> None:
@@ -61,9 +62,6 @@ def columns(words: Sequence[str], numbers: Sequence[str], title: str = "", capti
     return table
 
 
-_LABELS = {"validation_accuracy": "val. accuracy", "images_per_second": "images/s"}
-
-
 class TerminalProgress:
     """`edgestill.progress.Progress` on a terminal: a bar a task, with its facts and the time left.
 
@@ -76,12 +74,11 @@ class TerminalProgress:
         self._open = 0
 
     @contextmanager
-    def task(self, description: str, total: float) -> Iterator["_Bar | _Lines"]:
+    def task(self, description: str, total: float) -> Iterator[Task]:
         """A bar while the block runs; in a log, a line now and then and one at the end."""
         if not CONSOLE.is_terminal:
-            lines = _Lines(description, total)
-            yield lines
-            lines.end()
+            with LogProgress(say).task(description, total) as lines:
+                yield lines
             return
         with self._lock:
             self._open += 1
@@ -124,39 +121,4 @@ class _Bar:
     def advance(self, steps: float = 1, **facts: float | str) -> None:
         self._progress.advance(self._task, steps)
         if facts:
-            self._progress.update(self._task, facts=_shown(facts))
-
-
-class _Lines:
-    def __init__(self, description: str, total: float) -> None:
-        self._description, self._total, self._done = description, total, 0.0
-        self._started = self._said = time.monotonic()
-        self._facts: dict[str, float | str] = {}
-
-    def advance(self, steps: float = 1, **facts: float | str) -> None:
-        self._done += steps
-        self._facts |= facts
-        if time.monotonic() - self._said >= LOG_SECONDS:
-            self._say()
-
-    def end(self) -> None:
-        self._say()
-
-    def _say(self) -> None:
-        self._said = time.monotonic()
-        share = f"{100 * self._done / self._total:3.0f} %" if self._total else f"{self._done:.0f}"
-        seconds = self._said - self._started
-        say(f"{self._description:18} {share} {seconds:6.1f} s  {_shown(self._facts)}")
-
-
-def _shown(facts: dict[str, float | str]) -> str:
-    words = []
-    for name, value in facts.items():
-        if isinstance(value, str):
-            words.append(value)
-        elif "accuracy" in name:
-            words.append(f"{_LABELS.get(name, name)} {100 * value:.2f} %")
-        else:
-            number = f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.4f}"
-            words.append(f"{_LABELS.get(name, name)} {number}")
-    return "  ".join(words)
+            self._progress.update(self._task, facts=shown(facts))

@@ -42,6 +42,13 @@ def convert(
             "docs/converters.md)."
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What the outputs are, where it is another model's than a run's: image-classification, "
+            "multi-label-classification, regression, or module:Class. Without it class scores are told by the labels."
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels, where the model's own is another.")
@@ -52,8 +59,9 @@ def convert(
         int | None, typer.Option(min=1, help="How many samples to calibrate with; as the run did, or 256, without it.")
     ] = None,
     target: Annotated[
-        Literal["both", "executorch", "litert"], typer.Option(help="Which engine's files to make.")
-    ] = "both",
+        list[str] | None,
+        typer.Option(help="Whose files to make: executorch, litert, another backend; repeat it. Both without it."),
+    ] = None,
     precision: Annotated[
         Literal["int8", "fp32", "mixed"],
         typer.Option(help="mixed: int8, but the fewest layers in float that keep the accuracy."),
@@ -91,6 +99,7 @@ def convert(
     from ..budget import check_shares
     from ..extras import require
     from ..progress import SILENT
+    from ..tasks import find_task
 
     kind = _kind(model, source, samples)
     _check_served(context, kind)
@@ -104,11 +113,12 @@ def convert(
         raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
     options: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
     if source == "torch":
-        options["targets"] = ("executorch", "litert") if target == "both" else (target,)
+        options["targets"] = _targets(target)
     pixels = Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
     request = Request(
         model, output, SILENT if as_json else TerminalProgress(), checkpoint, weights, data, samples,
-        _classes(labels), pixels, calibration, quantize, precision, max_drop / 100, source, environment, options,
+        _classes(labels), pixels, calibration, quantize, precision, max_drop / 100, source, environment,
+        None if task is None else find_task(task), options,
     )  # fmt: skip
     bundle, judged = _READERS[kind](request)
     _judge(request, bundle, judged, min_agreement / 100, as_json)
@@ -129,6 +139,7 @@ _SERVES = {
     "weights": _TORCH,
     "data": ("data", "run"),
     "labels": ("samples", "tensorflow"),
+    "task": ("data", "samples", "tensorflow"),
     "target": _TORCH,
     "precision": _TORCH,
     "quantize": _TORCH,
@@ -179,6 +190,14 @@ def show_findings(findings: Sequence[Any]) -> None:
         say(f"{one['level']}: {one['text']}", style="red" if one["level"] == "failure" else "yellow")
 
 
+def _targets(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Backends, known ones, before anything takes time."""
+    from edgestill_converters.backends import TARGETS, backends_of
+
+    asked = [one for name in names or ("both",) for one in (TARGETS if name == "both" else (name,))]
+    return tuple(one.name for one in backends_of(asked))
+
+
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(word) for word in text.split(",") if word.strip())
@@ -216,10 +235,12 @@ def _precision(entry: Any) -> str:
 
 
 def _show(bundle: Any, gate: Any) -> None:
-    models = bundle.manifest.models
-    for name, entry in sorted(bundle.files.items()):
-        share = f"  {100 * gate.accuracy[name]:.2f} %" if name in gate.accuracy else ""
-        say(f"{entry.bytes:>10,} bytes  {bundle.path / name}{_precision(models.get(name))}{share}")
+    models, main = bundle.manifest.models, gate.measure
+    sizes = {name: bundle.size(name) for name in models}
+    sizes |= {name: one.bytes for name, one in bundle.files.items() if name.partition("/")[0] not in models}
+    for name, size in sorted(sizes.items()):
+        share = f"  {main.show(gate.quality[name][main.name])}" if name in gate.quality else ""
+        say(f"{size:>10,} bytes  {bundle.path / name}{_precision(models.get(name))}{share}")
     if gate.agreement is not None:
         what = f"{gate.samples} samples" if gate.differences[0].agreement_of == "samples" else "the values"
         both = " and ".join(f"{name} ({models[name].precision})" for name in gate.differences[0].files)
@@ -233,5 +254,5 @@ def _show(bundle: Any, gate: Any) -> None:
         say(f"{engine}: {precision} takes {ratio:.2f} × the time of fp32 here")
     tried = bundle.manifest.training.get("quantisation", {})
     for one in tried.get("attempts", ()):
-        say(f"tried {one['method']}: {100 * one['accuracy']:.2f} % (float model {100 * tried['float_accuracy']:.2f} %)")
+        say(f"tried {one['method']}: {main.show(one['quality'])} (float model {main.show(tried['float_quality'])})")
     show_findings([{"level": one.level, "text": one.text} for one in gate.findings])

@@ -9,7 +9,7 @@ Each gives the bundle, and what the gate shall judge it with. A model's own inpu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class Request:
     """What the command line asks for; the names are those of its options.
 
     Args:
-        budget: points of accuracy as a share, 0–1. options: of `edgestill_converters.convert`.
+        budget: points of accuracy as a share, 0–1. task: `edgestill.tasks.Task`, where one is named. options: of
+            `edgestill_converters.convert`.
     """
 
     model: str
@@ -67,6 +68,7 @@ class Request:
     max_drop: float = 0.003
     source: Any = "torch"
     environment: Path | None = None
+    task: Any = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -188,6 +190,9 @@ def from_data(request: Request) -> tuple[Any, Any]:
     budget = Budget(request.quantize, request.precision, request.max_drop)
     given, output, progress = request.given, request.output, request.progress
     data = _read_data(request)
+    if given.known is None:
+        known = data.train.targets[data.task.labelled(data.train.targets)]
+        data = replace(data, task_settings=data.task.given_settings(known, data.classes))
     model = given.load(len(data.classes), data.processor.channels, progress)
     check_classes(model, data, "model", learning=request.quantize != "ptq")
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
@@ -204,6 +209,8 @@ def _read_data(request: Request) -> Any:
     given, pixels, progress = request.given, request.pixels, request.progress
     changes = pixels.said() | ({"calibration": request.calibration} if request.calibration else {})
     if given.known is not None:
+        if request.task is not None and request.task.name != given.known.recipe.task:
+            raise typer.BadParameter(f"{given.name} was trained for {given.known.recipe.task}; leave --task out")
         fits = _fitting(given, given.known.processor)
         return read_again(given.known, request.data, changes, fits, progress)
     if request.data is None and not given.random:
@@ -214,8 +221,8 @@ def _read_data(request: Request) -> Any:
     if processor is not None:
         changes = {name: value for name, value in changes.items() if name == "calibration"}
     data = load_data(
-        request.data or DEMO, processor=processor, classes=given.classes, check=_fitting(given, processor),
-        progress=progress, **changes,
+        request.data or DEMO, processor=processor, classes=given.classes, task=request.task or "image-classification",
+        check=_fitting(given, processor), progress=progress, **changes,
     )  # fmt: skip
     if processor is None and not given.random and not (pixels.mean and pixels.std):
         numbers = ("mean", data.processor.mean), ("std", data.processor.std)
@@ -235,12 +242,9 @@ def _fitting(given: _Given, processor: Any) -> Any:
 
 def from_samples(request: Request) -> tuple[Any, Any]:
     """A model, calibrated and judged with samples from files."""
-    import numpy as np
-
     from edgestill_converters import steps
 
     from ..conversion import convert as make_bundle
-    from ..data.sources import Calibration
 
     given, pixels, progress = request.given, request.pixels, request.progress
     _check_order(request.labels, given.classes)
@@ -251,15 +255,14 @@ def from_samples(request: Request) -> tuple[Any, Any]:
     if request.samples.is_dir():  # its images have one channel or three, and no names of classes
         if processor is None:
             pixels.check((3, 1))
-        given.check(len(named) or UNNAMED, channels)
+        if named or request.task is None or request.task.of_folders:  # else a table names them
+            given.check(len(named) or UNNAMED, channels)
     read = _read_samples(request, processor, named, channels)
     classes, count = named or read.classes, request.calibration or CALIBRATION
     model = given.load(len(classes) or UNNAMED, 0 if read.images is None else read.images.shape[3], progress)
-    chosen: Any = read.calibration(count)
     if read.images is not None:
-        _check_labels(model, read.images.shape[1:], read.labels, classes)
-        labels = np.zeros(len(read.images), np.int64) if read.labels is None else read.labels
-        chosen = Calibration(chosen, labels[:count], classes, read.processor, read.facts)
+        _check_outputs(model, read, classes, request.task)
+    chosen = _calibration(request.task, read, classes, count)
     names = steps(request.options["targets"], request.precision)
     with progress.task("convert", len(names)) as task:
         bundle = make_bundle(
@@ -289,6 +292,7 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
             Path(request.model), request.source, read.calibration(request.calibration or CALIBRATION), request.output,
             name=request.output.stem, labels=request.labels or read.classes, processor=read.processor,
             training={"student": Path(request.model).name, "data": read.facts}, environment=request.environment,
+            **_task_of(request.task, read, tuple(request.labels or read.classes)),
             on_step=lambda step: task.advance(step != STEPS[0], step=step), **request.options,
         )  # fmt: skip
         task.advance(1)
@@ -302,17 +306,45 @@ def _read_samples(request: Request, processor: Any, classes: Sequence[str], chan
     pixels, path = request.pixels, request.samples
     assert path is not None
     if processor is not None:
-        read = read_samples(path, None, request.progress, processor, classes)
+        read = read_samples(path, None, request.progress, processor, classes, task=request.task)
     else:
         if pixels.mean or pixels.std:
             pixels.check((3, 1))
         only = channels[0] if len(channels) == 1 and pixels.mean else None
-        read = read_samples(path, pixels.image_size, request.progress, None, classes, pixels.mean, pixels.std, only)
+        statistics = (pixels.mean, pixels.std)
+        read = read_samples(
+            path, pixels.image_size, request.progress, None, classes, *statistics, only, request.task
+        )  # fmt: skip
         if read.images is not None and not pixels.mean:
             pixels.check(read.images.shape[3:])
     if read.images is None and pixels.said():
         raise typer.BadParameter(f"--image-size, --mean and --std are for images, and {path} holds other arrays")
     return read
+
+
+def _calibration(task: Any, read: Any, classes: Sequence[str], count: int) -> Any:
+    """Samples with what a bundle has to know; those of other inputs than images alone, where no task is named."""
+    import numpy as np
+
+    from ..data.types import Calibration
+
+    chosen = read.calibration(count)
+    if read.images is None and task is None:
+        return chosen
+    rows = len(read.images if read.images is not None else read.arrays[0])
+    targets = np.zeros(rows, np.int64) if read.targets is None else read.targets
+    said = _task_of(task, read, classes)
+    settings = {name: said[name] for name in ("task", "task_settings") if name in said}
+    return Calibration(chosen, targets[:count], tuple(classes), read.processor, read.facts, **settings)
+
+
+def _task_of(task: Any, read: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What a manifest says of the task, where one is named: a model's outputs are the targets as they are."""
+    if task is None:
+        return {}
+    settings = {} if read.targets is None else task.given_settings(read.targets, tuple(names))
+    task.on_device(tuple(names), settings)  # refuses what makes no sense
+    return {"task": task.name, "task_settings": settings}
 
 
 def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
@@ -323,14 +355,14 @@ def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
         )
 
 
-def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequence[str]) -> None:
-    """Refuse labels and names that the model has no outputs for, where its output is a number for each class."""
+def _check_outputs(model: Any, read: Any, classes: Sequence[str], task: Any) -> None:
+    """Refuse targets and names that the model has no outputs for, where its output is a number for each name."""
     import torch
 
     from ..errors import DataError
     from ..models.copies import eval_mode
 
-    height, width, channels = shape
+    height, width, channels = read.images.shape[1:]
     with eval_mode(model), torch.inference_mode():
         try:
             outputs = model(torch.zeros(1, channels, height, width))
@@ -338,7 +370,11 @@ def _check_labels(model: Any, shape: Sequence[int], labels: Any, classes: Sequen
             return
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         return
-    count = outputs.shape[1]
+    count, labels = outputs.shape[1], read.targets
+    if task is not None and not task.of_folders:
+        if classes and len(classes) != count:
+            raise DataError(f"the model gives {count} {task.names_word} for a sample, and {len(classes)} are named")
+        return
     if classes and len(classes) != count:
         raise DataError(f"the model tells {count} classes apart, and {len(classes)} are named")
     if labels is not None and len(labels) and labels.max() >= count:

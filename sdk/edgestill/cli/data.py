@@ -22,6 +22,13 @@ def data(
             help="As `source` under [data]: image-folder:PATH, audio-folder:PATH, parquet:PATH, …; or a recipe."
         ),
     ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What the targets are: image-classification, multi-label-classification, regression, or module:Class; "
+            "that of the recipe, or image-classification, without it."
+        ),
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None,
     resize: Annotated[
         Literal["crop", "letterbox", "stretch"] | None, typer.Option(help="How photos get that size.")
@@ -32,7 +39,7 @@ def data(
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show what is in a data source: splits, classes, sizes, formats, what is skipped, and the cut of a recipe.
+    """Show what is in a data source: splits, classes or values, sizes, formats, what is skipped, and a recipe's cut.
 
     Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
@@ -40,25 +47,31 @@ def data(
     from ..data.sheet import check_sheet, write_sheet
     from ..data.survey import survey
     from ..progress import SILENT
+    from ..tasks import find_task
 
     if sheet is not None:
         check_sheet(sheet)
     arguments: dict[str, Any] = {"source": source}
+    options: dict[str, Any] = {}
     if source.endswith(".toml"):
         from ..recipe import load_recipe
 
-        arguments = load_recipe(source).data.arguments()
+        recipe = load_recipe(source)
+        arguments = recipe.data.arguments()
+        if task in (None, recipe.task):
+            task, options = recipe.task, recipe.task_options
     given = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
     arguments |= {name: value for name, value in given.items() if value is not None}
     reading = Reading(**{name: arguments[name] for name in Reading.__dataclass_fields__ if name in arguments})
     cut = ("validation", "calibration", "seed", "labelled", "unlabelled")
     shares = {name: arguments[name] for name in cut if name in arguments}
     progress = SILENT if as_json else TerminalProgress()
-    found = survey(arguments["source"], reading, check=check, progress=progress, **shares)
+    chosen = find_task(task or "image-classification", options)
+    found = survey(arguments["source"], reading, task=chosen, check=check, progress=progress, **shares)
     if as_json:
         print(json.dumps(found.facts, indent=2, ensure_ascii=False))
     else:
-        _show(found.facts)
+        _show(found.facts, chosen.names_word)
     if sheet is not None:
         write_sheet(sheet, found.examples())
         if not as_json:
@@ -67,11 +80,11 @@ def data(
         raise typer.Exit(1)
 
 
-def _show(facts: dict[str, Any]) -> None:
+def _show(facts: dict[str, Any], names_word: str) -> None:
     total = sum(split["samples"] for split in facts["splits"].values())
     word = "images" if facts["kind"] == "image" else "recordings"
-    say(f"{facts['name']}: {total:,} {word} of {len(facts['classes'])} classes")
-    CONSOLE.print(_table(facts))
+    say(f"{facts['name']}: {total:,} {word} of {_count(len(facts['classes']), names_word)}")
+    CONSOLE.print(_table(facts, names_word))
     _line("formats", _counted(facts["formats"]))
     if "sizes" in facts:
         sizes = (f"{name} {height}×{width}" for name, (height, width) in facts["sizes"].items())
@@ -100,21 +113,49 @@ def _show(facts: dict[str, Any]) -> None:
             _line(kind.removesuffix("s"), f"and {len(facts[kind]) - _LINES:,} more; --json has them all", style)
 
 
-def _table(facts: dict[str, Any]) -> Table:
+def _table(facts: dict[str, Any], names_word: str) -> Table:
+    """What the task says of each split: samples of each class, ranges of values, or samples alone."""
+    splits = facts["splits"].values()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("class", overflow="fold")
+    table.add_column(_one_of(names_word), overflow="fold")
     for name in facts["splits"]:
         table.add_column(name, justify="right", no_wrap=True)
+    said = len(facts["classes"])
+    if all("classes" in split for split in splits):
+        _add_classes(table, facts)
+    elif all("values" in split for split in splits):
+        for name in facts["classes"][:_CLASSES]:
+            table.add_row(name, *(_range(split["values"][name]) for split in splits))
+    else:
+        said = 0
+    if any(split.get("without") for split in splits):
+        table.add_row(f"without {names_word}", *(f"{split['without']:,}" for split in splits))
+    if said > 1 or said == 0 or names_word != "classes":
+        table.add_section()
+        table.add_row("all" if names_word == "classes" else "samples", *(f"{split['samples']:,}" for split in splits))
+    return table
+
+
+def _add_classes(table: Table, facts: dict[str, Any]) -> None:
     for name in facts["classes"][:_CLASSES]:
         table.add_row(name, *(f"{split['classes'][name]:,}" for split in facts["splits"].values()))
     if (more := len(facts["classes"]) - _CLASSES) > 0:
         rest = facts["classes"][_CLASSES:]
         sums = (sum(split["classes"][name] for name in rest) for split in facts["splits"].values())
         table.add_row(f"… {more:,} more", *(f"{count:,}" for count in sums))
-    if len(facts["classes"]) > 1:
-        table.add_section()
-        table.add_row("all", *(f"{split['samples']:,}" for split in facts["splits"].values()))
-    return table
+
+
+def _range(value: dict[str, float]) -> str:
+    """`1.5 to 80, mean 33.1 ± 12`."""
+    return f"{value['least']:.4g} to {value['most']:.4g}, mean {value['mean']:.4g} ± {value['std']:.2g}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {_one_of(word) if number == 1 and word != 'classes' else word}"
+
+
+def _one_of(word: str) -> str:
+    return "class" if word == "classes" else word.removesuffix("s")
 
 
 def _input(processor: dict[str, Any]) -> str:

@@ -9,15 +9,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from edgestill_runtime.engines import BUILT_IN, families
+
 from .console import CONSOLE, say
 from .options import DEVICES
-
-# Packages that are engines, as a table has room for them.
-ENGINES = {
-    "ai-edge-litert": "LiteRT", "tflite-runtime": "tflite-runtime", "tensorflow": "TensorFlow",
-    "edgestill-executorch": "ExecuTorch", "executorch-numpy-runtime": "ExecuTorch (numpy)",
-    "executorch": "ExecuTorch (torch)",
-}  # fmt: skip
 
 
 def devices(
@@ -48,6 +43,8 @@ def _table(found: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_lines=True)
     for heading in ("device", "board and CPU", "system", "engines", "deployed"):
         table.add_column(heading, overflow="fold")
+    # Packages that are engines, as a table has room for them.
+    titles = {package.name: package.title or package.name for family in families() for package in family.packages}
     for name, one in found.items():
         if "error" in one:
             table.add_row(f"{name}\n{one['kind']}", Text("does not answer", "yellow"))
@@ -56,11 +53,11 @@ def _table(found: dict[str, dict[str, Any]]) -> Table:
         features = f"\n{' '.join(machine['features'])}" if machine["features"] else ""
         memory = "" if machine["memory_bytes"] is None else f", {machine['memory_bytes'] / 2**30:.1f} GiB"
         packages = machine["packages"].items()
-        engines = [f"{ENGINES[package]} {version}" for package, version in packages if package in ENGINES]
+        engines = [f"{titles[package]} {version}" for package, version in packages if package in titles]
         software = f"Python {machine['python']}"
         if "app" in one:  # a phone, which has no Python
             software = f"app {one['app']}" if one["app"] else "the app is not installed"
-            engines = ["LiteRT, ExecuTorch"] if one["app"] else []
+            engines = [", ".join(family.title for family in BUILT_IN)] if one["app"] else []
         deployed = [f"{name} {bundle['current']}" for name, bundle in facts["bundles"].items() if bundle["current"]]
         table.add_row(
             f"{name}\n{one['kind']}",

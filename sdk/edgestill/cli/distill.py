@@ -20,28 +20,25 @@ def distill(
 
     Prints validation accuracies: the test split stays unread. `edgestill run` with the same recipe goes on from here.
     """
-    from ..locks import exclusive
     from ..progress import SILENT
     from ..recipe import load_recipe
-    from ..training_stages import TrainingStages
+    from ..workflow.checkpoints import read_history
+    from ..workflow.run import train_students
 
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
-    folder = output or Path("runs") / chosen.name
-    steps = TrainingStages(chosen, folder, force, SILENT if as_json else TerminalProgress())
-    with exclusive(folder):
-        steps.check()
-        found: dict[str, dict[str, Any]] = {
-            name: {
-                "checkpoint": str(stage.folder / "model.safetensors"),
-                "validation_accuracy": steps.history(stage)[-1]["validation_accuracy"],
-            }
-            for name, stage in (("student_alone", steps.student_alone), ("student_distilled", steps.student_distilled))
+    stages = train_students(chosen, output, force=force, progress=SILENT if as_json else TerminalProgress())
+    found: dict[str, dict[str, Any]] = {
+        name: {
+            "checkpoint": str(stage.folder / "model.safetensors"),
+            "validation": read_history(stage)[-1]["validation"],
         }
+        for name, stage in stages.items()
+    }
     if as_json and FIRST:
         print(json.dumps(found, indent=2))
     if as_json:
         return
+    main = chosen.new_task().device.measures[0]
     for name, facts in found.items():
-        accuracy = 100 * facts["validation_accuracy"]
-        say(f"{name}: validation accuracy {accuracy:.2f} %, {facts['checkpoint']}")
+        say(f"{name}: validation {main.name} {main.show(facts['validation'])}, {facts['checkpoint']}")

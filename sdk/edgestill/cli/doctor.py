@@ -11,6 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from edgestill_runtime import EdgestillError
+from edgestill_runtime.engines import candidates, engine_names, get_family
+
 from ..extras import EXTRAS, missing_modules
 from .console import CONSOLE
 
@@ -25,7 +28,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "extras": {name: _extra(name) for name in EXTRAS},
-        "engines": {name: _loads(name) for name in ("litert", "executorch")},
+        "engines": {name: _loads(name) for name in engine_names()},
         "cuda": _cuda(),
     }
     broken = any(engine["installed"] and not engine["loads"] for engine in found["engines"].values())
@@ -44,13 +47,14 @@ def _extra(name: str) -> dict[str, Any]:
 
 def _loads(engine: str) -> dict[str, Any]:
     """Import an engine in a process of its own: one that crashes is a finding, not the end."""
-    from edgestill_runtime.engines import INSTALL, candidates
-
-    found = candidates(engine)
+    try:
+        found, install = candidates(engine), get_family(engine).install
+    except EdgestillError as error:  # of another package, which is broken
+        return {"installed": engine, "loads": False, "says": str(error), "choices": []}
     choices = [{"package": str(one), "taken": one.taken, "remark": one.package.remark} for one in found]
     taken = next((str(one) for one in found if one.taken), None)
     if taken is None:
-        return {"installed": None, "loads": False, "says": INSTALL[engine], "choices": choices}
+        return {"installed": None, "loads": False, "says": install, "choices": choices}
     # Garbage must be refused by the engine itself: then its native part was loaded and has looked at the file.
     code = (
         "from edgestill_runtime.engines import load_engine\n"

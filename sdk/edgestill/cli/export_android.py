@@ -30,4 +30,4 @@ def export_android(
     if done.samples:
         say(f"{done.folder.parent / android.SAMPLES}: {len(done.samples)} pictures")
     say("in the app's build.gradle.kts:\n")
-    print(android.GRADLE, end="")
+    print(android.gradle(opened), end="")

@@ -1,6 +1,7 @@
 """`edgestill inspect`: what a bundle says of itself, and what is really inside a model file, ours or not."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich import box
 from rich.table import Table
+
+from edgestill_runtime import Manifest
+from edgestill_runtime.tasks import task_class
 
 from ..errors import EdgestillError
 from .console import CONSOLE, say
@@ -20,14 +24,15 @@ LARGEST = 10
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A bundle (folder or zip), a .pte or a .tflite.")],
+    path: Annotated[Path, typer.Argument(help="A bundle (folder or zip), or a model file: .pte, .tflite.")],
     file: Annotated[str | None, typer.Option(help="Of a bundle: the model file to look into.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the file's graph into this HTML page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show a bundle's manifest; or, for a model file, its operators, what is delegated, and what is left over.
 
-    Any .pte or .tflite will do. Google's Model Explorer opens the same files, for a closer look at one graph.
+    Any .pte or .tflite will do, and what other backends can look into. Google's Model Explorer opens them too, for
+    a closer look at one graph.
     """
     from edgestill_converters.quiet import logged_to
     from edgestill_runtime.model import bare_format
@@ -60,7 +65,7 @@ def _look(path: Path, file: str | None) -> "Inspection":
     bundle = the_bundle(path)
     if file not in bundle.manifest.models:
         raise EdgestillError(f"{path} has no model file {file!r}; it has {', '.join(bundle.manifest.models)}")
-    return inspect_bytes(bundle.read(file), bundle.manifest.models[file].engine, file)
+    return inspect_bytes(bundle.read_model(file), bundle.manifest.models[file].engine, file)
 
 
 def _show_file(seen: "Inspection", name: str) -> None:
@@ -122,7 +127,7 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ("MACs", f"{manifest.macs:,}" if manifest.macs else "none counted"),
         ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
-        *((f"accuracy, {who}", f"{100 * share:.2f} %") for who, share in manifest.accuracy.items()),
+        *((f"quality, {who}", _quality(manifest, found)) for who, found in manifest.quality.items()),
         (
             "quantized files agree",
             "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %",
@@ -131,13 +136,21 @@ def _show_bundle(path: Path, as_json: bool) -> None:
     ):
         facts.add_row(key, value)
     CONSOLE.print(facts)
-    files_table = _columns("file", "bytes", "input", "output", "accuracy", "SHA-256")
+    files_table = _columns("file", "bytes", "input", "output", "quality", "SHA-256")
     for name, file in sorted(opened.files.items()):
-        entry = manifest.models.get(name)
+        entry = manifest.models.get(name.partition("/")[0])  # a member of a model file that is a folder
         specs = [_specs(side) for side in (entry.inputs, entry.outputs)] if entry else ["", ""]
-        share = "" if entry is None or entry.accuracy is None else f"{100 * entry.accuracy:.2f} %"
+        share = "" if entry is None else _quality(manifest, entry.quality)
         files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:8])
     CONSOLE.print(files_table)
+
+
+def _quality(manifest: Manifest, found: Mapping[str, float]) -> str:
+    """`accuracy 91.30 %` for each measure; plain numbers for a task that is not known here."""
+    kind = task_class(manifest.task)
+    known = {one.name: one for one in kind.measures} if kind else {}
+    words = [f"{name} {known[name].show(value) if name in known else f'{value:.4g}'}" for name, value in found.items()]
+    return ", ".join(words)
 
 
 def _specs(specs: Any) -> str:

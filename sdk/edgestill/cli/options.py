@@ -22,7 +22,7 @@ DEVICES = typer.Option(help="The devices.toml to read instead of ./devices.toml 
 
 ENGINES = typer.Option(
     "--engine",
-    help="To install there: litert or executorch; those of the bundle's files without it.",
+    help="To install there, such as litert or executorch; those of the bundle's files without it.",
     callback=_engines,
 )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestill_runtime import open_bundle
+from edgestill_runtime.engines import BUILT_IN
 
 from ..errors import EdgestillError, ModelError
 from ..file_kinds import describe_file
@@ -19,8 +20,7 @@ _CONVERT = {
     "onnx": _TORCH,
     "torchscript": _TORCH,
     "exported": _TORCH,
-    "litert": _DONE,
-    "executorch": _DONE,
+    **{one.name: _DONE for one in BUILT_IN},
     "bundle": "it is converted already: `edgestill inspect` looks into it, `edgestill bench` measures it",
     "keras": _KERAS,
     "hdf5": _KERAS,
@@ -79,7 +79,7 @@ def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
     """
     found = describe_file(path)
     if found is not None:
-        if found.kind in ("litert", "executorch"):
+        if found.kind in [one.name for one in BUILT_IN]:
             raise EdgestillError(
                 f"{path} is {found.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
                 "`python -m edgestill_runtime run` runs it, and `edgestill convert` makes bundles"

@@ -17,7 +17,7 @@ from edgestill_benchmarks.results import read_results
 from ..errors import EdgestillError, MissingExtraError
 from .console import CONSOLE, columns, say
 
-COLOURS = {"better": "green", "worse": "red", "same": "dim"}
+COLOURS = {"better": "green", "worse": "red", "same": "dim", "unknown": "dim"}
 
 
 def report(

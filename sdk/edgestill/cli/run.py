@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from edgestill_benchmarks.measures import difference, difference_unit, main_measure
 from edgestill_benchmarks.results import gain_is_noise, int8_against_fp32
 
 from .console import CONSOLE, TerminalProgress, columns, say
@@ -23,16 +24,16 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of the table.")] = False,
 ) -> None:
-    """Teacher → student → two int8 files → bundle → accuracy and latency → report.
+    """Teacher → student → two int8 files → bundle → quality and latency → report.
 
     Stages that an earlier run finished are reused; a run that was stopped goes on. Exit code 1, after everything is
-    done, when an int8 file loses more accuracy than the budget or the two int8 files disagree.
+    done, when an int8 file loses more than the budget or the two int8 files disagree.
     """
     from edgestill_converters.quiet import logged_to
 
-    from ..pipeline import run as carry_out
     from ..progress import SILENT
     from ..recipe import load_recipe
+    from ..workflow.run import run as carry_out
 
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
@@ -57,26 +58,28 @@ def summary(results: dict[str, Any]) -> Table:
     title = f"{results['name']} · {results['data']['name']} · {results['machine']['cpu']}"
     ratios = ", ".join(f"{engine} {ratio:.2f}" for engine, ratio in int8_against_fp32(results).items())
     threads = results["files"][0]["threads"][0]["threads"]
-    agreement = results["agreement"]
+    agreement, main = results["agreement"], main_measure(results["task"])
     same = "" if agreement is None else f" · the quantized files agree on {100 * agreement:.2f} %"
     caption = (
         f"size: parameters or bytes · latency of one image on {threads} thread\n"
         f"time of quantized / fp32: {ratios or 'not measured'}\n"
-        f"distillation gain {100 * results['gain']:+.2f} ± {100 * results['gain_standard_error']:.2f} points "
+        f"distillation gain {difference(main, results['gain'])} ± "
+        f"{difference(main, results['gain_standard_error'], sign=False)} {difference_unit(main)} "
         f"({'within noise' if gain_is_noise(results) else 'more than noise'}, seed {results['seed']})\n"
         f"{results['compression']:.0f}× fewer parameters{same}"
     )
-    table = columns([""], ("size", "accuracy", "retained", "p50 ms", "p90 ms", "p99 ms"), title, caption)
+    table = columns([""], ("size", main.name, "retained", "p50 ms", "p90 ms", "p99 ms"), title, caption)
     for name, model in (("teacher", teacher), ("student alone", alone), ("student distilled", distilled)):
-        share = model["accuracy"] / teacher["accuracy"] if teacher["accuracy"] else 0.0
+        best, reached = teacher["quality"][main.name], model["quality"][main.name]
+        share = reached / best if best else 0.0
         size = f"{model['parameters'] / 1000:,.1f} k"
-        table.add_row(f"{name}, {model['model']}", size, _percent(model["accuracy"]), _percent(share))
+        table.add_row(f"{name}, {model['model']}", size, main.show(reached), _percent(share))
     table.add_section()
     for file in results["files"]:
         table.add_row(
             file["path"].rpartition("/")[2],
             f"{file['bytes'] / 1000:.1f} kB",
-            _percent(file["accuracy"]),
+            main.show(file["quality"][main.name]),
             _percent(file["retained"]),
             *(f"{file['latency_ms'][name]:.3f}" for name in ("p50", "p90", "p99")),
             style=None if file["precision"] == "fp32" else "bold",

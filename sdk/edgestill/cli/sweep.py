@@ -37,7 +37,8 @@ def sweep(
     from ..locks import exclusive
     from ..progress import SILENT
     from ..recipe import load_recipe
-    from ..sweep import Sweep, grid, parse_over, read_points, run_sweep
+    from ..workflow.sweep import run_sweep
+    from ..workflow.sweep_plan import Sweep, grid, parse_over, read_points
 
     if points is not None and over:
         raise typer.BadParameter("give --over or --points, not both")
@@ -54,7 +55,7 @@ def sweep(
 
 
 def _table(found: dict[str, Any]) -> Table:
-    from ..sweep import COLUMNS, shown
+    from ..workflow.sweep_summary import COLUMNS, shown
 
     told = ("validation_distilled", "validation_gain", "test_int8", "retained")
     names = [name for name in told if any(name in point["measured"] for point in found["points"])]

@@ -31,8 +31,8 @@ def zoo(
     if as_json:
         print(json.dumps([asdict(one) | {"path": str(one.path)} for one in found], indent=2))
         return
-    caption = "accuracy of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
-    table = columns(("name", "data", "student"), ("params", "accuracy", "teacher", "size"), caption=caption)
+    caption = "quality of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
+    table = columns(("name", "data", "student"), ("params", "quality", "teacher", "size"), caption=caption)
     table.columns[0].no_wrap = True  # to be copied from here
     for one in found:
         table.add_row(
@@ -40,8 +40,8 @@ def zoo(
             one.data,
             one.student,
             f"{one.parameters / 1000:,.1f} k",
-            f"{100 * one.accuracy:.2f} %",
-            f"{100 * one.teacher_accuracy:.2f} %",
+            bundles.main_of(one.task).show(one.quality),
+            bundles.main_of(one.task).show(one.teacher_quality),
             f"{one.bytes / 1000:.0f} kB",
         )
     CONSOLE.print(table)

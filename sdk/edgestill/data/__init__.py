@@ -4,7 +4,8 @@
 
     fashion-mnist-mini      10,000 train and 2,000 test images that ship with the package (the default)
     fashion-mnist           the complete set: from `EDGESTILL_DATA`, the system, the cache, or a checked download
-    image-folder:PATH       a folder per class; or PATH/train and PATH/test with a folder per class in each
+    image-folder:PATH       a folder per class; or PATH/train and PATH/test with a folder per class in each; for tasks
+                            other than image classification photos with a table of targets beside them
     audio-folder:PATH       the same with recordings
     parquet:PATH            train.parquet and test.parquet with images or sounds, as data hubs hand them out
     module:function         a function of your own that returns an `ImageSource`

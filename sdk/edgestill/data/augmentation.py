@@ -63,13 +63,16 @@ def default_augmentation(processor: Processor) -> tuple[str, ...]:
     return DEFAULTS["audio" if isinstance(processor, AudioProcessor) else "image"]
 
 
-def augmentation_for(processor: Processor, names: Sequence[str] | None = None) -> Augmentation:
-    """What a recipe says, or the default of its data where it says nothing.
+def augmentation_for(
+    processor: Processor, names: Sequence[str] | None = None, usual: Sequence[str] | None = None
+) -> Augmentation:
+    """What a recipe says, or the default of its task, `usual`, or of its data where neither says anything.
 
     Raises:
         DataError: an unknown name, or one that would change what a sample means.
     """
-    chosen = Augmentation.parse(default_augmentation(processor) if names is None else names)
+    usual = default_augmentation(processor) if usual is None else usual
+    chosen = Augmentation.parse(usual if names is None else names)
     check_augmentation(chosen, processor.kind)
     return chosen
 

@@ -176,10 +176,10 @@ class Part:
     """A split, encoded."""
 
     samples: Encoded
-    labels: NDArray[np.int64]
+    targets: NDArray[Any]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 @dataclass(frozen=True)
@@ -308,18 +308,18 @@ def read_listing(
         if exact:
             _compare_sizes(listing, processor, progress)
         for name, part in listing.splits.items():
-            found[name] = Split(DecodedLater(part.samples, processor, exact), part.labels)
+            found[name] = Split(DecodedLater(part.samples, processor, exact), part.targets)
         notes = (*notes, left_encoded(count, listing.kind))
     else:
         grey = True
         for name, part in listing.splits.items():
             label = f"read {name} {WORDS[listing.kind]}"
             images, one = read_all(part.samples, processor, progress, label, exact)
-            found[name] = Split(images, part.labels)
+            found[name] = Split(images, part.targets)
             grey = grey and one
         if grey and given is None and processor.channels == 3:
             processor = replace(processor, mean=(0.0,), std=(1.0,))
-            found = {name: Split(split.images[..., :1].copy(), split.labels) for name, split in found.items()}
+            found = {name: Split(split.images[..., :1].copy(), split.targets) for name, split in found.items()}
     return ImageSource(
         listing.name, listing.classes, found["train"], found["test"], validation=found.get("validation"),
         processor=processor, notes=(*listing.notes, *notes),

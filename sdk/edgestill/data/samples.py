@@ -2,7 +2,8 @@
 
 samples.npz     images: uint8 or uint16 (N, H, W, C), with labels (N,) if known, and classes: text (C,) if named;
                 or any other arrays (N, …), one for each input of the model, in the order of the file
-folder          photos of any size, or recordings, in any subfolders; subfolders named like the classes give labels
+folder          photos of any size, or recordings, in any subfolders; subfolders named like the classes give labels, and
+                for other tasks than image classification a table beside the samples gives the targets
 files           one photo or recording, or a list of them
 """
 
@@ -20,10 +21,14 @@ from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
 from ..progress import SILENT, Progress
+from ..tasks import Task
+from ..tasks.labels import class_places, few, plain_labels, with_classes
 from .folders import EXTENSIONS, WORDS, Kind, Skipped, samples_in
+from .formats import tables
 from .formats.image_folder import DEFAULT_SIZE
 from .formats.npz import NpzSamples, read_npz
-from .labels import few, plain_labels, with_classes
+from .formats.table_files import ENDINGS
+from .formats.table_finding import has_table
 from .reading import Files, Listing, Part, Reading, for_each_channel, processor_for, read_all
 from .types import Split
 
@@ -36,7 +41,8 @@ class Samples:
 
     Args:
         images: uint8 (N, H, W, C), or None where the model takes something else; then `arrays` has one for each input.
-        labels: int64 (N,), where they are known. classes: their names, where they are named.
+        targets: (N, …), where they are known: of image classification int64 (N,). classes: names of what the outputs'
+            last axis holds, where they are named.
         facts: plain data for the manifest.
         processor: how `images` were made of photos or recordings, for a device to do the same; its mean and std are
             those that were given, else 0 and 1. None where they came as pixels and no mean was given, or there are
@@ -46,7 +52,7 @@ class Samples:
 
     images: NDArray[np.uint8] | None
     arrays: tuple[NDArray[Any], ...]
-    labels: NDArray[np.int64] | None
+    targets: NDArray[Any] | None
     classes: tuple[str, ...]
     facts: dict[str, Any]
     processor: Processor | None = None
@@ -60,7 +66,7 @@ class Samples:
         """All of them, as `edgestill.gate.check_bundle` takes them."""
         if self.images is None:
             return self.arrays
-        return [self.images] if self.labels is None else Split(self.images, self.labels)
+        return [self.images] if self.targets is None else Split(self.images, self.targets)
 
 
 def read_samples(
@@ -72,6 +78,7 @@ def read_samples(
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     channels: int | None = None,
+    task: Task | None = None,
 ) -> Samples:
     """Read an `.npz`, a folder of photos or recordings, or files.
 
@@ -83,17 +90,19 @@ def read_samples(
         mean, std: where no `processor` is given, one number each for all channels, or three for RGB.
         channels: where no `processor` is given, 1 for a model of grey images, 3 for one of RGB, to which images are
             brought; None: 3 where mean has three numbers, else as many as the images have.
+        task: what the targets are; with it they may also be called `targets` in an `.npz`. None: image classification,
+            where labels are classes.
 
     Raises:
-        DataError: nothing there, nothing in it, or arrays that do not belong together.
+        DataError: nothing there, nothing in it, arrays that do not belong together, or targets that are none.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
-        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std), channels)
+        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std), channels, task)
     elif not several:
         raise DataError("no samples given; give a folder, files, or an .npz")
     else:
-        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std), channels)
+        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std), channels, task)
     for note in read.notes:
         progress.message(note)
     return read
@@ -101,9 +110,9 @@ def read_samples(
 
 def _from_npz(
     path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...], statistics: _Statistics,
-    channels: int | None,
+    channels: int | None, task: Task | None,
 ) -> Samples:  # fmt: skip
-    found = read_npz(path)
+    found = read_npz(path, ("labels",) if task is None else ("labels", "targets"))
     images = found.images
     colours: tuple[str, ...] = ()
     if images is not None:
@@ -116,11 +125,14 @@ def _from_npz(
             colours = _grey_note(count, plain)
         if processor is not None:
             images = processor.pixels(images)
-    labels, classes, notes = _labels(found, given or found.classes, str(path))
+    if task is None or task.of_folders:
+        targets, classes, notes = _labels(found, given or found.classes, str(path))
+    else:
+        targets, classes, notes = _targets(found, given, task, str(path))
     count = len(images) if images is not None else len(found.arrays[0])
     facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
     return Samples(
-        images, found.arrays, labels, classes, facts, processor if images is not None else None, (*notes, *colours)
+        images, found.arrays, targets, classes, facts, processor if images is not None else None, (*notes, *colours)
     )
 
 
@@ -128,9 +140,9 @@ def _labels(
     found: NpzSamples, classes: tuple[str, ...], where: str
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
     """Labels where they are classes; a note where they are something else, and are left out."""
-    if found.labels is None:
+    if found.targets is None:
         return None, classes, ()
-    array, kind = found.labels, f"{found.labels.dtype} {found.labels.shape}"
+    array, kind = found.targets, f"{found.targets.dtype} {found.targets.shape}"
     try:
         plain = plain_labels(array, f"{where}: labels", len(found.classes or classes))
     except DataError as error:
@@ -153,12 +165,35 @@ def _labels(
     return labels["the file"], names, notes
 
 
+def _targets(
+    found: NpzSamples, names: tuple[str, ...], task: Task, where: str
+) -> tuple[NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
+    """Targets of a task, their names in the order of the model's, and notes."""
+    if found.targets is None:
+        return None, names or found.classes, ()
+    read = task.read_targets({"train": {"target": found.targets}}, found.classes or names, where)
+    places = class_places(names, read.names)
+    if places is None:
+        return read.splits["train"], names or read.names, read.notes
+    return task.reordered(read.splits["train"], places), names, read.notes
+
+
 def _from_files(
     paths: Sequence[Path], image_size: int | None, progress: Progress, processor: Processor | None,
-    classes: tuple[str, ...], statistics: _Statistics, channels: int | None,
+    classes: tuple[str, ...], statistics: _Statistics, channels: int | None, task: Task | None,
 ) -> Samples:  # fmt: skip
-    kind, files, notes = _list(paths, processor)
-    part = Part(Files(files), np.zeros(len(files), np.int64))
+    told: NDArray[Any] | None = None
+    listed = _tabled(paths, processor, task)
+    if listed is not None and task is not None:
+        kind = listed
+        part, read, notes = tables.list_all(paths[0], kind, task, classes)
+        told, classes = part.targets, read.names
+        files: list[Path] = []
+    else:
+        kind, files, notes = _list(paths, processor)
+        part = Part(Files(files), np.zeros(len(files), np.int64))
+        if task is not None and not task.of_folders:
+            notes += (f"no table says the {task.targets_word} of the samples, and no quality is measured",)
     size = (image_size or DEFAULT_SIZE) if kind == "image" else None
     listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
     if processor is None:
@@ -168,10 +203,23 @@ def _from_files(
         notes += more
     else:
         images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
-    labels, more = _labels_of_folders(paths[0], files, classes) if len(paths) == 1 else (None, ())
+    more = ()
+    if len(paths) == 1 and (task is None or task.of_folders):
+        told, more = _labels_of_folders(paths[0], files, classes)
+        classes = classes if told is not None else ()
     name = paths[0].name or paths[0].resolve().name
     facts = {"name": f"folder:{name}" if paths[0].is_dir() else f"files:{name}", "samples": len(images)}
-    return Samples(images, (), labels, classes if labels is not None else (), facts, processor, (*notes, *more))
+    return Samples(images, (), told, classes, facts, processor, (*notes, *more))
+
+
+def _tabled(paths: Sequence[Path], processor: Processor | None, task: Task | None) -> Kind | None:
+    """The kind of the samples that a table names, where one is there and the task's targets are in it."""
+    if task is None or task.of_folders or len(paths) != 1 or not paths[0].exists():
+        return None
+    path = paths[0]
+    if path.suffix.lower() not in ENDINGS and not (path.is_dir() and has_table(path)):
+        return None
+    return _list([path if path.is_dir() else path.parent], processor)[0]
 
 
 def _coloured(

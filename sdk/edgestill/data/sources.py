@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,10 +14,12 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 
 from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
+from ..tasks import Task, find_task
+from ..tasks.labels import class_places, few
 from .cutting import Cut, check_shares, cut
 from .folders import WORDS, Kind, Skipped
-from .formats import fashion_mnist, image_folder, parquet
-from .labels import class_places, few, plain_labels, with_classes
+from .formats import fashion_mnist, image_folder, parquet, tables
+from .formats.table_files import ENDINGS
 from .reading import (
     DecodedLater,
     Files,
@@ -32,7 +34,19 @@ from .reading import (
     read_all,
     read_listing,
 )
-from .types import Calibration, Data, Identified, Images, ImageSource, Joined, Rows, Split, blocks_of, in_memory
+from .types import (
+    IMAGE_CLASSIFICATION,
+    Calibration,
+    Data,
+    Identified,
+    Images,
+    ImageSource,
+    Joined,
+    Rows,
+    Split,
+    blocks_of,
+    in_memory,
+)
 
 __all__ = [
     "Calibration", "Data", "ImageSource", "Images", "Reading", "Rows", "Split", "digest", "in_memory", "load_data",
@@ -41,9 +55,9 @@ __all__ = [
 
 _ENOUGH = 4096  # images on disk that are read for their mean
 # What stands before the colon of a source that reads files → how they are listed. Any other word names a module.
-READERS: dict[str, Callable[[Path, Progress], Listing]] = {
-    "image-folder": lambda path, _: image_folder.list_folder(path, "image"),
-    "audio-folder": lambda path, _: image_folder.list_folder(path, "audio"),
+READERS: dict[str, Callable[[Path, Task, Progress], Listing]] = {
+    "image-folder": lambda path, task, _: _list_folder(path, "image", task),
+    "audio-folder": lambda path, task, _: _list_folder(path, "audio", task),
     "parquet": parquet.list_parquet,
 }
 
@@ -67,6 +81,8 @@ def load_data(
     unlabelled: str | Path | None = None,
     processor: Processor | None = None,
     classes: Sequence[str] = (),
+    task: str | Task = "image-classification",
+    task_options: Mapping[str, Any] | None = None,
     check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
@@ -90,13 +106,16 @@ def load_data(
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
         processor: of a model that is there already: photos and recordings are read as it takes them, instead of as
             the keys from `image_size` to `seconds` say; mean and std are its own where they are not given.
-        classes: that such a model was trained on: labels are brought into their order.
+        classes: that such a model was trained on: targets are brought into their order.
+        task: what the targets are; see `edgestill.tasks`. task_options: keyword arguments of its class.
         check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
         progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
-        DataError: the source is unknown, damaged, or too small for the cut, or does not fit the model.
+        DataError: the source is unknown, damaged, or too small for the cut, or does not fit the task or the model.
+        RecipeError: no such task, or options that it has not.
     """
+    task = find_task(task, task_options)
     reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
     check_shares(validation, calibration, seed, labelled)
     mean, std = check_statistics(mean, std)
@@ -104,11 +123,11 @@ def load_data(
         if reading != Reading():
             raise DataError("how the data are read is said by a processor, or by image_size and its like: give one")
         mean, std = (mean, std) if mean else (processor.mean, processor.std)
-    found = _for_model(find_source(source, reading, progress), processor, classes)
+    found = _for_model(find_source(source, reading, progress, task), processor, classes, task)
     if check is not None:
         check(found.classes, _kind_of(found))
     made = cut(
-        {name: part.labels for name, part in found.splits.items()}, found.classes, name=found.name,
+        {name: part.targets for name, part in found.splits.items()}, found.classes, task, name=found.name,
         validation=validation, calibration=calibration, seed=seed, labelled=labelled,
     )  # fmt: skip
     more, left = ([], []) if unlabelled is None else unlabelled_files(Path(unlabelled), found)
@@ -121,12 +140,23 @@ def load_data(
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
     opened = replace(opened, processor=processor or opened.processor)
-    return _carry_out(made, opened, reading, seed, (mean, std), more, progress)
+    return _carry_out(made, opened, task, reading, seed, (mean, std), more, progress)
+
+
+def _list_folder(path: Path, kind: Kind, task: Task) -> Listing:
+    if not task.of_folders:
+        return tables.list_tables(path, kind, task)
+    if path.is_file() and path.suffix.lower() in ENDINGS:
+        raise DataError(
+            f"{path} is a table, and {task.name} takes a folder for each class, or parquet; tables are for tasks "
+            "such as multi-label-classification"
+        )
+    return image_folder.list_folder(path, kind)
 
 
 def _carry_out(
-    made: Cut, source: ImageSource, reading: Reading, seed: int, given: tuple[Sequence[float], Sequence[float]],
-    unlabelled: Sequence[Path], progress: Progress,
+    made: Cut, source: ImageSource, task: Task, reading: Reading, seed: int,
+    given: tuple[Sequence[float], Sequence[float]], unlabelled: Sequence[Path], progress: Progress,
 ) -> Data:  # fmt: skip
     """The samples themselves, cut as planned."""
     train = source.train.take(made.train)
@@ -140,12 +170,13 @@ def _carry_out(
         raise DataError(
             f"{source.name} has {count} channels; `mean` and `std` need {count} values each, or one for all of them"
         )
-    train = Split(train.images, made.labels)
+    train = Split(train.images, made.targets)
+    known = made.targets[task.labelled(made.targets)]
     extra = [_read_unlabelled(unlabelled, source, processor, progress)] if unlabelled else []
     for images in extra:
         joined = np.concatenate if in_memory(train.images) and in_memory(images) else Joined
-        without = np.full(len(images), -1, np.int64)
-        train = Split(joined([train.images, images]), np.concatenate([train.labels, without]))
+        without = task.unknown(len(images), source.classes)
+        train = Split(joined([train.images, images]), np.concatenate([train.targets, without]))
     return Data(
         name=source.name,
         classes=source.classes,
@@ -157,6 +188,8 @@ def _carry_out(
         digest=digest(source, *extra),
         seed=seed,
         notes=(*made.notes, *source.notes),
+        task=task,
+        task_settings=task.settings(known, source.classes),
     )
 
 
@@ -176,24 +209,28 @@ def open_source(
     reading: Reading | None = None,
     processor: Processor | None = None,
     classes: Sequence[str] = (),
+    task: str | Task = "image-classification",
     progress: Progress = SILENT,
 ) -> ImageSource:
     """Read a source as it is, uncut. See `edgestill.data` for the names.
 
     Args:
         reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
-        processor, classes: of a model that is there already; see `load_data`.
+        processor, classes, task: of a model that is there already; see `load_data`.
     """
-    chosen = reading or Reading(image_size)
-    found = _for_model(find_source(source, chosen, progress), processor, classes)
+    chosen, task = reading or Reading(image_size), find_task(task)
+    found = _for_model(find_source(source, chosen, progress, task), processor, classes, task)
     return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
 
 
-def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> ImageSource | Listing:
+def find_source(
+    source: str, reading: Reading, progress: Progress = SILENT, task: Task = IMAGE_CLASSIFICATION
+) -> ImageSource | Listing:
     """Find and check a source; photos and recordings are not decoded yet.
 
     Raises:
-        DataError: the source is unknown or damaged, its labels are none, or a key does not belong to its kind.
+        DataError: the source is unknown or damaged, its targets are none of the task, or a key does not belong to its
+            kind.
     """
     reading.check()
     if not isinstance(source, str):
@@ -210,18 +247,17 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
             place = Path(rest).expanduser()
         except RuntimeError as error:
             raise DataError(f"{source!r}: there is no user {rest.partition('/')[0]} on this machine") from error
-        found = READERS[kind](place, progress)
+        found = READERS[kind](place, task, progress)
         reading.only(found.kind, source)
-        if len(found.classes) < 2:
-            raise DataError(f"{found.name} has {len(found.classes)} class; a classifier needs at least two")
+        task.check_names(found.classes, found.name)
         return found
     if source in fixed:
         reading.only("image", source, sized=False)
-        return _checked(fixed[source]())
+        return _checked(fixed[source](), task)
     if source and (Path(source).is_dir() or Path(source).is_file()):
         raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
     if colon:
-        opened = _checked(_call(kind, rest, READERS))
+        opened = _checked(_call(kind, rest, READERS), task)
         reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
         return opened
     known = [*fixed, *(f"{name}:PATH" for name in READERS), "module:function"]
@@ -229,7 +265,7 @@ def find_source(source: str, reading: Reading, progress: Progress = SILENT) -> I
 
 
 def _for_model(
-    found: ImageSource | Listing, processor: Processor | None, classes: Sequence[str]
+    found: ImageSource | Listing, processor: Processor | None, classes: Sequence[str], task: Task
 ) -> ImageSource | Listing:
     """The same source with the classes in a model's order.
 
@@ -249,22 +285,23 @@ def _for_model(
         return found
     names, notes = tuple(classes), (*found.notes, f"the classes are brought into the model's order: {few(classes)}")
     if isinstance(found, Listing):
-        parts = {name: Part(part.samples, places[part.labels]) for name, part in found.splits.items()}
+        parts = {name: Part(part.samples, task.reordered(part.targets, places)) for name, part in found.splits.items()}
         return replace(found, classes=names, splits=parts, notes=notes)
-    made = {name: Split(split.images, places[split.labels]) for name, split in found.splits.items()}
+    made = {name: Split(split.images, task.reordered(split.targets, places)) for name, split in found.splits.items()}
     return replace(
         found, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
     )
 
 
 def digest(source: ImageSource, *more: Images) -> str:
-    """`sha256:…` over class names, shapes, pixels and labels of all splits, and over further images."""
+    """`sha256:…` over names, shapes, pixels and targets of all splits, and over further images."""
     hasher = hashlib.sha256("\0".join(source.classes).encode())
     splits = [source.train, source.test] + ([source.validation] if source.validation else [])
     for split in splits:
         hasher.update(str(tuple(split.images.shape)).encode())
         _add_images(hasher, split.images)
-        hasher.update(np.ascontiguousarray(split.labels.astype("<i8")).data)
+        kind = "<f4" if split.targets.dtype.kind == "f" else "<i8"
+        hasher.update(np.ascontiguousarray(split.targets.astype(kind)).data)
     for images in more:
         _add_images(hasher, images)
     return f"sha256:{hasher.hexdigest()}"
@@ -328,20 +365,25 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     return source
 
 
-def _checked(source: ImageSource) -> ImageSource:
-    """The same with images (N, H, W, C) and labels int64 (N,) in 0…classes-1."""
+def _checked(source: ImageSource, task: Task) -> ImageSource:
+    """The same with images (N, H, W, C) and the targets of a task."""
     names = _names(source)
     for name, part in {"train": source.train, "test": source.test, **source.splits}.items():
         if not isinstance(part, Split):
             raise DataError(f"{source.name}: {name} must be an edgestill.Split, not {type(part).__name__}")
     splits = {name: _with_axes(source.name, name, split) for name, split in source.splits.items()}
-    raw = {name: plain_labels(split.labels, f"{source.name}: {name}", len(names)) for name, split in splits.items()}
     for name, split in splits.items():
-        if len(raw[name]) != split.images.shape[0]:
-            raise DataError(f"{source.name}: {name} has {split.images.shape[0]} images and {len(raw[name])} labels")
-    labels, classes, notes = with_classes(raw, names, source.name)
-    if len(classes) < 2:
-        raise DataError(f"{source.name} has {len(classes)} class; a classifier needs at least two")
+        try:
+            count = len(split.targets)
+        except TypeError:  # no array, or one without axes
+            count = 0
+        if count != split.images.shape[0]:
+            many = split.images.shape[0]
+            raise DataError(f"{source.name}: {name} has {many} images and {count} {task.targets_word}")
+    if task.columns:
+        raise DataError(f"`columns` under [task_options] is for tables and parquet; {source.name} gives one array")
+    read = task.read_targets({name: {"target": split.targets} for name, split in splits.items()}, names, source.name)
+    task.check_names(read.names, source.name)
     shapes = {name: tuple(split.images.shape[1:]) for name, split in splits.items()}
     for name, shape in shapes.items():
         if shape != shapes["train"]:
@@ -352,10 +394,10 @@ def _checked(source: ImageSource) -> ImageSource:
         raise DataError(
             f"{source.name}: its processor makes pixels {source.processor.image_shape}, but it has {shapes['train']}"
         )
-    made = {name: Split(split.images, labels[name]) for name, split in splits.items()}
+    made = {name: Split(split.images, read.splits[name]) for name, split in splits.items()}
     return replace(
-        source, classes=classes, train=made["train"], test=made["test"], validation=made.get("validation"),
-        notes=(*source.notes, *notes),
+        source, classes=read.names, train=made["train"], test=made["test"], validation=made.get("validation"),
+        notes=(*source.notes, *read.notes),
     )  # fmt: skip
 
 
@@ -384,7 +426,7 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
         images = images[..., None]  # grey, without an axis for it
     shape = tuple(images.shape)
     if images.dtype == np.uint8 and len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape[1:]:
-        return Split(images, split.labels)
+        return Split(images, _as_array(split.targets, f"{source}: {name}"))
     hint = ""
     if images.dtype == np.uint8 and len(shape) == 4 and shape[1] in (1, 3):
         hint = "; its channels must be the last axis: give images.transpose(0, 2, 3, 1)"
@@ -395,6 +437,16 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
     elif len(shape) == 4 and shape[3] in (2, 4):
         hint = "; lay what is transparent over a ground first"
     raise DataError(f"{source}: {name} images must be uint8 (N, H, W, 1 or 3), not {images.dtype} {shape}{hint}")
+
+
+def _as_array(targets: Any, where: str) -> Any:
+    """An array of what can be made one of, such as a tensor; lists as they are."""
+    if isinstance(targets, (np.ndarray, list, tuple)) or not hasattr(targets, "__array__"):
+        return targets
+    try:
+        return np.asarray(targets)
+    except Exception as error:  # a tensor that is on a GPU, or needs a gradient
+        raise DataError(f"{where}: its targets make no array: {one_line(error)}") from error
 
 
 def _statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

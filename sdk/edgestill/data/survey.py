@@ -18,15 +18,15 @@ from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
 from ..progress import SILENT, Progress
+from ..tasks import Task, find_task
 from .cutting import cut
 from .heads import ImageHead, image_head
 from .reading import DecodedLater, Files, Listing, Part, Reading, decode, processor_for
 from .recordings import Head, head_of
 from .sources import find_source, unlabelled_files
-from .types import ImageSource, Split, blocks_of, rows_of
+from .types import IMAGE_CLASSIFICATION, ImageSource, Split, blocks_of, rows_of
 
-_IMBALANCE = 5  # times as many samples in one class as in another
-_MOST_PROBLEMS = 5
+_Place = tuple[str, Any, str]  # split, target, name
 
 
 @dataclass
@@ -36,8 +36,7 @@ class _Seen:
     heads: list[ImageHead | Head] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     rates: Counter[int] = field(default_factory=Counter)  # of the train recordings
-    # hash → (split, label, name) of each sample with that content
-    places: dict[bytes, list[tuple[str, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    places: dict[bytes, list[_Place]] = field(default_factory=lambda: defaultdict(list))  # by a hash of the content
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,29 @@ class Survey:
     facts: dict[str, Any]
     found: ImageSource | Listing
     processor: Processor
+    task: Task = IMAGE_CLASSIFICATION
 
-    def examples(self, classes: int = 24, count: int = 8) -> list[tuple[str, NDArray[np.uint8]]]:
-        """Some train images of some classes, as the model sees them: (class, uint8 (H, W, C)), class by class."""
+    def examples(self, groups: int = 24, count: int = 8) -> list[list[tuple[str, NDArray[np.uint8]]]]:
+        """Some train images as the model sees them, with their targets as text: (text, uint8 (H, W, C)).
+
+        Args:
+            groups: of samples of the same class, or of what else the task keeps in proportion. count: in each.
+        """
         train = self.found.splits["train"]
         images = DecodedLater(train.samples, self.processor) if isinstance(train, Part) else train.images
+        strata = self.task.strata(train.targets)
         chosen = []
-        for label, name in list(enumerate(self.found.classes))[:classes]:
-            rows = np.flatnonzero(train.labels == label)
+        for stratum in np.unique(strata)[:groups]:
+            rows = np.flatnonzero(strata == stratum)
             rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+            group = []
             for row in rows.tolist():
                 try:
-                    chosen += [(name, image) for image in rows_of(images, np.array([row]))]
+                    (image,) = rows_of(images, np.array([row]))
                 except DataError:  # a damaged one is among the errors
                     continue
+                group.append((self.task.text(train.targets[row], self.found.classes), image))
+            chosen += [group] if group else []
         return chosen
 
 
@@ -77,6 +85,8 @@ def survey(
     seed: int = 0,
     labelled: int | None = None,
     unlabelled: str | Path | None = None,
+    task: str | Task = IMAGE_CLASSIFICATION,
+    task_options: Mapping[str, Any] | None = None,
     check: bool = False,
     progress: Progress = SILENT,
 ) -> Survey:
@@ -85,36 +95,41 @@ def survey(
     Args:
         reading: how photos and recordings become pixels.
         validation, calibration, seed, labelled, unlabelled: of the cut that a recipe would make; see `load_data`.
+        task, task_options: what the targets are; see `load_data`.
         check: decode every sample, to find damaged ones.
 
     Raises:
         DataError: the source is unknown, damaged as a whole, or its layout can mean several things.
     """
-    reading = reading or Reading()
-    found = find_source(source, reading, progress)
+    reading, task = reading or Reading(), find_task(task, task_options)
+    found = find_source(source, reading, progress, task)
     kind = found.kind if isinstance(found, Listing) else "image"
     seen = _look(found, kind, progress)
     processor, more = _processor(found, reading, seen)
-    extra, left, lost = _unlabelled(unlabelled, found, kind)
+    extra, left, lost = _unlabelled(unlabelled, found, kind, task)
     parts = [part for part in (*found.splits.values(), extra) if isinstance(part, Part)]
     damaged = _decode_all(parts, processor, progress) if check else []
-    labels = {name: part.labels for name, part in found.splits.items()}
+    targets = {name: part.targets for name, part in found.splits.items()}
     shares, thin, too_few = _shares(
-        labels, found.classes, name=found.name, validation=validation, calibration=calibration, seed=seed,
+        targets, found.classes, task, name=found.name, validation=validation, calibration=calibration, seed=seed,
         labelled=labelled,
     )  # fmt: skip
     facts: dict[str, Any] = {
         "source": source,
         "name": found.name,
         "kind": kind,
+        "task": task.name,
         "classes": list(found.classes),
-        "splits": {name: _counts(part.labels, found.classes) for name, part in found.splits.items()},
+        "splits": {
+            name: {"samples": len(part), **task.summary(part.targets, found.classes)}
+            for name, part in found.splits.items()
+        },
         **_heads(seen.heads),
         "skipped": dict(found.skipped) if isinstance(found, Listing) else {},
         "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
         "cut": shares,
         "unlabelled": len(extra),
-        "notes": [*found.notes, *more, *left, *_flips(kind, found.classes)],
+        "notes": [*found.notes, *more, *left, *task.advice(kind, found.classes)],
         "errors": [
             *dict.fromkeys(seen.problems + lost + damaged),  # each once
             *_several_sizes(found, reading, seen.heads),
@@ -122,11 +137,11 @@ def survey(
         ],
         "warnings": [
             *thin,
-            *_imbalance(labels["train"], found.classes),
-            *_twice(seen.places, found.classes),
+            *task.warnings(targets["train"], found.classes),
+            *_twice(seen.places, task, found.classes),
         ],
     }
-    return Survey(facts, found, processor)
+    return Survey(facts, found, processor, task)
 
 
 def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> tuple[Processor, tuple[str, ...]]:
@@ -138,15 +153,15 @@ def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> t
 
 
 def _shares(
-    labels: Mapping[str, NDArray[np.int64]], classes: Sequence[str], **arguments: Any
+    targets: Mapping[str, NDArray[Any]], classes: Sequence[str], task: Task, **arguments: Any
 ) -> tuple[dict[str, int] | None, Sequence[str], Sequence[str]]:
     """The sizes of the cut that a recipe would make, what is unusual about it, and why there is none."""
     try:
-        made = cut(labels, classes, **arguments)
+        made = cut(targets, classes, task, **arguments)
     except DataError as error:
         return None, (), (str(error),)
-    held = labels.get("validation", made.validation)
-    sizes = (len(made.train), made.calibration, len(held), len(labels["test"]))
+    held = targets.get("validation", made.validation)
+    sizes = (len(made.train), made.calibration, len(held), len(targets["test"]))
     return dict(zip(("train", "calibration", "validation", "test"), sizes, strict=True)), made.notes[1:], ()
 
 
@@ -162,9 +177,9 @@ def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
     with progress.task("look through", total) as task:
         for split, part in found.splits.items():
             samples = _encoded(part, split, kind, seen) if isinstance(part, Part) else _arrays(part, seen)
-            for label, (name, content) in zip(part.labels.tolist(), samples, strict=True):
+            for target, (name, content) in zip(part.targets, samples, strict=True):
                 if content is not None:
-                    seen.places[content].append((split, label, name))
+                    seen.places[content].append((split, target, name))
                 task.advance()
     return seen
 
@@ -205,7 +220,7 @@ def _hash(source: Path | bytes, name: str) -> bytes:
 
 
 def _unlabelled(
-    folder: str | Path | None, found: ImageSource | Listing, kind: str
+    folder: str | Path | None, found: ImageSource | Listing, kind: str, task: Task
 ) -> tuple[Part, Sequence[str], list[str]]:
     """The samples without a label, notes, and what is wrong with them."""
     files: list[Path] = []
@@ -216,7 +231,7 @@ def _unlabelled(
             files, notes = unlabelled_files(Path(folder), found)
         except DataError as error:
             seen.problems.append(f"unlabelled: {error}")
-    part = Part(Files(files), np.full(len(files), -1, np.int64))
+    part = Part(Files(files), task.unknown(len(files), found.classes))
     for _ in _encoded(part, "unlabelled", kind, seen):
         pass
     return part, notes, seen.problems
@@ -233,11 +248,6 @@ def _decode_all(parts: Sequence[Part], processor: Processor, progress: Progress)
                     problems.append(str(error))
                 task.advance()
     return problems
-
-
-def _counts(labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    return {"samples": len(labels), "classes": {name: int(count) for name, count in zip(classes, counts, strict=True)}}
 
 
 def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
@@ -268,46 +278,26 @@ def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
     return facts
 
 
-def _imbalance(labels: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    most, least = int(counts.argmax()), int(counts.argmin())
-    if not counts[least] or counts[most] < _IMBALANCE * counts[least]:
-        return []
-    return [
-        f"imbalanced: {classes[most]} has {counts[most]:,} train samples, {classes[least]} {counts[least]:,}; "
-        f"always answering {classes[most]} is right for {100 * counts[most] / counts.sum():.0f} % of them"
-    ]
-
-
-def _twice(places: Mapping[bytes, Sequence[tuple[str, int, str]]], classes: Sequence[str]) -> list[str]:
-    """Lines about the same content in two splits, in two classes, and in one place."""
-    kinds: dict[str, list[str]] = {"splits": [], "classes": [], "same": []}
+def _twice(places: Mapping[bytes, Sequence[_Place]], task: Task, names: Sequence[str]) -> list[str]:
+    """Lines about the same content in two splits, with two targets, and in one place."""
+    kinds: dict[str, list[str]] = {"splits": [], "targets": [], "same": []}
     for found in places.values():
         if len(found) < 2:
             continue
         first = found[0]
-        other_class = next((one for one in found if one[1] != first[1]), None)
+        other_target = next((one for one in found if not np.array_equal(one[1], first[1])), None)
         other_split = next((one for one in found if one[0] != first[0]), None)
-        kind = "classes" if other_class else "splits" if other_split else "same"
-        other = other_class or other_split or found[1]
-        kinds[kind].append(f"{_place(first, classes)} = {_place(other, classes)}")
+        kind = "targets" if other_target else "splits" if other_split else "same"
+        other = other_target or other_split or found[1]
+        kinds[kind].append(f"{_place(first, task, names)} = {_place(other, task, names)}")
     texts = {
-        "classes": "the same content has different labels",
+        "targets": f"the same content has different {task.targets_word}",
         "splits": "the same content is in two splits, so that one is no test of the other",
         "same": "the same content is there more than once",
     }
     return [f"{texts[kind]}: {len(found):,}, such as {found[0]}" for kind, found in kinds.items() if found]
 
 
-def _place(one: tuple[str, int, str], classes: Sequence[str]) -> str:
-    split, label, name = one
-    return f"{name} ({split}, {classes[label]})"
-
-
-def _flips(kind: str, classes: Sequence[str]) -> list[str]:
-    if kind == "image" and all(len(name) == 1 and name.isalnum() for name in classes):
-        return [
-            "the default augmentation mirrors images; digits and letters change their meaning then, so say "
-            'augmentation = ["shift:2"] in the recipe'
-        ]
-    return []
+def _place(one: _Place, task: Task, names: Sequence[str]) -> str:
+    split, target, name = one
+    return f"{name} ({split}, {task.text(target, names)})"

@@ -1,16 +1,20 @@
 """What the other files of this package hand to each other: images, splits, a source, and data that is cut."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgestill_runtime import Task as DeviceTask
 from edgestill_runtime.processing import Processor
 
 from ..errors import DataError, EdgestillError, one_line
+from ..tasks import ImageClassification, Task
 
+IMAGE_CLASSIFICATION: Task = ImageClassification()
 _BLOCK = 64 << 20  # bytes of pixels that are looked at together
 
 
@@ -135,22 +139,27 @@ class Joined:
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images: `images` uint8 (N, H, W, C), `labels` int64 (N,) in 0…classes-1, or -1 where there is none."""
+    """Samples with what is right for each.
+
+    Args:
+        images: uint8 (N, H, W, C). targets: (N, …), as the task has them: of image classification int64 (N,) in
+            0…classes-1, or -1 where there is none.
+    """
 
     images: Any  # `Images`; an array nearly always, and everything that asks for one gets one
-    labels: NDArray[np.int64]
+    targets: NDArray[Any]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def take(self, index: NDArray[np.int64]) -> "Split":
         """The samples at `index`, in that order; images on disk stay there."""
         if in_memory(self.images):
-            return Split(self.images[index], self.labels[index])
+            return Split(self.images[index], self.targets[index])
         base, rows = (
             (self.images.images, self.images.rows[index]) if isinstance(self.images, Rows) else (self.images, index)
         )
-        return Split(Rows(base, rows), self.labels[index])
+        return Split(Rows(base, rows), self.targets[index])
 
     def load(self) -> "Split":
         """The same with all images in memory."""
@@ -163,16 +172,17 @@ class Split:
         for start in range(0, len(order), count):
             rows = order[start : start + count]
             images[rows] = rows_of(self.images, rows)
-        return Split(images, self.labels)
+        return Split(images, self.targets)
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What a source gives: class names, a train split and a test split with images of one size.
+    """What a source gives: names, a train split and a test split with images of one size.
 
-    Labels may also be text, numbers that are whole, one-hot rows or booleans: `open_source` makes int64 of them.
+    Targets may also be written otherwise, as far as the task reads them: labels as text, one-hot rows or booleans.
 
     Args:
+        classes: names of what the outputs' last axis holds: of classes, labels or values.
         mean, std: normalisation per channel in units of the pixel range; computed from the train split when empty.
         validation: the source's own; cut from the train split when None.
         processor: how the pixels were made from photos or recordings, for a device to do the same; its mean and std
@@ -199,22 +209,29 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Real images for choosing quantisation ranges, with all that a bundle has to know about its input and labels."""
+    """Real samples for choosing quantisation ranges, with all that a bundle has to know about its input and outputs.
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    Args:
+        images: uint8 (N, H, W, C); of a model of other inputs one array for each, and no processor.
+    """
+
+    images: Any
+    targets: NDArray[Any]
     classes: tuple[str, ...]
-    processor: Processor
+    processor: Processor | None
     data: dict[str, Any]
+    task: str = "image-classification"
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Data:
     """A source, cut. `test` is read once, at the end; `calibration_split` is a part of `train`, chosen by the seed.
 
-    The train split may hold samples without a label (-1): a teacher's answers are all that is learnt from those.
+    The train split may hold samples without a target: a teacher's answers are all that is learnt from those.
     `processor` turns any photo (or recording) into the pixels that these splits hold. `seed` is that of the cut, and
     of the augmented views: whoever trains on this data meets the same pictures. `notes` is what `load_data` said.
+    `task` says what the targets mean, and `task_settings` what its device half has to know of them.
     """
 
     name: str
@@ -227,6 +244,17 @@ class Data:
     digest: str
     seed: int = 0
     notes: tuple[str, ...] = ()
+    task: Task = IMAGE_CLASSIFICATION
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def device_task(self) -> DeviceTask:
+        """What the outputs of a model of this data mean, how good they are, and when two answers are the same."""
+        return self.task.on_device(self.classes, self.task_settings)
+
+    def encoded(self, split: Split) -> NDArray[np.float32]:
+        """Targets of a split as objectives take them, float32 (N, …)."""
+        return self.task.encode(split.targets, self.classes, self.task_settings)
 
     def calibration(self, samples: int = 256) -> Calibration:
         """The first `samples` of the calibration split; all of it where it has fewer, which `load_data` has said.
@@ -237,28 +265,31 @@ class Data:
         if samples < 1:
             raise DataError(f"{samples} calibration samples asked for; at least one is needed")
         part = self.calibration_split.take(np.arange(min(samples, len(self.calibration_split))))
-        return Calibration(part.images, part.labels, self.classes, self.processor, self.describe())
+        return Calibration(
+            part.images, part.targets, self.classes, self.processor, self.describe(), self.task.name, self.task_settings
+        )
 
     def labelled(self) -> "Data":
-        """The same without the samples that have no label; the others are repeated until there are as many again.
+        """The same without the samples that have no target; the others are repeated until there are as many again.
 
-        So a student that learns from labels alone takes as many steps in an epoch as one that learns from everything,
+        So a student that learns from targets alone takes as many steps in an epoch as one that learns from everything,
         and each repetition is augmented in its own way.
         """
-        with_label = np.flatnonzero(self.train.labels >= 0)
-        if len(with_label) == len(self.train):
+        known = np.flatnonzero(self.task.labelled(self.train.targets))
+        if len(known) == len(self.train):
             return self
-        if len(with_label) == 0:
+        if len(known) == 0:
             raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
-        return replace(self, train=self.train.take(np.resize(with_label, len(self.train))))
+        return replace(self, train=self.train.take(np.resize(known, len(self.train))))
 
     def learnt_from(self) -> dict[str, Any]:
-        """What a training on it depends on, as plain data: all of `describe` but which samples calibrate."""
-        return {name: value for name, value in self.describe().items() if name != "calibration"}
+        """What a training on it depends on, as plain data: all of `describe` but which samples calibrate; the task."""
+        described = {name: value for name, value in self.describe().items() if name != "calibration"}
+        return described | {"task": self.task.name, "task_settings": dict(self.task_settings)}
 
     def describe(self) -> dict[str, Any]:
         """Name, digest and sizes, as plain data for manifests and results."""
-        unlabelled = int((self.train.labels < 0).sum())
+        unlabelled = int((~self.task.labelled(self.train.targets)).sum())
         return {
             "name": self.name,
             "digest": self.digest,

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,7 +21,7 @@ from edgestill_runtime.processing import Processor
 
 from ..errors import DataError
 from .augmentation import NO_AUGMENTATION, Augmentation, check_augmentation
-from .types import Images, Split, in_memory, rows_of
+from .types import Images, in_memory, rows_of
 
 WORKERS = 2
 
@@ -29,8 +30,7 @@ class Views:
     """A split, to be read in augmented batches on the training device.
 
     Args:
-        split: images uint8 (N, H, W, C) and labels; a label of -1 is none.
-        classes: number of classes, the width of the targets.
+        images: uint8 (N, H, W, C). targets: float32 (N, …), as `Data.encoded` makes them; None: nothing is learnt.
         workers: processes that read ahead, where the images are not in memory; 0: none.
 
     Raises:
@@ -39,8 +39,8 @@ class Views:
 
     def __init__(
         self,
-        split: Split,
-        classes: int,
+        images: Images,
+        targets: NDArray[np.float32] | None,
         processor: Processor,
         augmentation: Augmentation = NO_AUGMENTATION,
         seed: int = 0,
@@ -52,13 +52,12 @@ class Views:
         self._seed = seed
         self._device = torch.device(device)
         self._workers = workers
-        self._images = split.images
-        self._resident = self._hold(split.images) if in_memory(split.images) else None
+        self._images = images
+        self._resident = self._hold(images) if in_memory(images) else None
         self._table = torch.from_numpy(processor.table()).to(self._device)
-        labels = torch.from_numpy(split.labels)
-        one_hot = F.one_hot(labels.clamp_min(0), classes).float() * (labels >= 0)[:, None]
-        self._targets = one_hot.to(self._device)
-        self._height, self._width = split.images.shape[1:3]
+        known = np.empty((len(images), 0), np.float32) if targets is None else targets
+        self._targets = torch.from_numpy(known).to(self._device)
+        self._height, self._width = images.shape[1:3]
         self._drawn: tuple[int, dict[str, Tensor]] | None = None
 
     def __len__(self) -> int:
@@ -68,8 +67,8 @@ class Views:
         """Samples `index` (int64 (B,), on the CPU) of one view.
 
         Returns:
-            images float32 (B, C, H, W), channels last in memory, and targets float32 (B, classes), rows summing to 1,
-            or to less where labels are missing.
+            images float32 (B, C, H, W), channels last in memory, and targets float32 (B, …): those of blended samples
+            are blended alike.
         """
         (found,) = self.batches(view, [index], workers=0)
         return found
@@ -88,7 +87,8 @@ class Views:
                 weight = plan["weight"][index].to(self._device)
                 other = self._render(plan, partner, pixels, places[count:])
                 images = torch.lerp(other, images, weight[:, None, None, None])
-                targets = torch.lerp(self._targets[partner.to(self._device)], targets, weight[:, None])
+                other_targets = self._targets[partner.to(self._device)]
+                targets = torch.lerp(other_targets, targets, weight.reshape(-1, *[1] * (targets.ndim - 1)))
             yield images, targets
 
     def _hold(self, images: Images) -> Tensor:

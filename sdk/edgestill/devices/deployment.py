@@ -20,7 +20,7 @@ from ..errors import DeviceError
 from ..progress import SILENT, Progress
 from .config import Device
 from .connection import Connection
-from .packages import PYTHONS, Target, check_engines, download, fitting, pack_runtime, requirement
+from .packages import PYTHONS, Target, check_engines, download, fitting, pack_runtime, requirements
 from .phone import is_phone
 
 FOLDER = "~/.local/share/edgestill"
@@ -170,7 +170,7 @@ def install(
     check_engines(engines or ())
     facts = host.look()
     device, folder = host.device, facts["folder"]
-    chosen = list(engines or dict.fromkeys(entry.engine for entry in bundle.manifest.models.values()))
+    chosen = list(engines or bundle.manifest.engines)
     target = Target(facts["architecture"], (facts["version"][0], facts["version"][1]), _glibc(facts["libc"]))
     with TemporaryDirectory() as scratch:
         if device.environment:
@@ -254,11 +254,11 @@ def _environment(
     progress: Progress,
 ) -> tuple[str, bool]:
     """The interpreter of a finished environment there, and whether it had to be made."""
-    wanted = requirement(engines)
+    wanted = requirements(engines)
     runtime = pack_runtime(scratch)
     brought = [runtime, *fitting(folders, target)]
     described = [
-        wanted,
+        *wanted,
         facts["version"],
         host.device.system_packages,
         *(f"{path.name} {sha256_of_file(path)}" for path in brought),
@@ -284,7 +284,7 @@ def _environment(
                 task.advance(1, doing=doing[:60])
 
         answer = host.ask(
-            "install", follow, folder=folder, key=key, wheels=sent, index=not offline, requirements=[wanted],
+            "install", follow, folder=folder, key=key, wheels=sent, index=not offline, requirements=wanted,
             system_packages=host.device.system_packages,
         )  # fmt: skip
     return answer["python"], answer["made"]

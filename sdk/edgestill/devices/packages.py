@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from edgestill_runtime.engines import check_engine
+from edgestill_runtime.engines import check_engine, get_family
 
 from ..errors import DeviceError
 
 PACKAGES = ("edgestill_runtime", "edgestill_benchmarks")  # what numpy and an engine are enough for
 PYTHONS = ((3, 11), (3, 13))
+_EXTRA = "edgestill["
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,17 @@ def check_engines(engines: Iterable[str]) -> None:
         check_engine(engine, packages=False)
 
 
-def requirement(engines: Iterable[str]) -> str:
-    """What pip is asked for: this very version of edgestill, with the extras of the engines, and Pillow for images."""
-    return f"edgestill[{','.join(sorted({'image', *engines}))}]=={metadata.version('edgestill')}"
+def requirements(engines: Iterable[str]) -> list[str]:
+    """What pip is asked for: this very version of edgestill with the extras of the engines, and Pillow for images; and
+    the packages that bring the other engines.
+
+    Raises:
+        EngineError: an engine that is not known here.
+    """
+    asked = [get_family(engine).requirement for engine in engines]
+    own = [one.removeprefix(_EXTRA).removesuffix("]") for one in asked if one.startswith(_EXTRA)]
+    others = sorted(one for one in asked if not one.startswith(_EXTRA))
+    return [f"{_EXTRA}{','.join(sorted({'image', *own}))}]=={metadata.version('edgestill')}", *others]
 
 
 def pack_runtime(folder: Path) -> Path:
@@ -91,7 +100,7 @@ def fitting(folders: Sequence[Path], target: Target) -> list[Path]:
     return found
 
 
-def download(wanted: str, brought: Sequence[Path], target: Target, folder: Path) -> list[Path]:
+def download(wanted: Sequence[str], brought: Sequence[Path], target: Target, folder: Path) -> list[Path]:
     """Fetch every wheel that a device will need, on this machine, for a device that has no internet.
 
     Raises:
@@ -102,7 +111,7 @@ def download(wanted: str, brought: Sequence[Path], target: Target, folder: Path)
     platforms = [f"manylinux_2_{minor}_{target.architecture}" for minor in range(17, (target.glibc or (2, 17))[1] + 1)]
     platforms += [f"manylinux2014_{target.architecture}", f"linux_{target.architecture}"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--only-binary", ":all:", "--implementation", "cp", "--dest", str(folder), wanted]
+    command += ["--only-binary", ":all:", "--implementation", "cp", "--dest", str(folder), *wanted]
     command += ["--python-version", "{}.{}".format(*target.python)]
     for platform in platforms:
         command += ["--platform", platform]

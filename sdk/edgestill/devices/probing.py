@@ -8,13 +8,15 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+from edgestill_benchmarks.machine import machine_packages
+
 from ..errors import EdgestillError
 from .config import Device
 from .connection import connect
 from .deployment import Host
 from .phone import describe_phone, is_phone
 
-_PRINT = "\n\nimport json\nprint(json.dumps(describe_machine()))\n"
+_PRINT = "\n\nimport json\nprint(json.dumps(describe_machine({packages!r})))\n"
 
 
 def probe(devices: Iterable[Device]) -> dict[str, dict[str, Any]]:
@@ -56,4 +58,4 @@ def _probe(device: Device) -> dict[str, Any]:
 def _machine_source() -> bytes:
     spec = util.find_spec("edgestill_benchmarks.machine")
     assert spec is not None and spec.origin is not None
-    return Path(spec.origin).read_bytes() + _PRINT.encode()
+    return Path(spec.origin).read_bytes() + _PRINT.format(packages=machine_packages()).encode()

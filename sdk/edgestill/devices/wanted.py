@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestill_benchmarks import INTERLEAVED, Rule
-from edgestill_runtime import Tolerance, compare_outputs
+from edgestill_runtime import Task, Tolerance, compare_outputs
 
+from ..outputs import Outputs, read_outputs
 from .packages import check_engines
 
 
@@ -20,14 +21,15 @@ class Samples:
     """Test images to send along, and what is known of them.
 
     Args:
-        images: uint8 (N, H, W, C). labels: int64 (N,). of: how many the test split has.
-        reference: name of a model or a file → logits (N, classes) of this machine.
+        images: uint8 (N, H, W, C). targets: (N, …). of: how many the test split has.
+        reference: name of a model or a file → its outputs on this machine. task: what they mean.
     """
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    targets: NDArray[Any]
     of: int
-    reference: Mapping[str, NDArray[np.float32]]
+    reference: Mapping[str, Outputs]
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Wanted:
     """What is to be measured.
 
     Args:
-        threads: numbers, or `all`. samples: None measures no accuracy. engines, wheels, offline: see `install`.
+        threads: numbers, or `all`. samples: None measures no quality. engines, wheels, offline: see `install`.
 
     Raises:
         EngineError: an unknown engine.
@@ -52,47 +54,49 @@ class Wanted:
         check_engines(self.engines or ())
 
 
-def compare(answers: Mapping[str, NDArray[np.float32]], samples: Samples) -> dict[str, Any]:
+def compare(answers: Mapping[str, Outputs], samples: Samples) -> dict[str, Any]:
     """A device's answers beside those of this machine, sample by sample.
 
     Returns:
-        File → share of samples with the same class, largest difference of the logits, and the samples (their numbers in
-        the test split, this machine's class, the device's) whose class differs; `reason` where the outputs cannot be
-        compared (NaN, another shape), which is no agreement at all.
+        File → share of samples with the same answer, largest difference of the outputs, and the samples (their numbers
+        in the test split, this machine's answer, the device's, in words) whose answer differs; `reason` where the
+        outputs cannot be compared (NaN, another shape), which is no agreement at all.
     """
     found: dict[str, Any] = {}
-    for name, logits in answers.items():
+    task = samples.task
+    for name, outputs in answers.items():
         own = samples.reference.get(name)
         if own is None:
             continue
-        compared = compare_outputs([logits], [own], Tolerance())
-        only = compared.outputs[0]
-        if not compared.passed or only.same_class is None:
-            reason = only.reason or compared.reason or f"outputs {own.shape} are no scores a class"
+        compared = compare_outputs(outputs, own, Tolerance())
+        if not compared.passed or not task.same_answer:
+            reason = compared.reason or f"nothing says when two answers of {task.name} are the same"
             found[name] = {"agreement": 0.0, "difference": None, "differ": [], "reason": reason}
             continue
-        here, there = own.argmax(1), logits.argmax(1)
-        differ = np.flatnonzero(here != there)
+        same = task.same(own, outputs)
+        rows = np.flatnonzero(~same)
+        here, there = (
+            [task.describe(answer) for answer in task.answer([part[rows] for part in side])] for side in (own, outputs)
+        )
         found[name] = {
-            "agreement": only.same_class,
-            "difference": only.difference,
-            "differ": [[int(number), int(here[number]), int(there[number])] for number in differ],
+            "agreement": float(same.mean()),
+            "difference": max(one.difference for one in compared.outputs),
+            "differ": [[int(row), *texts] for row, *texts in zip(rows, here, there, strict=True)],
         }
     return found
 
 
 def packed(samples: Samples) -> bytes:
-    """The npz that a device answers: `images` and `labels`."""
+    """The npz that a device answers: `images` and `targets`."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=samples.images, labels=samples.labels)
+    np.savez_compressed(buffer, images=samples.images, targets=samples.targets)
     return buffer.getvalue()
 
 
 def add_answers(found: dict[str, Any], content: bytes, samples: Samples) -> None:
-    """Put into a device's measurement what its answers, an npz of logits by file, are worth beside this machine's."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        answers = {name: arrays[name] for name in arrays.files}
-    found["samples"] |= {"count": len(samples.labels), "of": samples.of}
+    """Put into a device's measurement what its answers, an npz of outputs by file, are worth beside this machine's."""
+    answers = read_outputs(io.BytesIO(content))
+    found["samples"] |= {"count": len(samples.targets), "of": samples.of}
     found["answers"] = compare(answers, samples)
     found["warnings"] += [
         f"{name} cannot be compared with this machine: {one['reason']}: do not use it there"

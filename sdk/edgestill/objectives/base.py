@@ -1,23 +1,32 @@
-"""The face that all objectives share."""
+"""What all objectives share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model said of a batch.
+    """What a model gave for a batch.
 
     Args:
-        logits: float32 (N, classes).
+        tensors: float32 (N, …) by the names that the task has for them; a single tensor is called `logits`.
         features: by layer name, what that layer gave: maps (N, C, H, W), tokens (N, T, C) or vectors (N, C).
     """
 
-    logits: Tensor
+    tensors: Mapping[str, Tensor]
     features: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tensors, Tensor):
+            object.__setattr__(self, "tensors", {"logits": self.tensors})
+
+    @property
+    def logits(self) -> Tensor:
+        """The first tensor: of most tasks the only one."""
+        return next(iter(self.tensors.values()))
 
 
 class Objective(nn.Module):
@@ -26,8 +35,11 @@ class Objective(nn.Module):
     Attributes:
         needs_teacher: whether it is of no use without a teacher.
         layers: pairs (student's layer, teacher's layer), named as in `named_modules()`, whose outputs it compares.
+        assumes: what the targets are, where it looks at them: the `assumes` of the tasks that it fits. Empty: it fits
+            every task.
     """
 
+    assumes: ClassVar[str] = ""
     needs_teacher: bool = True
     layers: tuple[tuple[str, str], ...] = ()
 
@@ -39,7 +51,8 @@ class Objective(nn.Module):
 
         Args:
             student, teacher: outputs for the same views; the teacher's carry no gradient.
-            targets: float32 (N, classes): one-hot labels, or their blend under mixup; zeros where there is no label.
+            targets: float32 (N, …), as the task encodes them: of image classification (N, classes), one-hot labels, or
+                their blend under mixup; zeros where there is no label.
         """
         raise NotImplementedError
 
@@ -74,6 +87,12 @@ class WeightedSum(Objective):
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
         losses: list[Tensor] = [weight * objective(student, teacher, targets) for weight, objective in self.terms]
         return sum(losses[1:], start=losses[0])
+
+
+def assumes_of(objective: Objective) -> set[str]:
+    """What an objective, or each part of a sum, assumes of the targets."""
+    parts = [part for part in objective.modules() if isinstance(part, Objective)]
+    return {part.assumes for part in parts}
 
 
 def teaching(teacher: Outputs | None, objective: Objective) -> Outputs:

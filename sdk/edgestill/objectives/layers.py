@@ -63,11 +63,36 @@ def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Te
     raise ModelError(f"the {who} returns {what}; one torch.Tensor of logits (N, classes) is needed{wrapped}")
 
 
-def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str = "model") -> Outputs:
-    """One forward pass: logits, and what some layers gave, all in float32. No hook stays on the model.
+def named_tensors(
+    output: Any, names: Sequence[str] = ("logits",), who: str = "model", samples: int | None = None
+) -> dict[str, Tensor]:
+    """What a model returned, as float32 tensors by name: see `Task.outputs`.
 
     Args:
-        who: `student` or `teacher`, for messages.
+        names: one for a model that returns a tensor; several for one that returns a tuple in this order, or a mapping.
+        who, samples: as of `as_logits`.
+
+    Raises:
+        ModelError: as `as_logits`; or a tensor is missing.
+    """
+    if len(names) == 1:
+        return {names[0]: as_logits(output, who, samples)}
+    given = list(output) if isinstance(output, (tuple, list)) else []
+    if isinstance(output, Mapping):
+        given = [output[name] for name in names if name in output]
+    if len(given) != len(names):
+        raise ModelError(f"the {who} returns {type(output).__name__}; {' and '.join(names)} are needed, in this order")
+    return {name: as_logits(one, who, samples) for name, one in zip(names, given, strict=True)}
+
+
+def run(
+    model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str = "model",
+    names: Sequence[str] = ("logits",),
+) -> Outputs:  # fmt: skip
+    """One forward pass: the outputs, and what some layers gave, all in float32. No hook stays on the model.
+
+    Args:
+        who: `student` or `teacher`, for messages. names: of the outputs; see `Task.outputs`.
 
     Raises:
         ModelError: a layer took no part, or gave no tensor; or the model returned something else than logits.
@@ -84,11 +109,11 @@ def run(model: nn.Module, images: Tensor, layers: Sequence[str] = (), who: str =
     with ExitStack() as hooks:
         for name in dict.fromkeys(layers):
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
-        logits = as_logits(model(images), who, len(images))
+        tensors = named_tensors(model(images), names, who, len(images))
     for name in layers:
         if name not in kept:
             raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")
-    return Outputs(logits, kept)
+    return Outputs(tensors, kept)
 
 
 def parse_layers(layers: Sequence[str | Sequence[str]], objective: str) -> tuple[tuple[str, str], ...]:

@@ -1,11 +1,12 @@
 """From a recipe's table to an objective."""
 
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import RecipeError, nearest
+from ..errors import EdgestillError, RecipeError, nearest, one_line
 from .base import Objective, WeightedSum
 from .feature import AttentionTransfer, FitNets, ReviewKD
 from .relation import RKD, SimilarityPreserving
@@ -27,15 +28,22 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
 }
 
 
-def create_objective(tables: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Objective:
+def create_objective(
+    tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], own: Mapping[str, Callable[..., Objective]] | None = None
+) -> Objective:
     """Build an objective from `{kind = "hinton-kd", temperature = 4.0}`, or a sum from a list with `weight` in each.
 
+    Args:
+        tables: `kind` is the word for one of ours, or `module:Class` for one of your own.
+        own: objectives of a task alone; see `Task.objectives`.
+
     Raises:
-        RecipeError: an unknown kind or argument; the message names the nearest.
+        RecipeError: an unknown kind or argument; the message names the nearest. Or code that cannot be imported.
     """
     if isinstance(tables, Mapping):
         tables = [tables]
-    terms = [(_weight(table), _create(table)) for table in tables]
+    known = {**OBJECTIVES, **(own or {})}
+    terms = [(_weight(table), _create(table, known)) for table in tables]
     if not terms:
         raise RecipeError("objective is empty; name at least one, such as {kind = 'hinton-kd'}")
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
@@ -48,21 +56,25 @@ def _weight(table: Mapping[str, Any]) -> float:
     return float(weight)
 
 
-def _create(table: Mapping[str, Any]) -> Objective:
+def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Objective]]) -> Objective:
     kind = table.get("kind")
     if kind is None:
-        raise RecipeError(f"objective has no kind; valid: {', '.join(sorted(OBJECTIVES))}")
-    if not isinstance(kind, str) or kind not in OBJECTIVES:
-        raise RecipeError(f"unknown objective {kind!r}{nearest(str(kind), OBJECTIVES)}")
+        raise RecipeError(f"objective has no kind; valid: {', '.join(sorted(objectives))}")
+    if isinstance(kind, str) and ":" in kind:
+        make: Callable[..., Objective] = _import(kind)
+    elif isinstance(kind, str) and kind in objectives:
+        make = objectives[kind]
+    else:
+        raise RecipeError(f"unknown objective {kind!r}{nearest(str(kind), [*objectives, 'module:Class'])}")
     arguments = {name: value for name, value in table.items() if name not in ("kind", "weight")}
-    known = inspect.signature(OBJECTIVES[kind]).parameters
+    known = inspect.signature(make).parameters
     for name, value in arguments.items():
         if name not in known:
             raise RecipeError(f"objective {kind!r} has no argument {name!r}{nearest(name, known)}")
         if _is_number(known[name].default) and not _is_number(value):
             raise RecipeError(f"objective {kind!r}: {name} must be a number, not {value!r}")
     try:
-        return OBJECTIVES[kind](**arguments)
+        return make(**arguments)
     except ValueError as error:
         raise RecipeError(f"objective {kind!r}: {error}") from error
     except TypeError as error:
@@ -71,6 +83,19 @@ def _create(table: Mapping[str, Any]) -> Objective:
         raise RecipeError(
             f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {given}"
         ) from error
+
+
+def _import(name: str) -> type[Objective]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except EdgestillError:
+        raise
+    except Exception as error:  # importing runs code of the user's own
+        raise RecipeError(f"objective {name} cannot be imported: {one_line(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, Objective)):
+        raise RecipeError(f"{name} must be a class derived from edgestill.objectives.Objective, not {found!r:.60}")
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from .base import Objective, Outputs, teaching
 
+ONE_CLASS = "one class a sample"
+
 
 class CrossEntropy(Objective):
     """Labels alone: mean over samples of `-Σ_c target_c · log softmax(z)_c`; samples without a label count as 0.
@@ -14,6 +16,7 @@ class CrossEntropy(Objective):
         label_smoothing: share of each target that is spread over all classes, 0–1.
     """
 
+    assumes = ONE_CLASS
     needs_teacher = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
@@ -37,6 +40,8 @@ class HintonKD(Objective):
         alpha: share of the teacher, 0–1.
     """
 
+    assumes = ONE_CLASS
+
     def __init__(self, temperature: float = 4.0, alpha: float = 0.9) -> None:
         super().__init__()
         if temperature <= 0 or not 0 <= alpha <= 1:
@@ -59,6 +64,8 @@ class StandardisedKD(Objective):
     Args:
         temperature: T > 0. hard, soft: weights ≥ 0; the paper's are 0.1 and 9.
     """
+
+    assumes = ONE_CLASS
 
     def __init__(self, temperature: float = 2.0, hard: float = 0.1, soft: float = 9.0) -> None:
         super().__init__()
@@ -84,6 +91,8 @@ class DKD(Objective):
     Args:
         temperature: T > 0. alpha, beta, hard: weights ≥ 0; beta is the one to tune (the paper's: 0.5 to 8).
     """
+
+    assumes = ONE_CLASS
 
     def __init__(self, temperature: float = 4.0, alpha: float = 1.0, beta: float = 2.0, hard: float = 1.0) -> None:
         super().__init__()
@@ -121,6 +130,8 @@ class DIST(Objective):
         hard: weight of the labels' cross entropy, ≥ 0; the paper's is 1.
     """
 
+    assumes = ONE_CLASS
+
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0, hard: float = 1.0) -> None:
         super().__init__()
         if temperature <= 0 or min(beta, gamma, hard) < 0:
@@ -150,6 +161,8 @@ class LogitMSE(Objective):
         hard, soft: weights ≥ 0.
     """
 
+    assumes = ONE_CLASS
+
     def __init__(self, hard: float = 1.0, soft: float = 1.0) -> None:
         super().__init__()
         if min(hard, soft) < 0:
@@ -171,6 +184,8 @@ class MutualLearning(Objective):
     Args:
         peers: weight of what they say, ≥ 0; the paper's is 1.
     """
+
+    assumes = ONE_CLASS
 
     def __init__(self, peers: float = 1.0) -> None:
         super().__init__()

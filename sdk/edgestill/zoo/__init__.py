@@ -1,6 +1,6 @@
 """The zoo: students that were trained with this project, as bundles that can be used at once.
 
-Each lies here as one zip, int8 files and golden samples only, with its accuracies in the manifest; the recipes that
+Each lies here as one zip, int8 files and golden samples only, with its quality in the manifest; the recipes that
 made them are in `recipes/`. `edgestill zoo` lists them.
 """
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgestill_runtime import Bundle, open_bundle
+from edgestill_runtime import Bundle, Measure, open_bundle
 from edgestill_runtime.bundle import pack_zip
+from edgestill_runtime.tasks import task_class
 
 from ..errors import EdgestillError, nearest
 
@@ -23,7 +24,8 @@ class ZooEntry:
 
     Args:
         data: name of the data set. student, teacher: models. parameters: of the student.
-        accuracy: of the int8 files on the test split, the lower of the two, 0–1. teacher_accuracy: on the same.
+        task: what it answers. quality: the task's main measure of the int8 files on the test split, the lower of the
+            two. teacher_quality: on the same.
         bytes: of the zip.
     """
 
@@ -32,8 +34,9 @@ class ZooEntry:
     student: str
     teacher: str
     parameters: int
-    accuracy: float
-    teacher_accuracy: float
+    task: str
+    quality: float
+    teacher_quality: float
     bytes: int
     path: Path
 
@@ -66,18 +69,27 @@ def copy(name: str, output: Path) -> Bundle:
     return pack_zip(find(name), output)
 
 
+def main_of(task: str) -> Measure:
+    """The main measure of a task of ours."""
+    kind = task_class(task)
+    assert kind is not None
+    return kind.measures[0]
+
+
 def _describe(path: Path) -> ZooEntry:
     bundle = open_bundle(path)
     manifest = bundle.manifest
     facts: Mapping[str, Any] = manifest.training
+    name = main_of(manifest.task).name
     return ZooEntry(
         name=path.stem,
         data=facts["data"]["name"],
         student=facts["student"],
         teacher=facts["teacher"],
         parameters=manifest.parameters,
-        accuracy=min(entry.accuracy for entry in manifest.models.values() if entry.accuracy is not None),
-        teacher_accuracy=manifest.accuracy["teacher"],
+        task=manifest.task,
+        quality=min(entry.quality[name] for entry in manifest.models.values() if name in entry.quality),
+        teacher_quality=manifest.quality["teacher"][name],
         bytes=path.stat().st_size,
         path=path,
     )

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ...tasks.labels import almost_alike, few
 from ..folders import EXTENSIONS, WORDS, Kind, Skipped, loose_files, samples_in, subfolders
-from ..labels import almost_alike, few
 from ..reading import Files, Listing, Part
 from ..splits import TEST, TRAIN, VALIDATION, numbered_split_of, resembles_split, split_of
 

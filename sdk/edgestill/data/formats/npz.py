@@ -1,5 +1,6 @@
-"""Arrays in an `.npz`: `images`, with `labels` and `classes` where they are known; or an array for each input."""
+"""Arrays in an `.npz`: `images`, with their targets and `classes` where they are known; or an array for each input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,36 @@ class NpzSamples:
     """What was in the file.
 
     Args:
-        images: uint8 or uint16 (N, H, W, C); None where there are other arrays. labels: as they are stored.
+        images: uint8 or uint16 (N, H, W, C); None where there are other arrays. targets: as they are stored.
     """
 
     images: NDArray[Any] | None
     arrays: tuple[NDArray[Any], ...]
-    labels: NDArray[Any] | None
+    targets: NDArray[Any] | None
     classes: tuple[str, ...]
 
 
-def read_npz(path: Path) -> NpzSamples:
+def read_npz(path: Path, words: Sequence[str] = ("labels",)) -> NpzSamples:
     """Read and check the arrays.
+
+    Args:
+        words: names of the array that is the targets.
 
     Raises:
         DataError: no `.npz`, nothing in it, or arrays that do not belong together; says which.
     """
     arrays = _arrays(path)
-    labels, classes = arrays.pop("labels", None), arrays.pop("classes", None)
+    classes = arrays.pop("classes", None)
+    found = {word: arrays.pop(word) for word in words if word in arrays}
+    if len(found) > 1:
+        raise DataError(f"{path} has {' and '.join(f'`{word}`' for word in found)}; keep one of them")
     if not arrays:
         raise DataError(f"{path} has no samples in it; it needs `images`, or an array for each input")
-    for name, one in {**arrays, **({} if labels is None else {"labels": labels})}.items():
+    for name, one in {**arrays, **found}.items():
         if one.dtype.kind == "O":
             raise DataError(f"{path}: `{name}` holds Python objects, not numbers")
     counts = {name: len(one) if one.ndim else 0 for name, one in arrays.items()}
-    if labels is not None:
-        counts["labels"] = len(labels) if labels.ndim else 0
+    counts |= {name: len(one) if one.ndim else 0 for name, one in found.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise DataError(f"{path}: the arrays have different numbers of samples, or none: {told}")
@@ -48,7 +54,7 @@ def read_npz(path: Path) -> NpzSamples:
         if arrays:
             raise DataError(f"{path}: `images` must be alone; besides it there is {', '.join(sorted(arrays))}")
         pixels = _pixels(pixels, path)
-    return NpzSamples(pixels, tuple(arrays.values()), labels, _names(classes, path))
+    return NpzSamples(pixels, tuple(arrays.values()), next(iter(found.values()), None), _names(classes, path))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@
     image    PNG, JPEG, … as bytes, or {bytes, path} as Hugging Face writes it (`img` serves as well)
     audio    WAV, FLAC, … in the same way
     label    integers, or text; class names from the schema's metadata (`classes`, or Hugging Face's `ClassLabel`), else
-             the labels themselves (`labels` serves as well)
+             the labels themselves (`labels` serves as well). Other tasks find their own columns, as in a table
 
 `EDGESTILL_DATA` is searched too when the folder is not a path of its own.
 """
@@ -14,7 +14,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from edgestill_runtime.errors import reason
 
 from ...errors import DataError, MissingExtraError
 from ...progress import SILENT, Progress
+from ...tasks import Task
+from ...tasks.columns import TableColumns
 from ..folders import Kind, hidden
-from ..labels import plain_labels, with_classes
 from ..reading import Listing, Part
 from ..splits import TEST, TRAIN, VALIDATION, shard_of, split_of
 
 _COLUMNS: dict[Kind, tuple[str, ...]] = {"image": ("image", "img"), "audio": ("audio",)}
-_LABELS = ("label", "labels")
 
 
 class Cells:
@@ -70,74 +70,121 @@ class Cells:
 
 
 class Table:
-    """The files of one split, and what their schema says."""
+    """The files of one split, and what their schema says.
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    Args:
+        targets: columns that are targets, where the train split has said which.
+    """
+
+    def __init__(self, files: Sequence[Path], task: Task, targets: Sequence[str] = ()) -> None:
         self._parquet = _pyarrow()
         self.files = list(files)
         self.schema = self._open(self.files[0]).schema_arrow
-        self.kind, self.column, self.label = self._columns()
-        for file in self.files[1:]:
+        self.kind, self.column = self._samples(task)
+        self.others = _Columns([name for name in self.schema.names if name != self.column], self)
+        self.targets = tuple(targets) or task.target_columns(self.others, str(self.files[0]))
+        for file in self.files:
             other = self._open(file).schema_arrow
-            if self.column not in other.names or self.label not in other.names:
+            if self.column not in other.names or not set(self.targets) <= set(other.names):
                 raise DataError(f"{file} has other columns than {self.files[0]}: {', '.join(other.names)}")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names from the metadata; empty without."""
+        if len(self.targets) != 1:
+            return ()
         metadata = self.schema.metadata or {}
         if b"classes" in metadata:
             return tuple(metadata[b"classes"].decode("utf-8", "replace").split(","))
         try:
             features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-            names = features[self.label].get("names") or features[self.label].get("feature", {}).get("names") or ()
+            found = features[self.targets[0]]
+            found = found[0] if isinstance(found, list) else found
+            names = found.get("names") or found.get("feature", {}).get("names") or ()
         except (ValueError, LookupError, TypeError, AttributeError):
             return ()
         return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
 
-    def read(self, progress: Progress) -> tuple[Cells, Any]:
-        """Samples and labels, as they are stored."""
+    def read(self, progress: Progress, task: Task) -> tuple[Cells, TableColumns]:
+        """Samples and columns of targets, as they are stored."""
         import pyarrow
 
+        wanted = [self.column, *self.targets]
         tables, origins = [], []
-        with progress.task(f"open {self.files[0].stem}", len(self.files)) as task:
+        with progress.task(f"open {self.files[0].stem}", len(self.files)) as bar:
             for file in self.files:
-                tables.append(self._read(file).select([self.column, self.label]))
+                tables.append(self._read(file, wanted).select(wanted))
                 origins.append((file, tables[-1].num_rows))
-                task.advance()
+                bar.advance()
         try:
             table = pyarrow.concat_tables(tables)
         except pyarrow.ArrowException as error:
             raise DataError(f"{self.files[0].parent}: its parts have columns of different types") from error
-        labels = table[self.label]
-        if pyarrow.types.is_dictionary(labels.type):
-            labels = labels.cast(labels.type.value_type)
-        if labels.null_count:
-            row = labels.is_null().index(True).as_py()
-            raise DataError(f"{Cells(labels, origins, self.kind).name(row)} has no label; remove it, or give it one")
-        # Lists (one-hot, or several labels) as they are: `plain_labels` looks at them.
-        values = labels.to_pylist() if pyarrow.types.is_nested(labels.type) else labels.to_numpy()
-        return Cells(table[self.column], origins, self.kind), values
+        samples = Cells(table[self.column], origins, self.kind)
+        if task.of_folders and table[self.targets[0]].null_count:
+            row = table[self.targets[0]].is_null().index(True).as_py()
+            raise DataError(f"{samples.name(row)} has no label; remove it, or give it one")
+        return samples, TableColumns({name: _plain(table[name]) for name in self.targets}, samples.name)
 
-    def _columns(self) -> tuple[Kind, str, str]:
+    def cells(self, name: str) -> Any:
+        """One column alone, as it is stored."""
+        import pyarrow
+
+        try:
+            parts = [self._read(file, [name]) for file in self.files]
+            return _plain(pyarrow.concat_tables(parts)[name])
+        except (pyarrow.ArrowException, KeyError) as error:
+            raise DataError(f"{self.files[0].parent}: its parts have different columns {name!r}") from error
+
+    def _samples(self, task: Task) -> tuple[Kind, str]:
         names = self.schema.names
-        label = next((name for name in _LABELS if name in names), None)
+        needed = "label, and image or audio" if task.of_folders else "image or audio"
         for kind, words in _COLUMNS.items():
             column = next((name for name in words if name in names), None)
-            if column and label:
-                return kind, column, label
-        raise DataError(f"{self.files[0]} has the columns {', '.join(names)}; it needs label, and image or audio")
+            if column and (not task.of_folders or {"label", "labels"} & set(names)):
+                return kind, column
+        raise DataError(f"{self.files[0]} has the columns {', '.join(names)}; it needs {needed}")
 
     def _open(self, file: Path) -> Any:
         return _guarded(file, lambda: self._parquet.ParquetFile(file))
 
-    def _read(self, file: Path) -> Any:
+    def _read(self, file: Path, columns: Sequence[str]) -> Any:
         # Not `read_table`, which imports pandas where it is installed: four seconds.
         opened = self._open(file)
-        return _guarded(file, lambda: opened.read(columns=[self.column, self.label]))
+        return _guarded(file, lambda: opened.read(columns=list(columns)))
 
 
-def list_parquet(folder: Path, progress: Progress = SILENT) -> Listing:
+class _Columns(Mapping[str, Any]):
+    """Columns that are read when somebody looks at them."""
+
+    def __init__(self, names: Sequence[str], table: Table) -> None:
+        self._names, self._table = list(names), table
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._table.cells(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _plain(column: Any) -> Any:
+    """An array; a list of what has lists or nothing in it, which tasks look at cell by cell."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.to_pylist() if pyarrow.types.is_nested(column.type) or column.null_count else column.to_numpy()
+
+
+def list_parquet(folder: Path, task: Task, progress: Progress = SILENT) -> Listing:
     """Find and open all splits; no sample is decoded.
 
     Raises:
@@ -152,22 +199,29 @@ def list_parquet(folder: Path, progress: Progress = SILENT) -> Listing:
         files[TEST] = files.pop(VALIDATION)
     if TEST not in files:
         raise DataError(f"{place} has no test.parquet or validation.parquet")
-    tables = {split: Table(files[split]) for split in (TRAIN, VALIDATION, TEST) if split in files}
-    train = tables[TRAIN]
+    train = Table(files[TRAIN], task)
+    same = () if task.of_folders else train.targets
+    tables = {TRAIN: train} | {split: Table(files[split], task, same) for split in (VALIDATION, TEST) if split in files}
     for split, table in tables.items():
         if table.kind != train.kind:
             raise DataError(f"{place}: train has {train.kind}, {split} has {table.kind}; both need the same")
         if table.classes and table.classes != train.classes:
             raise DataError(f"{place}: train and {split} name or order their classes differently")
-    read = {split: table.read(progress) for split, table in tables.items()}
-    named = len(train.classes)
-    raw = {split: plain_labels(labels, f"{place}: {split}", named) for split, (_, labels) in read.items()}
-    if any(len(one) > 1 for _, labels in read.values() if isinstance(labels, list) for one in labels[:1]):
+    read = {split: table.read(progress, task) for split, table in tables.items()}
+    found = task.read_targets({split: columns for split, (_, columns) in read.items()}, train.classes, str(place))
+    if not task.of_folders:
+        notes += task.columns_note(train.targets, train.others, train.files[0].name)
+    elif any(
+        len(one) > 1
+        for _, columns in read.values()
+        for cells in columns.values()
+        if isinstance(cells, list)
+        for one in cells[:1]
+    ):
         notes.append("the labels are lists and read as one-hot: the place of the 1 is the class")
-    labels, classes, more = with_classes(raw, train.classes, str(place))
-    splits = {split: Part(samples, labels[split]) for split, (samples, _) in read.items()}
+    splits = {split: Part(samples, found.splits[split]) for split, (samples, _) in read.items()}
     name = place.name or place.resolve().name
-    return Listing(name, train.kind, classes, splits, notes=(*notes, *more), origin=str(place))
+    return Listing(name, train.kind, found.names, splits, notes=(*notes, *found.notes), origin=str(place))
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, list[Path]]]:

@@ -11,15 +11,17 @@ import android.widget.TextView
 import dev.edgestill.core.Bundle
 import dev.edgestill.core.EdgestillError
 import dev.edgestill.core.Manifest
+import dev.edgestill.core.Store
+import dev.edgestill.core.tasks.Measure
 import java.util.Locale
 import kotlin.concurrent.thread
 
 /** What the bundle says of itself, after every file was compared with its hash. */
-class FactsActivity : Activity() {
+open class FactsActivity : Activity() {
     override fun onCreate(state: State?) {
         super.onCreate(state)
         setContentView(R.layout.facts)
-        val store = AssetStore(assets, BUNDLE)
+        val store = store()
         val main = Handler(Looper.getMainLooper())
         thread(name = "facts") {
             try {
@@ -32,16 +34,17 @@ class FactsActivity : Activity() {
         }
     }
 
+    /** Where the bundle is. */
+    protected open fun store(): Store = AssetStore(assets, BUNDLE)
+
     private fun fill(bundle: Bundle) {
         val manifest = bundle.manifest
         findViewById<TextView>(R.id.title).text = manifest.name
-        accuracy(manifest)
+        quality(manifest)
         val files = section(R.string.facts_files)
         for ((name, model) in manifest.models) {
-            val entry = bundle.files.getValue(name)
-            val size = getString(R.string.facts_size, kilobytes(entry.bytes))
-            val share = model.accuracy?.let { "$size · ${percent(it)}" } ?: size
-            fact(files, name, share, "sha256 ${entry.sha256}")
+            val size = getString(R.string.facts_size, kilobytes(bundle.size(name)))
+            fact(files, name, listOf(size, shown(manifest, model.quality)).filter { it.isNotEmpty() }.joinToString(" · "), bundle.files[name]?.let { "sha256 ${it.sha256}" })
         }
         val training = section(R.string.facts_training)
         fact(training, getString(R.string.facts_parameters), String.format(locale(), "%,d", manifest.parameters))
@@ -52,21 +55,28 @@ class FactsActivity : Activity() {
         fact(made, getString(R.string.facts_bundle), bundle.digest.take(23) + "…")
     }
 
-    private fun accuracy(manifest: Manifest) {
-        val section = section(R.string.facts_accuracy)
-        val teacher = manifest.accuracy["teacher"]
+    private fun quality(manifest: Manifest) {
+        val section = section(R.string.facts_quality)
         val names = mapOf("teacher" to R.string.facts_teacher, "student_alone" to R.string.facts_alone, "student_distilled" to R.string.facts_distilled)
         for ((who, label) in names) {
-            val share = manifest.accuracy[who] ?: continue
-            val kept = if (teacher == null || who == "teacher") percent(share) else getString(R.string.facts_retained, percent(share), percent(share / teacher))
-            fact(section, getString(label), kept)
+            val found = manifest.quality[who] ?: continue
+            fact(section, getString(label), if (who == "teacher") shown(manifest, found) else beside(manifest, found))
         }
-        for ((name, model) in manifest.models) {
-            val share = model.accuracy ?: continue
-            val retained = manifest.retained(name)
-            fact(section, name, if (retained == null) percent(share) else getString(R.string.facts_retained, percent(share), percent(retained)))
-        }
-        manifest.agreement?.let { fact(section, getString(R.string.facts_agreement), percent(it)) }
+        for ((name, model) in manifest.models) if (model.quality.isNotEmpty()) fact(section, name, beside(manifest, model.quality))
+        manifest.agreement?.let { fact(section, getString(R.string.facts_agreement), Measure("").show(it, locale())) }
+    }
+
+    /** Every measure by its name, the one that decides first; those that this app's tasks have not as plain numbers at the end. */
+    private fun shown(manifest: Manifest, found: Map<String, Double>): String {
+        val known = manifest.task().about.measures.filter { it.name in found }
+        val others = found.keys.filter { name -> known.none { it.name == name } }.map { Measure(it, "") }
+        return (known + others).joinToString(" · ") { "${it.name} ${it.show(found.getValue(it.name), locale())}" }
+    }
+
+    /** The same, and how much of the teacher's quality that is. */
+    private fun beside(manifest: Manifest, found: Map<String, Double>): String {
+        val share = manifest.retained(found) ?: return shown(manifest, found)
+        return getString(R.string.facts_retained, shown(manifest, found), Measure("").show(share, locale()))
     }
 
     private fun section(heading: Int): ViewGroup {
@@ -87,8 +97,6 @@ class FactsActivity : Activity() {
         }
         section.addView(row)
     }
-
-    private fun percent(share: Double) = String.format(locale(), "%.2f %%", 100 * share)
 
     private fun kilobytes(bytes: Long) = String.format(locale(), "%.1f kB", bytes / 1000.0)
 

@@ -4,6 +4,7 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.graphics.Bitmap
+import android.graphics.Typeface
 import android.graphics.drawable.BitmapDrawable
 import android.os.Bundle
 import android.provider.MediaStore
@@ -19,8 +20,9 @@ import android.widget.RadioGroup
 import android.widget.TextView
 import android.widget.Toast
 import dev.edgestill.core.AudioProcessor
-import dev.edgestill.core.Prediction
 import dev.edgestill.core.Store
+import dev.edgestill.core.tasks.Answer
+import dev.edgestill.core.tasks.Row
 import java.util.Locale
 
 /** Folders of the app's assets, as `edgestill export-android` makes them. */
@@ -28,12 +30,10 @@ const val BUNDLE = "demo.edge"
 const val SAMPLES = "samples"
 private const val GALLERY = 1
 private const val CAMERA = 2
-private const val TOP = 5
 
-/** The one screen: a picture, what both engines say of it, and how long they take. It shows what a [Session] tells it. */
+/** The one screen: a picture, what the model says of it in both engines, and how long they take. It shows what a [Session] tells it. */
 open class MainActivity : Activity() {
     private lateinit var session: Session
-    private lateinit var rows: List<View>
     private val enginesById = mapOf(R.id.litert to "litert", R.id.executorch to "executorch")
 
     override fun onCreate(state: Bundle?) {
@@ -42,7 +42,6 @@ open class MainActivity : Activity() {
         @Suppress("DEPRECATION") // What a ViewModel does with AndroidX.
         val kept = lastNonConfigurationInstance as Session?
         session = kept ?: Session(store(), engines(this), application.assets)
-        rows = inflate(R.id.predictions, R.layout.prediction, TOP)
         makeThreads()
         label(R.id.p50, R.string.latency_p50)
         label(R.id.p90, R.string.latency_p90)
@@ -104,7 +103,7 @@ open class MainActivity : Activity() {
             view.setImageDrawable(screen.seen?.let { BitmapDrawable(resources, it).apply { isFilterBitmap = false } })
             view.contentDescription = getString(if (screen.seen == null) R.string.picture_none else R.string.picture_hint)
         }
-        rows.forEachIndexed { place, row -> predict(row, screen.predictions.getOrNull(place), place == 0) }
+        answer(screen.answer)
         text(R.id.agreement, agreement(screen.agreement))
         findViewById<RadioGroup>(R.id.engines).check(enginesById.entries.first { it.value == screen.engine }.key)
         findViewById<RadioGroup>(R.id.threads).check(screen.threads)
@@ -143,17 +142,26 @@ open class MainActivity : Activity() {
         }
     }
 
-    private fun predict(row: View, one: Prediction?, strong: Boolean) {
-        row.visibility = if (one == null) View.GONE else View.VISIBLE
-        if (one == null) return
-        val percent = String.format(locale(), "%.1f", 100 * one.probability)
-        row.findViewById<TextView>(R.id.label).let {
-            it.text = one.label
-            it.setTypeface(null, if (strong) android.graphics.Typeface.BOLD else android.graphics.Typeface.NORMAL)
+    /** The rows that the bundle's task makes of its answer: as many as there are. */
+    private fun answer(found: Answer?) {
+        val group = findViewById<LinearLayout>(R.id.answer)
+        val rows = found?.rows(locale())?.ifEmpty { listOf(Row(getString(R.string.answer_empty), "")) } ?: listOf()
+        while (group.childCount < rows.size) layoutInflater.inflate(R.layout.answer_row, group)
+        if (group.childCount > rows.size) group.removeViews(rows.size, group.childCount - rows.size)
+        rows.forEachIndexed { place, row -> fill(group.getChildAt(place), row) }
+    }
+
+    private fun fill(view: View, row: Row) {
+        view.findViewById<TextView>(R.id.label).let {
+            it.text = row.name
+            it.setTypeface(null, if (row.main) Typeface.BOLD else Typeface.NORMAL)
         }
-        row.findViewById<TextView>(R.id.share).text = String.format(locale(), "%s %%", percent)
-        row.findViewById<ProgressBar>(R.id.bar).progress = (1000 * one.probability).toInt()
-        row.contentDescription = getString(R.string.prediction, one.label, percent)
+        view.findViewById<TextView>(R.id.value).text = row.value
+        view.findViewById<ProgressBar>(R.id.bar).let { bar ->
+            bar.progress = (1000 * (row.share ?: 0f)).toInt()
+            bar.visibility = if (row.share == null) View.GONE else View.VISIBLE
+        }
+        view.contentDescription = if (row.value.isEmpty()) row.name else getString(R.string.answer_row, row.name, row.value)
     }
 
     private fun samples(screen: Screen) {
@@ -186,11 +194,6 @@ open class MainActivity : Activity() {
     }
 
     private fun threads(count: Int) = if (count == 1) getString(R.string.one_thread) else getString(R.string.several_threads, count)
-
-    private fun inflate(parent: Int, layout: Int, count: Int): List<View> {
-        val group = findViewById<LinearLayout>(parent)
-        return List(count) { layoutInflater.inflate(layout, group, false).also { group.addView(it) } }
-    }
 
     private fun label(id: Int, text: Int) = findViewById<View>(id).findViewById<TextView>(R.id.number_label).setText(text)
 

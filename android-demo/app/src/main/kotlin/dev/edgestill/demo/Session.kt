@@ -6,7 +6,6 @@ import android.graphics.Bitmap
 import android.os.Handler
 import android.os.Looper
 import dev.edgestill.core.Bundle
-import dev.edgestill.core.Classifier
 import dev.edgestill.core.EdgestillError
 import dev.edgestill.core.EngineError
 import dev.edgestill.core.EngineFactories
@@ -14,12 +13,12 @@ import dev.edgestill.core.ImageProcessor
 import dev.edgestill.core.InputError
 import dev.edgestill.core.Latency
 import dev.edgestill.core.Manifest
-import dev.edgestill.core.Prediction
+import dev.edgestill.core.Model
 import dev.edgestill.core.Processor
 import dev.edgestill.core.Store
-import dev.edgestill.core.best
+import dev.edgestill.core.Tensor
 import dev.edgestill.core.measureCalls
-import dev.edgestill.core.topK
+import dev.edgestill.core.tasks.Answer
 import dev.edgestill.engines.ExecuTorchEngine
 import dev.edgestill.engines.LiteRtEngine
 import java.io.File
@@ -29,7 +28,7 @@ import java.util.concurrent.Executors
 fun engines(context: Context): EngineFactories =
     mapOf("litert" to LiteRtEngine, "executorch" to ExecuTorchEngine.Factory(File(context.cacheDir, "executorch")))
 
-/** Do the engines say the same of one picture? `difference`: the largest between their logits. */
+/** Do the engines say the same of one picture? `difference`: the largest between their outputs. */
 data class Agreement(val same: Boolean, val difference: Float)
 
 /** All that the screen shows. Each change is a new one. `chosen`: which of the samples, null for a picture of one's own. */
@@ -41,7 +40,7 @@ data class Screen(
     val threads: Int = 1,
     val inverted: Boolean = false,
     val seen: Bitmap? = null,
-    val predictions: List<Prediction> = listOf(),
+    val answer: Answer? = null,
     val engineName: String = "",
     val agreement: Agreement? = null,
     val measuring: Double? = null,
@@ -57,7 +56,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
     private val worker = Executors.newSingleThreadExecutor { Thread(it, "inference") }
     private val main = Handler(Looper.getMainLooper())
     private var bundle: Bundle? = null
-    private val open = HashMap<String, Classifier>()
+    private val open = HashMap<String, Model>()
     private var pixels: ByteArray? = null
     @Volatile
     private var measured = 0
@@ -84,10 +83,10 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         }
     }
 
-    /** Classify the pixels that [read] makes of something with the bundle's processor, on the worker's thread. */
+    /** Answer the pixels that [read] makes of something with the bundle's processor, on the worker's thread. */
     fun show(read: (Processor) -> ByteArray) = show(null, read)
 
-    /** Classify one of the samples. */
+    /** Answer one of the samples. */
     fun show(sample: Int) {
         val bitmap = screen.samples[sample]
         show(sample) { samplePixels(bitmap, it) }
@@ -97,7 +96,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         tell { it.copy(chosen = chosen) }
         work {
             pixels = read(processor() ?: return@work)
-            classify()
+            answer()
         }
     }
 
@@ -108,7 +107,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         tellNow { it.copy(engine = engine, threads = threads, inverted = inverted, latency = null, measuring = null) }
         work {
             if (again) close()
-            classify()
+            answer()
         }
     }
 
@@ -119,7 +118,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         val (engine, threads) = screen.engine to screen.threads
         tellNow { it.copy(measuring = 0.0, latency = null) }
         work {
-            val model = classifier(engine, threads)
+            val model = model(engine, threads)
             val tensor = model.tensor(seen() ?: return@work tell { it.copy(measuring = null) })
             val found = measureCalls(calls, { share -> tell { if (it.measuring == null) it else it.copy(measuring = share) } }, { number == measured }) {
                 model.run(tensor)
@@ -142,21 +141,23 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         worker.shutdown()
     }
 
-    private fun classify() {
+    private fun answer() {
         val manifest = bundle?.manifest ?: return
         val processor = processor() ?: return
         val pixels = seen() ?: return
         val (engine, threads) = screen.engine to screen.threads
-        val logits = manifest.models.values.map { it.engine }.distinct().filter { it in factories }
-            .associateWith { classifier(it, threads).logits(pixels) }
-        val chosen = logits[engine] ?: throw EngineError("the bundle has no file for $engine")
-        val other = logits.values.firstOrNull { it !== chosen }
-        val agreement = other?.let { Agreement(best(it) == best(chosen), it.indices.maxOf { at -> Math.abs(it[at] - chosen[at]) }) }
-        val predictions = topK(chosen, manifest.labels, 5, manifest.scores)
+        val outputs = manifest.models.values.map { it.engine }.distinct().filter { it in factories }
+            .associateWith { model(it, threads).outputs(pixels) }
+        val chosen = outputs[engine] ?: throw EngineError("the bundle has no file for $engine")
+        val model = model(engine, threads)
+        val answer = model.answer(chosen, model.task.about.onScreen)
+        val agreement = outputs.values.firstOrNull { it !== chosen }?.let { Agreement(model.task.same(it, chosen).single(), difference(it, chosen)) }
         val seen = bitmapOf(pixels, processor)
-        val name = classifier(engine, threads).engineName
-        tell { it.copy(seen = seen, predictions = predictions, engineName = name, agreement = agreement, error = null) }
+        tell { it.copy(seen = seen, answer = answer, engineName = model.engineName, agreement = agreement, error = null) }
     }
+
+    private fun difference(first: List<Tensor>, second: List<Tensor>): Float =
+        first.zip(second).maxOf { (one, other) -> one.values.indices.maxOf { Math.abs(one.values[it] - other.values[it]) } }
 
     /** Null where there is no bundle. */
     private fun processor(): Processor? {
@@ -167,12 +168,12 @@ class Session(private val store: Store, private val factories: EngineFactories, 
     /** What the model is given: of a recording, no negative is made. */
     private fun seen(): ByteArray? = pixels?.let { if (screen.inverted && processor() is ImageProcessor) inverted(it) else it }
 
-    private fun classifier(engine: String, threads: Int): Classifier =
+    private fun model(engine: String, threads: Int): Model =
         open.getOrPut(engine) {
             val opened = bundle ?: throw EngineError("there is no bundle")
             val file = opened.manifest.models.entries.firstOrNull { it.value.engine == engine && it.value.precision != "fp32" }?.key
                 ?: throw EngineError("the bundle has no int8 file for $engine")
-            Classifier(opened, file, factories.getValue(engine), threads)
+            Model(opened, file, factories.getValue(engine), threads)
         }
 
     private fun close() {
@@ -185,7 +186,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
             try {
                 act()
             } catch (error: EdgestillError) {
-                tell { it.copy(error = error.message, measuring = null, predictions = listOf(), agreement = null) }
+                tell { it.copy(error = error.message, measuring = null, answer = null, agreement = null) }
             }
         }
 

@@ -88,7 +88,11 @@ class PicturesTest {
         ScreensTest.waitFor("the message") { "is no WAV file" in shown(R.id.error).text }
     }
 
-    private fun best(activity: Activity) = activity.findViewById<LinearLayout>(R.id.predictions).getChildAt(0).findViewById<TextView>(R.id.label).text.toString()
+    /** The first label of the answer; null while there is none. */
+    private fun best(activity: Activity): String? {
+        val row: View? = activity.findViewById<LinearLayout>(R.id.answer).getChildAt(0)
+        return row?.findViewById<TextView>(R.id.label)?.text?.toString()
+    }
 
     /** As when a file was chosen in another app. */
     private fun receive(activity: Activity, file: File) {

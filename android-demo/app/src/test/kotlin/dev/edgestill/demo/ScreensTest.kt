@@ -57,6 +57,26 @@ class DamagedActivity : MainActivity() {
     }
 }
 
+/** A bundle of another task; see `proof/manifests.py`. */
+private fun bundleOf(name: String) = FolderStore(File(System.getProperty("edgestill.vectors")!!, "manifests/$name.edge"))
+
+/** The app with the demo's net as one that gives ten values, or any number of labels, or what nobody said the meaning of. */
+class RegressionActivity : MainActivity() {
+    override fun store(): Store = bundleOf("regression")
+}
+
+class RegressionFactsActivity : FactsActivity() {
+    override fun store(): Store = bundleOf("regression")
+}
+
+class MultiLabelActivity : MainActivity() {
+    override fun store(): Store = bundleOf("multi-label")
+}
+
+class UnknownTaskActivity : MainActivity() {
+    override fun store(): Store = bundleOf("own")
+}
+
 /** The real activities with the real engines, drawn by Android's own graphics. */
 @RunWith(Runner::class)
 @Config(sdk = [35], qualifiers = PHONE)
@@ -66,19 +86,31 @@ class ScreensTest {
 
     private fun start(): ActivityController<MainActivity> = Robolectric.buildActivity(MainActivity::class.java).setup()
 
+    /** What the rows of the answer say, and whether they have a bar. */
+    private fun ActivityController<out MainActivity>.rows(): List<Triple<String, String, Boolean>> {
+        val group = get().findViewById<LinearLayout>(R.id.answer)
+        return (0 until group.childCount).map { group.getChildAt(it) }.map { row ->
+            val (label, value) = listOf(R.id.label, R.id.value).map { row.findViewById<TextView>(it).text.toString() }
+            Triple(label, value, row.findViewById<View>(R.id.bar).visibility == View.VISIBLE)
+        }
+    }
+
+    private fun <A : MainActivity> startOther(kind: Class<A>): ActivityController<A> =
+        Robolectric.buildActivity(kind).setup().also { app -> waitFor("an answer") { app.get().findViewById<TextView>(R.id.agreement).text.isNotEmpty() } }
+
     private fun ActivityController<MainActivity>.text(id: Int) = get().findViewById<TextView>(id).text.toString()
 
     private fun ActivityController<MainActivity>.best() =
-        get().findViewById<LinearLayout>(R.id.predictions).getChildAt(0).findViewById<TextView>(R.id.label).text.toString()
+        get().findViewById<LinearLayout>(R.id.answer).getChildAt(0).findViewById<TextView>(R.id.label).text.toString()
 
     private fun ActivityController<MainActivity>.answered() = also { waitFor("an answer") { text(R.id.agreement).isNotEmpty() } }
 
     @Test
-    fun `the first sample is classified, and both engines agree`() {
+    fun `the first sample is answered, and both engines agree`() {
         val app = start().answered()
         assertEquals("demo", app.text(R.id.subtitle))
         assertTrue(app.best().isNotEmpty())
-        assertEquals("Both engines: same class, logits equal", app.text(R.id.agreement))
+        assertEquals("Both engines: same answer, outputs equal", app.text(R.id.agreement))
         assertEquals(View.GONE, app.get().findViewById<View>(R.id.error).visibility)
     }
 
@@ -139,6 +171,62 @@ class ScreensTest {
     }
 
     @Test
+    fun `five classes are shown, each with a bar`() {
+        val rows = start().answered().rows()
+        assertEquals(5, rows.size)
+        assertTrue(rows.all { (_, value, bar) -> bar && Regex("""\d+\.\d %""").matches(value) })
+    }
+
+    @Test
+    fun `values are shown with their units, and without bars`() {
+        val app = startOther(RegressionActivity::class.java)
+        val rows = app.rows()
+        assertEquals(10, rows.size)
+        assertEquals("width", rows.first().first)
+        assertTrue("$rows", rows.all { (_, value, bar) -> !bar && Regex("""\d+(\.\d+)? cm""").matches(value) })
+        app.get().findViewById<LinearLayout>(R.id.samples).getChildAt(3).performClick()
+        waitFor("another answer") { app.rows() != rows }
+        draw(app.get().window.decorView, "phone-light-regression")
+    }
+
+    @Test
+    fun `of many labels those above their threshold are shown, and none where there is none`() {
+        val app = startOther(MultiLabelActivity::class.java)
+        val samples = app.get().findViewById<LinearLayout>(R.id.samples)
+        val seen = (0 until samples.childCount).map { number ->
+            val before = app.get().findViewById<android.widget.ImageView>(R.id.picture).drawable
+            samples.getChildAt(number).performClick()
+            waitFor("sample $number") { app.get().findViewById<android.widget.ImageView>(R.id.picture).drawable !== before }
+            app.rows()
+        }
+        assertTrue("$seen", seen.map { it.size }.distinct().size > 1)
+        for (rows in seen) assertTrue("$rows", rows.all { (_, _, bar) -> bar } || rows == listOf(Triple("None", "", false)))
+        assertTrue("$seen", seen.any { it == listOf(Triple("None", "", false)) })
+        samples.getChildAt(3).performClick()
+        waitFor("sample 3") { app.rows() == seen[3] }
+        draw(app.get().window.decorView, "phone-light-multi-label")
+    }
+
+    @Test
+    fun `a task that the app has not is a message`() {
+        val app = Robolectric.buildActivity(UnknownTaskActivity::class.java).setup()
+        val error = app.get().findViewById<TextView>(R.id.error)
+        waitFor("the message") { error.isShown }
+        assertTrue("${error.text}", "its task is mine:Ordinal, which is none of edgestill's" in error.text)
+        assertTrue(app.rows().isEmpty())
+    }
+
+    @Test
+    fun `facts name every measure, and what is kept of the teacher's`() {
+        val facts = Robolectric.buildActivity(RegressionFactsActivity::class.java).setup()
+        val sections = facts.get().findViewById<LinearLayout>(R.id.sections)
+        waitFor("the facts") { sections.childCount > 0 }
+        val texts = everything(sections).filterIsInstance<TextView>().map { it.text.toString() }
+        assertTrue("$texts", "R² 0.95 · MAE 0.8" in texts)
+        assertTrue("$texts", "R² 0.9125 · MAE 1.235 · keeps 96.05 % of the teacher" in texts)
+    }
+
+    @Test
     fun `the bundle is read, and inference done, beside the main thread`() {
         val app = Robolectric.buildActivity(WatchfulActivity::class.java).setup()
         waitFor("an answer") { app.get().findViewById<TextView>(R.id.agreement).text.isNotEmpty() }
@@ -162,7 +250,7 @@ class ScreensTest {
     @Config(qualifiers = "+de")
     fun `in German`() {
         val app = start().answered()
-        assertEquals("Beide Engines: gleiche Klasse, gleiche Logits", app.text(R.id.agreement))
+        assertEquals("Beide Engines: gleiche Antwort, gleiche Ausgaben", app.text(R.id.agreement))
         assertEquals("100 Läufe messen", app.text(R.id.measure))
     }
 

@@ -6,13 +6,14 @@ import java.security.MessageDigest
 
 const val MANIFEST = "manifest.json"
 const val SIGNATURE = "signature.json"
+private const val DEEPEST = 10 // folders below each other, more than any bundle has: a link may lead back to where it is
 
 /** Where a bundle's files are: a folder, or an app's assets. */
 interface Store {
     /** What to call it in messages. */
     val place: String
 
-    /** Names of all files. */
+    /** Of all files, as paths with `/`. */
     fun names(): List<String>
 
     /** Content of one; of a longer one, the first `most + 1` bytes. */
@@ -24,8 +25,10 @@ interface Store {
 class FolderStore(private val folder: File) : Store {
     override val place: String get() = folder.path
 
-    override fun names(): List<String> =
-        folder.list()?.toList() ?: throw BundleFormatError("$place is no folder, so it is no bundle")
+    override fun names(): List<String> {
+        if (!folder.isDirectory) throw BundleFormatError("$place is no folder, so it is no bundle")
+        return folder.walkTopDown().maxDepth(DEEPEST).filter { !it.isDirectory }.map { it.relativeTo(folder).invariantSeparatorsPath }.toList()
+    }
 
     override fun read(name: String, most: Long): ByteArray = File(folder, name).inputStream().use { it.readAtMost(most) }
 }
@@ -67,6 +70,9 @@ class Bundle private constructor(
         }
         return content
     }
+
+    /** Bytes of a model file, all of its members together. */
+    fun size(name: String): Long = members(name, files.keys).sumOf { files.getValue(it).bytes }
 
     /** Compare every file with the manifest. */
     fun verify() = compare(store.names())

@@ -1,7 +1,11 @@
 package dev.edgestill.core
 
-/** Formats that are read. Version 2 called the processor `preprocessing`, and had it for images alone. */
-val READ_VERSIONS = listOf(2L, 3L)
+import dev.edgestill.core.tasks.Task
+import dev.edgestill.core.tasks.TaskClass
+import dev.edgestill.core.tasks.taskOf
+
+/** Formats that are read; see `OlderManifests.kt`. */
+val READ_VERSIONS = listOf(2L, 3L, 4L)
 
 const val LOGITS = "logits"
 const val PROBABILITIES = "probabilities"
@@ -11,6 +15,7 @@ const val PROBABILITIES = "probabilities"
  *
  * @property shape sizes, the batch axis included. layout: `NCHW` or `NHWC` for an image input, null for anything else.
  * @property scale `float = (quantised - zeroPoint) * scale`; null for tensors that are not quantised.
+ * @property dynamic axes whose size may change from call to call. bounded: whether [shape] is the most that they may be.
  */
 data class TensorSpec(
     val shape: List<Int>,
@@ -20,21 +25,38 @@ data class TensorSpec(
     val zeroPoint: Int? = null,
     val name: String = "",
     val dynamic: List<Int> = listOf(),
+    val bounded: Boolean = false,
 ) {
     /** Numbers in one tensor. */
     val count: Int get() = shape.fold(1) { product, size -> Math.multiplyExact(product, size) }
+
+    /** Whether a tensor may have this shape: that of the file, but for its dynamic axes. */
+    fun accepts(given: List<Int>): Boolean =
+        given.size == shape.size && given.indices.all { axis ->
+            given[axis] == shape[axis] || (axis in dynamic && given[axis] > 0 && (!bounded || given[axis] <= shape[axis]))
+        }
 }
 
-/** One model file of a bundle. `engine` is `executorch` or `litert`, `precision` is `int8`, `mixed` or `fp32`. */
+/**
+ * One model file of a bundle.
+ *
+ * @property engine that runs it, such as `executorch` or `litert`; it may be one that this app has not. precision: `int8`, `mixed` or `fp32`.
+ * @property quality on the test split, by the names of the task's measures, once it was measured.
+ * @property floatMacs share of the multiply-accumulates that it computes in float, 0–1; null where nobody counted.
+ */
 data class ModelFile(
     val engine: String,
     val precision: String,
     val inputs: List<TensorSpec>,
     val outputs: List<TensorSpec>,
     val exporter: String,
-    val accuracy: Double? = null,
+    val quality: Map<String, Double> = mapOf(),
     val keptFloat: List<String> = listOf(),
+    val floatMacs: Double? = null,
 )
+
+/** What a model file consists of, of the paths of all files: itself, or the files of the folder that it is. */
+fun members(name: String, files: Collection<String>): List<String> = files.filter { it == name || it.startsWith("$name/") }.sorted()
 
 /** What a file of the bundle must be: lower-case hex SHA-256, and size in bytes. */
 data class FileEntry(val sha256: String, val bytes: Long)
@@ -42,8 +64,11 @@ data class FileEntry(val sha256: String, val bytes: Long)
 /**
  * What a bundle says of itself.
  *
- * @property accuracy on the test split, 0–1, of `teacher`, `student_alone`, `student_distilled`, as far as measured.
- * @property agreement share of test images on which the two int8 files choose the same class, once measured.
+ * @property task what it is for; see [taskOf]. taskSettings: of the task, as JSON.
+ * @property labels names of what the outputs' last axis holds, such as classes; empty where there are none.
+ * @property quality on the test split, by the names of the task's measures, of `teacher`, `student_alone`,
+ *   `student_distilled`, as far as measured.
+ * @property agreement share of test samples on which the two int8 files give the same answer, once measured.
  * @property processor what people have → tensor; null where the model takes tensors.
  * @property scores what the one output of a classifier is: [LOGITS] or [PROBABILITIES].
  * @property training plain facts: teacher, student, objective, seed, data set and digest.
@@ -57,14 +82,24 @@ data class Manifest(
     val parameters: Long,
     val macs: Long,
     val training: Map<String, Any?>,
-    val accuracy: Map<String, Double>,
+    val quality: Map<String, Map<String, Double>>,
     val agreement: Double?,
     val versions: Map<String, String>,
     val scores: String = LOGITS,
+    val taskSettings: Map<String, Any?> = mapOf(),
 ) {
-    /** Share of the teacher's accuracy that a file keeps, 0–1; null where one of the two was not measured. */
-    fun retained(file: String): Double? {
-        val teacher = accuracy["teacher"] ?: return null
-        return models[file]?.accuracy?.div(teacher)
+    /**
+     * What the outputs mean.
+     *
+     * @param given the task's class, where it is a task of somebody's own.
+     * @throws InputError the given class is another task's.
+     */
+    fun task(given: TaskClass? = null): Task = taskOf(task, labels, taskSettings, scores, given)
+
+    /** Share of the teacher's quality that [found] keeps, by the measure that decides; null where that says nothing. */
+    fun retained(found: Map<String, Double>): Double? {
+        val name = task().about.measures.firstOrNull()?.name ?: return null
+        val teacher = quality["teacher"]?.get(name)?.takeIf { it > 0 } ?: return null
+        return found[name]?.div(teacher)
     }
 }

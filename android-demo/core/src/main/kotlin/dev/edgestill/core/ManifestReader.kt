@@ -1,5 +1,6 @@
 package dev.edgestill.core
 
+import dev.edgestill.core.tasks.taskOf
 import java.io.InputStreamReader
 import java.nio.charset.CodingErrorAction
 
@@ -7,19 +8,29 @@ import java.nio.charset.CodingErrorAction
 // understood is refused with its place.
 
 const val MAX_MANIFEST_BYTES = 1 shl 20
-private const val MAX_FILES = 64
 private const val MAX_FILE_BYTES = 1L shl 32
 private const val MAX_TENSORS = 64
 private val DTYPES = listOf("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-private val ENGINES = listOf("executorch", "litert")
+
+// An engine may be one that this app has not: its files are not run here, all others are.
+private val ENGINE_NAME = Regex("[a-z0-9][a-z0-9-]{0,39}")
 private val PRECISIONS = listOf("int8", "mixed", "fp32")
-private val FILE_NAME = Regex("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+private const val FILE_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+private const val MAX_DEPTH = 8
+private const val MAX_PATH = 255
+
+// Of a model file that is a folder, its members: `model.mlpackage/weights/weight.bin`.
+private val FILE_PATH = Regex("$FILE_NAME(/$FILE_NAME){0,$MAX_DEPTH}")
+/** Types of tensors that may have a scale, and their bits. */
+private val QUANTIZED = mapOf("int8" to 8, "uint8" to 8, "int16" to 16, "int32" to 32)
+private const val LEAST_SCALE = java.lang.Float.MIN_NORMAL.toDouble() // of the numbers that float32 holds in full
 private val SHA256 = Regex("[0-9a-f]{64}")
 
 /**
  * Read `manifest.json`: the manifest, and what every other file of the bundle must be.
  *
- * @throws IllegalArgumentException it is too large, no JSON, of another format version, or a field is not as it must be.
+ * @throws IllegalArgumentException it is too large, no JSON, of another format version, a field is missing or not as it
+ *   must be, or two of them contradict each other.
  */
 fun parseManifest(content: ByteArray): Pair<Manifest, Map<String, FileEntry>> {
     require(content.size <= MAX_MANIFEST_BYTES) { "it is larger than $MAX_MANIFEST_BYTES bytes" }
@@ -28,75 +39,26 @@ fun parseManifest(content: ByteArray): Pair<Manifest, Map<String, FileEntry>> {
     require(data is Map<*, *>) { "it is no JSON object" }
     val version = (data["format_version"] as? JsonNumber)?.toLong()
     require(version in READ_VERSIONS) {
-        "it has format version ${data["format_version"]}; this app reads ${READ_VERSIONS.joinToString(" and ")}. " +
+        "it has format version ${repr(data["format_version"]).take(40)}; this app reads ${READ_VERSIONS.joinToString(" and ")}. " +
             "Update the app, or make the bundle again"
     }
-    val top = Fields(if (version == 2L) data + ("processor" to data["preprocessing"]) else data, "")
+    val top = Fields(ofToday(data, checkNotNull(version)), "")
     val files = top.items("files").associate { (name, entry) -> name to fileEntry(entry) }
     val models = top.items("models").associate { (name, entry) -> name to modelFile(entry) }
-    for (name in files.keys) {
-        require(FILE_NAME.matches(name) && name != MANIFEST && name != SIGNATURE) {
-            "it names a file that no bundle holds: '${name.take(120)}'"
-        }
-    }
-    val unlisted = models.keys - files.keys
-    require(unlisted.isEmpty()) { "it lists no hash for ${unlisted.sorted().joinToString()}" }
-    return manifest(top, models) to files
+    checkNames(files.keys, models.keys)
+    return manifest(top, models).also { checkTogether(it) } to files
 }
 
-/** A JSON object that knows where it stands and hands out its fields only as what they must be. */
-private class Fields(data: Any?, val place: String) {
-    val data: Map<*, *> = data as? Map<*, *> ?: throw IllegalArgumentException("${place.ifEmpty { "it" }} must be an object")
-
-    private fun bad(key: String, what: String): Nothing {
-        if (key !in data) throw IllegalArgumentException("$place$key is missing")
-        throw IllegalArgumentException("$place$key must be $what, not ${data[key].toString().take(40)}")
+/** Refuse paths that are none, that lie in a folder which is no model file, or that are both file and folder. */
+private fun checkNames(files: Set<String>, models: Set<String>) {
+    for (path in files) {
+        val safe = FILE_PATH.matches(path) && path.length <= MAX_PATH && path != MANIFEST && path != SIGNATURE
+        require(safe && ('/' !in path || path.substringBefore('/') in models)) { "it names a file that no bundle holds: ${repr(path).take(120)}" }
+        val inside = files.firstOrNull { it.startsWith("$path/") }
+        require(inside == null) { "it names ${repr(path).take(120)} as a file and as a folder, of ${repr(inside).take(120)}" }
     }
-
-    fun has(key: String) = key in data
-
-    fun isNull(key: String) = data[key] == null
-
-    fun text(key: String): String = data[key] as? String ?: bad(key, "text")
-
-    fun list(key: String): List<*> = data[key] as? List<*> ?: bad(key, "a list")
-
-    fun map(key: String): Map<*, *> = data[key] as? Map<*, *> ?: bad(key, "an object")
-
-    fun whole(key: String): Long = (data[key] as? JsonNumber)?.toLong() ?: bad(key, "a whole number")
-
-    fun real(key: String): Double =
-        (data[key] as? JsonNumber)?.toDouble()?.takeIf { it.isFinite() } ?: bad(key, "a finite number")
-
-    fun count(key: String, least: Long = 0, most: Long = 1L shl 60): Long {
-        val number = whole(key)
-        require(number in least..most) { "$place$key must be $least to $most, not $number" }
-        return number
-    }
-
-    fun share(key: String): Double? {
-        val number = if (isNull(key)) return null else real(key)
-        require(number in 0.0..1.0) { "$place$key must be 0 to 1, not $number" }
-        return number
-    }
-
-    fun choice(key: String, valid: List<String>): String {
-        val word = text(key)
-        require(word in valid) { "$place$key must be one of ${valid.joinToString()}, not '${word.take(40)}'" }
-        return word
-    }
-
-    fun <T> each(key: String, most: Int, read: Fields.(String) -> T): List<T> {
-        val values = list(key)
-        require(values.size <= most) { "$place$key has more than $most entries" }
-        return values.map { Fields(mapOf(key to it), place).read(key) }
-    }
-
-    fun items(key: String): List<Pair<String, Fields>> {
-        val found = map(key)
-        require(found.size <= MAX_FILES) { "$place$key has more than $MAX_FILES entries" }
-        return found.map { (name, entry) -> (name as String) to Fields(entry, "$place$key.${name.take(60)}.") }
-    }
+    val unlisted = models.filter { members(it, files).isEmpty() }
+    require(unlisted.isEmpty()) { "it lists no hash for ${unlisted.sorted().joinToString()}" }
 }
 
 private fun fileEntry(entry: Fields): FileEntry {
@@ -107,14 +69,21 @@ private fun fileEntry(entry: Fields): FileEntry {
 
 private fun modelFile(entry: Fields) =
     ModelFile(
-        engine = entry.choice("engine", ENGINES),
+        engine = engine(entry),
         precision = entry.choice("precision", PRECISIONS),
         inputs = tensorSpecs(entry, "inputs"),
         outputs = tensorSpecs(entry, "outputs"),
         exporter = entry.text("exporter"),
-        accuracy = entry.share("accuracy"),
+        quality = if (entry.isNull("quality")) mapOf() else Fields(entry.map("quality"), "${entry.place}quality.").numbers(),
         keptFloat = if (entry.has("kept_float")) entry.each("kept_float", 1 shl 12) { text(it) } else listOf(),
+        floatMacs = entry.share("float_macs"),
     )
+
+private fun engine(entry: Fields): String {
+    val word = entry.text("engine")
+    require(ENGINE_NAME.matches(word)) { "${entry.place}engine must be a name of lower-case letters and digits, not ${repr(word).take(40)}" }
+    return word
+}
 
 private fun tensorSpecs(entry: Fields, key: String): List<TensorSpec> {
     val found = entry.list(key)
@@ -123,25 +92,79 @@ private fun tensorSpecs(entry: Fields, key: String): List<TensorSpec> {
 }
 
 private fun tensorSpec(spec: Fields): TensorSpec {
-    val shape = spec.each("shape", 16) { whole(it) }
+    val shape = spec.each("shape", 16) { whole(it) }.map { it.coerceIn(-1, Int.MAX_VALUE.toLong()).toInt() }
     require(shape.all { it >= 1 }) { "${spec.place}shape has a size below 1" }
     val layout = if (spec.isNull("layout")) null else spec.text("layout")
-    require(layout in listOf(null, "NCHW", "NHWC")) { "${spec.place}layout must be NCHW or NHWC, not '$layout'" }
-    val scale = if (spec.isNull("scale")) null else spec.real("scale")
-    require(scale == null || scale > 0) { "${spec.place}scale must be above 0, not $scale" }
+    require(layout in listOf(null, "NCHW", "NHWC")) { "${spec.place}layout must be NCHW or NHWC, not ${repr(layout).take(40)}" }
+    require(layout == null || shape.size == 4) { "${spec.place}layout is for 4 axes, not for shape ${tuple(shape)}" }
+    val dynamic = if (spec.has("dynamic")) spec.each("dynamic", 16) { whole(it) } else listOf()
+    require(dynamic.all { it in shape.indices }) { "${spec.place}dynamic names axes that shape ${tuple(shape)} has not: ${tuple(dynamic.map { it.toInt() }).take(40)}" }
+    val dtype = spec.choice("dtype", DTYPES)
+    val (scale, zeroPoint) = quantization(spec, dtype) ?: (null to null)
     return TensorSpec(
-        shape = shape.map { Math.toIntExact(minOf(it, Int.MAX_VALUE.toLong())) },
-        dtype = spec.choice("dtype", DTYPES),
+        shape = shape,
+        dtype = dtype,
         layout = layout,
-        scale = scale?.toFloat(),
-        zeroPoint = if (spec.isNull("zero_point")) null else spec.whole("zero_point").toInt(),
+        scale = scale,
+        zeroPoint = zeroPoint,
         name = if (spec.isNull("name")) "" else spec.text("name"),
-        dynamic = if (spec.has("dynamic")) spec.each("dynamic", 16) { whole(it).toInt() } else listOf(),
+        dynamic = dynamic.map { it.toInt() },
+        bounded = !spec.isNull("bounded") && spec.truth("bounded"),
     )
 }
 
+/** Scale and zero point, which are there together, for integers alone, in the numbers that those have. */
+private fun quantization(spec: Fields, dtype: String): Pair<Float, Int>? {
+    val scale = if (spec.isNull("scale")) null else spec.real("scale")
+    val zeroPoint = if (spec.isNull("zero_point")) null else spec.whole("zero_point")
+    if (scale == null && zeroPoint == null) return null
+    require(scale != null && zeroPoint != null) { "${spec.place}scale and zero_point must be there both, or neither" }
+    val bits = requireNotNull(QUANTIZED[dtype]) { "${spec.place}scale is for ${QUANTIZED.keys.joinToString()}, not for $dtype" }
+    require(scale >= LEAST_SCALE && scale < 2 * Math.pow(2.0, 127.0)) {
+        "${spec.place}scale must be above 0 and a number that float32 has, not ${repr(scale)}"
+    }
+    val least = if (dtype == "uint8") 0L else -(1L shl (bits - 1))
+    val most = least + (1L shl bits) - 1
+    require(zeroPoint in least..most) { "${spec.place}zero_point must be $least to $most for $dtype, not $zeroPoint" }
+    return scale.toFloat() to zeroPoint.toInt()
+}
+
+/** Refuse a manifest whose parts contradict each other: labels and outputs, processor and inputs, file and file. */
+private fun checkTogether(manifest: Manifest) {
+    val task =
+        try {
+            taskOf(manifest.task, manifest.labels, manifest.taskSettings, manifest.scores)
+        } catch (error: InputError) {
+            throw IllegalArgumentException("task_settings: ${error.message}", error)
+        }
+    val counts = manifest.models.mapValues { it.value.inputs.size }
+    require(counts.values.toSet().size <= 1) { "its files take different numbers of inputs: ${repr(counts).take(200)}" }
+    for ((name, entry) in manifest.models) {
+        try {
+            task.check(entry.outputs)
+        } catch (error: IllegalArgumentException) {
+            throw IllegalArgumentException("models.$name.outputs has ${shapes(entry.outputs)}; ${error.message}", error)
+        }
+        if (manifest.processor != null) checkProcessed("models.$name.inputs", entry.inputs, manifest.processor)
+    }
+}
+
+/** Refuse inputs that are not what the processor makes. */
+private fun checkProcessed(place: String, inputs: List<TensorSpec>, processor: Processor) {
+    val spec = inputs.first()
+    val (height, width, channels) = listOf(processor.height, processor.width, processor.channels)
+    val made = if (spec.layout == "NHWC") listOf(1, height, width, channels) else listOf(1, channels, height, width)
+    require(inputs.size == 1 && spec.accepts(made)) { "processor makes one tensor of shape ${tuple(made)}; $place has ${shapes(inputs)}" }
+    val scaled = if (spec.scale != null) "with" else "without"
+    require(spec.dtype == "float32" || (spec.dtype == "int8" && spec.scale != null)) {
+        "processor makes float32, or int8 where the input has a scale; $place has ${spec.dtype} $scaled one"
+    }
+}
+
+private fun shapes(specs: List<TensorSpec>) = specs.joinToString { tuple(it.shape) }.take(200)
+
 private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
-    val accuracy = Fields(top.map("accuracy"), "accuracy.")
+    val quality = if (top.has("quality")) top.items("quality") else listOf()
     val versions = Fields(top.map("versions"), "versions.")
     return Manifest(
         name = top.text("name"),
@@ -152,10 +175,12 @@ private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
         parameters = top.count("parameters"),
         macs = top.count("macs"),
         training = top.map("training").mapKeys { it.key as String },
-        accuracy = accuracy.data.keys.mapNotNull { who -> accuracy.share(who as String)?.let { who to it } }.toMap(),
+        quality = quality.associate { (who, entry) -> who to entry.numbers() },
         agreement = top.share("agreement"),
         versions = versions.data.keys.associate { (it as String) to versions.text(it) },
-        scores = if (top.isNull("scores")) LOGITS else top.choice("scores", listOf(LOGITS, PROBABILITIES)),
+        // What was made before models with a softmax of their own could say so is taken as it was.
+        scores = if (top.isNull("scores") || top.text("scores").isEmpty()) LOGITS else top.choice("scores", listOf(LOGITS, PROBABILITIES)),
+        taskSettings = if (top.isNull("task_settings")) mapOf() else top.map("task_settings").mapKeys { it.key as String },
     )
 }
 

@@ -48,25 +48,24 @@ private fun readNpy(content: ByteArray): NpyArray {
     return NpyArray(descr, shape, ByteBuffer.wrap(content, start + length, content.size - start - length).slice().order(ByteOrder.LITTLE_ENDIAN))
 }
 
-/** Rows of float32, as an `.npz` of arrays (N, columns). */
-fun writeNpz(arrays: Map<String, List<FloatArray>>): ByteArray {
+/** Tensors of float32, as an `.npz`. */
+fun writeNpz(arrays: Map<String, Tensor>): ByteArray {
     val output = ByteArrayOutputStream()
     ZipOutputStream(output).use { archive ->
-        for ((name, rows) in arrays) {
+        for ((name, tensor) in arrays) {
             archive.putNextEntry(ZipEntry("$name.npy"))
-            archive.write(writeNpy(rows))
+            archive.write(writeNpy(tensor))
             archive.closeEntry()
         }
     }
     return output.toByteArray()
 }
 
-private fun writeNpy(rows: List<FloatArray>): ByteArray {
-    val columns = rows.firstOrNull()?.size ?: 0
-    val plain = "{'descr': '<f4', 'fortran_order': False, 'shape': (${rows.size}, $columns), }"
+private fun writeNpy(tensor: Tensor): ByteArray {
+    val plain = "{'descr': '<f4', 'fortran_order': False, 'shape': ${tuple(tensor.shape)}, }"
     val header = (plain + " ".repeat(ALIGNMENT - (11 + plain.length) % ALIGNMENT) + "\n").toByteArray(Charsets.ISO_8859_1)
-    val content = ByteBuffer.allocate(10 + header.size + 4 * rows.size * columns).order(ByteOrder.LITTLE_ENDIAN)
+    val content = ByteBuffer.allocate(10 + header.size + 4 * tensor.values.size).order(ByteOrder.LITTLE_ENDIAN)
     content.put(MAGIC).put(1).put(0).putShort(header.size.toShort()).put(header)
-    for (row in rows) for (value in row) content.putFloat(value)
+    for (value in tensor.values) content.putFloat(value)
     return content.array()
 }

@@ -1,18 +1,19 @@
 package dev.edgestill.core
 
+import dev.edgestill.core.tasks.Task
 import java.nio.ByteBuffer
 
-private const val SCHEMA_VERSION = 1
+private const val SCHEMA_VERSION = 2
 private const val COLD_STARTS = 3
 private const val DRIFT = 0.03
 private const val NO_PROFILE = "the engines' Android libraries tell no times of operators"
 private const val COLD_START_HERE = "cold starts are from the opening of a file to its first answer, in an app that runs already"
 
-/** Test images and their classes: pixels (uint8, height × width × channels) each. `digest`: `sha256:…` of their file. */
-class Samples(val images: List<ByteArray>, val labels: List<Int>, val digest: String)
+/** Test images, pixels (uint8, height × width × channels) each, and what is right of them. `digest`: `sha256:…` of their file. */
+class Samples(val images: List<ByteArray>, val targets: Targets, val digest: String)
 
-/** What was measured: JSON as `edgestill_benchmarks` describes it (`measurement.schema.json`), and logits by file. */
-class Measured(val measurement: Map<String, Any?>, val answers: Map<String, List<FloatArray>>)
+/** What was measured: JSON as `edgestill_benchmarks` describes it (`measurement.schema.json`), and outputs (N, …) by file. */
+class Measured(val measurement: Map<String, Any?>, val answers: Map<String, Tensor>)
 
 /**
  * Measure every file of a bundle in its engine: the same plain data as `python -m edgestill_benchmarks measure` writes.
@@ -34,25 +35,25 @@ fun survey(
 ): Measured {
     bundle.verify()
     val models = bundle.manifest.models.filterValues { it.engine in factories }
-    val open = { name: String, count: Int -> Classifier(bundle, name, factories.getValue(models.getValue(name).engine), count) }
+    val open = { name: String, count: Int -> Model(bundle, name, factories.getValue(models.getValue(name).engine), count) }
     val image = samples?.images?.firstOrNull() ?: blank(bundle)
     val cold = models.keys.associateWith { name -> coldStart(residentBytes) { open(name, 1) to image } }
     val rows = threads.distinct().sorted().flatMap { count ->
         val doing = "latency, $count thread${if (count == 1) "" else "s"}"
         latencies(models.keys, count, rule, image, open) { onProgress(doing, it) }
     }
-    val answers = if (samples == null) mapOf() else answers(models.keys, samples, open) { onProgress("accuracy", it) }
+    val answers = if (samples == null) mapOf() else answers(models.keys, samples, open) { onProgress("quality", it) }
     val files = models.map { (name, model) ->
         mapOf(
             "file" to name,
             "engine" to model.engine,
             "precision" to model.precision,
-            "bytes" to bundle.files.getValue(name).bytes,
+            "bytes" to bundle.size(name),
             "threads" to rows.filter { it.file == name }.map { it.json() },
             "cold_start_ms" to mapOf("p50" to cold.getValue(name).first, "runs" to COLD_STARTS),
             "memory" to cold.getValue(name).second,
             "profile" to mapOf("call_us" to null, "runs" to 0, "operators" to listOf<Any>(), "why_not" to NO_PROFILE),
-            "accuracy" to samples?.let { accuracy(answers.getValue(name), it.labels) },
+            "quality" to samples?.let { quality(bundle.manifest.task(), answers.getValue(name), it.targets) },
         )
     }
     return Measured(
@@ -71,18 +72,31 @@ fun survey(
     )
 }
 
-/** Samples of an `.npz` with `images`, uint8 (N, H, W, C), and `labels`, int64 (N,). */
+/**
+ * Samples of an `.npz` with `images`, uint8 (N, H, W, C), and `targets`, (N, …) of any of [TARGETS]; an edgestill of before
+ * there were tasks calls these `labels`.
+ */
 fun readSamples(content: ByteArray): Samples {
     val arrays = readNpz(content)
     val images = arrays["images"]?.takeIf { it.descr == "|u1" && it.shape.size == 4 }
-    val labels = arrays["labels"]?.takeIf { it.descr == "<i8" && it.shape.size == 1 }
-    if (images == null || labels == null || images.shape[0] != labels.shape[0]) {
-        throw InputError("samples are images, uint8 (N, H, W, C), and as many labels, int64 (N,)")
+    val targets = arrays["targets"] ?: arrays["labels"]
+    val read = TARGETS[targets?.descr]
+    if (images == null || targets == null || read == null || targets.shape.firstOrNull() != images.shape[0]) {
+        throw InputError("samples are images, uint8 (N, H, W, C), and as many targets, ${TARGETS.keys.joinToString()} (N, …)")
     }
     val size = images.shape.drop(1).reduce(Int::times)
     val pixels = List(images.shape[0]) { ByteArray(size).also { image -> images.bytes.get(image) } }
-    return Samples(pixels, List(labels.shape[0]) { labels.bytes.getLong(8 * it).toInt() }, "sha256:${sha256(content)}")
+    val numbers = DoubleArray(targets.shape.reduce(Int::times)) { targets.bytes.read(it) }
+    return Samples(pixels, Targets(targets.shape, numbers), "sha256:${sha256(content)}")
 }
+
+/** numpy's names of the types that targets have → how number after number is read. */
+private val TARGETS: Map<String?, ByteBuffer.(Int) -> Double> = mapOf(
+    "<i8" to { getLong(8 * it).toDouble() },
+    "|u1" to { (get(it).toInt() and 0xff).toDouble() },
+    "<f4" to { getFloat(4 * it).toDouble() },
+    "<f8" to { getDouble(8 * it) },
+)
 
 private data class Row(val file: String, val engine: String, val threads: Int, val latency: Latency) {
     fun json() = mapOf("engine" to engine, "threads" to threads, "threads_set" to true, "latency_ms" to latency.json())
@@ -103,7 +117,7 @@ private fun latencies(
     threads: Int,
     rule: Rule,
     image: ByteArray,
-    open: (String, Int) -> Classifier,
+    open: (String, Int) -> Model,
     onProgress: (Double) -> Unit,
 ): List<Row> {
     val models = names.associateWith { open(it, threads) }
@@ -115,13 +129,13 @@ private fun latencies(
     }
 }
 
-private fun call(model: Classifier, image: ByteArray): () -> Unit {
+private fun call(model: Model, image: ByteArray): () -> Unit {
     val tensor: ByteBuffer = model.tensor(image)
     return { model.run(tensor) }
 }
 
 /** Median milliseconds from opening to the first answer, and memory around the last of these. */
-private fun coldStart(residentBytes: () -> Long?, open: () -> Pair<Classifier, ByteArray>): Pair<Double, Map<String, Long?>> {
+private fun coldStart(residentBytes: () -> Long?, open: () -> Pair<Model, ByteArray>): Pair<Double, Map<String, Long?>> {
     val times = DoubleArray(COLD_STARTS)
     var memory = mapOf<String, Long?>()
     for (run in times.indices) {
@@ -129,7 +143,7 @@ private fun coldStart(residentBytes: () -> Long?, open: () -> Pair<Classifier, B
         val started = System.nanoTime()
         val (model, image) = open()
         model.use {
-            it.logits(image)
+            it.outputs(image)
             times[run] = 1000 * secondsSince(started)
             memory = mapOf("before_bytes" to before, "resident_bytes" to residentBytes(), "peak_bytes" to null)
         }
@@ -140,17 +154,18 @@ private fun coldStart(residentBytes: () -> Long?, open: () -> Pair<Classifier, B
 private fun answers(
     names: Collection<String>,
     samples: Samples,
-    open: (String, Int) -> Classifier,
+    open: (String, Int) -> Model,
     onProgress: (Double) -> Unit,
-): Map<String, List<FloatArray>> =
+): Map<String, Tensor> =
     names.withIndex().associate { (number, name) ->
-        val rows = open(name, 1).use { model -> samples.images.map { model.logits(it) } }
+        val rows = open(name, 1).use { model -> samples.images.map { model.outputs(it).single() } }
         onProgress((number + 1.0) / names.size)
-        name to rows
+        name to Tensor.of(rows)
     }
 
-private fun accuracy(rows: List<FloatArray>, labels: List<Int>): Double =
-    rows.indices.count { best(rows[it]) == labels[it] }.toDouble() / rows.size
+/** By the task's measures; null of a task without any. NaN and infinity are no numbers of JSON, and are left out. */
+private fun quality(task: Task, outputs: Tensor, targets: Targets): Map<String, Double>? =
+    if (task.about.measures.isEmpty()) null else task.quality(listOf(outputs), targets).filterValues { it.isFinite() }.ifEmpty { null }
 
 private fun blank(bundle: Bundle): ByteArray {
     val processor = bundle.manifest.processor ?: throw InputError("${bundle.manifest.name} takes no images and no recordings")

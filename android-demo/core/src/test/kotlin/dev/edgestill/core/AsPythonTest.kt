@@ -7,6 +7,8 @@ import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
+private val OWN_WORDS = listOf("it has format version", "Expecting", "codec", "nested", "no JSON", "twice", "processor: ")
+
 /** The Python runtime's own answers, to the last bit. */
 class AsPythonTest {
     @Test
@@ -26,19 +28,6 @@ class AsPythonTest {
             val tensor = processor.converter(spec)(Vectors.bytes("pixels-$number.bin"))
             val bytes = ByteArray(tensor.remaining()).also { tensor.get(it) }
             assertArrayEquals("case $number", Vectors.bytes("tensor-$number.bin"), bytes)
-        }
-    }
-
-    @Test
-    fun `the best five are the same, and so are the bits of their probabilities`() {
-        val cases = Vectors.json("classes.json").list()
-        assertTrue(cases.size > 100)
-        for ((number, case) in cases.withIndex()) {
-            val labels = if (number % 2 == 0) List(10) { "$it" } else emptyList() // a bundle without names gives numbers
-            val logits = case.field("logits").list().map { Float.fromBits(it.whole()) }.toFloatArray()
-            val found = topK(logits, labels, 5)
-            assertEquals(case.field("order").list().map { "${it.whole()}" }, found.map { it.label })
-            assertEquals(case.field("bits").list().map { it.whole() }, found.map { it.probability.toBits() })
         }
     }
 
@@ -113,28 +102,26 @@ class AsPythonTest {
     }
 
     @Test
-    fun `a manifest of version 2 says the same`() {
-        val folder = Vectors.file("version2.edge")
-        val old = Bundle.open(FolderStore(folder))
-        old.verify()
-        assertTrue("preprocessing" in folder.resolve(MANIFEST).readText())
-        assertEquals(Vectors.bundle().manifest, old.manifest)
-    }
-
-    @Test
     fun `bundles that lie are refused with the same error, naming the same files`() {
         val cases = Vectors.json("broken/expected.json").list()
         assertTrue(cases.size > 45)
+        val others = ArrayList<String>()
         for (case in cases) {
             val name = case.field("bundle") as String
             val error = runCatching { Bundle.open(FolderStore(Vectors.file("broken/$name"))).verify() }.exceptionOrNull()
             assertEquals("$name: $error", case.field("error"), error?.javaClass?.simpleName ?: "")
+            val reason = case.field("reason") as String
+            // Why a file is no JSON, each JSON reader says in its own words; so does each processor. A file that is too large
+            // Python does not get to read.
+            val here = error?.message.orEmpty().substringAfter("cannot be used: ", "")
+            if (reason.isNotEmpty() && here != reason && OWN_WORDS.none { it in reason }) others += "$name: $here\nin Python: $reason"
             if (error is BundleIntegrityError) {
                 assertEquals(case.field("changed"), error.changed.sorted())
                 assertEquals(case.field("missing"), error.missing.sorted())
                 assertEquals(case.field("extra"), error.extra.sorted())
             }
         }
+        assertEquals("", others.joinToString("\n"))
     }
 
     @Test
@@ -143,8 +130,11 @@ class AsPythonTest {
         val images = Vectors.images(Vectors.bundle())
         assertEquals(images.size, samples.images.size)
         images.zip(samples.images).forEach { (said, found) -> assertArrayEquals(said, found) }
+        assertEquals(listOf(images.size), samples.targets.shape)
+        val before = readSamples(Vectors.bytes("samples-of-before.npz")) // calls its targets labels
+        assertArrayEquals(before.targets.values, samples.targets.values, 0.0)
         val rows = listOf(floatArrayOf(1f, -2.5f), floatArrayOf(Float.MIN_VALUE, 3e38f))
-        val back = readNpz(writeNpz(mapOf("model.pte" to rows))).getValue("model.pte")
+        val back = readNpz(writeNpz(mapOf("model.pte" to Tensor.of(rows.map { Tensor(listOf(1, 2), it) })))).getValue("model.pte")
         assertEquals(listOf(2, 2), back.shape)
         assertEquals("<f4", back.descr)
         val numbers = back.bytes.order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()

@@ -1,6 +1,5 @@
 package dev.edgestill.core
 
-import java.nio.ByteBuffer
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertThrows
@@ -15,7 +14,7 @@ class CoreTest {
         var reached = false
         val factory = EngineFactory { _, _, _ -> throw EngineError("reached").also { reached = true } }
         val bundle = Bundle.open(FolderStore(Vectors.file("broken/$changed")))
-        assertThrows(BundleIntegrityError::class.java) { Classifier(bundle, "model.pte", factory) }
+        assertThrows(BundleIntegrityError::class.java) { Model(bundle, "model.pte", factory) }
         assertFalse(reached)
     }
 
@@ -50,13 +49,6 @@ class CoreTest {
     }
 
     @Test
-    fun `probabilities of the model are given as they are, and what is not finite is no class`() {
-        val shares = floatArrayOf(0.2f, 0.5f, 0.3f)
-        assertEquals(listOf(0.5f, 0.3f), topK(shares, listOf("a", "b", "c"), 2, PROBABILITIES).map { it.probability })
-        assertThrows(EngineError::class.java) { topK(floatArrayOf(1f, Float.NaN), listOf("a", "b"), 2) }
-    }
-
-    @Test
     fun `a run of calls counts what it is asked for, and ends when it is told to`() {
         var calls = 0
         val shares = ArrayList<Double>()
@@ -78,25 +70,9 @@ class CoreTest {
 
     @Test
     fun `what is no npz is refused`() {
-        for (content in listOf(byteArrayOf(), "PK".toByteArray(), writeNpz(mapOf("images" to listOf(floatArrayOf(1f)))))) {
+        for (content in listOf(byteArrayOf(), "PK".toByteArray(), writeNpz(mapOf("images" to Tensor(listOf(1, 1), floatArrayOf(1f)))))) {
             assertThrows(InputError::class.java) { readSamples(content) }
         }
-    }
-
-    @Test
-    fun `an engine that does not know its answer's size is an error of the engine`() {
-        val bundle = Vectors.bundle()
-        val factory = EngineFactory { _, _, _ ->
-            object : Engine {
-                override val name = "none"
-
-                override fun run(input: ByteBuffer): ByteBuffer = throw EngineError("it fell over")
-
-                override fun close() = Unit
-            }
-        }
-        val error = assertThrows(EngineError::class.java) { Classifier(bundle, "model.tflite", factory).classify(Vectors.images(bundle).first()) }
-        assertEquals("it fell over", error.message)
     }
 
     private fun Any?.orEmpty(): List<Any?> = if (this == null) listOf() else list()

@@ -19,6 +19,9 @@ object Vectors {
         return List(all.size / size) { all.copyOfRange(it * size, (it + 1) * size) }
     }
 
+    /** A bundle of another format version or task; see `proof/manifests.py`. */
+    fun bundle(name: String): Bundle = Bundle.open(FolderStore(file("manifests/$name.edge")))
+
     fun bundle(): Bundle = Bundle.open(FolderStore(file("bundle.edge")))
 }
 
@@ -27,5 +30,8 @@ internal fun Any?.field(key: String): Any? = (this as Map<*, *>)[key]
 internal fun Any?.number(): Double = (this as JsonNumber).toDouble()
 
 internal fun Any?.whole(): Int = (this as JsonNumber).toLong()!!.toInt()
+
+/** A double by its bits, in hexadecimal: JSON holds neither NaN nor all of its digits. */
+internal fun Any?.double(): Double = Double.fromBits((this as String).toULong(16).toLong())
 
 internal fun Any?.list(): List<Any?> = this as List<*>

@@ -1,0 +1,38 @@
+package dev.edgestill.core
+
+import dev.edgestill.core.tasks.ImageClassification
+import dev.edgestill.core.tasks.Tensors
+
+/**
+ * A manifest of an older version as one of today would say it; what is wrong in it is left for the reader.
+ *
+ * Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its accuracy,
+ * and called a classifier without class names `tensors`.
+ */
+internal fun ofToday(data: Map<*, *>, version: Long): Map<*, *> {
+    if (version >= 4) return data
+    val found = data.toMutableMap()
+    if (version == 2L) found["processor"] = found.remove("preprocessing")
+    val models = found["models"]
+    if (models is Map<*, *>) {
+        found["models"] = models.mapValues { withQuality(it.value) }
+        if (found["task"] == Tensors.name && found["processor"] != null && scoresClasses(models)) found["task"] = ImageClassification.name
+    }
+    val shares = if ("accuracy" in found) found.remove("accuracy") else mapOf<String, Any?>()
+    found["quality"] = (shares as? Map<*, *>)?.filterValues { it != null }?.mapValues { mapOf("accuracy" to it.value) } ?: shares
+    return found
+}
+
+private fun withQuality(entry: Any?): Any? {
+    if (entry !is Map<*, *> || "accuracy" !in entry) return entry
+    val share = entry["accuracy"]
+    return entry - "accuracy" + ("quality" to if (share == null) mapOf() else mapOf("accuracy" to share))
+}
+
+/** Whether every file gives one score for each of several classes, which was all that the app asked for. */
+private fun scoresClasses(models: Map<*, *>): Boolean =
+    models.values.all { entry ->
+        val output = ((entry as? Map<*, *>)?.get("outputs") as? List<*>)?.singleOrNull() as? Map<*, *>
+        val shape = output?.get("shape") as? List<*>
+        shape?.size == 2 && ((shape[1] as? JsonNumber)?.toDouble() ?: 0.0) > 1
+    }

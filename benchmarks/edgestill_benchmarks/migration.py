@@ -1,0 +1,105 @@
+"""Results and measurements of schema version 1 → as version 2 has them.
+
+Version 1 knew one task, classes of images, and one measure, its accuracy.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+Content = dict[str, Any]
+
+TASK = {
+    "name": "image-classification",
+    "measures": [{"name": "accuracy", "unit": "%", "higher_is_better": True}],
+    "same_answer": "the same class",
+    "settings": {},
+}
+
+
+def migrate_results(results: Content) -> Content:
+    """`results.json` of version 1 as version 2 has it.
+
+    `shown` is empty: what the samples are stands in their npz; see `migrate_samples`.
+
+    Raises:
+        AttributeError, IndexError, KeyError, TypeError, ValueError: they are not as version 1 was.
+    """
+    found = copy.deepcopy(results) | {"schema_version": 2, "task": copy.deepcopy(TASK), "shown": []}
+    labels = found["data"]["labels"] = found["data"].pop("classes")
+    for one in (*(found[name] for name in ("teacher", "student_alone", "student_distilled")), *found["files"]):
+        _to_quality(one)
+    shares = found.pop("per_class")
+    found["details"] = {who: {"per_class": dict(zip(labels, values, strict=True))} for who, values in shares.items()}
+    # The matrix was that of the last of the files that were to be deployed, which stood last here.
+    found["details"][list(shares)[-1]]["confusion"] = found.pop("confusion")
+    for entries in found["curves"].values():
+        for entry in entries:
+            _rename(entry, "validation_accuracy", "validation")
+    quantisation, gate = (found["conversion"][name] for name in ("quantisation", "gate"))
+    for one in (quantisation, gate):
+        _rename(one, "float_accuracy", "float_quality")
+    for attempt in quantisation["attempts"]:
+        _rename(attempt, "accuracy", "quality")
+    gate["quality"] = {name: {"accuracy": share} for name, share in gate.pop("accuracy", {}).items()}
+    return found
+
+
+def migrate_samples(
+    arrays: Mapping[str, NDArray[Any]], labels: Sequence[str]
+) -> tuple[dict[str, NDArray[Any]], list[Content]]:
+    """The arrays of version 1's `samples.npz` under version 2's names, and `shown` of them.
+
+    Args:
+        arrays: images, labels (N,), and teacher, student, int8: logits (N, classes).
+        labels: names of the classes.
+
+    Raises:
+        IndexError, KeyError, ValueError: they are not as version 1 had them.
+    """
+    targets = arrays["labels"]
+    chosen = {who: arrays[who].argmax(1) for who in ("teacher", "student", "int8")}
+    shown = [
+        {
+            "truth": labels[target],
+            **{who: labels[classes[place]] for who, classes in chosen.items()},
+            "right": bool(chosen["int8"][place] == target),
+        }
+        for place, target in enumerate(targets)
+    ]
+    return {name: array for name, array in arrays.items() if name != "labels"} | {"targets": targets}, shown
+
+
+def migrate_measurement(measurement: Content, labels: Sequence[str]) -> Content:
+    """A device's measurement of version 1 as version 2 has it.
+
+    Args:
+        labels: names of the classes of its bundle; a class beyond them is told by its number.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is not as version 1 was.
+    """
+
+    def name(number: int) -> str:
+        return labels[number] if number < len(labels) else str(number)
+
+    found = copy.deepcopy(measurement) | {"schema_version": 2}
+    for file in found["files"]:
+        _to_quality(file)
+    for same in found.get("answers", {}).values():
+        same["differ"] = [[number, name(here), name(there)] for number, here, there in same["differ"]]
+    return found
+
+
+def _to_quality(content: Content) -> None:
+    """`accuracy` → `quality`; None, which is no measurement, stays None."""
+    share = content.pop("accuracy")
+    content["quality"] = None if share is None else {"accuracy": share}
+
+
+def _rename(content: Content, old: str, new: str) -> None:
+    """What is missing under its old name, the check will miss under its new one."""
+    if old in content:
+        content[new] = content.pop(old)

@@ -1,0 +1,234 @@
+"""A `.pte`: ExecuTorch's program, and the XNNPACK graphs inside it."""
+
+import json
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from importlib import resources
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from executorch.exir._serialize._flatbuffer import _get_flatc_path
+from executorch.exir._serialize._program import deserialize_pte_binary
+
+from ...contents import Inspection, Operator, Tensor, precision_of, reorders
+from ...errors import InspectionError
+
+# executorch/exir/scalar_type.py
+SCALARS = (
+    "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex32", "complex64", "complex128",
+    "bool", "qint8", "quint8", "qint32", "bfloat16",
+)  # fmt: skip
+SIZES = {"uint8": 1, "int8": 1, "qint8": 1, "quint8": 1, "bool": 1, "int16": 2, "float16": 2, "bfloat16": 2}
+EIGHT = ("int64", "float64")
+# executorch/backends/xnnpack/serialization/schema.fbs, XNNDatatype
+XNN_DTYPES = {
+    "xnn_datatype_fp32": "float32", "xnn_datatype_fp16": "float16", "xnn_datatype_qint8": "int8",
+    "xnn_datatype_quint8": "uint8", "xnn_datatype_qint32": "int32", "xnn_datatype_qcint8": "int8",
+    "xnn_datatype_qcint32": "int32", "xnn_datatype_qcint4": "int4", "xnn_datatype_qdint8": "int8, dynamic",
+    "xnn_datatype_qbint4": "int4", "xnn_datatype_int32": "int32", "xnn_datatype_pfp32": "float32",
+}  # fmt: skip
+TRANSPOSES = ("aten::permute_copy", "aten::transpose_copy")
+OPERANDS = (
+    "input_id",
+    "input1_id",
+    "input2_id",
+    "input3_id",
+    "input4_id",
+    "input5_id",
+    "query_id",
+    "key_id",
+    "value_id",
+)
+CONSTANTS = ("filter_id", "bias_id", "scale_id", "mask_id")
+
+
+def read_pte(content: bytes) -> Inspection:
+    """Look into an ExecuTorch program; of several methods, `forward` or the first."""
+    if shutil.which(_get_flatc_path()) is None:
+        raise InspectionError(
+            "a .pte is read with the program flatc, which executorch brings and this installation of it lacks. "
+            "Install it again with: pip install --force-reinstall executorch"
+        )
+    program = deserialize_pte_binary(content).program
+    plan = next((one for one in program.execution_plan if one.name == "forward"), program.execution_plan[0])
+    operators: list[Operator] = []
+    piece = 0
+    backends = []
+    for chain in plan.chains:
+        for instruction in chain.instructions:
+            call = instruction.instr_args
+            kind = type(call).__name__
+            if kind == "DelegateCall":
+                delegate = plan.delegates[call.delegate_index]
+                backends.append(delegate.id)
+                operators += _delegate(program, plan, delegate, call.args, piece)
+                piece += 1
+            elif kind == "KernelCall":
+                operators.append(_kernel(plan, call))
+    return Inspection(
+        engine="executorch",
+        bytes=len(content),
+        delegate=", ".join(dict.fromkeys(one.removesuffix("Backend").upper() for one in backends)) or "none",
+        inputs=tuple(_tensor(plan, index) for index in plan.inputs if _is_tensor(plan, index)),
+        outputs=tuple(_tensor(plan, index) for index in plan.outputs if _is_tensor(plan, index)),
+        operators=tuple(operators),
+        memory=sum(plan.non_const_buffer_sizes),
+        memory_note="planned by ExecuTorch, outside the delegate, which plans its own at loading",
+    )
+
+
+def _kernel(plan: Any, call: Any) -> Operator:
+    definition = plan.operators[call.op_index]
+    indices = [index for one in call.args for index in _members(plan, one)]
+    tensors = [index for index in dict.fromkeys(indices) if _is_tensor(plan, index)]
+    # The last tensor of an out-variant is where the result goes.
+    given = tensors[-1:]
+    taken = [index for index in tensors[:-1] if not _is_constant(plan, index)]
+    fixed = [index for index in tensors[:-1] if _is_constant(plan, index)]
+    dtypes = [[_dtype(plan.values[index].val) for index in side] for side in (taken, given, fixed)]
+    name = definition.name
+    return Operator(
+        name=name,
+        precision=precision_of(*dtypes),
+        shape=_shape(plan, given[0]) if given else (),
+        macs=_kernel_macs(plan, name, tensors),
+        weights=sum(_bytes(plan, index) for index in fixed),
+        takes=tuple(taken),
+        gives=tuple(given),
+        piece=None,
+        why=f"ExecuTorch's XNNPACK partitioner takes no {name.removeprefix('aten::')} like this one",
+        # Of these the order is not looked up; only where one axis is longer than 1 nothing can change.
+        reorders=name in TRANSPOSES and sum(size > 1 for size in _shape(plan, given[0])) > 1,
+    )
+
+
+def _kernel_macs(plan: Any, name: str, tensors: list[int]) -> int:
+    if len(tensors) < 3:
+        return 0
+    outputs = prod(_shape(plan, tensors[-1]))
+    if name in ("aten::bmm", "aten::mm"):
+        return outputs * _shape(plan, tensors[0])[-1]
+    if name == "aten::addmm":
+        return outputs * _shape(plan, tensors[1])[-1]
+    if name == "aten::linear":
+        return outputs * _shape(plan, tensors[1])[-1]
+    if name == "aten::convolution":
+        return outputs * prod(_shape(plan, tensors[1])[1:])
+    return 0
+
+
+def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], piece: int) -> Iterator[Operator]:
+    where = delegate.processed
+    if delegate.id != "XnnpackBackend" or where.location.name != "INLINE":
+        flows = tuple(index for index in arguments if _is_tensor(plan, index))
+        yield Operator(f"delegate {delegate.id}", "unknown", (), 0, 0, flows[:-1], flows[-1:], piece)
+        return
+    graph = _xnnpack_graph(bytes(program.backend_delegate_data[where.index].data))
+    values = {_value(one)["id_out"]: _value(one) for one in graph["xvalues"]}
+    # Where the delegate's graph meets the outside: its external numbers are the positions of its arguments.
+    outside = {
+        number: arguments[value["external_id"]] for number, value in values.items()
+        if value["flags"] & 3 and value["external_id"] < len(arguments)
+    }  # fmt: skip
+    for node in graph["xnodes"]:
+        name, facts = node["xnode_union_type"].removeprefix("_").removeprefix("XNN"), node["xnode_union"]
+        facts = facts.get("leaf", facts)
+        taken = [facts[key] for key in OPERANDS if key in facts and facts[key] in values]
+        fixed = [facts[key] for key in CONSTANTS if key in facts and facts[key] in values]
+        moving = [number for number in taken if not values[number]["constant_buffer_idx"]]
+        fixed += [number for number in taken if values[number]["constant_buffer_idx"]]
+        given = [facts[key] for key in ("output_id", "output_value_id") if key in facts]
+        dtypes = [[_xnn_dtype(values[number]) for number in side] for side in (moving, given, fixed)]
+        shape = tuple(values[given[0]]["dims"])
+        sides = (moving, given)
+        flowing = [tuple(outside.get(number, (piece + 1) * 1_000_000 + number) for number in side) for side in sides]
+        yield Operator(
+            name=name,
+            precision=precision_of(*dtypes),
+            shape=shape,
+            macs=_xnn_macs(name, facts, shape, values),
+            weights=sum(_xnn_bytes(values[number]) for number in fixed),
+            takes=flowing[0],
+            gives=flowing[1],
+            piece=piece,
+            reorders=name == "StaticTranspose" and reorders(facts["perm"], shape),
+        )
+
+
+def _xnn_macs(name: str, facts: dict[str, Any], shape: tuple[int, ...], values: dict[int, Any]) -> int:
+    outputs = prod(shape)
+    if name in ("Conv2d", "DepthwiseConv2d"):
+        return int(outputs * facts["kernel_height"] * facts["kernel_width"] * facts["group_input_channels"])
+    if name == "ConvTranspose2d":
+        inputs = prod(values[facts["input1_id" if "input1_id" in facts else "input_id"]]["dims"])
+        return int(inputs * facts["kernel_height"] * facts["kernel_width"] * facts["group_output_channels"])
+    if name == "FullyConnected":
+        return int(outputs * values[facts["filter_id"]]["dims"][-1])
+    if name == "BatchMatrixMultiply":
+        return int(outputs * values[facts["input1_id"]]["dims"][-1])
+    return 0
+
+
+def _xnnpack_graph(blob: bytes) -> dict[str, Any]:
+    """The flatbuffer behind XNNPACK's header, as JSON: executorch/backends/xnnpack/serialization."""
+    offset, size = struct.unpack_from("<II", blob, 10)
+    schema = resources.files("executorch.backends.xnnpack.serialization").joinpath("schema.fbs")
+    with TemporaryDirectory() as folder, resources.as_file(schema) as schema_file:
+        packed = Path(folder) / "graph.bin"
+        packed.write_bytes(blob[offset : offset + size])
+        flags = ["--json", "--defaults-json", "--strict-json", "--raw-binary"]
+        command = [_get_flatc_path(), *flags, "-o", folder, str(schema_file), "--", str(packed)]
+        subprocess.run(command, check=True, capture_output=True)
+        text = packed.with_suffix(".json").read_text()
+    graph: dict[str, Any] = json.loads(text.replace(": inf", ": 1e999").replace(": -inf", ": -1e999"))
+    return graph
+
+
+def _value(entry: dict[str, Any]) -> dict[str, Any]:
+    """The tensor of an XValue; a quantised one wraps the plain one."""
+    value: dict[str, Any] = entry["xvalue_union"]
+    plain: dict[str, Any] = value.get("tensor_value", value)
+    return plain
+
+
+def _xnn_dtype(value: dict[str, Any]) -> str:
+    return XNN_DTYPES.get(value["datatype"], str(value["datatype"]))
+
+
+def _xnn_bytes(value: dict[str, Any]) -> int:
+    return int(prod(value["dims"]) * {"int8": 1, "uint8": 1, "int4": 0.5, "float16": 2}.get(_xnn_dtype(value), 4))
+
+
+def _members(plan: Any, index: int) -> list[int]:
+    """Of a list of tensors, their numbers; the numbers of other lists are sizes, factors, flags."""
+    value = plan.values[index].val
+    return list(value.items) if type(value).__name__ in ("TensorList", "OptionalTensorList") else [index]
+
+
+def _is_tensor(plan: Any, index: int) -> bool:
+    return 0 <= index < len(plan.values) and type(plan.values[index].val).__name__ == "Tensor"
+
+
+def _is_constant(plan: Any, index: int) -> bool:
+    return bool(plan.values[index].val.data_buffer_idx) and plan.values[index].val.allocation_info is None
+
+
+def _dtype(tensor: Any) -> str:
+    return SCALARS[int(tensor.scalar_type)]
+
+
+def _shape(plan: Any, index: int) -> tuple[int, ...]:
+    return tuple(int(size) for size in plan.values[index].val.sizes)
+
+
+def _bytes(plan: Any, index: int) -> int:
+    dtype = _dtype(plan.values[index].val)
+    return prod(_shape(plan, index)) * (8 if dtype in EIGHT else SIZES.get(dtype, 4))
+
+
+def _tensor(plan: Any, index: int) -> Tensor:
+    return Tensor(index, "", _shape(plan, index), _dtype(plan.values[index].val))

@@ -1,0 +1,126 @@
+"""A graph → `.tflite`, images channels last."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import litert_torch
+from ai_edge_litert import schema_py_generated as schema
+from litert_converter.mlir._mlir_libs import converter_api_ext
+from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.pass_body import OptimizeLayoutTransposesPass
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+from torch.fx.graph import CodeGen
+from torchao.quantization.pt2e import allow_exported_model_train_eval
+
+from ...source_model import flat_outputs
+from .float_regions import put_into_float
+from .io_quantization import packed, repeat_outputs, take_and_give_integers, turn_outputs_once
+from .padding import pad_with_zeros
+
+
+def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
+    """Convert a float graph, or a quantised one with unfolded weights, to a LiteRT flatbuffer for batch 1.
+
+    Args:
+        program: its inputs and outputs of four axes, (1, C, H, W), become (1, H, W, C) in the file.
+        quantised: the graph carries quantise/dequantise pairs; the file's inputs and outputs are then int8.
+    """
+    examples = program.example_inputs[0]
+    model = program.module(check_guards=False)
+    order = _drop_repeated_outputs(model)
+    results = flat_outputs(model(*examples))
+    taken = [position for position, one in enumerate(examples) if one.dim() == 4]
+    given = [position for position, one in enumerate(results) if one.dim() == 4]
+    # The converter calls `.eval()`, which an exported graph refuses until it is told to bear it.
+    allow_exported_model_train_eval(model)
+    if taken or given:
+        model = litert_torch.to_channel_last_io(model, args=taken, outputs=given)
+    sample = tuple(
+        one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
+    )
+    model.eval()
+    with _strict(), _kept_layout_marks():
+        converted = litert_torch.convert(model, sample)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        converted.export(str(path))
+        content = path.read_bytes()
+    turned = [_channels_last(tuple(one.shape)) if position in given else None for position, one in enumerate(results)]
+    return _finished(content, quantised, turned, order)
+
+
+def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[0], *shape[2:], shape[1]
+
+
+def _finished(content: bytes, quantised: bool, turned: list[tuple[int, ...] | None], order: list[int]) -> bytes:
+    """The same model in the form that the delegate takes all of."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    turn_outputs_once(model, turned)
+    pad_with_zeros(model)
+    if quantised:
+        take_and_give_integers(model)
+        put_into_float(model)
+    repeat_outputs(model, order)
+    return packed(model, len(content))
+
+
+def _drop_repeated_outputs(model: GraphModule) -> list[int]:
+    """Give each tensor out once, in place, and tell for each output of before which one it is.
+
+    Of a tensor that is given out twice the converter turns the axes twice.
+    """
+    (output,) = (node for node in model.graph.nodes if node.op == "output")
+    given: list[Any] = list(output.args[0])
+    kept = list(dict.fromkeys(given))
+    if len(kept) < len(given):
+        output.args = (tuple(kept),)
+        model.graph.set_codegen(CodeGen())
+        model.recompile()
+    return [kept.index(one) for one in given]
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Let the converter quantise what the graph quantises, and nothing else.
+
+    Its static mode makes int8 weights for a convolution that was kept in float, wherever an int8 value goes in and one
+    comes out. `litert_torch` has no argument for the strict mode; the converter below it has.
+    """
+    configuration = converter_api_ext.ConvertToTFLConfig
+
+    def strict() -> Any:
+        made = configuration()
+        made.strict_qdq_mode = True
+        return made
+
+    converter_api_ext.ConvertToTFLConfig = strict
+    try:
+        yield
+    finally:
+        converter_api_ext.ConvertToTFLConfig = configuration
+
+
+@contextmanager
+def _kept_layout_marks() -> Iterator[None]:
+    """Let a dequantised tensor keep its layout mark, NCHW or NHWC.
+
+    Where the converter transposes it for one reader, it gives the tensor itself the mark of the transposed one, so that
+    a second reader in float (as in `where(x > 0.5, 0, x)`) gets the wrong layout. It has no switch for that.
+    """
+    insert = OptimizeLayoutTransposesPass.insert_t_q_dq
+
+    def keeping(self: Any, graph: Any, dequantised: Any, *arguments: Any) -> Any:
+        kept = dequantised.meta
+        inserted = insert(self, graph, dequantised, *arguments)
+        dequantised.meta = kept
+        return inserted
+
+    OptimizeLayoutTransposesPass.insert_t_q_dq = keeping
+    try:
+        yield
+    finally:
+        OptimizeLayoutTransposesPass.insert_t_q_dq = insert

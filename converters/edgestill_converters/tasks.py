@@ -1,0 +1,27 @@
+"""What a bundle says of the outputs of a model that was converted: their task, and whether they are logits."""
+
+from collections.abc import Sequence
+
+from edgestill_runtime.manifest import Scores
+from edgestill_runtime.processing import Processor
+from edgestill_runtime.tasks import task_class
+
+
+def usual_task(processor: Processor | None, shapes: Sequence[tuple[int, ...]]) -> str:
+    """The task of a model that nobody said the task of.
+
+    Args:
+        processor: of its images or recordings; None where it takes tensors. shapes: of its outputs for one sample.
+    """
+    scores_classes = len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] > 1
+    return "image-classification" if processor is not None and scores_classes else "tensors"
+
+
+def scores_of(task: str, last: str) -> Scores:
+    """What the one output of a classifier is.
+
+    Args:
+        last: what makes the output, `softmax` or `sigmoid`; empty for anything else.
+    """
+    kind = task_class(task)
+    return "probabilities" if kind is not None and last and kind.activation == last else "logits"

@@ -1,0 +1,75 @@
+"""What the outputs of a model mean: one file a task, numpy alone.
+
+    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
+    answers = task.answer(outputs)                 # one for each sample: what `Model.predict` returns
+    task.quality(outputs, targets)                 # {"accuracy": 0.91}
+    task.agreement(outputs, other_outputs)         # share of samples with the same answer
+
+    image-classification          one label                labels with probabilities, best first
+    multi-label-classification    any number of labels     those above their threshold
+    regression                    one or several values    values in units of the target
+    tensors                       nothing is known of it   no answers
+
+A task of your own is a subclass of `Task`: `load(path, task=MyTask)`. A manifest may come from anywhere, so it names
+no code that would be imported.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .base import Measure, Outputs, Scores, Task
+
+__all__ = ["TASKS", "Measure", "Outputs", "Task", "task_class", "task_of"]
+
+TASKS = {
+    "image-classification": "ImageClassification",
+    "multi-label-classification": "MultiLabelClassification",
+    "regression": "Regression",
+    "tensors": "Tensors",
+}
+"""Name of each task of this package → its class, in the module of the same name."""
+
+
+def task_class(name: str) -> "type[Task] | None":
+    """The class of a task by its name; None where this package has none. Only its own file is imported."""
+    if name not in TASKS:
+        return None
+    found: type[Task] = getattr(import_module(f".{name.replace('-', '_')}", __name__), TASKS[name])
+    return found
+
+
+def task_of(
+    name: str,
+    labels: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    scores: "Scores" = "logits",
+    given: "type[Task] | None" = None,
+) -> "Task":
+    """The task that a bundle is for.
+
+    Args:
+        name: of the task; settings, labels, scores: as of `Task`.
+        given: the class of a task that is not of this package.
+
+    Raises:
+        InputError: the given class is another task's, or the settings are none of it.
+    """
+    if given is not None and given.name != name:
+        raise InputError(f"the bundle's task is {name!r}, not {given.name!r}, which {given.__name__} is for")
+    kind = given or task_class(name)
+    if kind is None:
+        from .tensors import UnknownTask
+
+        return UnknownTask(name)
+    return kind(labels, settings, scores)
+
+
+def __getattr__(name: str) -> Any:
+    """What loading a bundle does not need is imported when asked for."""
+    if name in ("Measure", "Outputs", "Task"):
+        return getattr(import_module(".base", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

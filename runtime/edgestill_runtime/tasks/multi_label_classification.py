@@ -1,0 +1,150 @@
+"""Any number of labels for one image: outputs are a score for each class, each on its own (sigmoid)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..tensor_spec import TensorSpec
+from .base import (
+    Measure,
+    Outputs,
+    Scores,
+    Task,
+    count_of,
+    for_columns,
+    number_of,
+    numbers_of,
+    one_output,
+    one_output_spec,
+    refuse_unknown,
+)
+from .image_classification import Prediction
+
+
+class MultiLabelClassification(Task):
+    """Logits or probabilities (N, classes); targets are 0 or 1 for each class, (N, classes).
+
+    Settings:
+        thresholds: probability, 0–1, from which on a label counts as given: one for each class, or one for all; 0.5
+            where nothing is said.
+    """
+
+    name = "multi-label-classification"
+    measures = (Measure("mAP"), Measure("macro F1"))
+    activation = "sigmoid"
+    same_answer = "the same labels"
+    options = ("top", "threshold")
+
+    def __init__(
+        self, labels: Sequence[str] = (), settings: Mapping[str, Any] | None = None, scores: Scores = "logits"
+    ) -> None:
+        super().__init__(labels, settings, scores)
+        refuse_unknown(self.settings, ("thresholds",), self.name)
+        self.thresholds = numbers_of(self.settings, "thresholds", len(self.labels), 0.5, 0.0)
+        if self.thresholds.max(initial=0) > 1:
+            raise InputError(f"thresholds are probabilities from 0 to 1, not {self.thresholds.max():g}")
+
+    def check(self, outputs: Sequence[TensorSpec]) -> None:
+        """See `Task.check`."""
+        one_output_spec(outputs, self.labels, "values")
+
+    def answer(self, outputs: Outputs, **options: Any) -> list[list[Prediction]]:
+        """Labels whose probability reaches their threshold, best first; none at all where no label does.
+
+        Args:
+            top: at most so many. threshold: for all classes, 0–1, in place of the bundle's; 0 gives every label.
+        """
+        top, threshold = count_of(options.get("top"), "top"), options.get("threshold")
+        scores = self._probabilities(outputs)
+        least = self._least(scores)
+        if threshold is not None:
+            least = np.full_like(least, number_of(threshold, "threshold", 0, 1))
+        names = self.labels or tuple(map(str, range(scores.shape[1])))
+        orders, given = np.argsort(-scores, axis=1, kind="stable"), scores >= least
+        return [
+            [Prediction(names[index], float(row[index])) for index in order if chosen[index]][:top]
+            for row, order, chosen in zip(scores, orders, given, strict=True)
+        ]
+
+    def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
+        """mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label."""
+        scores, wanted = self._compared(outputs, targets)
+        there = wanted.any(axis=0)
+        if not there.any():
+            raise InputError("no sample has any label: there is nothing to measure")
+        precisions = average_precision(scores[:, there], wanted[:, there])
+        return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, wanted)[there].mean())}
+
+    def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
+        """Where both give exactly the same labels."""
+        one, other = self._probabilities(first), self._probabilities(second)
+        if one.shape != other.shape:
+            raise InputError(f"outputs {one.shape} and {other.shape} cannot be compared")
+        known = ~(np.isnan(one).any(1) | np.isnan(other).any(1))
+        return np.asarray(((one >= self._least(one)) == (other >= self._least(one))).all(axis=1) & known)
+
+    def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
+        """`per_class`: label → average precision, None for a class that no sample has."""
+        scores, wanted = self._compared(outputs, targets)
+        names = self.labels or tuple(map(str, range(scores.shape[1])))
+        found = average_precision(scores, wanted)
+        return {"per_class": {n: None if np.isnan(one) else float(one) for n, one in zip(names, found, strict=True)}}
+
+    def describe(self, answer: Any) -> str:
+        """The labels, or `none`."""
+        return ", ".join(one.label for one in answer) or "none"
+
+    def _least(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """float64 (classes,): the threshold of each column."""
+        return for_columns(self.thresholds, scores.shape[1], "thresholds")
+
+    def _probabilities(self, outputs: Outputs) -> NDArray[np.float32]:
+        values = one_output(outputs, "classes")
+        return sigmoid(values) if self.scores == "logits" else np.asarray(values, np.float32)
+
+    def _compared(self, outputs: Outputs, targets: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        scores = self._probabilities(outputs)
+        if scores.shape != np.shape(targets) or not len(scores):
+            raise InputError(f"outputs (N, classes) need targets of that shape, not {scores.shape} and {targets.shape}")
+        return scores, np.asarray(targets) > 0.5
+
+    def _f1(self, scores: NDArray[np.float32], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """float64 (classes,): 2 · right / (given + wanted); 0 where nothing is given and nothing wanted."""
+        given = scores >= self._least(scores)
+        right, both = (given & wanted).sum(axis=0), given.sum(axis=0) + wanted.sum(axis=0)
+        return np.asarray(2 * right / np.maximum(both, 1), np.float64)
+
+
+def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Probabilities float32 of logits of any shape, `1 / (1 + exp(-x))`."""
+    # float64: see `softmax`.
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(logits, np.float64))), np.float32)
+
+
+def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """float64 (classes,): the area under each class's precision–recall curve, as a sum of steps.
+
+    `Σ_n (R_n - R_{n-1}) · P_n` over the thresholds of falling score, samples of one score together, as scikit-learn's
+    `average_precision_score` has it. NaN for a class that no sample has.
+
+    Args:
+        scores: (N, classes); NaN ranks last. wanted: bool (N, classes).
+    """
+    count, classes = scores.shape
+    found = np.full(classes, np.nan)
+    ranked = np.where(np.isnan(scores), -np.inf, scores)
+    for column in range(classes):
+        order = np.argsort(-ranked[:, column], kind="stable")
+        hits = wanted[order, column]
+        if not hits.any():
+            continue
+        values = ranked[order, column]
+        last = np.append(values[1:] != values[:-1], True)  # of the samples that share a score
+        right = np.cumsum(hits)[last]
+        precision, recall = right / (np.arange(1, count + 1)[last]), right / hits.sum()
+        found[column] = float((np.diff(recall, prepend=0.0) * precision).sum())
+    return found

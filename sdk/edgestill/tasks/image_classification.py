@@ -1,0 +1,241 @@
+"""One label for one image, or for one recording. Targets are int64 (N,) in 0…classes-1, or -1 where there is none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgestill_runtime import Task as DeviceTask
+from edgestill_runtime.tasks import Outputs as Arrays
+from edgestill_runtime.tasks.image_classification import ImageClassification as Device
+
+from ..errors import DataError, ModelError
+from ..objectives import DIST, CrossEntropy, HintonKD, MutualLearning, Objective, Outputs
+from ..objectives.response import ONE_CLASS
+from .base import Guess, Settings, Targets, Task
+from .columns import Columns, only_column
+from .labels import plain_labels, with_classes
+
+_THIN_VALIDATION, _THIN_TRAIN = 20, 10  # samples a class
+_IMBALANCE = 5  # times as many samples in one class as in another
+_ERRORS = 3.0
+_WEAK, _GOOD = 0.15, 0.5
+
+
+class ImageClassification(Task):
+    """Softmax over classes."""
+
+    device = Device
+    assumes = ONE_CLASS
+    names_word = "classes"
+    targets_word = "labels"
+    of_folders = True
+    least_names = 2
+
+    def read_targets(self, splits: Mapping[str, Columns], names: Sequence[str], where: str) -> Targets:
+        """Whole numbers, text, booleans or one-hot rows; see `labels.py`."""
+        raw = {
+            split: plain_labels(only_column(columns, where), f"{where}: {split}", len(names))
+            for split, columns in splits.items()
+        }
+        labels, classes, notes = with_classes(raw, names, where)
+        return Targets(labels, classes, notes)
+
+    def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
+        """The one that is called label or labels.
+
+        Raises:
+            DataError: none is.
+        """
+        if found := next((name for name in ("label", "labels") if name in columns), None):
+            return (found,)
+        raise DataError(f"{where} has the columns {', '.join(columns)}; it needs label")
+
+    def labelled(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Those from 0 on."""
+        return np.asarray(targets >= 0)
+
+    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+        """-1 for the others."""
+        return np.where(kept, targets, -1)
+
+    def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
+        """-1."""
+        return np.full(count, -1, np.int64)
+
+    def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
+        """The classes."""
+        return np.asarray(targets, np.int64)
+
+    def reordered(self, targets: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+        """Other numbers of the same classes."""
+        return np.where(targets >= 0, places[targets], -1)
+
+    def text(self, target: Any, names: Sequence[str]) -> str:
+        """The class."""
+        return names[int(target)] if int(target) >= 0 else "none"
+
+    def thin(self, targets: NDArray[Any], names: Sequence[str], word: str) -> list[str]:
+        """Classes without a sample, and fewer than 20 samples a class to validate with, or 10 to train with."""
+        notes, count = [], len(targets)
+        if without := [names[label] for label in range(len(names)) if not (targets == label).any()]:
+            told = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
+            notes.append(f"{word} has no sample of {'the class' if len(without) == 1 else 'the classes'} {told}")
+        if word == "validation" and count < _THIN_VALIDATION * len(names):
+            notes.append(
+                f"thin: {count} validation samples for {len(names)} classes; one of them is {100 / count:.1f} points "
+                "of accuracy. Collect more, or raise `validation` under [data]"
+            )
+        if word == "train" and count < _THIN_TRAIN * len(names):
+            notes.append(f"thin: {count} train samples for {len(names)} classes; collect more")
+        return notes
+
+    def summary(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """`classes`: name → samples."""
+        counts = np.bincount(targets[targets >= 0], minlength=len(names))
+        return {"classes": {name: int(count) for name, count in zip(names, counts, strict=True)}}
+
+    def warnings(self, targets: NDArray[Any], names: Sequence[str]) -> list[str]:
+        """Classes of very different size."""
+        counts = np.bincount(targets[targets >= 0], minlength=len(names))
+        most, least = int(counts.argmax()), int(counts.argmin())
+        if not counts[least] or counts[most] < _IMBALANCE * counts[least]:
+            return []
+        return [
+            f"imbalanced: {names[most]} has {counts[most]:,} train samples, {names[least]} {counts[least]:,}; always "
+            f"answering {names[most]} is right for {100 * counts[most] / counts.sum():.0f} % of them"
+        ]
+
+    def advice(self, kind: str, names: Sequence[str]) -> list[str]:
+        """Digits and letters are not to be mirrored."""
+        if kind == "image" and all(len(name) == 1 and name.isalnum() for name in names):
+            return [
+                "the default augmentation mirrors images; digits and letters change their meaning then, so say "
+                'augmentation = ["shift:2"] in the recipe'
+            ]
+        return []
+
+    def encode(self, targets: NDArray[Any], names: Sequence[str], settings: Settings) -> NDArray[np.float32]:
+        """One-hot rows; zeros where there is no label."""
+        rows = np.zeros((len(targets), len(names)), np.float32)
+        known = np.flatnonzero(targets >= 0)
+        rows[known, targets[known]] = 1
+        return rows
+
+    def default_objective(self, method: str) -> Objective:
+        """DIST from a teacher; the labels and the earlier generation in equal parts; see each class."""
+        made: dict[str, Objective] = {
+            "alone": CrossEntropy(),
+            "generations": HintonKD(temperature=1.0, alpha=0.5),
+            "together": MutualLearning(),
+            "int8": HintonKD(temperature=2.0, alpha=0.9),
+        }
+        return made.get(method) or DIST()
+
+    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+        """Log probabilities; see `combine`."""
+        together = combine(torch.stack([one.logits for one in members]), targets, how)
+        return Outputs({"logits": together}, members[0].features)
+
+    def check_outputs(self, outputs: Outputs, names: Sequence[str], who: str, data: str, learning: bool) -> None:
+        """Also refuses probabilities, which are no logits to learn from."""
+        super().check_outputs(outputs, names, who, data, learning)
+        logits = outputs.logits
+        if learning and bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
+            raise ModelError(
+                f"the {who} answers with probabilities (none below 0, together 1), and would be given a second "
+                "softmax: remove its last softmax, or wrap it in a module whose forward is "
+                "`return self.model(images).clamp_min(1e-12).log()`"
+            )
+
+    def right(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """The class chosen is the target."""
+        return np.asarray(outputs[0].argmax(1) == targets)
+
+    def against_chance(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> Guess:
+        """See `guess`; with what the classes chosen look like."""
+        chosen = outputs[0].argmax(1)
+        found = guess(chosen, targets)
+        names = device.labels or tuple(map(str, range(outputs[0].shape[1])))
+        reason = _look(chosen, targets, names) if found.near else ""
+        return Guess(found.quality, found.chance, found.near, reason)
+
+    def fitting_targets(self, targets: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[NDArray[Any] | None, str]:
+        """Whole numbers (N,) or (N, 1), or one-hot rows."""
+        given = np.asarray(targets)
+        if len(shapes) != 1:
+            return None, f"the model has {len(shapes)} outputs, and labels say of none which it is for"
+        shape = shapes[0]
+        if len(shape) != 2 or shape[1] < 2:
+            return None, f"the model's output {shape[1:]} for a sample is no score a class"
+        if given.shape[:1] != shape[:1]:
+            return None, f"there are {given.shape[0] if given.ndim else 0} labels for {shape[0]} samples"
+        if given.dtype.kind not in "iub" and not (given.dtype.kind == "f" and given.ndim == 2 and given.shape == shape):
+            return None, f"the labels are {given.dtype}, and a class is a whole number"
+        if given.ndim == 2 and given.shape[1] == 1:
+            given = given[:, 0]
+        if given.ndim == 2 and given.shape == shape:
+            if not (np.isin(given, (0, 1)).all() and (given.sum(1) == 1).all()):
+                return None, "the labels have no, or more than one, class a sample"
+            given = given.argmax(1)
+        if given.ndim != 1:
+            return None, f"the labels have shape {given.shape}; give one class a sample, (N,)"
+        whole = given.astype(np.int64)
+        if len(whole) and not (whole.min() >= 0 and whole.max() < shape[1]):
+            return None, f"the labels go from {whole.min()} to {whole.max()}, and the model has {shape[1]} classes"
+        return whole, ""
+
+
+def combine(logits: Tensor, targets: Tensor, how: str) -> Tensor:
+    """Logits (teachers, N, classes) → log probabilities (N, classes); see `edgestill.teachers.Team`."""
+    answers = F.log_softmax(logits, dim=2)
+    entropy = -(answers.exp() * answers).sum(2)
+    if how == "choice":
+        labelled = targets.sum(1) > 0
+        score = torch.where(labelled, (targets * answers).sum(2), -entropy)
+        chosen = score.argmax(0)
+        return answers[chosen, torch.arange(len(chosen), device=chosen.device)]
+    weights = torch.softmax(-entropy, dim=0) if how == "confidence" else torch.full_like(entropy, 1 / len(logits))
+    return torch.logsumexp(answers + weights.log()[:, :, None], dim=0)
+
+
+def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
+    """Does a classifier know anything? Of its answers, class numbers (N,), against labels (N,).
+
+    Of n samples it classifies a share `a` as labelled. Guessing with the same frequencies of answers would reach
+    `e = Σ p_c q_c` (p: shares of the labels, q: shares of its answers), so a model that always names the largest class
+    counts as guessing, however large that class is. With `k = (a - e) / (1 - e)` (Cohen's kappa) and standard errors
+    from the binomial distribution, it is near chance when both hold:
+
+        a is within 3 standard errors of e,  or  a < 2 e and k < 0.15
+        k is below 0.5 also at the upper end of 3 standard errors: there were enough samples to tell
+    """
+    count, number = len(labels), int(max(answers.max(), labels.max())) + 1
+    shares = [np.bincount(one, minlength=number) / count for one in (labels, answers)]
+    right, chance = float((answers == labels).mean()), float((shares[0] * shares[1]).sum())
+    if chance >= 1:  # one class alone
+        return Guess(right, chance, near=False)
+    kappa = (right - chance) / (1 - chance)
+    by_chance = np.sqrt(chance * (1 - chance) / count)
+    unsure = np.sqrt(max(right * (1 - right), chance * (1 - chance)) / count) / (1 - chance)
+    guessing = right - chance < _ERRORS * by_chance or (right < 2 * chance and kappa < _WEAK)
+    return Guess(right, chance, bool(guessing and kappa + _ERRORS * unsure < _GOOD))
+
+
+def _look(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """What answers that are near chance look like."""
+    number = len(classes)
+    met = np.zeros((number, number), np.int64)
+    np.add.at(met, (labels, answers), 1)
+    largest = int(np.bincount(answers).argmax())
+    share = float((answers == largest).mean())
+    if share > 0.9:
+        return f"It answers {classes[largest]!r} for {100 * share:.0f} % of them, as with pixel values it never saw. "
+    # Each label with the answer that it meets most: high where only the order of the classes is another.
+    if met.max(axis=1).sum() > max(0.5, 3 / number) * len(labels) and len(set(met.argmax(axis=1))) > number / 2:
+        return "Its answers fit the labels in another order of the classes. "
+    return ""

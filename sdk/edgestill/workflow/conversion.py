@@ -1,0 +1,108 @@
+"""The stages that make files of the student and judge them on validation data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgestill_runtime import Bundle, open_bundle
+from edgestill_runtime.files import write_bytes
+
+from ..conversion import describe_model
+from ..data import Augmentation, Data
+from ..gate import check_bundle
+from ..quantisation import Budget, quantise
+from .checkpoints import load_any_teacher, load_student
+from .inputs import TrainedModel
+from .stage import Context, Finished, stage
+
+BUNDLE = "student.edge"
+
+
+@dataclass(frozen=True)
+class ConversionInputs:
+    """A student, and how it becomes files.
+
+    Args:
+        data: with its calibration split. samples: how many of it calibrate.
+        teacher: whom a training with fake quantization learns from; None: the float student itself.
+        augmentation, seed: of that training.
+        facts: how the student was made, for the manifest.
+        packages: the versions of what makes the files. targets: the backends that make them.
+    """
+
+    student: TrainedModel
+    data: Data
+    samples: int
+    budget: Budget
+    teacher: TrainedModel | None
+    augmentation: Augmentation
+    seed: int
+    facts: Mapping[str, Any]
+    packages: Mapping[str, str | None]
+    targets: tuple[str, ...]
+
+
+@stage("conversion")
+def convert_student(inputs: ConversionInputs, folder: Path, context: Context) -> None:
+    """`student.edge`: the four files, not yet measured; the exporters' log.
+
+    Raises:
+        EdgestillError: as of `edgestill.quantisation.quantise`.
+    """
+    student = load_student(inputs.student, inputs.data)
+    calibration = inputs.data.calibration(inputs.samples)
+    teacher = None
+    if inputs.teacher is not None:
+        teacher = load_any_teacher(inputs.teacher, inputs.data, context.progress)
+    log = folder / "conversion.log"
+    with context.capture(log):
+        quantise(
+            student,
+            inputs.data,
+            describe_model(student, "student", calibration, inputs.facts),
+            folder / BUNDLE,
+            inputs.budget,
+            samples=inputs.samples,
+            teacher=teacher,
+            augmentation=inputs.augmentation,
+            seed=inputs.seed,
+            overwrite=True,
+            targets=inputs.targets,
+            log=log,
+            progress=context.progress,
+        )
+
+
+def converted_bundle(conversion: Finished) -> Bundle:
+    """The bundle of a finished conversion; it has no quality yet, and no name of a run."""
+    return open_bundle(conversion.folder / BUNDLE)
+
+
+@dataclass(frozen=True)
+class GateInputs:
+    """Converted files, and what is asked of them.
+
+    Args:
+        max_drop, min_agreement: 0–1, see `check_bundle`.
+        engines: that run the files here, with their versions. machine: whose latencies are compared.
+    """
+
+    conversion: Finished
+    data: Data
+    max_drop: float
+    min_agreement: float
+    engines: Mapping[str, str]
+    machine: Mapping[str, Any]
+
+
+@stage("gate")
+def judge_files(inputs: GateInputs, folder: Path, context: Context) -> None:
+    """`gate.json`: what the files do on validation data, in the engines of this machine; the engines' log."""
+    with context.capture(folder / "gate.log"):
+        gate = check_bundle(
+            converted_bundle(inputs.conversion), inputs.data.validation, max_drop=inputs.max_drop,
+            min_agreement=inputs.min_agreement, task=inputs.data.task,
+        )  # fmt: skip
+    write_bytes(folder / "gate.json", (json.dumps(gate.to_json(), indent=2) + "\n").encode())

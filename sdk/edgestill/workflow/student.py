@@ -1,0 +1,190 @@
+"""The stages of a student: the baseline that learns from the labels alone, and one stage for each way of distillation.
+
+A recipe takes one of those ways; all of them leave `model.safetensors` and `metrics.jsonl` in `student-distilled`.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..data import Augmentation, Data
+from ..distillation import distill, distill_generations, distill_together
+from ..objectives import Objective, create_objective
+from ..processes import processes
+from ..schedule import Schedule
+from ..teachers import Combination
+from .checkpoints import load_any_teacher, new_model, save_trained, training_facts
+from .inputs import AnyTeacher, NamedModel, NamedObjective
+from .stage import Context, Finished, stage
+
+
+@dataclass(frozen=True)
+class StudentInputs:
+    """What every student learns from and with: the same start, the same views, the same schedule."""
+
+    model: NamedModel
+    data: Data
+    schedule: Schedule
+    augmentation: Augmentation
+    seed: int
+
+
+@stage("student-alone")
+def train_baseline(inputs: StudentInputs, folder: Path, context: Context) -> None:
+    """The student that learns from the labels alone."""
+    done = distill(None, _new(inputs), inputs.data, label="student alone", **_arguments(inputs, folder, context))
+    _save(folder, done.student, inputs, context)
+
+
+@dataclass(frozen=True)
+class BaselineInputs:
+    """The finished baseline."""
+
+    baseline: Finished
+
+
+@stage("student-distilled")
+def copy_baseline(inputs: BaselineInputs, folder: Path, context: Context) -> None:
+    """`method = "alone"`: nobody teaches, so the baseline is the student."""
+    _copy(inputs.baseline.folder, folder, "model.safetensors", "metrics.jsonl")
+
+
+@dataclass(frozen=True)
+class TaughtInputs:
+    """A student and its teachers.
+
+    Args:
+        teachers: at least one; the first is the one whose layers an objective compares with.
+        outputs: the stage with what they answer in advance; None where they run beside the student.
+        live: they run beside it although their outputs could be kept.
+    """
+
+    student: StudentInputs
+    objective: NamedObjective | None
+    teachers: tuple[AnyTeacher, ...]
+    outputs: Finished | None
+    combine: Combination
+    live: bool
+
+
+@stage("student-distilled")
+def distill_from_teachers(inputs: TaughtInputs, folder: Path, context: Context) -> None:
+    """`method = "teacher"`."""
+    student = inputs.student
+    teachers = [load_any_teacher(one, student.data, context.progress) for one in inputs.teachers]
+    done = distill(
+        teachers, _new(student), student.data, objective=_objective(inputs.objective, student.data),
+        combine=inputs.combine, live=inputs.live, cache=None if inputs.outputs is None else inputs.outputs.folder,
+        check_teacher=False,  # a stage of its own has done that
+        **_arguments(student, folder, context),
+    )  # fmt: skip
+    _save(folder, done.student, student, context)
+
+
+@dataclass(frozen=True)
+class SelfTaughtInputs:
+    """A student that learns from the moving average of its own weights."""
+
+    student: StudentInputs
+    objective: NamedObjective | None
+
+
+@stage("student-distilled")
+def distill_from_itself(inputs: SelfTaughtInputs, folder: Path, context: Context) -> None:
+    """`method = "self"`."""
+    student = inputs.student
+    how = _arguments(student, folder, context)
+    done = distill("self", _new(student), student.data, objective=_objective(inputs.objective, student.data), **how)
+    _save(folder, done.student, student, context)
+
+
+@dataclass(frozen=True)
+class GenerationsInputs:
+    """A student that is taught by the one before it.
+
+    Args:
+        generations: how many are taught, ≥ 1.
+    """
+
+    student: StudentInputs
+    objective: NamedObjective | None
+    generations: int
+
+
+@stage("student-distilled")
+def distill_born_again(inputs: GenerationsInputs, folder: Path, context: Context) -> None:
+    """`method = "generations"`: the last one is the student."""
+    student, cache = inputs.student, folder / "teacher-outputs"
+    done = distill_generations(
+        lambda number: _new(student, number), student.data, inputs.generations, cache=cache,
+        objective=_objective(inputs.objective, student.data), **_arguments(student, folder, context),
+    )[-1]  # fmt: skip
+    _copy(folder / f"generation-{inputs.generations}", folder, "metrics.jsonl")
+    if processes().is_main_process:
+        shutil.rmtree(cache)
+    _save(folder, done.student, student, context)
+
+
+@dataclass(frozen=True)
+class MutualInputs:
+    """Students that teach each other; the first is the one that is kept.
+
+    Args:
+        peers: the others, at least one.
+    """
+
+    student: StudentInputs
+    objective: NamedObjective | None
+    peers: tuple[NamedModel, ...]
+
+
+@stage("student-distilled")
+def distill_mutually(inputs: MutualInputs, folder: Path, context: Context) -> None:
+    """`method = "together"`; the others are kept beside it, as `peer-1.safetensors` and so on."""
+    student = inputs.student
+    peers = [_new(student, number, peer) for number, peer in enumerate(inputs.peers, start=1)]
+    done = distill_together(
+        [_new(student), *peers], student.data, objective=_objective(inputs.objective, student.data),
+        **_arguments(student, folder, context),
+    )  # fmt: skip
+    for number, (peer, model) in enumerate(zip(inputs.peers, done.peers, strict=True), start=1):
+        _save(folder, model, student, context, f"peer-{number}.safetensors", peer)
+    _save(folder, done.student, student, context)
+
+
+def _new(inputs: StudentInputs, number: int = 0, model: NamedModel | None = None) -> nn.Module:
+    """A student with fresh weights; those of another `number` differ."""
+    return new_model(model or inputs.model, inputs.data, inputs.seed + 1000 * number)
+
+
+def _arguments(inputs: StudentInputs, folder: Path, context: Context) -> dict[str, Any]:
+    """What every way of training a student is called with."""
+    return {
+        "schedule": inputs.schedule,
+        "augmentation": inputs.augmentation,
+        "seed": inputs.seed,
+        "folder": folder,
+        "progress": context.progress,
+    }
+
+
+def _objective(named: NamedObjective | None, data: Data) -> Objective | None:
+    """None: the task's usual one for the method."""
+    return None if named is None else create_objective(named.tables, data.task.objectives)
+
+
+def _save(
+    folder: Path, model: nn.Module, inputs: StudentInputs, context: Context, file: str = "model.safetensors",
+    named: NamedModel | None = None,
+) -> None:  # fmt: skip
+    name = (named or inputs.model).name
+    save_trained(folder / file, model, name, inputs.data, context, training_facts(inputs.seed))
+
+
+def _copy(source: Path, target: Path, *files: str) -> None:
+    if processes().is_main_process:
+        for file in files:
+            shutil.copy(source / file, target)
