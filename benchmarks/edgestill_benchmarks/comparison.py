@@ -125,7 +125,8 @@ def is_share_of_samples(results: Results) -> bool:
         if who in found and "confusion" in details:
             rows = details["confusion"]
             total = sum(map(sum, rows))
-            return total > 0 and math.isclose(sum(row[i] for i, row in enumerate(rows)) / total, found[who])
+            if total > 0 and math.isclose(sum(row[i] for i, row in enumerate(rows)) / total, found[who]):
+                return True
     return False
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
+from edgestill_converters import contents
 from edgestill_converters.backends.executorch import inspector as pte
 from edgestill_converters.backends.litert import inspector as tflite
 from edgestill_converters.inspection import (
@@ -24,7 +25,6 @@ from edgestill_converters.inspection import (
     Operator,
     Tensor,
     draw,
-    facts,
     inspect_bytes,
     inspect_file,
 )
@@ -123,7 +123,7 @@ def test_an_output_that_nothing_makes_is_no_probability():
     ],
 )
 def test_the_word_for_a_precision(taken, given, weights, word):
-    assert facts.precision_of(taken, given, weights) == word
+    assert contents.precision_of(taken, given, weights) == word
 
 
 @pytest.mark.parametrize(

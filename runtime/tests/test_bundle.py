@@ -99,7 +99,10 @@ def test_a_manifest_of_version_2_is_read(bundle_copy):
 
     def change(manifest):
         processor = {key: manifest["processor"][key] for key in ("height", "width", "mean", "std")}
-        manifest.update(format_version=2, processor=None, preprocessing=processor)
+        shares = {who: found["accuracy"] for who, found in manifest.pop("quality").items()}
+        manifest.update(format_version=2, processor=None, preprocessing=processor, accuracy=shares)
+        for entry in manifest["models"].values():
+            entry["accuracy"] = entry.pop("quality")["accuracy"]
 
     edit_manifest(bundle_copy, change)
     assert open_bundle(bundle_copy).manifest == now

@@ -138,7 +138,7 @@ def test_few_samples_do_not_close_the_gate_and_are_said(bundle_path):
         labels = model.logits(images(38)).argmax(1)
     gate = check_bundle(bundle, Split(images(38), labels), latency=False)
     (text,) = {one.text.partition(" ")[2] for one in gate.findings if one.level == "undecided"}
-    assert "too few samples to tell whether it keeps the budget of 0.3 points, one of them is 2.6" in text
+    assert "too few samples to tell whether it keeps the budget of 0.3 points; about " in text
     assert gate.losses["model.pte"].standard_error >= 1 / 38 and json.dumps(gate.to_json())
 
 
@@ -237,7 +237,7 @@ def test_of_several_outputs_the_one_that_is_furthest_apart_is_shown(bundle_path,
     told = replace(bundle, manifest=replace(bundle.manifest, models=models))
     near, far = values(20, 10), values(20, 3, 4, 4, seed=1)
     differences, agreement, _ = judge({"a.pte": (near, far), "b.tflite": (near, far + 3 * STEP)})
-    _show(told, Gate(20, None, {}, {}, agreement, tuple(differences), {}, {}, ()))
+    _show(told, Gate(20, None, None, {}, {}, agreement, tuple(differences), {}, {}, ()))
     shown = " ".join(" ".join(said).split())
     assert "a.pte (int8) and b.tflite (int8) agree on 0.00 % of the values" in shown
     assert "a.pte and b.tflite, output 1 (out1): at most 1.5 apart (3.00 quantization steps), mean 1.5" in shown

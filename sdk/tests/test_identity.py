@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgestill.cache import cache_logits
+from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation
 from edgestill.distillation import distill
 from edgestill.errors import DataError
@@ -187,6 +187,6 @@ def test_a_training_on_other_pixels_is_another(small, tmp_path):
 def test_teachers_without_weights_do_not_share_a_cache(small, tmp_path):
     teacher = Table(1.0)
     distill(teacher, create_model("dscnn_xs", 10), small, schedule=SHORT, cache=tmp_path, check_teacher=False)
-    cache_logits(teacher, small, 1, tmp_path, augmentation=Augmentation())  # found; that it was asked changed nothing
+    cache_outputs(teacher, small, 1, tmp_path, augmentation=Augmentation())  # found; that it was asked changed nothing
     with pytest.raises(DataError, match="another teacher; remove it"):
-        cache_logits(Table(-1.0), small, 1, tmp_path, augmentation=Augmentation())
+        cache_outputs(Table(-1.0), small, 1, tmp_path, augmentation=Augmentation())

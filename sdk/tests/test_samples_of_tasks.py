@@ -121,7 +121,7 @@ def test_a_bundle_says_its_task_and_takes_outputs_as_the_values_themselves(folde
     # A twentieth of the standard deviation of 0, 1, … 5.
     assert described.task_settings["tolerance"][0] == pytest.approx(0.05 * np.sqrt(35 / 12))
     from_samples(request(folder, samples=folder, pixels=pixels, checkpoint=None))
-    assert describe_model(Two(), "x", converted[1][1]).task == "tensors"  # no names, and nobody said
+    assert describe_model(Two(), "x", converted[1][1]).task == ""  # no names, and nobody said
 
 
 def test_data_of_a_task_convert_a_model_of_somebody_elses(folder, converted, monkeypatch):

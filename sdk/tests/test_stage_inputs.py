@@ -22,9 +22,17 @@ from edgestill import workflow
 from edgestill.data import Augmentation, Data, Split
 from edgestill.quantisation import Budget
 from edgestill.schedule import QatSchedule, Schedule
-from edgestill.workflow.binding import CONVERTERS
+from edgestill.workflow.binding import _converters
 from edgestill.workflow.graph import NODES
-from edgestill.workflow.inputs import File, GivenTeacher, NamedModel, TrainedModel, read_file, without_calibration
+from edgestill.workflow.inputs import (
+    File,
+    GivenTeacher,
+    NamedModel,
+    NamedObjective,
+    TrainedModel,
+    read_file,
+    without_calibration,
+)
 from edgestill.workflow.key import key_of
 from edgestill.workflow.stage import Context, Finished, Stage, stage
 from edgestill_runtime import ImageProcessor
@@ -61,6 +69,10 @@ def example(hint):
         return make_example(hint)
     if "GivenTeacher" in text:
         return (make_example(GivenTeacher),)
+    if "NamedObjective" in text:
+        return make_example(NamedObjective)
+    if "tuple[str" in text:
+        return ("one",)
     if "NamedModel, ..." in text:
         return (NamedModel("peer", ""),)
     if "TrainedModel" in text:
@@ -230,4 +242,5 @@ def test_how_many_samples_calibrate_is_no_input_of_a_training():
 
 
 def test_the_packages_that_convert_are_named():
-    assert {"torch", "torchao", "executorch", "litert-torch", "ai-edge-litert"} <= set(CONVERTERS)
+    found = set(_converters(("executorch", "litert")))
+    assert {"torch", "torchao", "executorch", "litert-torch", "ai-edge-litert"} <= found

@@ -253,6 +253,6 @@ def _show(bundle: Any, gate: Any) -> None:
         precision = models[bundle.manifest.deployable()[engine]].precision
         say(f"{engine}: {precision} takes {ratio:.2f} × the time of fp32 here")
     tried = bundle.manifest.training.get("quantisation", {})
-    for one in tried.get("attempts", ()):
+    for one in tried.get("attempts", ()) if main is not None else ():
         say(f"tried {one['method']}: {main.show(one['quality'])} (float model {main.show(tried['float_quality'])})")
     show_findings([{"level": one.level, "text": one.text} for one in gate.findings])

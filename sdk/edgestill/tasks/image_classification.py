@@ -144,7 +144,7 @@ class ImageClassification(Task):
     def check_outputs(self, outputs: Outputs, names: Sequence[str], who: str, data: str, learning: bool) -> None:
         """Also refuses probabilities, which are no logits to learn from."""
         super().check_outputs(outputs, names, who, data, learning)
-        logits = outputs.logits
+        logits = outputs.logits.detach()
         if learning and bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
             raise ModelError(
                 f"the {who} answers with probabilities (none below 0, together 1), and would be given a second "
