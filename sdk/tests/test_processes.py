@@ -40,7 +40,7 @@ def watched(self, view, indices, workers=None):
     return batches(self, view, indices, workers)
 
 def shards(teacher, data, mine, *rest):
-    written.extend(path.name for _, _, path in mine)
+    written.extend(path.name for one in mine for path in one.parts.values())
     return answer(teacher, data, mine, *rest)
 
 def saved(path, content):
