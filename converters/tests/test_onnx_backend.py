@@ -58,9 +58,9 @@ def bundle(edgestill, quick_run):
     models = found["manifest"]["models"]
     assert models.keys() == {"model.pte", "model.fp32.pte", "model.fp32.onnx"}
     assert models["model.fp32.onnx"]["exporter"] == "edgestill-onnx 0.1.0"
-    assert found["gate"]["passed"] and found["gate"]["accuracy"].keys() == models.keys()
+    assert found["gate"]["passed"] and found["gate"]["quality"].keys() == models.keys()
     # Both are the same student in float.
-    assert found["gate"]["accuracy"]["model.fp32.onnx"] == pytest.approx(found["gate"]["accuracy"]["model.fp32.pte"])
+    assert found["gate"]["quality"]["model.fp32.onnx"] == pytest.approx(found["gate"]["accuracy"]["model.fp32.pte"])
     return output
 
 
@@ -103,7 +103,7 @@ def test_a_run_and_its_report_list_it(edgestill, root):
     results = json.loads((edgestill.folder / "run/results.json").read_text())
     (file,) = [one for one in results["files"] if one["engine"] == "onnx"]
     assert file["path"].endswith("model.fp32.onnx") and file["inside"] is None
-    assert file["accuracy"] == pytest.approx(results["student_distilled"]["accuracy"], abs=0.002)
+    assert file["quality"]["accuracy"] == pytest.approx(results["student_distilled"]["quality"]["accuracy"], abs=0.002)
     drawn = edgestill("report", "run")
     assert drawn.returncode == 0, drawn.stderr
     assert "model.fp32.onnx" in (edgestill.folder / "run/report.html").read_text()
