@@ -60,7 +60,7 @@ def bundle(edgestill, quick_run):
     assert models["model.fp32.onnx"]["exporter"] == "edgestill-onnx 0.1.0"
     assert found["gate"]["passed"] and found["gate"]["quality"].keys() == models.keys()
     # Both are the same student in float.
-    assert found["gate"]["quality"]["model.fp32.onnx"] == pytest.approx(found["gate"]["accuracy"]["model.fp32.pte"])
+    assert found["gate"]["quality"]["model.fp32.onnx"] == pytest.approx(found["gate"]["quality"]["model.fp32.pte"])
     return output
 
 
