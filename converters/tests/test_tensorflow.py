@@ -65,7 +65,7 @@ def made(python, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("keras")
     train = load_data("fashion-mnist-mini").train.take(np.arange(4000))
-    np.savez(folder / "samples.npz", images=train.images, labels=train.labels)
+    np.savez(folder / "samples.npz", images=train.images, labels=train.targets)
     subprocess.run([python, "-c", MAKE, folder], check=True, capture_output=True)
     return folder
 
@@ -84,7 +84,7 @@ def test_a_keras_model_becomes_a_bundle(made, tmp_path, source, kind):
     # Three convolutions and a dense layer, each with its biases: the batch norm is folded into the second.
     assert bundle.manifest.parameters >= 9 * 16 + 16 + 9 * 16 + 16 + 16 * 32 + 32 + 32 * 10 + 10
     assert bundle.manifest.macs == 14 * 14 * (9 * 16 + 9 * 16 + 16 * 32) + 32 * 10
-    images, labels = data.validation.images[:500], data.validation.labels[:500]
+    images, labels = data.validation.images[:500], data.validation.targets[:500]
     shares = {}
     for precision in ("int8", "fp32"):
         with load(bundle, precision=precision) as loaded:
