@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from edgestill_runtime.manifest import Scores
 from edgestill_runtime.processing import Processor
 from edgestill_runtime.tasks import task_class
+from edgestill_runtime.tasks.base import Scores
 
 
 def usual_task(processor: Processor | None, shapes: Sequence[tuple[int, ...]]) -> str:

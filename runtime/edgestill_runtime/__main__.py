@@ -23,11 +23,10 @@ from .comparison import finite
 from .engines import candidates, installed_engines
 from .errors import EdgestillError, InputError, reason
 from .golden import replay_golden, why_failed
-from .manifest import Manifest, ModelFile
 from .model import Model, bare_format, load
 from .processing import ImageProcessor
 from .processing.arrays import read_array
-from .tasks import task_class
+from .tasks import shown_quality
 from .tensor_spec import TensorSpec
 
 
@@ -88,7 +87,7 @@ def _info(arguments: argparse.Namespace) -> int:
         if manifest.processor is not None:
             lines.append(f"  takes {manifest.processor.summary}")
         for name, entry in manifest.models.items():
-            score = "".join(f", {text}" for text in _shown_quality(manifest, entry))
+            score = "".join(f", {text}" for text in shown_quality(manifest.task, entry.quality))
             runs = engines.get(entry.engine, "no engine for it is installed")
             lines.append(f"  {name}: {bundle.size(name):,} bytes, {entry.precision}{score}; {runs}")
         lines += [f"  {name}: {one}" for name in engines for one in candidates(name) if one.version]
@@ -182,16 +181,6 @@ def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[d
         order = np.argsort(-flat.astype(np.float64), kind="stable")[:top]
         rows += [{"index": int(index), "value": round(float(flat[index]), 4)} for index in order]
     return rows
-
-
-def _shown_quality(manifest: Manifest, entry: ModelFile) -> list[str]:
-    """`accuracy 91.30 %` for each measure of the task; plain numbers for a task that is not known here."""
-    kind = task_class(manifest.task)
-    measures = {one.name: one for one in kind.measures} if kind else {}
-    return [
-        f"{name} {measures[name].show(value) if name in measures else f'{value:.4g}'}"
-        for name, value in entry.quality.items()
-    ]
 
 
 def _tensor(path: Path, spec: TensorSpec, bare: bool) -> NDArray[Any]:

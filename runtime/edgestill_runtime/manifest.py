@@ -6,22 +6,22 @@ in the message.
 """
 
 import json
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, get_args
 
 from .errors import InputError
+from .fields import Fields
+from .older_manifests import of_today
 from .processing import Layout, Processor, processor_from_json
 from .tasks import task_of
+from .tasks.base import Scores
 from .tensor_spec import TensorSpec
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 4
 READ_VERSIONS = (2, 3, 4)
-"""Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its
-accuracy, and called a classifier without class names `tensors`."""
 MAX_BYTES = 1 << 20
 """Largest manifest, bytes. A thousand labels take twenty thousand."""
 MAX_FILES = 64
@@ -30,7 +30,6 @@ DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "i
 # An engine may be one that nobody here knows: its files are not run here, all others are.
 ENGINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 PRECISIONS = ("int8", "mixed", "fp32")
-Scores = Literal["logits", "probabilities"]
 SCORES: tuple[Scores, ...] = get_args(Scores)
 MAX_TENSORS = 64
 QUANTIZED = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
@@ -42,11 +41,6 @@ MAX_DEPTH = 8
 FILE_PATH = re.compile(rf"{FILE_NAME.pattern}(/{FILE_NAME.pattern}){{0,{MAX_DEPTH}}}")
 MAX_PATH = 255
 SHA256 = re.compile(r"[0-9a-f]{64}")
-_WORDS: Mapping[type, str] = {
-    str: "text", int: "a whole number", float: "a finite number", bool: "true or false", list: "a list",
-    dict: "an object",
-}  # fmt: skip
-_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -174,7 +168,7 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
             f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. "
             "Update edgestill, or make the bundle again"
         )
-    top = _Fields(_of_today(data, version))
+    top = Fields(of_today(data, version))
     files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
     models = {name: _model_file(entry) for name, entry in top.items("models", MAX_FILES)}
     _check_names(files, models)
@@ -196,142 +190,41 @@ def _check_names(files: Collection[str], models: Collection[str]) -> None:
         raise ValueError(f"it lists no hash for {', '.join(unlisted)}")
 
 
-class _Fields:
-    """A JSON object that knows where it stands and hands out its fields only as what they must be."""
-
-    def __init__(self, data: Any, place: str = "") -> None:
-        if not isinstance(data, dict):
-            raise ValueError(f"{place or 'it'} must be an object")
-        self.data, self.place = data, place
-
-    def get(self, key: str, kind: type[_Kind]) -> _Kind:
-        """A field that must be there and of this type; a whole number is a float as well."""
-        if key not in self.data:
-            raise ValueError(f"{self.place}{key} is missing")
-        value = self.data[key]
-        if kind is float and type(value) is int and abs(value) < 1 << 1023:
-            value = float(value)
-        # 1e999 is a JSON number too, and infinite.
-        if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-            raise ValueError(f"{self.place}{key} must be {_WORDS[kind]}, not {value!r:.40}")
-        return value
-
-    def optional(self, key: str, kind: type[_Kind]) -> _Kind | None:
-        return None if self.data.get(key) is None else self.get(key, kind)
-
-    def count(self, key: str, least: int = 0, most: int = 1 << 60) -> int:
-        number = self.get(key, int)
-        if not least <= number <= most:
-            raise ValueError(f"{self.place}{key} must be {least} to {most}, not {number}")
-        return number
-
-    def share(self, key: str) -> float | None:
-        number = self.optional(key, float)
-        if number is not None and not 0 <= number <= 1:
-            raise ValueError(f"{self.place}{key} must be 0 to 1, not {number}")
-        return number
-
-    def choice(self, key: str, valid: tuple[str, ...]) -> str:
-        word = self.get(key, str)
-        if word not in valid:
-            raise ValueError(f"{self.place}{key} must be one of {', '.join(valid)}, not {word!r:.40}")
-        return word
-
-    def engine(self) -> str:
-        word = self.get("engine", str)
-        if not ENGINE_NAME.fullmatch(word):
-            raise ValueError(f"{self.place}engine must be a name of lower-case letters and digits, not {word!r:.40}")
-        return word
-
-    def numbers(self, key: str, kind: type[_Kind], most: int) -> tuple[_Kind, ...]:
-        values = self.get(key, list)
-        if len(values) > most:
-            raise ValueError(f"{self.place}{key} has more than {most} entries")
-        return tuple(_Fields({key: value}, self.place).get(key, kind) for value in values)
-
-    def items(self, key: str, most: int) -> "list[tuple[str, _Fields]]":
-        found = self.get(key, dict)
-        if len(found) > most:
-            raise ValueError(f"{self.place}{key} has more than {most} entries")
-        return [(name, _Fields(entry, f"{self.place}{key}.{name:.60}.")) for name, entry in found.items()]
-
-
-def _of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
-    """A manifest of an older version as one of today would say it; what is wrong in it is left for the reader."""
-    if version >= 4:
-        return data
-    found = dict(data)
-    if version == 2:
-        found["processor"] = found.pop("preprocessing", None)
-    models = found.get("models")
-    if isinstance(models, dict):
-        found["models"] = {name: _with_quality(entry) for name, entry in models.items()}
-        if found.get("task") == "tensors" and found.get("processor") is not None and _scores_classes(models):
-            found["task"] = "image-classification"
-    shares = found.pop("accuracy", {})
-    found["quality"] = (
-        {who: {"accuracy": share} for who, share in shares.items() if share is not None}
-        if isinstance(shares, dict) else shares
-    )  # fmt: skip
-    return found
-
-
-def _with_quality(entry: Any) -> Any:
-    if not isinstance(entry, dict) or "accuracy" not in entry:
-        return entry
-    share = entry["accuracy"]
-    rest = {name: value for name, value in entry.items() if name != "accuracy"}
-    return {**rest, "quality": {} if share is None else {"accuracy": share}}
-
-
-def _scores_classes(models: dict[str, Any]) -> bool:
-    """Whether every file gives one score for each of several classes, which was all that `predict` asked for."""
-    try:
-        shapes = [[one["shape"] for one in entry["outputs"]] for entry in models.values()]
-        return all(len(one) == 1 and len(one[0]) == 2 and one[0][1] > 1 for one in shapes)
-    except (KeyError, TypeError):
-        return False
-
-
-def _numbers(entry: _Fields, key: str | None) -> dict[str, float]:
-    """Names and finite numbers, of a field that may be missing, or of the object itself."""
-    if key is not None:
-        if entry.optional(key, dict) is None:
-            return {}
-        entry = _Fields(entry.data[key], f"{entry.place}{key}.")
-    if len(entry.data) > MAX_FILES:
-        raise ValueError(f"{entry.place[:-1]} has more than {MAX_FILES} entries")
-    return {name: entry.get(name, float) for name in entry.data}
-
-
-def _file_entry(entry: _Fields) -> FileEntry:
+def _file_entry(entry: Fields) -> FileEntry:
     digest = entry.get("sha256", str)
     if not SHA256.fullmatch(digest):
         raise ValueError(f"{entry.place}sha256 must be 64 lower-case hex digits")
     return FileEntry(digest, entry.count("bytes", most=MAX_FILE_BYTES))
 
 
-def _model_file(entry: _Fields) -> ModelFile:
+def _engine(entry: Fields) -> str:
+    word = entry.get("engine", str)
+    if not ENGINE_NAME.fullmatch(word):
+        raise ValueError(f"{entry.place}engine must be a name of lower-case letters and digits, not {word!r:.40}")
+    return word
+
+
+def _model_file(entry: Fields) -> ModelFile:
     return ModelFile(
-        engine=entry.engine(),
+        engine=_engine(entry),
         precision=entry.choice("precision", PRECISIONS),
         inputs=_tensor_specs(entry, "inputs"),
         outputs=_tensor_specs(entry, "outputs"),
         exporter=entry.get("exporter", str),
-        quality=_numbers(entry, "quality"),
+        quality=entry.measures("quality"),
         kept_float=entry.numbers("kept_float", str, 1 << 12) if "kept_float" in entry.data else (),
         float_macs=entry.share("float_macs"),
     )
 
 
-def _tensor_specs(entry: _Fields, key: str) -> tuple[TensorSpec, ...]:
+def _tensor_specs(entry: Fields, key: str) -> tuple[TensorSpec, ...]:
     found = entry.get(key, list)
     if not 1 <= len(found) <= MAX_TENSORS:
         raise ValueError(f"{entry.place}{key} must have 1 to {MAX_TENSORS} entries, not {len(found)}")
-    return tuple(_tensor_spec(_Fields(one, f"{entry.place}{key}.{number}.")) for number, one in enumerate(found))
+    return tuple(_tensor_spec(Fields(one, f"{entry.place}{key}.{number}.")) for number, one in enumerate(found))
 
 
-def _tensor_spec(spec: _Fields) -> TensorSpec:
+def _tensor_spec(spec: Fields) -> TensorSpec:
     shape = spec.numbers("shape", int, 16)
     if min(shape, default=1) < 1:
         raise ValueError(f"{spec.place}shape has a size below 1")
@@ -358,7 +251,7 @@ def _tensor_spec(spec: _Fields) -> TensorSpec:
     )
 
 
-def _quantization(spec: _Fields, dtype: str) -> tuple[float, int] | tuple[None, None]:
+def _quantization(spec: Fields, dtype: str) -> tuple[float, int] | tuple[None, None]:
     """Scale and zero point, which are there together, for integers alone, in the numbers that those have."""
     scale, zero_point = spec.optional("scale", float), spec.optional("zero_point", int)
     if scale is None and zero_point is None:
@@ -383,6 +276,7 @@ def _check_together(manifest: Manifest) -> None:
         task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
     except InputError as error:
         raise ValueError(f"task_settings: {error}") from error
+    _check_shares(manifest, [one.name for one in task.measures if one.unit == "%"])
     counts = {name: len(entry.inputs) for name, entry in manifest.models.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"its files take different numbers of inputs: {counts!r:.200}")
@@ -394,6 +288,20 @@ def _check_together(manifest: Manifest) -> None:
             raise ValueError(f"models.{name}.outputs has {given:.200}; {error}") from error
         if manifest.processor is not None:
             _check_processed(f"models.{name}.inputs", entry.inputs, manifest.processor)
+
+
+def _check_shares(manifest: Manifest, shares: Collection[str]) -> None:
+    """Refuse a share of samples, such as an accuracy, that is none.
+
+    Args:
+        shares: names of the task's measures that are shares, 0 to 1.
+    """
+    places = {f"quality.{who}.": found for who, found in manifest.quality.items()}
+    places |= {f"models.{name}.quality.": entry.quality for name, entry in manifest.models.items()}
+    for place, found in places.items():
+        for name, value in found.items():
+            if name in shares and not 0 <= value <= 1:
+                raise ValueError(f"{place}{name} must be 0 to 1, not {value}")
 
 
 def _check_processed(place: str, inputs: tuple[TensorSpec, ...], processor: Processor) -> None:
@@ -411,9 +319,9 @@ def _check_processed(place: str, inputs: tuple[TensorSpec, ...], processor: Proc
         )
 
 
-def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
+def _manifest(top: Fields, models: Mapping[str, ModelFile]) -> Manifest:
     processor = None if top.optional("processor", dict) is None else _processor(top)
-    versions = _Fields(top.get("versions", dict), "versions.")
+    versions = Fields(top.get("versions", dict), "versions.")
     quality = dict(top.items("quality", MAX_FILES)) if "quality" in top.data else {}
     return Manifest(
         name=top.get("name", str),
@@ -424,18 +332,16 @@ def _manifest(top: _Fields, models: Mapping[str, ModelFile]) -> Manifest:
         parameters=top.count("parameters"),
         macs=top.count("macs"),
         training=top.get("training", dict),
-        quality={who: _numbers(entry, None) for who, entry in quality.items()},
+        quality={who: entry.measures() for who, entry in quality.items()},
         agreement=top.share("agreement"),
         versions={package: versions.get(package, str) for package in versions.data},
         # What was made before models with a softmax of their own could say so is taken as it was.
-        scores="probabilities"
-        if top.optional("scores", str) and top.choice("scores", SCORES) != "logits"
-        else "logits",
+        scores=top.choice("scores", SCORES) if top.optional("scores", str) else "logits",
         task_settings=top.optional("task_settings", dict) or {},
     )
 
 
-def _processor(top: _Fields) -> Processor:
+def _processor(top: Fields) -> Processor:
     try:
         return processor_from_json(top.get("processor", dict))
     except InputError as error:

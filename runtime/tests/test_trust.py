@@ -98,6 +98,8 @@ def twice(side):
         (put("agreement", value=1.2), "agreement must be 0 to 1"),
         (put("quality", "teacher", value="high"), "quality.teacher. must be an object"),
         (put("quality", "teacher", value={"accuracy": "high"}), "quality.teacher.accuracy must be a finite number"),
+        (put("quality", "teacher", value={"accuracy": 91.3}), "quality.teacher.accuracy must be 0 to 1, not 91.3"),
+        (put(*PTE, "quality", value={"accuracy": -0.5}), "models.model.pte.quality.accuracy must be 0 to 1, not -0.5"),
         (put(*PTE, "quality", value={"accuracy": True}), "models.model.pte.quality.accuracy must be a finite number"),
         (put("task", value=3), "task must be text, not 3"),
         (put("task_settings", value=[]), "task_settings must be an object"),

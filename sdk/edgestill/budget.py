@@ -80,7 +80,7 @@ def measure_loss(task: Task, reference: Outputs, outputs: Outputs, targets: NDAr
     return Loss(drop, max(task.standard_error(reference, outputs, targets), 1 / len(targets)), len(targets))
 
 
-def loss_of_shares(reference: float, share: float, samples: int) -> Loss:
-    """The same where only the float model's accuracy is known, not its answers: as of independent samples."""
-    variance = reference * (1 - reference) + share * (1 - share)
-    return Loss(reference - share, max(math.sqrt(max(variance, 0.0) / samples), 1 / samples), samples)
+def unpaired_loss(task: Task, reference: float, value: float, outputs: Outputs, targets: NDArray[Any]) -> Loss:
+    """The same where only the float model's main measure is known, not its outputs: as of independent samples."""
+    errors = [task.error_of(one, outputs, targets) for one in (reference, value)]
+    return Loss(reference - value, max(math.hypot(*errors), 1 / len(targets)), len(targets))

@@ -21,7 +21,7 @@ from edgestill_runtime import Bundle, InputError, Measure, Model, installed_engi
 from edgestill_runtime import Task as DeviceTask
 from edgestill_runtime.tasks import task_of
 
-from .budget import Loss, check_shares, loss_of_shares, measure_loss
+from .budget import Loss, check_shares, measure_loss, unpaired_loss
 from .data import Split
 from .data.types import IMAGE_CLASSIFICATION
 from .differences import MAX_DEVIATION, MAX_STEPS, Difference, Outputs, Pairs, compare_files
@@ -101,21 +101,14 @@ def check_bundle(
     models = {name: bundle.manifest.models[name] for name in outputs}
     pairs = Pairs(models)
     host, device = _tasks(bundle, samples, task)
-    targets = None
+    targets: NDArray[Any] | None = None
+    quality: dict[str, dict[str, float]] = {}
     if outputs and isinstance(samples, Split) and host is not None:
-        first = next(iter(outputs.values()))
-        targets, reason = host.fitting_targets(samples.targets, [one.shape for one in first])
+        targets, quality, reason = _measure(host, device, outputs, samples.targets)
         if targets is None:
             findings.append(warning(f"no {device.measures[0].name} was measured: {reason}"))
-            device = task_of("tensors") if bundle.manifest.task == "tensors" else device
-    quality: dict[str, dict[str, float]] = {}
-    if targets is not None:
-        try:
-            quality = {name: device.quality(given, targets) for name, given in outputs.items()}
-        except InputError as error:  # targets of which a measure says nothing: they never vary, or there is no label
-            findings.append(warning(f"no {device.measures[0].name} was measured: {error}"))
-            targets = None
-    main = {} if targets is None else {name: found[device.measures[0].name] for name, found in quality.items()}
+            device = task_of(bundle.manifest.task) if bundle.manifest.task == "tensors" else device
+    main = {name: found[device.measures[0].name] for name, found in quality.items()}
     if float_quality is None:
         float_quality = max((value for name, value in main.items() if name in pairs.floats), default=None)
     losses = {} if targets is None else _losses(outputs, pairs, main, float_quality, targets, device)
@@ -148,11 +141,25 @@ def _tasks(
     if given is not None:
         return given, given.on_device(manifest.labels, manifest.task_settings, manifest.scores)
     device = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
-    if device.name == "tensors" and manifest.task == "tensors" and isinstance(samples, Split):
+    if manifest.task == "tensors" and isinstance(samples, Split):
         # Targets of a model that nobody said the task of are classes.
         return IMAGE_CLASSIFICATION, IMAGE_CLASSIFICATION.device(manifest.labels, {}, manifest.scores)
     kind = TASKS.get(manifest.task)
     return (kind() if kind else None), device
+
+
+def _measure(
+    host: Task, device: DeviceTask, outputs: Mapping[str, Outputs], given: Any
+) -> tuple[NDArray[Any] | None, dict[str, dict[str, float]], str]:
+    """Targets that fit the outputs, and the quality of each file; None and the reason where there is none."""
+    first = next(iter(outputs.values()))
+    targets, reason = host.fitting_targets(given, [one.shape for one in first])
+    if targets is None:
+        return None, {}, reason
+    try:
+        return targets, {name: device.quality(one, targets) for name, one in outputs.items()}, ""
+    except InputError as error:  # targets of which a measure says nothing: they never vary, or there is no label
+        return None, {}, str(error)
 
 
 def _run(bundle: Bundle, arrays: Sequence[Any]) -> tuple[dict[str, Outputs], list[Finding]]:
@@ -190,7 +197,7 @@ def _losses(
             drop = paired.drop if float_quality is None else float_quality - main[name]
             losses[name] = Loss(drop, paired.standard_error, paired.samples)
         elif float_quality is not None:
-            losses[name] = loss_of_shares(float_quality, main[name], len(targets))
+            losses[name] = unpaired_loss(task, float_quality, main[name], outputs[name], targets)
     return losses
 
 

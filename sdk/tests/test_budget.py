@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgestill.budget import Loss, loss_of_shares
+from edgestill.budget import Loss, unpaired_loss
 from edgestill.budget import measure_loss as measure_loss_of
 from edgestill.tasks import ImageClassification
 
@@ -62,7 +62,8 @@ def test_a_better_file_keeps_every_budget():
 
 def test_shares_alone_are_independent_samples():
     # sqrt(0.9 * 0.1 / 100 + 0.8 * 0.2 / 100)
-    assert loss_of_shares(0.9, 0.8, 100).standard_error == pytest.approx(0.05)
+    task, outputs = TASK.on_device((), {}), [logits([True] * 80 + [False] * 20)]
+    assert unpaired_loss(task, 0.9, 0.8, outputs, np.zeros(100, np.int64)).standard_error == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -129,14 +130,27 @@ class Task(ABC):
         bootstrap of 200 resamples (Efron & Tibshirani 1993, chapter 8); a task whose measure is a mean over samples
         has a formula.
         """
-        assert self.measures
+        return float(np.std([one - other for one, other in self._resampled((first, second), targets)]))
+
+    def error_of(self, value: float, outputs: Outputs, targets: NDArray[Any]) -> float:
+        """Standard error of the main measure of one model that reaches `value` on such samples as these.
+
+        Args:
+            outputs: of that model, or of one like it.
+        """
+        return float(np.std(self._resampled((outputs,), targets)))
+
+    def _resampled(self, sides: Sequence[Outputs], targets: NDArray[Any]) -> list[tuple[float, ...]]:
+        """The main measure of each side on resamples; those of which there is none are left out."""
         name, generator, count = self.measures[0].name, np.random.default_rng(0), len(targets)
-        differences = []
+        found = []
         for _ in range(RESAMPLES):
             rows = generator.integers(0, count, count)
-            one, other = (self.quality([part[rows] for part in side], targets[rows]) for side in (first, second))
-            differences.append(one[name] - other[name])
-        return float(np.nanstd(differences))
+            with suppress(InputError):  # no label in any of them, say
+                found.append(tuple(
+                    self.quality([part[rows] for part in side], targets[rows])[name] for side in sides
+                ))  # fmt: skip
+        return found or [(0.0,) * len(sides)]
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
         """What a report shows beside the measures, as plain data: `per_class` (label → main measure) and the like."""

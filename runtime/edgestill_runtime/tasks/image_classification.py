@@ -71,6 +71,10 @@ class ImageClassification(Task):
         """See the function of this name."""
         return standard_error(one_output(first, "classes"), one_output(second, "classes"), targets)
 
+    def error_of(self, value: float, outputs: Outputs, targets: NDArray[Any]) -> float:
+        """That of a share of independent samples: the binomial distribution's."""
+        return float(np.sqrt(max(value * (1 - value), 0.0) / len(targets)))
+
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
         """`per_class`: label → accuracy, None without samples; `confusion`: rows true classes, columns chosen ones."""
         logits = one_output(outputs, "classes")

@@ -1,7 +1,6 @@
 """`edgestill inspect`: what a bundle says of itself, and what is really inside a model file, ours or not."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from edgestill_runtime import Manifest
-from edgestill_runtime.tasks import task_class
+from edgestill_runtime.tasks import shown_quality
 
 from ..errors import EdgestillError
 from .console import CONSOLE, say
@@ -127,7 +125,10 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ("MACs", f"{manifest.macs:,}" if manifest.macs else "none counted"),
         ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
-        *((f"quality, {who}", _quality(manifest, found)) for who, found in manifest.quality.items()),
+        *(
+            (f"quality, {who}", ", ".join(shown_quality(manifest.task, found)))
+            for who, found in manifest.quality.items()
+        ),
         (
             "quantized files agree",
             "not measured" if manifest.agreement is None else f"{100 * manifest.agreement:.2f} %",
@@ -140,17 +141,9 @@ def _show_bundle(path: Path, as_json: bool) -> None:
     for name, file in sorted(opened.files.items()):
         entry = manifest.models.get(name.partition("/")[0])  # a member of a model file that is a folder
         specs = [_specs(side) for side in (entry.inputs, entry.outputs)] if entry else ["", ""]
-        share = "" if entry is None else _quality(manifest, entry.quality)
+        share = "" if entry is None else ", ".join(shown_quality(manifest.task, entry.quality))
         files_table.add_row(name, f"{file.bytes:,}", *specs, share, file.sha256[:8])
     CONSOLE.print(files_table)
-
-
-def _quality(manifest: Manifest, found: Mapping[str, float]) -> str:
-    """`accuracy 91.30 %` for each measure; plain numbers for a task that is not known here."""
-    kind = task_class(manifest.task)
-    known = {one.name: one for one in kind.measures} if kind else {}
-    words = [f"{name} {known[name].show(value) if name in known else f'{value:.4g}'}" for name, value in found.items()]
-    return ", ".join(words)
 
 
 def _specs(specs: Any) -> str:

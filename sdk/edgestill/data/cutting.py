@@ -100,6 +100,8 @@ def cut(
     ]
     if count < calibration:
         notes.append(f"calibration takes all {count:,} train samples: {calibration:,} were asked for")
+    task.check_measurable(held, "validation")
+    task.check_measurable(targets["test"], "test")
     # What a split lacks first, then what it has too little of.
     lines = [
         line

@@ -1,12 +1,12 @@
 """From a recipe's table to an objective."""
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import EdgestillError, RecipeError, nearest, one_line
+from ..errors import RecipeError, nearest
+from ..user_code import import_class
 from .base import Objective, WeightedSum
 from .feature import AttentionTransfer, FitNets, ReviewKD
 from .relation import RKD, SimilarityPreserving
@@ -61,7 +61,7 @@ def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Obj
     if kind is None:
         raise RecipeError(f"objective has no kind; valid: {', '.join(sorted(objectives))}")
     if isinstance(kind, str) and ":" in kind:
-        make: Callable[..., Objective] = _import(kind)
+        make: Callable[..., Objective] = import_class(kind, Objective, "objective")
     elif isinstance(kind, str) and kind in objectives:
         make = objectives[kind]
     else:
@@ -83,19 +83,6 @@ def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Obj
         raise RecipeError(
             f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {given}"
         ) from error
-
-
-def _import(name: str) -> type[Objective]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except EdgestillError:
-        raise
-    except Exception as error:  # importing runs code of the user's own
-        raise RecipeError(f"objective {name} cannot be imported: {one_line(error)}") from error
-    if not (isinstance(found, type) and issubclass(found, Objective)):
-        raise RecipeError(f"{name} must be a class derived from edgestill.objectives.Objective, not {found!r:.60}")
-    return found
 
 
 def _is_number(value: Any) -> bool:

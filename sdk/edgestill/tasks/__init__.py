@@ -1,18 +1,20 @@
 """Tasks, the host half: one file each. What outputs mean is said by the device half, `edgestill_runtime.tasks`.
 
-task = find_task("image-classification")            # or "module:Class", with options={…}
-data = load_data("image-folder:photos", task=task)
+    task = find_task("image-classification")            # or "module:Class", with options={…}
+    data = load_data("image-folder:photos", task=task)
 
-image-classification          a folder for each class, or a column of labels; softmax
-multi-label-classification    a table of tags beside the samples, or a column of lists; sigmoid
-regression                    a table of numbers beside the samples, or columns of them
+    image-classification          a folder for each class, or a column of labels; softmax
+    multi-label-classification    a table of tags beside the samples, or a column of lists; sigmoid
+    regression                    a table of numbers beside the samples, or columns of them
+
+A task of your own is a subclass of `Task`; docs/tasks.md shows one.
 """
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import EdgestillError, RecipeError, nearest, one_line
+from ..errors import RecipeError, nearest
+from ..user_code import import_class
 from .base import Guess, Targets, Task, options_of
 from .columns import Columns
 from .image_classification import ImageClassification
@@ -54,15 +56,7 @@ def find_class(name: str) -> type[Task]:
     """The class of a task; see `find_task`."""
     if name in TASKS:
         return TASKS[name]
-    module, colon, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if not colon:
+    if not isinstance(name, str) or ":" not in name:
         raise RecipeError(f"unknown task {name!r}{nearest(str(name), [*TASKS, 'module:Class'])}")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except EdgestillError:
-        raise
-    except Exception as error:  # importing runs code of the user's own
-        raise RecipeError(f"task {name} cannot be imported: {one_line(error)}") from error
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise RecipeError(f"{name} must be a class derived from edgestill.tasks.Task, not {found!r:.60}")
+    found: type[Task] = import_class(name, Task, "task")  # type: ignore[type-abstract]
     return found

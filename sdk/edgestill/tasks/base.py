@@ -1,5 +1,6 @@
 """What every task has on the host: targets from data, what is learnt from them, and what can be said of a teacher."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -161,6 +162,14 @@ class Task(ABC):
         """Lines about what a split, called `word`, is too small for."""
         return []
 
+    def check_measurable(self, targets: NDArray[Any], word: str) -> None:
+        """Refuse targets of a split, called `word`, that no measure says anything of, before hours of training.
+
+        Raises:
+            DataError: why.
+        """
+        return
+
     def summary(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """What `edgestill data` says of a split's targets, as plain data."""
         return {}
@@ -287,8 +296,6 @@ def options_of(kind: type[Task], options: Mapping[str, Any]) -> Task:
     Raises:
         RecipeError: an unknown option, or a value that makes no sense; names the nearest.
     """
-    import inspect
-
     known = [name for name in inspect.signature(kind).parameters if name not in ("args", "kwargs")]
     for name in options:
         if name not in known:

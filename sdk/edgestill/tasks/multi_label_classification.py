@@ -162,6 +162,11 @@ class MultiLabelClassification(Task):
         notes = [f"{word} has no sample of {few(without)}"] if without else []
         return notes + ([f"thin: {word} has fewer than {_THIN} samples of {few(scarce)}"] if scarce else [])
 
+    def check_measurable(self, targets: NDArray[Any], word: str) -> None:
+        """Without any label there is no average precision."""
+        if not (targets == 1).any():
+            raise DataError(f"no sample of the {word} split has any label, so there is no mAP; give other samples")
+
     def summary(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """`classes`: name → samples; `without`: samples that have no label at all."""
         counts = (targets == 1).sum(axis=0)

@@ -165,6 +165,11 @@ class Regression(Task):
             return [f"thin: {count} validation samples; collect more, or raise `validation` under [data]"]
         return [f"thin: {count} train samples; collect more"] if word == "train" and count < _THIN_TRAIN else []
 
+    def check_measurable(self, targets: NDArray[Any], word: str) -> None:
+        """Values that never vary have no R²."""
+        if len(targets) and (targets == targets[0]).all():
+            raise DataError(f"the values of the {word} split never vary, so there is no R² of them; give other samples")
+
     def summary(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """`values`: name → least, mean, most, standard deviation."""
         known = targets[self.labelled(targets)].astype(np.float64)

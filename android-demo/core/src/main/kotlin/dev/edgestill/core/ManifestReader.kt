@@ -137,6 +137,7 @@ private fun checkTogether(manifest: Manifest) {
         } catch (error: InputError) {
             throw IllegalArgumentException("task_settings: ${error.message}", error)
         }
+    checkShares(manifest, task.about.measures.filter { it.unit == "%" }.map { it.name })
     val counts = manifest.models.mapValues { it.value.inputs.size }
     require(counts.values.toSet().size <= 1) { "its files take different numbers of inputs: ${repr(counts).take(200)}" }
     for ((name, entry) in manifest.models) {
@@ -146,6 +147,18 @@ private fun checkTogether(manifest: Manifest) {
             throw IllegalArgumentException("models.$name.outputs has ${shapes(entry.outputs)}; ${error.message}", error)
         }
         if (manifest.processor != null) checkProcessed("models.$name.inputs", entry.inputs, manifest.processor)
+    }
+}
+
+/** Refuse a share of samples, such as an accuracy, that is none. */
+private fun checkShares(manifest: Manifest, shares: List<String>) {
+    val places =
+        manifest.quality.mapKeys { "quality.${it.key}." } +
+            manifest.models.map { (name, entry) -> "models.$name.quality." to entry.quality }
+    for ((place, found) in places) {
+        for ((name, value) in found) {
+            require(name !in shares || value in 0.0..1.0) { "$place$name must be 0 to 1, not ${repr(value)}" }
+        }
     }
 }
 
