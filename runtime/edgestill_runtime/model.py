@@ -249,7 +249,7 @@ class Model:
                 has not, or a model that nobody said the task of. EngineError: NaN or infinity as an answer.
         """
         given = options if top is None else {"top": top, **options}
-        if unknown := sorted(given.keys() - set(self.task.options)):
+        if given and (unknown := sorted(given.keys() - set(self.task.options))):
             known = ", ".join(self.task.options) or "none"
             raise InputError(f"{self.file}: {self.task.name} has no option {unknown[0]!r}; it has {known}")
         pixels = self.pixels(source, rate)

@@ -92,6 +92,27 @@ def test_the_command_line_runs_there(pi, bundle_path, tmp_path):
         assert done.returncode == 0 and engine in done.stdout and "latency: p50" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("name", ["shapes", "disc"])
+def test_several_labels_and_values_are_those_of_this_machine(pi, task_runs, name):
+    """Photos from files, through both engines: the same words and the same numbers, to the last digit."""
+    bundle, photos = task_runs / name / f"{name}.edge", sorted((task_runs / "data" / name).glob("*.png"))[:8]
+    code = (
+        "import sys; from edgestill_runtime import load\n"
+        "for engine in ('litert', 'executorch'):\n"
+        "    model = load(sys.argv[1], engine)\n"
+        "    for photo in sys.argv[2:]: print(model.predict(photo))\n"
+    )
+    done = pi("-c", code, bundle, *photos)
+    assert done.returncode == 0, done.stderr
+    expected = []
+    for engine in ("litert", "executorch"):
+        with load(bundle, engine) as model:
+            expected += [str(model.predict(photo)) for photo in photos]
+    assert done.stdout.splitlines() == expected and len(set(expected)) > 2
+    tested = pi("-m", "edgestill_runtime", "selftest", bundle)
+    assert tested.returncode == 0 and tested.stdout.endswith("passed\n"), tested.stdout + tested.stderr
+
+
 def test_an_isolated_engine_runs_there(pi, bundle_path):
     """The child is a Python that this machine starts through the emulator, as the parent was."""
     code = (

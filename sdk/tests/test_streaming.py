@@ -11,7 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
-from edgestill.data import Augmentation, ImageSource, Split, Views, load_data, open_source, reading, sources, types
+from edgestill.data import (
+    Augmentation,
+    ImageSource,
+    Split,
+    Views,
+    load_data,
+    open_source,
+    reading,
+    source_arrays,
+    sources,
+    types,
+)
 from edgestill.errors import DataError
 from edgestill.models import create_student
 from edgestill.objectives import CrossEntropy
@@ -207,7 +218,7 @@ def test_a_digest_and_statistics_look_at_few_images_at_a_time(data, monkeypatch)
     lazy = ImageSource("x", data.classes, Split(Strict(images), labels), Split(Strict(images), labels))
     held = ImageSource("x", data.classes, Split(images, labels), Split(images, labels))
     assert sources.digest(lazy) == sources.digest(held)
-    assert sources._statistics(lazy.train) == sources._statistics(held.train)
+    assert source_arrays.statistics_of(lazy.train) == source_arrays.statistics_of(held.train)
     assert lazy.train.images.most == 10
 
 

@@ -299,16 +299,16 @@ def test_data_of_a_table_are_read_cut_and_told_apart_by_their_targets(tmp_path):
 
 
 def test_recordings_with_a_table(tmp_path):
-    for number in range(10):
+    for number in range(30):
         with wave.open(str(tmp_path / f"{number}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(8000)
             file.writeframes(GENERATOR.bytes(16000))
-    rows = "".join(f"{number},{number / 2}\n" for number in range(10))
+    rows = "".join(f"{number},{number / 2}\n" for number in range(30))
     (tmp_path / "loudness.csv").write_text(f"audio,loudness\n{rows}")
     data = load_data(f"audio-folder:{tmp_path}", task="regression", calibration=2)
-    assert data.classes == ("loudness",) and data.processor.kind == "audio" and len(data.test) == 2
+    assert data.classes == ("loudness",) and data.processor.kind == "audio" and len(data.test) == 6
 
 
 def png():
@@ -406,7 +406,7 @@ def run(*words, code=0):
 def test_the_command_shows_values_and_labels(tmp_path):
     for number in range(20):
         photo(tmp_path / "set" / f"{number}.png", 10 * (number // 2))  # each content twice
-    rows = [f"{number}.png,{number // 2 + (number == 1)},{'sea;sky' if number % 2 else ''}" for number in range(20)]
+    rows = [f"{number}.png,{number // 2 + (number == 1)},{'sea;sky' if number % 3 else ''}" for number in range(20)]
     (tmp_path / "set" / "a.csv").write_text("\n".join(["file,brightness,tags", *rows]))
     source = f"image-folder:{tmp_path / 'set'}"
     said = " ".join(run(source, "--task", "regression", "--sheet", tmp_path / "s.png").split())
@@ -418,6 +418,11 @@ def test_the_command_shows_values_and_labels(tmp_path):
     assert facts["task"] == "multi-label-classification" and facts["classes"] == ["sea", "sky"]
     counts = [split["classes"]["sea"] + split["without"] for split in facts["splits"].values()]
     assert counts == [16, 4]
+    # The test split is a fifth of the even numbers.
+    rows = [f"{number}.png,{number // 2},{'sea' if number % 2 else ''}" for number in range(20)]
+    (tmp_path / "set" / "a.csv").write_text("\n".join(["file,brightness,tags", *rows]))
+    facts = json.loads(run(source, "--task", "multi-label-classification", "--json", code=1))
+    assert "no sample of the test split has any label" in facts["errors"][0]
     (tmp_path / "r.toml").write_text(
         f'name = "r"\ntask = "regression"\n[task_options]\ncolumns = ["brightness"]\n[data]\nsource = "{source}"\n'
     )

@@ -288,7 +288,7 @@ def test_settings_are_those_of_train_or_of_a_model_that_gives_values():
 
 
 def test_tensors_are_targets_too():
-    from edgestill.data.sources import _as_array
+    from edgestill.data.source_arrays import _as_array
 
     assert read(VALUES, _as_array(torch.tensor([1.0, 2.0]), "x")).splits["train"].tolist() == [[1], [2]]
     with pytest.raises(DataError, match="x: its targets make no array"):
