@@ -57,16 +57,19 @@ def test_targets_of_an_npz_that_do_not_fit(npz):
         npz(None, targets=np.zeros(6))  # without a task it is one of the model's inputs
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Six photos with a table of two values, and three of them named by the labels that they show."""
-    place = tmp_path / "photos"
+def photos(place, count):
+    """Photos with a table of two values, and of the labels that they show."""
     place.mkdir()
-    for number, image in enumerate(IMAGES):
-        Image.fromarray(image).save(place / f"{number}.png")
-    rows = "".join(f"{number}.png,{number},{number / 2},{'a;b' if number % 2 else 'b'}\n" for number in range(6))
+    for number in range(count):
+        Image.fromarray(IMAGES[number % len(IMAGES)]).save(place / f"{number}.png")
+    rows = "".join(f"{number}.png,{number},{number / 2},{'a;b' if number % 2 else 'b'}\n" for number in range(count))
     (place / "t.csv").write_text(f"file,age,size,tags\n{rows}")
     return place
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return photos(tmp_path / "photos", 6)
 
 
 def test_targets_of_a_folder_are_those_of_its_table(folder):
@@ -124,13 +127,20 @@ def test_a_bundle_says_its_task_and_takes_outputs_as_the_values_themselves(folde
     assert describe_model(Two(), "x", converted[1][1]).task == ""  # no names, and nobody said
 
 
-def test_data_of_a_task_convert_a_model_of_somebody_elses(folder, converted, monkeypatch):
+def test_data_of_a_task_convert_a_model_of_somebody_elses(tmp_path, converted, monkeypatch):
     monkeypatch.setattr("edgestill.teachers.check_classes", lambda *given, **options: None)
     pixels = Pixels(8, (0.5,) * 3, (0.25,) * 3)
-    from_data(request(folder, data=f"image-folder:{folder}", pixels=pixels, task=VALUES, calibration=4))
+    many = photos(tmp_path / "many", 60)
+    from_data(request(many, data=f"image-folder:{many}", pixels=pixels, task=VALUES, calibration=4))
     _, data, description, *_ = converted[0]
     assert data.task_settings["mean"] == [0.0, 0.0] and description.task == "regression"
     assert description.task_settings == data.task_settings
+
+
+def test_one_value_to_validate_with_is_too_few(tmp_path, converted):
+    few = photos(tmp_path / "few", 6)
+    with pytest.raises(DataError, match="the validation split has one sample, so there is no R² of it"):
+        from_data(request(few, data=f"image-folder:{few}", pixels=Pixels(8, (0.5,) * 3, (0.25,) * 3), task=VALUES))
 
 
 def test_a_model_that_has_other_outputs_is_refused(folder, converted):

@@ -167,6 +167,8 @@ class Regression(Task):
 
     def check_measurable(self, targets: NDArray[Any], word: str) -> None:
         """Values that never vary have no R²."""
+        if len(targets) == 1:
+            raise DataError(f"the {word} split has one sample, so there is no R² of it; give more samples")
         if len(targets) and (targets == targets[0]).all():
             raise DataError(f"the values of the {word} split never vary, so there is no R² of them; give other samples")
 
