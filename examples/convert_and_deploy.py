@@ -22,7 +22,7 @@ teacher = es.load_teacher("resnet8_m", checkpoint, num_classes=len(data.classes)
 student = es.create_student("dscnn_s", num_classes=len(data.classes))
 result = es.distill(teacher, student, data, objective=es.objectives.DIST(), epochs=epochs)
 
-# One quantisation, both formats, golden samples, hashes: one bundle.
+# One quantization, both formats, golden samples, hashes: one bundle.
 bundle = es.convert(result.student, calibration=data.calibration(256), output="fashion.edge", overwrite=True)
 
 # On the device, numpy and an engine are enough.

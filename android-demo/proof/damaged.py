@@ -96,7 +96,7 @@ def write_damaged(bundle: Path, target: Path) -> None:
         put(*output, "scale", value=None), put(*output, "zero_point", value=None),
         put(*output, "zero_point", value=128),
         put(*output, "zero_point", value=1.5), put(*output, "scale", value=1e-39), put(*output, "scale", value=1e39),
-        put(*pte, "float_macs", value=1.5), put(*pte, "float_macs", value="none"),
+        put(*pte, "float_macs", value=1.5), put(*pte, "float_macs", value="none"), put(*pte, "float_nodes", value=[7]),
         put(*pte, "inputs", 0, "scale", value=None),
         put(*pte, "inputs", 0, "dtype", value="uint8"), put(*pte, "inputs", 0, "layout", value="NHWC"),
         put(*pte, "inputs", 0, "shape", value=[1, 3, 28, 28]),

@@ -139,7 +139,7 @@ def _classes(archive: zipfile.ZipFile, framework: Path, java: Path) -> int:
 
 
 def _signatures(path: Path) -> set[str]:
-    """Classes of a system, from the signatures that animal-sniffer reads: serialised Java, names among its strings."""
+    """Classes of a system, from the signatures that animal-sniffer reads: serialized Java, names among its strings."""
     content = gzip.decompress(path.read_bytes())
     names = set()
     for mark in re.finditer(rb"t(?=([\x00-\x02].))", content, re.DOTALL):  # a string: a mark, its length, its bytes

@@ -12,10 +12,10 @@ from processing import write_processing
 from tasks import write_tasks
 
 from edgestill import zoo
-from edgestill_benchmarks.latency import _summarise, _Turns
+from edgestill_benchmarks.latency import _summarize, _Turns
 from edgestill_runtime import ImageProcessor, load, open_bundle
 from edgestill_runtime.bundle import unpack_folder
-from edgestill_runtime.processing import arrange, look_up, quantise
+from edgestill_runtime.processing import arrange, look_up, quantize
 
 IMAGES = 200
 
@@ -61,7 +61,7 @@ def _tensors(target: Path) -> None:
         pixels = generator.integers(0, 256, (height, width, len(mean)), dtype=np.uint8)
         table = ImageProcessor(height, width, mean, std).table()
         if scale is not None:
-            table = quantise(table, scale, zero)
+            table = quantize(table, scale, zero)
         tensor = arrange(look_up(table, pixels[None]), layout)
         (target / f"pixels-{number}.bin").write_bytes(pixels.tobytes())
         (target / f"tensor-{number}.bin").write_bytes(tensor.tobytes())
@@ -73,7 +73,7 @@ def _tensors(target: Path) -> None:
 def _latency(target: Path) -> None:
     times = np.random.default_rng(2).gamma(3, 0.2, 101).tolist()
     turn = _Turns(lambda: None, first=9.0, times=times)
-    summary = vars(_summarise(turn, False))
+    summary = vars(_summarize(turn, False))
     (target / "latency.json").write_text(json.dumps({"times": times, "summary": summary}))
 
 

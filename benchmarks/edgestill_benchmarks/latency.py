@@ -113,7 +113,7 @@ def measure_latency(
         for turn in turns.values():
             _take(turn, rule, meter)
             on_progress(sum(turn.enough(rule) for turn in turns.values()) / len(turns))
-    return {name: _summarise(turn, meter is not None) for name, turn in turns.items()}
+    return {name: _summarize(turn, meter is not None) for name, turn in turns.items()}
 
 
 def _take(turn: _Turns, rule: Rule, meter: Meter | None) -> None:
@@ -134,7 +134,7 @@ def _timed(call: Callable[[], Any]) -> float:
     return (time.perf_counter_ns() - started) / 1e6
 
 
-def _summarise(turn: _Turns, metered: bool) -> Latency:
+def _summarize(turn: _Turns, metered: bool) -> Latency:
     times = np.array(turn.times)
     halves = [float(np.median(half)) for half in np.array_split(times, 2) if len(half)]
     values = [*np.percentile(times, [50, 90, 99]), times.mean(), times.min(), turn.first]

@@ -38,10 +38,14 @@ def migrate_results(results: Content) -> Content:
     for entries in found["curves"].values():
         for entry in entries:
             _rename(entry, "validation_accuracy", "validation")
-    quantisation, gate = (found["conversion"][name] for name in ("quantisation", "gate"))
-    for one in (quantisation, gate):
+    conversion = found["conversion"]
+    _rename(conversion, "quantisation", "quantization")
+    quantization, gate = conversion["quantization"], conversion["gate"]
+    for one in (quantization, gate):
         _rename(one, "float_accuracy", "float_quality")
-    for attempt in quantisation["attempts"]:
+    for one in (quantization, *quantization["attempts"]):
+        _rename(one, "kept_float", "float_nodes")
+    for attempt in quantization["attempts"]:
         _rename(attempt, "accuracy", "quality")
     gate["quality"] = {name: {"accuracy": share} for name, share in gate.pop("accuracy", {}).items()}
     return found

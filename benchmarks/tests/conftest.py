@@ -111,8 +111,8 @@ def _made_results(results, task, targets, outputs):
         "gain_standard_error": task.standard_error(distilled, alone, targets),
         "details": {name: task.details(outputs[who], targets) for name, who in names.items()},
     }
-    results["conversion"]["quantisation"] |= {"float_quality": quality["student_distilled"][main]}
-    results["conversion"]["quantisation"]["attempts"][0]["quality"] = quality["int8"][main]
+    results["conversion"]["quantization"] |= {"float_quality": quality["student_distilled"][main]}
+    results["conversion"]["quantization"]["attempts"][0]["quality"] = quality["int8"][main]
     results["conversion"]["gate"] |= {"quality": {}, "findings": []}
     texts = {name: [task.describe(one) for one in task.answer(outputs[who])] for name, who in _ANSWERS.items()}
     truth = [task.describe(one) for one in task.answer([_as_outputs(task, targets)])]

@@ -33,7 +33,7 @@ def test_results_say_the_same_as_before(version_1):
     assert now["details"]["model.tflite"]["confusion"] == before["confusion"]
     validation = [one["validation_accuracy"] for one in before["curves"]["student_distilled"]]
     assert [one["validation"] for one in now["curves"]["student_distilled"]] == validation
-    tried, gate = (now["conversion"][name] for name in ("quantisation", "gate"))
+    tried, gate = (now["conversion"][name] for name in ("quantization", "gate"))
     assert (tried["float_quality"], tried["attempts"][0]["quality"]) == (0.806, 0.805)
     assert gate["float_quality"] == 0.806 and gate["quality"]["model.pte"] == {"accuracy": 0.805}
     assert gate["findings"] == before["conversion"]["gate"]["findings"]

@@ -56,7 +56,7 @@ def test_results_have_what_scripts_read(results, quick_run):
         (lambda results: results["details"].pop("teacher"), "'teacher' is a required property"),
         (lambda results: results["details"]["teacher"]["per_class"].update(Bag=93.0), "per_class['Bag']: 93.0"),
         (lambda results: results.update(shown=[{"truth": "Bag"}]), "$.shown[0]"),
-        (lambda results: results["conversion"]["quantisation"].pop("attempts"), "$.conversion.quantisation"),
+        (lambda results: results["conversion"]["quantization"].pop("attempts"), "$.conversion.quantization"),
         (lambda results: results.pop("agreement"), "'agreement' is a required property"),
         (lambda results: results["teacher"]["quality"].update(accuracy=93.1), "$.teacher.quality.accuracy"),
         (lambda results: results["files"][0].update(engine="ONNX!"), "$.files[0].engine"),
@@ -93,7 +93,7 @@ def test_a_run_that_kept_layers_in_float_has_a_page(quick_run, results, tmp_path
     for file in mixed["files"]:
         file["precision"] = file["precision"].replace("int8", "mixed")
     assert int8_against_fp32(mixed) == int8_against_fp32(results) != {}
-    mixed["conversion"]["quantisation"] |= {"verdict": "undecided", "validation": 1000}
+    mixed["conversion"]["quantization"] |= {"verdict": "undecided", "validation": 1000}
     mixed["conversion"]["gate"]["findings"] = [{"level": "undecided", "text": "too few samples to tell"}]
     page = page_of(quick_run, mixed, tmp_path)
     assert "which 1,000 images are too few to tell." in page and "undecided: too few samples to tell" in page

@@ -1,4 +1,4 @@
-"""A trained PyTorch model → one quantisation → `.pte` and `.tflite` → a bundle.
+"""A trained PyTorch model → one quantization → `.pte` and `.tflite` → a bundle.
 
     from edgestill_converters import Description, convert
 
@@ -8,7 +8,7 @@ The way of a model, a file a step:
 
     graph.py        any `nn.Module` → a float graph          in_place.py   … in which nothing is written in place
     rewrites/       small changes that let engines run it    support.py    what no engine takes, refused by place
-    pixels.py       normalisation into the graph             quantizer.py  where the graph becomes int8
+    pixels.py       normalization into the graph             quantizer.py  where the graph becomes int8
     quantize.py     observers, calibration                   exporting.py  exporters as processes; exporter.py is one
     backends/       → .pte, .tflite, and what others bring   exports.py     which files, of which graph
     parity.py       files against the model                  convert.py    all of it → bundle

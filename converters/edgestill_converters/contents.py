@@ -106,7 +106,7 @@ class Inspection:
 
     @cached_property
     def conversions(self) -> int:
-        """Operators that only quantise or dequantise."""
+        """Operators that only quantize or dequantize."""
         return sum(one.name.startswith(CONVERSIONS) for one in self.operators)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A model → one quantisation → files for both engines → a bundle that was run before it is called done."""
+"""A model → one quantization → files for both engines → a bundle that was run before it is called done."""
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, Export, export_files
 from .exports import Precision, check_installed, files_of, flat_contents, make_exports
 from .graph import Graph, Samples, as_arrays, make_graph, tensors
-from .parity import ALLOWED_QUANTISED, check_against_model, check_model, check_rewrites
+from .parity import ALLOWED_QUANTIZED, check_against_model, check_model, check_rewrites
 from .precision import precision_of, refuse_float
 from .quiet import with_log, words_to
 from .scale import Scale
@@ -76,7 +76,7 @@ class Description:
 
 def steps(targets: Sequence[str] = TARGETS, precision: Precision = "int8", yardsticks: bool = True) -> tuple[str, ...]:
     """Names of the steps of a conversion, which `on_step` is called with as each begins."""
-    return ("quantise", *files_of(backends_of(targets), precision, yardsticks), "check")
+    return ("quantize", *files_of(backends_of(targets), precision, yardsticks), "check")
 
 
 def convert(
@@ -87,17 +87,17 @@ def convert(
     *,
     targets: Sequence[str] = TARGETS,
     precision: Precision = "int8",
-    kept_float: Sequence[str] = (),
+    float_nodes: Sequence[str] = (),
     trained: GraphModule | None = None,
     fold_pixels: bool = True,
     yardsticks: Bundle | None = None,
-    allowed_deviation: float = ALLOWED_QUANTISED,
+    allowed_deviation: float = ALLOWED_QUANTIZED,
     limit_seconds: float = LIMIT_SECONDS,
     overwrite: bool = False,
     log: Path | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Bundle:
-    """Quantise once, export to the targets, run every file, write the bundle.
+    """Quantize once, export to the targets, run every file, write the bundle.
 
     Args:
         model: takes one tensor for each input, batch 1, and gives one or several; it is copied, and
@@ -106,11 +106,11 @@ def convert(
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
         targets: names of backends. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone; a backend that
             makes nothing else gets an fp32 file.
-        kept_float: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
+        float_nodes: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
             they are more than a hundredth of the multiply-accumulates.
-        trained: a prepared graph that was trained with fake quantisation (`quantize.FakeQuantised`), instead of
-            calibration; with `kept_float` its weights, calibrated.
-        fold_pixels: put the normalisation of pixels into the graph: an int8 file then takes `uint8 - 128`.
+        trained: a prepared graph that was trained with fake quantization (`quantize.FakeQuantized`), instead of
+            calibration; with `float_nodes` its weights, calibrated.
+        fold_pixels: put the normalization of pixels into the graph: an int8 file then takes `uint8 - 128`.
         yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
         allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
             who judge its accuracy themselves.
@@ -126,13 +126,13 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    _check_options(precision, kept_float, limit_seconds)
+    _check_options(precision, float_nodes, limit_seconds)
     backends = backends_of(targets)
     check_installed(backends, precision)
     with TemporaryDirectory() as temporary, words_to(log) as path:
         folder = Path(temporary)
         try:
-            on_step("quantise")
+            on_step("quantize")
             graph = make_graph(model, samples, description.processor, fold_pixels)
             refuse_for(graph.module, backends)
             results = _check_labels(graph, description)
@@ -140,12 +140,12 @@ def convert(
             # Before minutes go into files of a graph that is not the model, or of a model that is no function.
             reference = _outputs(graph.module, graph.processor, few)
             check_rewrites(_model_outputs(model, description.processor, few), reference)
-            exports, floating = make_exports(graph, samples, backends, precision, kept_float, trained, yardsticks)
+            exports, floating = make_exports(graph, samples, backends, precision, float_nodes, trained, yardsticks)
             exported = export_files(exports, folder, path, limit_seconds=limit_seconds, on_step=on_step)
             on_step("check")
             contents: dict[str, Content] = {name: one.content for name, one in exported.items()}
             checking = _checking(limit_seconds)
-            manifest = _manifest(description, graph, exports, exported, kept_float, results, floating, checking)
+            manifest = _manifest(description, graph, exports, exported, float_nodes, results, floating, checking)
             if yardsticks is not None:
                 manifest, contents = _take_over(manifest, contents, yardsticks)
             golden = Golden(tuple(few), _run(manifest, contents, few, checking))
@@ -163,9 +163,9 @@ def convert(
     return write_bundle(output, manifest, {**flat_contents(contents), GOLDEN: golden_npz(golden)}, overwrite=overwrite)
 
 
-def _check_options(precision: str, kept_float: Sequence[str], limit_seconds: float) -> None:
-    if isinstance(kept_float, str):
-        raise ConversionError(f"kept_float is names of graph nodes in a list or tuple, not {kept_float!r}")
+def _check_options(precision: str, float_nodes: Sequence[str], limit_seconds: float) -> None:
+    if isinstance(float_nodes, str):
+        raise ConversionError(f"float_nodes is names of graph nodes in a list or tuple, not {float_nodes!r}")
     if precision not in get_args(Precision):
         raise ConversionError(f"unknown precision {precision!r}; valid: {', '.join(get_args(Precision))}")
     if not limit_seconds > 0:  # neither is NaN
@@ -192,7 +192,7 @@ def _manifest(
     graph: Graph,
     exports: Mapping[str, Export],
     exported: Mapping[str, Exported],
-    kept_float: Sequence[str],
+    float_nodes: Sequence[str],
     results: int,
     floating: Sequence[str],
     checking: Limits,
@@ -217,7 +217,7 @@ def _manifest(
             inputs=_with_scales(inputs, one.inputs),
             outputs=_named(_with_scales(outputs, one.outputs), graph.outputs),
             exporter=backend.maker(),
-            kept_float=tuple(kept_float) if quantized else (),
+            float_nodes=tuple(float_nodes) if quantized else (),
             float_macs=share,
         )
     task = description.task or usual_task(graph.processor, [one.shape for one in next(iter(models.values())).outputs])

@@ -62,7 +62,7 @@ def _work(engine: str, files: dict[str, bool], folder: Path, pipe: int) -> None:
     import torch
 
     if any(files.values()):
-        # Registers the operators of quantised graphs, without which they cannot be read.
+        # Registers the operators of quantized graphs, without which they cannot be read.
         import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401
 
     from .backends import get_backend

@@ -15,7 +15,7 @@ from .errors import ConversionError
 from .exporting import Export
 from .graph import Graph, Samples, export, tensors
 from .precision import float_layers
-from .rewrites import after_quantisation
+from .rewrites import after_quantization
 
 NEEDED = ("torchao", "executorch")  # to quantize; a host which only trains has not these
 Precision = Literal["int8", "fp32"]
@@ -55,7 +55,7 @@ def make_exports(
     samples: Samples,
     backends: Sequence[Backend],
     precision: Precision,
-    kept_float: Sequence[str],
+    float_nodes: Sequence[str],
     trained: GraphModule | None,
     yardsticks: Bundle | None,
 ) -> tuple[dict[str, Export], tuple[str, ...]]:
@@ -73,19 +73,19 @@ def make_exports(
     forms: dict[str | None, ExportedProgram] = {}
     floating: tuple[str, ...] = ()
     if any(quantized for _, quantized in files.values()):
-        # Heavy to import, so that happens only when something is quantised.
+        # Heavy to import, so that happens only when something is quantized.
         from . import quantize
 
         prepared = trained
-        if prepared is None or kept_float:
+        if prepared is None or float_nodes:
             # Layers that stay in float take the weights that were trained, and everything is calibrated again.
             source = graph.module if trained is None else quantize.float_graph(trained)
-            prepared = quantize.prepare(source, graph.inputs, kept_float)
+            prepared = quantize.prepare(source, graph.inputs, float_nodes)
             quantize.calibrate(prepared, tensors(samples, graph.processor))
         floating = float_layers(prepared)
         wanted = {one.quantized_graph for one, quantized in files.values() if quantized}
         forms = {form: make(prepared, graph.examples) for form, make in quantize.FORMS.items() if form in wanted}
-    plain = after_quantisation(graph.module)
+    plain = after_quantization(graph.module)
     exports = {}
     for name, (backend, quantized) in files.items():
         program = forms[backend.quantized_graph] if quantized else export(plain, graph.examples)

@@ -71,7 +71,7 @@ def make_graph(
 
     Args:
         processor: raw pixels → what the model takes; None: `samples` are what it takes.
-        fold: put the normalisation of pixels into the graph. any_batch: for training, not for batch 1.
+        fold: put the normalization of pixels into the graph. any_batch: for training, not for batch 1.
 
     Raises:
         CalibrationError: samples that do not fit. ConversionError: the model does not run on them, no graph can be made

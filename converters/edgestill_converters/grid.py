@@ -16,20 +16,20 @@ from torch.fx import GraphModule, Node
 aten = torch.ops.aten
 LAYERS = (aten.conv1d.default, aten.conv2d.default, aten.conv_transpose2d.input, aten.linear.default)
 PER_TENSOR = torch.ops.quantized_decomposed.dequantize_per_tensor.default
-QUANTISE_PER_CHANNEL = torch.ops.quantized_decomposed.quantize_per_channel.default
+QUANTIZE_PER_CHANNEL = torch.ops.quantized_decomposed.quantize_per_channel.default
 PER_CHANNEL = torch.ops.quantized_decomposed.dequantize_per_channel.default
 # Beyond this, units are finer than float32 itself.
 LARGEST = 1 << 22
 
 
 def snap(graph: GraphModule) -> GraphModule:
-    """Move weights and biases of every quantised layer to the nearest whole unit, in place.
+    """Move weights and biases of every quantized layer to the nearest whole unit, in place.
 
     Args:
         graph: converted (`convert_pt2e`), folded or not.
     """
     for node in list(graph.graph.nodes):
-        if node.target is QUANTISE_PER_CHANNEL and node.args[0].op == "get_attr":
+        if node.target is QUANTIZE_PER_CHANNEL and node.args[0].op == "get_attr":
             _snap_weight(graph, node)
         if node.target in LAYERS and len(node.args) > 2 and isinstance(node.args[2], Node):
             _snap_bias(graph, node)
@@ -41,7 +41,7 @@ def snap(graph: GraphModule) -> GraphModule:
 def _snap_weight(graph: GraphModule, node: Node) -> None:
     values: list[Any] = [_value(graph, one) if isinstance(one, Node) else one for one in node.args]
     weight, scales, zero_points, axis, *rest = values
-    codes = QUANTISE_PER_CHANNEL(weight.detach(), scales, zero_points, axis, *rest)
+    codes = QUANTIZE_PER_CHANNEL(weight.detach(), scales, zero_points, axis, *rest)
     shape = [1] * weight.dim()
     shape[axis] = -1
     exact = codes.double() * scales.double().reshape(shape)
@@ -76,7 +76,7 @@ def _value(graph: GraphModule, node: Node) -> Tensor:
 
 
 def _scale(graph: GraphModule, node: Any) -> Tensor | None:
-    """The scale, or the scales per channel, of what a dequantise gives."""
+    """The scale, or the scales per channel, of what a dequantize gives."""
     if not isinstance(node, Node) or node.target not in (PER_TENSOR, PER_CHANNEL):
         return None
     scale: Any = node.args[1]

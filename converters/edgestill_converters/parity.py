@@ -13,7 +13,7 @@ from .errors import ConversionError
 # Root mean square of the deviation, as a share of the root mean square of the model's own outputs; of integers and
 # booleans, share of the values that may differ.
 ALLOWED_FLOAT = 1e-3
-ALLOWED_QUANTISED = 0.5
+ALLOWED_QUANTIZED = 0.5
 ALLOWED_REWRITES = 0.02
 
 
@@ -71,22 +71,22 @@ def check_against_model(
     reference: Sequence[NDArray[Any]],
     outputs: Mapping[str, Sequence[NDArray[Any]]],
     manifest: Manifest,
-    allowed_quantised: float = ALLOWED_QUANTISED,
+    allowed_quantized: float = ALLOWED_QUANTIZED,
 ) -> None:
     """Refuse a file that is not the model.
 
     Args:
         reference: what the model gives, one array for each output.
         outputs: for each file of the manifest, what it gave for the same samples.
-        allowed_quantised: how far a quantised file may deviate, as a share of the model's values.
+        allowed_quantized: how far a quantized file may deviate, as a share of the model's values.
 
     Raises:
-        ConversionError: a float file deviates at all, or an int8 file so far that quantisation has
+        ConversionError: a float file deviates at all, or an int8 file so far that quantization has
             destroyed it.
     """
     for name, found in outputs.items():
         floating = manifest.models[name].precision == "fp32"
-        allowed = ALLOWED_FLOAT if floating else allowed_quantised
+        allowed = ALLOWED_FLOAT if floating else allowed_quantized
         compared = compare_outputs(found, reference, Tolerance(rms=allowed, changed=allowed))
         if not compared.passed:
             advice = (

@@ -1,7 +1,7 @@
-"""Raw pixels in: the normalisation goes into the graph, and an int8 file takes `uint8 - 128` and nothing else.
+"""Raw pixels in: the normalization goes into the graph, and an int8 file takes `uint8 - 128` and nothing else.
 
 The model was trained on `(pixel / 255 - mean) / std`. Here that line becomes part of it, in the cheapest of three ways
-that leave zero padding what it was, the value 0 after the normalisation:
+that leave zero padding what it was, the value 0 after the normalization:
 
     the first convolution pads nothing      both factors go into its weights and bias; the file takes pixel / 255
     all channels have one mean              the factor goes into the weights; the file takes pixel / 255 - mean, of
@@ -29,10 +29,10 @@ aten = torch.ops.aten
 
 
 def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Scale]:
-    """Put the normalisation into `graph`, in place.
+    """Put the normalization into `graph`, in place.
 
     Args:
-        graph: one input, float32 (1, C, H, W), normalised.
+        graph: one input, float32 (1, C, H, W), normalized.
 
     Returns:
         What is left to do before the graph (`(pixel / 255 - mean) / std`, with a std of 1), and the input's
@@ -88,6 +88,6 @@ def _insert(graph: GraphModule, images: Node, factor: Tensor, shift: Tensor) -> 
     bias = constant(graph, first, "pixel_bias", shift.float())
     with graph.graph.inserting_before(first):
         arguments = (images, weight, bias, [1, 1], [0, 0], [1, 1], len(factor))
-        normalised = new_node(images, aten.conv2d.default, arguments)
+        normalized = new_node(images, aten.conv2d.default, arguments)
     for user in users:
-        user.replace_input_with(images, normalised)
+        user.replace_input_with(images, normalized)

@@ -1,4 +1,4 @@
-"""A float graph → one prepared graph → calibrated: the single quantisation that both formats are exported from.
+"""A float graph → one prepared graph → calibrated: the single quantization that both formats are exported from.
 
 PT2E (torchao): observers where the quantizer wants int8, real samples through them, then scales and zero points. Those
 chosen here are the ones in the `.pte` and in the `.tflite`; that is why the files agree.
@@ -19,34 +19,34 @@ from .errors import ConversionError
 from .graph import Tensors, export, in_order
 from .grid import snap
 from .quantizer import KEY, EdgestillQuantizer
-from .rewrites import after_quantisation, fold_batch_norms
+from .rewrites import after_quantization, fold_batch_norms
 from .rewrites.editing import cleaned
 from .scale import Scale
 
 
 def prepare(
-    graph: GraphModule, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
+    graph: GraphModule, inputs: Mapping[int, Scale] | None = None, float_nodes: Collection[str] = ()
 ) -> GraphModule:
     """Put observers where the quantizer wants int8; `graph` is untouched. Arguments as of `EdgestillQuantizer`.
 
     Raises:
-        ConversionError: a name in `kept_float` is of no node.
+        ConversionError: a name in `float_nodes` is of no node.
     """
     names = [node.name for node in graph.graph.nodes if node.op == "call_function"]
-    for name in kept_float:
+    for name in float_nodes:
         if name not in names:
             close = get_close_matches(str(name), names, n=1, cutoff=0)
             raise ConversionError(
-                f"kept_float has {name!r}, which is no node of the graph; the nearest is {close[0]!r}, and "
+                f"float_nodes has {name!r}, which is no node of the graph; the nearest is {close[0]!r}, and "
                 "edgestill_converters.sensitivity.rank_layers gives the names of all layers"
             )
-    quantizer = EdgestillQuantizer(inputs=inputs, kept_float=kept_float)
+    quantizer = EdgestillQuantizer(inputs=inputs, float_nodes=float_nodes)
     prepared: GraphModule = prepare_pt2e(copy.deepcopy(graph), quantizer)
     return prepared
 
 
-class FakeQuantised(nn.Module):
-    """A graph with fake quantisation (Jacob et al. 2018, arXiv:1712.05877), to be trained like any module.
+class FakeQuantized(nn.Module):
+    """A graph with fake quantization (Jacob et al. 2018, arXiv:1712.05877), to be trained like any module.
 
     Batch norms are folded into their convolutions first: the training adjusts what the device will compute with.
     Ranges follow the data in training, and stand still in evaluation.
@@ -73,7 +73,7 @@ class FakeQuantised(nn.Module):
         result: Tensor = self.graph(*inputs)
         return result
 
-    def train(self, mode: bool = True) -> "FakeQuantised":
+    def train(self, mode: bool = True) -> "FakeQuantized":
         """Training or evaluation. (The graph itself has neither: it was exported as it evaluates.)"""
         self.training = mode
         self.graph.apply(enable_observer if mode else disable_observer)
@@ -81,10 +81,10 @@ class FakeQuantised(nn.Module):
 
 
 def float_graph(trained: GraphModule) -> GraphModule:
-    """What `FakeQuantised` has trained, without the fake quantization: the same weights in float, to be prepared anew.
+    """What `FakeQuantized` has trained, without the fake quantization: the same weights in float, to be prepared anew.
 
     Args:
-        trained: `FakeQuantised.graph`; it is untouched.
+        trained: `FakeQuantized.graph`; it is untouched.
     """
     plain = copy.deepcopy(trained)
     for node in list(plain.graph.nodes):
@@ -105,15 +105,15 @@ def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:
 
 
 def folded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
-    """The quantised graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
+    """The quantized graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
     graph = _converted(prepared)
-    return export(after_quantisation(graph), examples)
+    return export(after_quantization(graph), examples)
 
 
 def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
-    """The quantised graph with float weights and quantise/dequantise pairs, as litert-torch wants it."""
+    """The quantized graph with float weights and quantize/dequantize pairs, as litert-torch wants it."""
     graph = _converted(prepared, fold_quantize=False)
-    after_quantisation(graph)
+    after_quantization(graph)
     # Exporting asks an exported graph to go into evaluation, which it refuses until it is told to bear it.
     allow_exported_model_train_eval(graph)
     return export(graph, examples)

@@ -1,8 +1,8 @@
-"""Where the graph is quantised: ExecuTorch's `XNNPACKQuantizer`, and what both engines can do beyond it.
+"""Where the graph is quantized: ExecuTorch's `XNNPACKQuantizer`, and what both engines can do beyond it.
 
 On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric activations per tensor) this one
 
-- quantises what comes out of an activation function too (hard-swish, GELU, leaky ReLU, …), so that the pooling,
+- quantizes what comes out of an activation function too (hard-swish, GELU, leaky ReLU, …), so that the pooling,
   addition or concatenation that follows is int8 as well;
 - fixes the scale where an operator's range is known: sigmoid, hard sigmoid and softmax give 0…1, tanh gives -1…1. A
   measured range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
@@ -12,7 +12,7 @@ On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric acti
 - keeps the scale through padding with zeros, which neither engine pads from one scale to another;
 - leaves whole layers in float that are named as too sensitive (`sensitivity.py`).
 
-What an engine has no fast int8 kernel for stays between one dequantise and one quantise, inside the delegate:
+What an engine has no fast int8 kernel for stays between one dequantize and one quantize, inside the delegate:
 `benchmarks/suite/converters/operators.py` measures what that costs, in both engines.
 """
 
@@ -63,19 +63,19 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     """The one quantizer.
 
     Args:
-        qat: fake quantisation for training instead of observers.
+        qat: fake quantization for training instead of observers.
         inputs: position of an input → its fixed scale.
-        kept_float: names of graph nodes (convolutions, linear layers, …) that stay in float.
+        float_nodes: names of graph nodes (convolutions, linear layers, …) that stay in float.
     """
 
     SUPPORTED_PATTERNS: list[Any]
 
     def __init__(
-        self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, kept_float: Collection[str] = ()
+        self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, float_nodes: Collection[str] = ()
     ) -> None:
         super().__init__()
         self.set_global(_configuration(qat))
-        kept = frozenset(kept_float)
+        kept = frozenset(float_nodes)
         self.set_filter_function(lambda node: node.name not in kept and FLOAT not in node.meta)
         self._inputs = dict(inputs or {})
 
@@ -86,12 +86,12 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
             self.SUPPORTED_PATTERNS = [one for one in self.SUPPORTED_PATTERNS if "_bn" not in one.name]
         model = self._annotate_for_quantization_config(model)
         for node in model.graph.nodes:
-            if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantised(node):
+            if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantized(node):
                 _annotate_activation(node, self.global_config.output_activation)
-        # Once more, for those that wait for a quantised input.
+        # Once more, for those that wait for a quantized input.
         model = self._annotate_for_quantization_config(model)
         for node in model.graph.nodes:
-            if node.target in FIXED and _between_quantised(node):
+            if node.target in FIXED and _between_quantized(node):
                 _fix(node, _specification(FIXED[node.target]))
         placeholders = [node for node in model.graph.nodes if node.op == "placeholder"]
         for position, scale in self._inputs.items():
@@ -121,15 +121,15 @@ def _specification(scale: Scale) -> FixedQParamsQuantizationSpec:
     )
 
 
-def _comes_quantised(node: Node) -> bool:
+def _comes_quantized(node: Node) -> bool:
     source = node.args[0]
     annotation = source.meta.get(KEY) if isinstance(source, Node) else None
     return annotation is not None and annotation.output_qspec is not None
 
 
-def _between_quantised(node: Node) -> bool:
-    """Whether what comes in is quantised, and everyone who takes what goes out reads it quantised, by itself."""
-    return _comes_quantised(node) and all(_reads(user, node) for user in node.users)
+def _between_quantized(node: Node) -> bool:
+    """Whether what comes in is quantized, and everyone who takes what goes out reads it quantized, by itself."""
+    return _comes_quantized(node) and all(_reads(user, node) for user in node.users)
 
 
 def _annotate_activation(node: Node, specification: QuantizationSpec) -> None:
@@ -151,7 +151,7 @@ def _share_scale(node: Node) -> bool:
         return False
     more = list(node.args[2:])
     mode = more.pop(0) if node.target is aten.pad.default and more else "constant"
-    if mode != "constant" or any(more) or any(node.kwargs.values()) or not _comes_quantised(node):
+    if mode != "constant" or any(more) or any(node.kwargs.values()) or not _comes_quantized(node):
         return False
     source = node.args[0]
     assert isinstance(source, Node)
@@ -167,7 +167,7 @@ def _fix(node: Node, fixed: FixedQParamsQuantizationSpec) -> None:
         assert isinstance(source, Node)
         reads = {source: source.meta[KEY].output_qspec}
     node.meta[KEY] = QuantizationAnnotation(input_qspec_map=reads, output_qspec=fixed, _annotated=True)
-    # The same for those who read it, or there would be a second pair of quantise and dequantise between the two.
+    # The same for those who read it, or there would be a second pair of quantize and dequantize between the two.
     for user in node.users:
         if _reads(user, node):
             user.meta[KEY].input_qspec_map[node] = fixed

@@ -1,4 +1,4 @@
-"""Which layers suffer from int8: the error that quantising each one alone adds, on real samples.
+"""Which layers suffer from int8: the error that quantizing each one alone adds, on real samples.
 
 In a calibrated graph each observer becomes a switch. With all of them off the graph computes in float; with those of
 one layer on (its input, its weights, its output), it shows what this layer alone costs.
@@ -28,9 +28,9 @@ class Layer:
     """A convolution or linear layer.
 
     Args:
-        node: its name in the graph, which `convert(kept_float=…)` takes. module: its place in the model, as in
+        node: its name in the graph, which `convert(float_nodes=…)` takes. module: its place in the model, as in
             `named_modules()`; empty where a rewrite made it.
-        error: root mean square of what quantising it alone changes in the outputs, as a share of their own.
+        error: root mean square of what quantizing it alone changes in the outputs, as a share of their own.
     """
 
     node: str
@@ -66,7 +66,7 @@ def rank_layers(
 
 
 class _Switch(nn.Module):
-    """An observer that has seen its samples: quantises and dequantises when it is on."""
+    """An observer that has seen its samples: quantizes and dequantizes when it is on."""
 
     def __init__(self, observer: Any) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ def convert_tensorflow(
     log: Path | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Bundle:
-    """Quantise with TensorFlow's converter: int8 weights per channel, int8 activations, int8 input and output.
+    """Quantize with TensorFlow's converter: int8 weights per channel, int8 activations, int8 input and output.
 
     Args:
         source: a `.keras` or `.h5` file, or the folder of a SavedModel with one signature.

@@ -34,9 +34,9 @@ def main(source: str, kind: str, folder: Path) -> None:
     rows = [fixed(*(tf.constant(one[row : row + 1]) for one in samples)) for row in range(len(samples[0]))]
     outputs = [np.concatenate(column) for column in zip(*(tf.nest.flatten(row) for row in rows), strict=True)]
     np.savez(folder / "outputs.npz", **{str(number): np.asarray(one) for number, one in enumerate(outputs)})
-    for name, quantised in (("model.fp32.tflite", False), ("model.tflite", True)):
+    for name, quantized in (("model.fp32.tflite", False), ("model.tflite", True)):
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "fixed"))
-        if quantised:
+        if quantized:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (
                 {f"input_{number}": one[row : row + 1] for number, one in enumerate(samples)}

@@ -45,7 +45,7 @@ def test_a_transformer_is_one_piece_and_both_files_agree():
     quantize.calibrate(prepared, tensors([values[:32]], None))
     contents = {
         "executorch": export_pte(quantize.folded(prepared, graph.examples))[0],
-        "litert": export_tflite(quantize.unfolded(prepared, graph.examples), quantised=True),
+        "litert": export_tflite(quantize.unfolded(prepared, graph.examples), quantized=True),
     }
     with closing(load_engine("litert", contents["litert"], 1)) as engine:
         (spec,) = engine.inputs
@@ -71,7 +71,7 @@ def test_a_model_that_lies_channels_last_in_memory_converts():
     images = np.random.default_rng(0).normal(size=(8, 3, 10, 12)).astype(np.float32)
     graph = make_graph(model, [images], None)
     prepared = quantize.calibrate(quantize.prepare(graph.module), tensors([images], None))
-    prepared.to(memory_format=torch.channels_last)  # as training with fake quantisation leaves it
+    prepared.to(memory_format=torch.channels_last)  # as training with fake quantization leaves it
     programs = [export(graph.module, graph.examples), quantize.folded(prepared, graph.examples)]
     for program in programs:
         content, _, _ = export_pte(program)

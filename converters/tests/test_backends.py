@@ -81,8 +81,8 @@ def test_ours_are_known_and_in_the_order_of_their_files():
     assert backend_names()[:2] == list(TARGETS) == ["executorch", "litert"]
     assert [one.name for one in backends_of(["litert", "executorch", "litert"])] == ["executorch", "litert"]
     assert [find_backend(name).suffix for name in TARGETS] == [".pte", ".tflite"]
-    assert steps() == ("quantise", "model.pte", "model.fp32.pte", "model.tflite", "model.fp32.tflite", "check")
-    assert steps(["litert"], "fp32") == ("quantise", "model.fp32.tflite", "check")
+    assert steps() == ("quantize", "model.pte", "model.fp32.pte", "model.tflite", "model.fp32.tflite", "check")
+    assert steps(["litert"], "fp32") == ("quantize", "model.fp32.tflite", "check")
 
 
 def test_a_float_backend_gets_an_fp32_file_beside_the_int8_files_of_others(toy, tmp_path):

@@ -81,7 +81,7 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
     description = Description("test", data.classes, pixels, parameters(model), 0, {})
     bundle = convert(model, images, description, tmp_path / "x.edge", log=log, on_step=begun.append)
     # Exporters work side by side, so only the first and the last step have their place.
-    assert sorted(begun) == sorted(steps()) and (begun[0], begun[-1]) == ("quantise", "check")
+    assert sorted(begun) == sorted(steps()) and (begun[0], begun[-1]) == ("quantize", "check")
     assert "LiteRT" in log.read_text(errors="replace")
     sizes = {name: entry.bytes for name, entry in bundle.files.items()}
     for kind in ("pte", "tflite"):
@@ -97,7 +97,7 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
                 logits[engine, precision] = loaded.logits(held_out)
         assert relative_error(logits[engine, "fp32"], reference) < 1e-4
         assert relative_error(logits[engine, "int8"], reference) < 0.1
-    # One quantisation: the same integers, so the same answers. Measured, 0 of 300 differ.
+    # One quantization: the same integers, so the same answers. Measured, 0 of 300 differ.
     assert (logits["litert", "int8"].argmax(1) == logits["executorch", "int8"].argmax(1)).all()
     with pytest.raises(StorageError, match="exists already"):
         convert(model, images, description, tmp_path / "x.edge")
@@ -374,7 +374,7 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
     pixels = ImageProcessor(30, 28, mean=(0.4,) * 3, std=(0.3, 0.35, 0.25))
     model, images = Mapped().eval(), coloured(data.calibration(48).images)
     description = Description("mapped", (), pixels, 0, 0, {})
-    bundle = convert(model, images, description, tmp_path / "m.edge", kept_float=("conv2d",))
+    bundle = convert(model, images, description, tmp_path / "m.edge", float_nodes=("conv2d",))
     with torch.inference_mode():
         reference = [one.numpy() for one in model(torch.from_numpy(pixels.tensor(images)))]
     answers = {}
@@ -388,7 +388,7 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
             assert relative_error(given, expected) < (1e-3 if "fp32" in name else 0.05)
     for one, other in zip(answers["model.pte"], answers["model.tflite"], strict=True):
         assert (one == other).all()
-    # The layer that was kept is in float in both: neither exporter quantises its weights on its own.
+    # The layer that was kept is in float in both: neither exporter quantizes its weights on its own.
     for name, word in (("model.pte", "Conv2d"), ("model.tflite", "CONV_2D")):
         inside = inspect_bytes(bundle.read(name), bundle.manifest.models[name].engine, name)
         assert inside.pieces == 1 and not inside.outside
@@ -407,16 +407,16 @@ def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):
         match=r"model.tflite is not the model: output 0: deviates by 2 of its values \(allowed: 0.5\); calib",
     ):
         check_against_model(reference, spoilt, bundle.manifest)
-    check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+    check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
     spoilt = {**answers, "model.fp32.tflite": (1.01 * reference[0],)}
     with pytest.raises(
         ConversionError, match="model.fp32.tflite is not the model: .*deviates.*; this is an exporter's bug"
     ):
-        check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+        check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
     # NaN is no accuracy that somebody could judge.
     spoilt = {**answers, "model.tflite": (np.nan * reference[0],)}
     with pytest.raises(ConversionError, match="model.tflite is not the model: output 0: NaN in 160 of 160 values"):
-        check_against_model(reference, spoilt, bundle.manifest, allowed_quantised=float("inf"))
+        check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
 
 
 def test_tokens_and_one_target(tmp_path, monkeypatch):
@@ -513,7 +513,7 @@ def test_exporters_end_with_the_process_that_started_them(tmp_path):
     script = (
         "import numpy, pathlib, sys, torch; from edgestill_converters import Description, convert\n"
         "convert(torch.nn.Conv2d(1, 2, 3), [numpy.ones((2, 1, 8, 8), 'float32')], Description('x', (), None, 0, 0, {}),"
-        "\n sys.argv[1], on_step=lambda step: step == 'quantise' or pathlib.Path(sys.argv[2]).touch())"
+        "\n sys.argv[1], on_step=lambda step: step == 'quantize' or pathlib.Path(sys.argv[2]).touch())"
     )
     begun = tmp_path / "begun"
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "x.edge"), str(begun)]) as parent:
@@ -563,7 +563,7 @@ def test_bad_targets_and_samples(data, tmp_path):
     [
         ({"targets": ()}, r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
         ({"targets": "litert"}, "names in a list or tuple, not 'litert'"),
-        ({"kept_float": "conv2d"}, "kept_float is names of graph nodes in a list or tuple, not 'conv2d'"),
+        ({"float_nodes": "conv2d"}, "float_nodes is names of graph nodes in a list or tuple, not 'conv2d'"),
         ({"precision": "int4"}, "unknown precision 'int4'; valid: int8, fp32"),
         ({"limit_seconds": float("nan")}, "a number of seconds above 0, not nan"),
         ({"limit_seconds": 0}, "a number of seconds above 0, not 0"),
@@ -625,7 +625,7 @@ def test_a_model_that_no_file_can_equal_is_refused_before_any_exporter(tmp_path,
     begun, samples = [], [np.ones((8, 5), np.float32)]
     with pytest.raises(ConversionError, match=said) as caught:
         convert(model, samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", on_step=begun.append)
-    assert begun == ["quantise"] and "bug of edgestill" not in str(caught.value)
+    assert begun == ["quantize"] and "bug of edgestill" not in str(caught.value)
 
 
 def test_dropout_that_does_nothing_is_no_random_number():

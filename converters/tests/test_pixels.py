@@ -1,4 +1,4 @@
-"""Normalisation inside the graph: the same answers, and `uint8 - 128` at the door."""
+"""Normalization inside the graph: the same answers, and `uint8 - 128` at the door."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from edgestill_converters import quantize
 from edgestill_converters.graph import make_graph, tensors
 from edgestill_converters.scale import Scale
 from edgestill_runtime import ImageProcessor
-from edgestill_runtime.processing import quantise
+from edgestill_runtime.processing import quantize as to_int8
 
 GREY = ImageProcessor(12, 10, (0.286,), (0.353,))
 ODD_GREY = ImageProcessor(12, 10, (0.3,), (0.35,))  # 255 × 0.3 = 76.5: the furthest from a whole pixel there is
@@ -38,7 +38,7 @@ def test_the_graph_takes_pixels(processor, padding, zero_point, convolutions):
     assert targets.count(torch.ops.aten.conv2d.default) == convolutions
     # Whatever the pixel, its code is the pixel less 128.
     every = np.arange(256, dtype=np.uint8)
-    codes = quantise(graph.processor.table(), 1 / 255, zero_point)
+    codes = to_int8(graph.processor.table(), 1 / 255, zero_point)
     assert (codes == every.astype(int) - 128).all()
     for (given,), (raw,) in zip(tensors(pixels, processor), tensors(pixels, graph.processor), strict=True):
         # Within the rounding of a float sum, but for the part of a pixel that the mean was moved by.
@@ -60,7 +60,7 @@ def test_a_moved_mean_is_exact_inside_and_less_than_a_quantum_off_at_the_border(
 
 
 def test_folded_and_unfolded_answer_alike_in_int8():
-    """Through the same calibration, the simulated int8 nets differ by quantisation alone."""
+    """Through the same calibration, the simulated int8 nets differ by quantization alone."""
     model, pixels = net(3, 1), images(COLOUR, 32)
     answers = {}
     for fold in (True, False):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgestill_converters.graph import export
-from edgestill_converters.rewrites import after_quantisation, fold_batch_norms, tidy
+from edgestill_converters.rewrites import after_quantization, fold_batch_norms, tidy
 from edgestill_converters.rewrites.editing import cleaned
 
 aten = torch.ops.aten
@@ -448,20 +448,20 @@ def test_a_large_weight_that_is_computed_is_folded_and_a_large_table_is_not():
     assert aten.outer.default in targets(graph) and counts == {}
 
 
-def test_pooling_is_a_mean_only_after_quantisation():
+def test_pooling_is_a_mean_only_after_quantization():
     model = Run(lambda m, x: F.adaptive_avg_pool2d(m.conv(x), 1)).eval()
     graph, counts = tidy(export(model, (IMAGE,)).module(check_guards=False))
     assert counts == {}
-    after_quantisation(graph)
+    after_quantization(graph)
     assert targets(graph)[-1] is aten.mean.dim
     torch.testing.assert_close(graph(IMAGE), model(IMAGE))
 
 
-def test_hard_sigmoid_is_split_only_after_quantisation():
+def test_hard_sigmoid_is_split_only_after_quantization():
     model = Run(lambda m, x: F.hardsigmoid(m.conv(x) * 3)).eval()
     graph, counts = tidy(export(model, (IMAGE,)).module(check_guards=False))
     assert counts == {} and aten.hardsigmoid.default in targets(graph)
-    after_quantisation(graph)
+    after_quantization(graph)
     assert aten.hardsigmoid.default not in targets(graph)
     torch.testing.assert_close(graph(IMAGE), model(IMAGE))
 

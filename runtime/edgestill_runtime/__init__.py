@@ -10,9 +10,9 @@
     raw = model.invoke(tensor)                      # the file's own tensor in and out, see model.input, model.output
 
     model = load("someone_elses.tflite", isolated=True)      # a bare file, in a process of its own
-    result = model.infer(values)                    # float32 in and out, whatever the file quantises
+    result = model.infer(values)                    # float32 in and out, whatever the file quantizes
 
-A bundle is a folder or a zip with two int8 files made from one quantisation; `open_bundle` reads its manifest,
+A bundle is a folder or a zip with two int8 files made from one quantization; `open_bundle` reads its manifest,
 `Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made,
 and `compare_outputs` is what says whether two answers are the same, here and everywhere else.
 No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=…)` asks for a signature too.

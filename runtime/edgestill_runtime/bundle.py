@@ -1,8 +1,8 @@
 """The bundle: one directory `NAME.edge/` (or the same as an uncompressed zip) that everything shares.
 
     manifest.json    what is in here, with size and SHA-256 of every other file: manifest.py
-    model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantised
-    model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantised
+    model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantized
+    model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantized
     model.SUFFIX     of whatever backend else made one; it may be a folder of files
     golden.npz       a few real samples with what each file gave for them when it was made
     signature.json   optional: who vouches for the manifest, and so for all of it: signature.py

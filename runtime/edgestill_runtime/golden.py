@@ -10,7 +10,7 @@ from .engines import installed_engines
 from .errors import EngineError, InputError
 from .model import Model
 
-# Quantised files answer alike on every CPU to a step or so, which may turn the class of a pixel; float files differ in
+# Quantized files answer alike on every CPU to a step or so, which may turn the class of a pixel; float files differ in
 # the order of their sums.
 _QUANTIZED = Tolerance(steps=2, changed=0.01)
 TOLERANCE: Mapping[str, Tolerance] = {

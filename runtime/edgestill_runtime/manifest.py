@@ -62,7 +62,7 @@ class ModelFile:
     outputs: tuple[TensorSpec, ...]
     exporter: str
     quality: Mapping[str, float] = field(default_factory=dict)
-    kept_float: tuple[str, ...] = ()
+    float_nodes: tuple[str, ...] = ()
     float_macs: float | None = None
 
 
@@ -212,7 +212,7 @@ def _model_file(entry: Fields) -> ModelFile:
         outputs=_tensor_specs(entry, "outputs"),
         exporter=entry.get("exporter", str),
         quality=entry.measures("quality"),
-        kept_float=entry.numbers("kept_float", str, 1 << 12) if "kept_float" in entry.data else (),
+        float_nodes=entry.numbers("float_nodes", str, 1 << 12) if "float_nodes" in entry.data else (),
         float_macs=entry.share("float_macs"),
     )
 

@@ -27,7 +27,7 @@ from .engines import (
 from .errors import BundleFormatError, EngineError, InputError, refuse_engine
 from .limits import Limits
 from .manifest import MANIFEST, Manifest, ModelFile
-from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantise, look_up, plain, quantise
+from .processing import FloatArray, Layout, PixelArray, Processor, arrange, dequantize, look_up, plain, quantize
 from .signature import TrustedKey
 from .tasks import task_of
 from .tensor_spec import TensorSpec
@@ -56,7 +56,7 @@ def load(
             installed and that there is a file for; `litert` or `executorch` the best package for it,
             `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
-        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantised yardstick.
+        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantized yardstick.
         trusted_keys: an Ed25519 key, or several, one of which must have signed the bundle; see `open_bundle`.
         isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
             one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
@@ -214,10 +214,10 @@ class Model:
         self.processor = None if manifest is None else manifest.processor
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
         if self.processor is not None:
-            # All of normalisation, int8 quantisation included, as one table: see processing/values.py.
+            # All of normalization, int8 quantization included, as one table: see processing/values.py.
             self._table: NDArray[Any] = self.processor.table()
             if self.input.dtype == "int8":
-                self._table = quantise(self._table, *_scale(self.input))
+                self._table = quantize(self._table, *_scale(self.input))
 
     @property
     def input(self) -> TensorSpec:
@@ -283,7 +283,7 @@ class Model:
         return self._logits(self._processor().each(sources, rate))
 
     def pixels(self, sources: Any, rate: int | None = None) -> PixelArray:
-        """uint8 (N, H, W, C): what the bundle's processor makes of inputs, before normalisation.
+        """uint8 (N, H, W, C): what the bundle's processor makes of inputs, before normalization.
 
         Raises:
             InputError: as `predict`.
@@ -291,7 +291,7 @@ class Model:
         return self._processor().pixels(sources, rate)
 
     def tensor(self, sources: Any, rate: int | None = None) -> NDArray[Any]:
-        """What `invoke` takes, for inputs as `logits` takes them: processed, quantised, in the file's layout.
+        """What `invoke` takes, for inputs as `logits` takes them: processed, quantized, in the file's layout.
 
         Returns:
             (N, …) with the dtype and layout of `input`; `invoke` takes one row of it at a time, `[i : i + 1]`.
@@ -302,16 +302,16 @@ class Model:
         """Run real numbers through any file, bare ones included, and get real numbers back.
 
         Args:
-            values: one array for each input, in the order of `inputs`: float32 where the file's tensor is quantised
-                with one scale (it is quantised here), else the tensor's own dtype. Where the file takes one sample at
+            values: one array for each input, in the order of `inputs`: float32 where the file's tensor is quantized
+                with one scale (it is quantized here), else the tensor's own dtype. Where the file takes one sample at
                 a time (all its inputs and outputs begin with an axis of 1), arrays may begin with any number N.
                 Of a bundle, images are (N, C, H, W) whatever the file's own layout; of a bare file, as the file says.
-                What the integers of a quantised input cannot stand for, beyond the range that calibration found, is
+                What the integers of a quantized input cannot stand for, beyond the range that calibration found, is
                 cut to the nearest value that they can: int8 holds `scale · (-128 - zero_point)` to
                 `scale · (127 - zero_point)`.
 
         Returns:
-            One array, or a tuple of them where the file has several outputs; float32 where they were quantised.
+            One array, or a tuple of them where the file has several outputs; float32 where they were quantized.
 
         Raises:
             InputError: another number of arrays, or one of another shape, dtype or with values that are not finite.
@@ -418,9 +418,9 @@ class Model:
 
     def _tensors(self, values: Sequence[NDArray[Any]], several: bool) -> list[NDArray[Any]]:
         triples = zip(values, self.inputs, self._taken, strict=True)
-        return [self._quantised(*triple, several) for triple in triples]
+        return [self._quantized(*triple, several) for triple in triples]
 
-    def _quantised(self, value: NDArray[Any], spec: TensorSpec, taken: TensorSpec, several: bool) -> NDArray[Any]:
+    def _quantized(self, value: NDArray[Any], spec: TensorSpec, taken: TensorSpec, several: bool) -> NDArray[Any]:
         """What `infer` was given for an input, checked, in the file's own dtype and layout."""
         value = plain(value)
         integers = self._arranged and spec.scale is None
@@ -437,7 +437,7 @@ class Model:
         if spec.scale is None or spec.zero_point is None:
             return tensor
         _check_finite(tensor, self.file)
-        return quantise(tensor, spec.scale, spec.zero_point, spec.dtype)
+        return quantize(tensor, spec.scale, spec.zero_point, spec.dtype)
 
     def _checked(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         if len(tensors) != len(self._expected):
@@ -555,7 +555,7 @@ def _check_finite(tensor: NDArray[Any], file: str) -> None:
 
 def _real(values: NDArray[Any], spec: TensorSpec) -> Any:
     if spec.scale is not None and spec.zero_point is not None:
-        return dequantise(values, spec.scale, spec.zero_point)
+        return dequantize(values, spec.scale, spec.zero_point)
     return values
 
 

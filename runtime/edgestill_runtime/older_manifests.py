@@ -1,7 +1,7 @@
 """Manifests of older versions as one of today would say them; what is wrong in them is left for the reader.
 
 Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its accuracy,
-and called a classifier without class names `tensors`.
+called a classifier without class names `tensors`, and `float_nodes` `kept_float`.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
         found["processor"] = found.pop("preprocessing", None)
     models = found.get("models")
     if isinstance(models, dict):
-        found["models"] = {name: _with_quality(entry) for name, entry in models.items()}
+        found["models"] = {name: _entry_of_today(entry) for name, entry in models.items()}
         if found.get("task") == "tensors" and found.get("processor") is not None and _scores_classes(models):
             found["task"] = "image-classification"
     shares = found.pop("accuracy", {})
@@ -27,12 +27,16 @@ def of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
     return found
 
 
-def _with_quality(entry: Any) -> Any:
-    if not isinstance(entry, dict) or "accuracy" not in entry:
+def _entry_of_today(entry: Any) -> Any:
+    if not isinstance(entry, dict):
         return entry
-    share = entry["accuracy"]
-    rest = {name: value for name, value in entry.items() if name != "accuracy"}
-    return {**rest, "quality": {} if share is None else {"accuracy": share}}
+    found = dict(entry)
+    if "accuracy" in found:
+        share = found.pop("accuracy")
+        found["quality"] = {} if share is None else {"accuracy": share}
+    if "kept_float" in found:
+        found["float_nodes"] = found.pop("kept_float")
+    return found
 
 
 def _scores_classes(models: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ class TensorSpec:
     Args:
         shape: sizes; of an axis in `dynamic`, the size that it has at first, or at most where it is `bounded`.
         layout: `NCHW` or `NHWC` for an image input, None for anything else.
-        scale, zero_point: `float = (quantised - zero_point) * scale`; None for tensors that are not quantised.
+        scale, zero_point: `float = (quantized - zero_point) * scale`; None for tensors that are not quantized.
         name: in the file; may be empty. dynamic: axes whose size may change from call to call.
         bounded: whether `shape` is the most that the sizes of dynamic axes may be: it is with ExecuTorch, not LiteRT.
     """

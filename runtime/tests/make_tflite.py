@@ -12,15 +12,15 @@ import tensorflow as tf
 RANDOM = np.random.default_rng(0)
 
 
-def convert(function, *specs, quantise=None, mode=None):
+def convert(function, *specs, quantize=None, mode=None):
     concrete = tf.function(function, input_signature=specs).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-    if quantise:
+    if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
             [RANDOM.normal(size=specs[0].shape).astype("f4")] for _ in range(20)
         )
-        converter.inference_input_type = converter.inference_output_type = quantise
+        converter.inference_input_type = converter.inference_output_type = quantize
         converter.target_spec.supported_ops = [mode or tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
 
@@ -40,9 +40,9 @@ def main(folder):
 
     int16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     files = {
-        "uint8": convert(conv, spec((1, 8, 8, 3)), quantise=tf.uint8),
-        "int8": convert(conv, spec((1, 8, 8, 3)), quantise=tf.int8),
-        "int16": convert(conv, spec((1, 8, 8, 3)), quantise=tf.int16, mode=int16),
+        "uint8": convert(conv, spec((1, 8, 8, 3)), quantize=tf.uint8),
+        "int8": convert(conv, spec((1, 8, 8, 3)), quantize=tf.int8),
+        "int16": convert(conv, spec((1, 8, 8, 3)), quantize=tf.int16, mode=int16),
         "dynamic-batch": convert(lambda x: tf.nn.softmax(x @ weights), spec((None, 4))),
         "dynamic-length": convert(lambda x: tf.reduce_sum(x, 1), spec((1, None, 4))),
         "tokens": convert(lambda ids: tf.gather(table, ids), spec((1, 6), "int32")),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgestill_runtime import BundleFormatError, EngineError, InputError, load, open_bundle
-from edgestill_runtime.processing import dequantise, quantise
+from edgestill_runtime.processing import dequantize, quantize
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated)
         assert (model.input.shape, model.input.dtype) == (entry.inputs[0].shape, entry.inputs[0].dtype)
         if name == "model.pte":  # it does not say how its integers stand for numbers; the manifest does
             taken, given = entry.inputs[0], entry.outputs[0]
-            raw = model.infer(quantise(values, taken.scale, taken.zero_point))
-            found = dequantise(raw, given.scale, given.zero_point)
+            raw = model.infer(quantize(values, taken.scale, taken.zero_point))
+            found = dequantize(raw, given.scale, given.zero_point)
             values = values.astype(np.int8)
         else:
             assert (model.input.scale, model.input.zero_point) == (entry.inputs[0].scale, entry.inputs[0].zero_point)
@@ -45,7 +45,7 @@ def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated)
         assert model.infer(values[:0]).shape == (0, 10)
 
 
-def test_quantised_inputs_refuse_what_could_mean_two_things(bare):
+def test_quantized_inputs_refuse_what_could_mean_two_things(bare):
     with load(bare / "model.tflite") as model:
         raw = np.zeros(model.input.shape, np.int8)
         assert model.invoke(raw).dtype == np.int8

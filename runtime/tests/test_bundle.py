@@ -101,11 +101,15 @@ def test_a_manifest_of_version_2_is_read(bundle_copy):
         processor = {key: manifest["processor"][key] for key in ("height", "width", "mean", "std")}
         shares = {who: found["accuracy"] for who, found in manifest.pop("quality").items()}
         manifest.update(format_version=2, processor=None, preprocessing=processor, accuracy=shares)
-        for entry in manifest["models"].values():
+        for number, entry in enumerate(manifest["models"].values()):
             entry["accuracy"] = entry.pop("quality")["accuracy"]
+            entry["kept_float"] = [*entry.pop("float_nodes"), f"conv2d_{number}"]
 
     edit_manifest(bundle_copy, change)
-    assert open_bundle(bundle_copy).manifest == now
+    read = open_bundle(bundle_copy).manifest
+    nodes = [entry.float_nodes for entry in read.models.values()]
+    assert nodes == [(f"conv2d_{number}",) for number in range(len(nodes))]
+    assert replace(read, models={name: replace(one, float_nodes=()) for name, one in read.models.items()}) == now
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"null"])

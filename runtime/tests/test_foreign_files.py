@@ -121,8 +121,8 @@ def test_every_shape_and_type_that_tensorflow_makes(tensorflows, isolated):
 
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "int16"])
-def test_quantised_inputs_and_outputs_as_real_numbers(tensorflows, name):
-    """infer does what scale and zero point say; invoke with the numbers quantised by hand says the same."""
+def test_quantized_inputs_and_outputs_as_real_numbers(tensorflows, name):
+    """infer does what scale and zero point say; invoke with the numbers quantized by hand says the same."""
     values = np.random.default_rng(1).normal(size=(5, 8, 8, 3)).astype(np.float32)
     with load(tensorflows / f"{name}.tflite") as model:
         given, taken, bounds = model.output, model.input, np.iinfo(model.input.dtype)

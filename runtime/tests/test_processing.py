@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from edgestill_runtime import ImageProcessor, InputError
-from edgestill_runtime.processing import arrange, dequantise, look_up, processor_from_json, quantise
+from edgestill_runtime.processing import arrange, dequantize, look_up, processor_from_json, quantize
 
 GREY = ImageProcessor(height=2, width=3, mean=(0.25,), std=(0.5,))
 RGB = ImageProcessor(height=2, width=2, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
@@ -54,17 +54,17 @@ def test_json_round_trip():
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
-def test_quantise_rounds_as_torch_does():
+def test_quantize_rounds_as_torch_does():
     values = np.linspace(-3, 3, 10001, dtype=np.float32)
     scale, zero_point = 0.0185, -7
     theirs = torch.quantize_per_tensor(torch.from_numpy(values), scale, zero_point, torch.qint8).int_repr().numpy()
-    np.testing.assert_array_equal(quantise(values, scale, zero_point), theirs)
+    np.testing.assert_array_equal(quantize(values, scale, zero_point), theirs)
 
 
-def test_quantise_clips_and_dequantise_inverts():
-    assert quantise(np.array([1e9, -1e9, 0.0]), 0.5, 3).tolist() == [127, -128, 3]
+def test_quantize_clips_and_dequantize_inverts():
+    assert quantize(np.array([1e9, -1e9, 0.0]), 0.5, 3).tolist() == [127, -128, 3]
     # (7 - 3) * 0.5 = 2
-    assert dequantise(np.array([7], np.int8), 0.5, 3).tolist() == [2.0]
+    assert dequantize(np.array([7], np.int8), 0.5, 3).tolist() == [2.0]
 
 
 def test_look_up_uses_each_channels_own_row():

@@ -313,6 +313,7 @@ def older(bundle, version, task="image-classification", labels=None):
     manifest["accuracy"] = {who: found["accuracy"] for who, found in manifest.pop("quality").items()}
     for entry in manifest["models"].values():
         entry["accuracy"] = entry.pop("quality").get("accuracy")
+        entry["kept_float"] = entry.pop("float_nodes")
     del manifest["task_settings"]
     if version == 2:
         manifest["preprocessing"] = manifest.pop("processor")

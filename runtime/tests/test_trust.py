@@ -135,7 +135,7 @@ def twice(side):
         (put(*PTE, "outputs", value={}), "outputs must be a list"),
         (put(*PTE, "outputs", value=[{}] * 65), "outputs must have 1 to 64 entries, not 65"),
         (put(*PTE, "outputs", value=[7]), "outputs.0. must be an object"),
-        (put(*PTE, "kept_float", value=[7]), "kept_float must be text, not 7"),
+        (put(*PTE, "float_nodes", value=[7]), "float_nodes must be text, not 7"),
         (put("processor", value="none"), "processor must be an object"),
         (put("files", "model.pte", "sha256", value="ABC"), "sha256 must be 64 lower-case hex digits"),
         (put("files", "model.pte", "bytes", value=2**40), "bytes must be 0 to"),

@@ -26,14 +26,14 @@ class Candidate:
 
     Args:
         quality, loss: of the quantized file that loses most on validation data; the task's main measure.
-        kept_float: layers in float. trained: the graph that was trained with fake quantization, where one was.
+        float_nodes: layers in float. trained: the graph that was trained with fake quantization, where one was.
     """
 
     method: str
     bundle: Bundle
     quality: float
     loss: Loss
-    kept_float: tuple[str, ...] = ()
+    float_nodes: tuple[str, ...] = ()
     trained: "GraphModule | None" = None
 
     def within(self, budget: float) -> bool:
@@ -46,13 +46,13 @@ class Candidate:
             "method": self.method,
             "quality": self.quality,
             "standard_error": self.loss.standard_error,
-            "kept_float": list(self.kept_float),
+            "float_nodes": list(self.float_nodes),
         }
 
 
 def best(candidates: Sequence[Candidate], budget: float) -> Candidate:
     """The best of at least one candidate by the rule above."""
-    return min(candidates, key=lambda one: (one.loss.excess(budget), len(one.kept_float), one.loss.drop))
+    return min(candidates, key=lambda one: (one.loss.excess(budget), len(one.float_nodes), one.loss.drop))
 
 
 def judge(
@@ -61,7 +61,7 @@ def judge(
     split: Split,
     task: Task,
     reference: Outputs,
-    kept_float: tuple[str, ...] = (),
+    float_nodes: tuple[str, ...] = (),
     trained: "GraphModule | None" = None,
 ) -> Candidate:
     """Run a bundle's quantized files (the fp32 files where there is no other) on samples with targets.
@@ -79,4 +79,4 @@ def judge(
                 loss = measure_loss(task, reference, outputs, split.targets)
                 found[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
     quality, loss = min(found[True] or found[False], key=lambda one: one[0])
-    return Candidate(method, bundle, quality, loss, kept_float, trained)
+    return Candidate(method, bundle, quality, loss, float_nodes, trained)

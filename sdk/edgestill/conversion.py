@@ -30,14 +30,14 @@ def convert(
     on_step: Callable[[str], None] = lambda step: None,
     **options: Any,
 ) -> Bundle:
-    """Quantise a copy of `model` once and write a bundle with int8 and fp32 files for both engines.
+    """Quantize a copy of `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
         calibration: real images with their processor, class names and task, `data.calibration(256)`; or, for a model of
             other inputs, one array for each, (N, …): float32, or integers as they are.
         output: the bundle's path, `NAME.edge`. name: the model's; the path's stem when None.
         training: plain facts for the manifest. log: a file for the exporters' own words.
-        options: `targets`, `precision`, `kept_float`, `limit_seconds` and so on of `edgestill_converters.convert`.
+        options: `targets`, `precision`, `float_nodes`, `limit_seconds` and so on of `edgestill_converters.convert`.
 
     Raises:
         See `edgestill_converters.convert`.

@@ -35,7 +35,7 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
         seen = inspect_bytes(bundle.read_model(name), entry.engine, name)
         if seen.delegation_known:
             shares[name] = seen.delegated_macs
-        layers = (*_listed(bundle.manifest.training.get("float_layers")), *entry.kept_float)
+        layers = (*_listed(bundle.manifest.training.get("float_layers")), *entry.float_nodes)
         findings += [*_precision(seen, name, entry.precision, layers), *_speed(seen, name)]
     return shares, findings
 

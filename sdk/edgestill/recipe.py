@@ -179,7 +179,7 @@ class DistillationTable(_Table):
 
 
 class ConversionTable(_Table):
-    """`[conversion]`: see `edgestill.quantisation`; `max_drop` and `min_agreement` are in per cent.
+    """`[conversion]`: see `edgestill.quantization`; `max_drop` and `min_agreement` are in per cent.
 
     Args:
         targets: names of backends, whose files are made.

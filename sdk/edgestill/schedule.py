@@ -56,7 +56,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class QatSchedule(Schedule):
-    """Of the training with fake quantisation: a tenth of a usual one, at a low rate; the weights are good already."""
+    """Of the training with fake quantization: a tenth of a usual one, at a low rate; the weights are good already."""
 
     epochs: int = 3
     learning_rate: float = 2e-4

@@ -4,7 +4,7 @@
     distill(teacher, student, data)                                                     # shows it the same views
 
 Both see the same augmented view. The student's tensor is turned back into pixels (`x · std + mean`), brought to the
-teacher's colours and size, and normalised with the teacher's mean and standard deviation. The whole view is shown:
+teacher's colours and size, and normalized with the teacher's mean and standard deviation. The whole view is shown:
 `crop_share` is for photos, and would hide from the teacher what the student sees. Nothing is done where both are alike.
 """
 

@@ -98,7 +98,7 @@ def train(
                 f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
                 "none"
             )
-        # Parameters alone: observers of fake quantisation begin with infinite ranges.
+        # Parameters alone: observers of fake quantization begin with infinite ranges.
         for name, value in one.named_parameters():
             if value.is_floating_point() and not bool(value.isfinite().all()):
                 raise ModelError(

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgestill import quantisation
+from edgestill import quantization
 from edgestill.budget import Loss
 from edgestill.candidates import Candidate, best
 from edgestill.data.sources import Split
 from edgestill.errors import DataError
-from edgestill.quantisation import Budget
+from edgestill.quantization import Budget
 from edgestill.tasks import ImageClassification
 from edgestill_runtime import Manifest
 
@@ -54,15 +54,15 @@ class Trials:
 
     def __init__(self, monkeypatch, tmp_path, drops):
         self.asked, self.drops, self.kept, self.folder = [], drops, None, tmp_path
-        for name in ("convert", "judge", "train_quantised", "write_bundle", "outputs_of"):
-            monkeypatch.setattr(quantisation, name, getattr(self, name))
+        for name in ("convert", "judge", "train_quantized", "write_bundle", "outputs_of"):
+            monkeypatch.setattr(quantization, name, getattr(self, name))
         layers = [SimpleNamespace(node=f"conv_{number}") for number in range(4)]
-        monkeypatch.setattr(quantisation._Search, "_rank", lambda search, trained: layers)
-        monkeypatch.setattr(quantisation, "_cost", lambda int8, mixed: {})
-        monkeypatch.setattr(quantisation, "asdict", vars)
+        monkeypatch.setattr(quantization._Search, "_rank", lambda search, trained: layers)
+        monkeypatch.setattr(quantization, "_cost", lambda int8, mixed: {})
+        monkeypatch.setattr(quantization, "asdict", vars)
 
     def convert(self, model, images, description, output, **options):
-        self.asked.append({"targets": ("executorch", "litert"), "kept_float": (), "trained": None} | options)
+        self.asked.append({"targets": ("executorch", "litert"), "float_nodes": (), "trained": None} | options)
         return SimpleNamespace(path=output, manifest=Manifest("x", (), None, {}, 0, 0), files={})
 
     def judge(self, method, bundle, split, task, reference, kept=(), trained=None):
@@ -70,14 +70,14 @@ class Trials:
         drop = drop(len(kept)) if callable(drop) else drop
         return Candidate(method, bundle, 1 - drop, Loss(drop, 0.001, 1000), tuple(kept), trained)
 
-    def train_quantised(self, *arguments, **options):
+    def train_quantized(self, *arguments, **options):
         return "trained"
 
     def outputs_of(self, *arguments):
         return (np.eye(10, dtype=np.float32),)
 
     def write_bundle(self, output, manifest, contents, overwrite):
-        self.kept = manifest.training["quantisation"]
+        self.kept = manifest.training["quantization"]
 
     def run(self, quantize, precision, **options):
         split = Split(np.zeros((10, 4, 4, 1), np.uint8), np.arange(10))
@@ -88,7 +88,7 @@ class Trials:
             device_task=ImageClassification().on_device((), {}),
         )
         budget = Budget(quantize, precision, BUDGET)
-        quantisation.quantise(None, data, None, self.folder / "x.edge", budget, **options)
+        quantization.quantize(None, data, None, self.folder / "x.edge", budget, **options)
         return [one["method"] for one in self.kept["attempts"]], self.kept["chosen"]
 
 
@@ -110,11 +110,11 @@ def test_layers_in_float_begin_with_the_best_so_far(monkeypatch, tmp_path):
     )
     methods, chosen = trials.run("auto", "mixed")
     assert methods[:2] == ["ptq", "qat"] and chosen == "mixed from qat, both"
-    mixed = [one for one in trials.asked if one["kept_float"]]
+    mixed = [one for one in trials.asked if one["float_nodes"]]
     assert {one["trained"] for one in mixed} == {"trained"}
     # One engine's files to search with, both for what is kept.
     assert [one["targets"] for one in mixed] == [("litert",)] * (len(mixed) - 1) + [("executorch", "litert")]
-    assert trials.kept["kept_float"] == ["conv_0", "conv_1"]
+    assert trials.kept["float_nodes"] == ["conv_0", "conv_1"]
 
 
 def test_layers_in_float_that_do_harm_replace_nothing(monkeypatch, tmp_path):
@@ -129,7 +129,7 @@ def test_the_float_models_own_weights_are_tried_where_trained_ones_do_not_do(mon
     trials = Trials(monkeypatch, tmp_path, drops)
     _, chosen = trials.run("auto", "mixed", targets=("litert",))
     assert chosen == "mixed from ptq, 4 in float" and trials.kept["within_budget"]
-    assert [one["trained"] for one in trials.asked if one["kept_float"]][-1] is None
+    assert [one["trained"] for one in trials.asked if one["float_nodes"]][-1] is None
 
 
 def test_training_that_was_asked_for_is_what_is_kept(monkeypatch, tmp_path):
@@ -139,4 +139,4 @@ def test_training_that_was_asked_for_is_what_is_kept(monkeypatch, tmp_path):
 def test_no_validation_images_are_an_error_before_anything_takes_time():
     data = SimpleNamespace(validation=Split(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int)), name="mine")
     with pytest.raises(DataError, match="mine has no validation images to judge quantized files by"):
-        quantisation.quantise(None, data, None, None, Budget())
+        quantization.quantize(None, data, None, None, Budget())

@@ -18,7 +18,7 @@ from edgestill.data import load_data
 from edgestill.errors import ModelError
 from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
-from edgestill.quantisation import Budget, _fewest, quantise
+from edgestill.quantization import Budget, _fewest, quantize
 from edgestill.schedule import QatSchedule
 from edgestill.training import outputs_of
 from edgestill_converters import CalibrationError
@@ -99,19 +99,19 @@ def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data
     said = outputs_of(model, few.validation, few, "cpu")[0].argmax(1)
     few = replace(few, validation=replace(few.validation, targets=said))
     with unchanged(model):
-        bundle = quantise(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
-    told = bundle.manifest.training["quantisation"]
+        bundle = quantize(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
+    told = bundle.manifest.training["quantization"]
     methods = [one["method"] for one in told["attempts"]]
     assert methods[:2] == ["ptq", "qat"] and told["float_quality"] == 1.0
     assert all(one["quality"] < 0.95 for one in told["attempts"][:2]), told["attempts"]
     assert told["chosen"].startswith("mixed from ") and told["within_budget"]
     chosen = next(one for one in told["attempts"] if one["method"] == told["chosen"])
-    assert chosen["quality"] > 0.99 and chosen["kept_float"] == told["kept_float"]
+    assert chosen["quality"] > 0.99 and chosen["float_nodes"] == told["float_nodes"]
     # What was trained is where layers in float begin, and the float weights follow where that is not enough.
     assert methods[2].startswith("mixed from ")
     assert {layer["module"] for layer in told["cost"]["layers"]} <= {"first", "second", "head"}
     entry = bundle.manifest.models["model.tflite"]
-    assert entry.precision == "mixed" and set(entry.kept_float) == set(told["kept_float"])
+    assert entry.precision == "mixed" and set(entry.float_nodes) == set(told["float_nodes"])
     assert told["cost"]["model.tflite"]["bytes"][1] > told["cost"]["model.tflite"]["bytes"][0]
 
 

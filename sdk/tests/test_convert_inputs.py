@@ -12,7 +12,7 @@ from edgestill.cli.app import app
 from edgestill.cli.convert_inputs import Pixels, Request, from_data, from_samples
 from edgestill.errors import EdgestillError
 from edgestill.models import create_model, save_checkpoint
-from edgestill.quantisation import Budget
+from edgestill.quantization import Budget
 from edgestill_runtime.processing import ImageProcessor
 
 TIMM = "timm:mobilenetv3_small_050"
@@ -57,7 +57,7 @@ def photos(tmp_path_factory):
 def converted(monkeypatch):
     """What the conversion would be given; the conversion itself is left out."""
     seen = []
-    monkeypatch.setattr("edgestill.quantisation.quantise", lambda *given, **options: seen.append(given))
+    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append(given))
     monkeypatch.setattr("edgestill.conversion.convert", lambda *given, **options: seen.append(given))
     return seen
 

@@ -13,7 +13,7 @@ from edgestill.differences import Pairs, compare_files
 from edgestill.errors import EdgestillError
 from edgestill.file_findings import look_inside
 from edgestill.gate import Gate, _latency_findings, check_bundle
-from edgestill.quantisation import Budget
+from edgestill.quantization import Budget
 from edgestill_converters.inspection import Inspection, Operator
 from edgestill_runtime import Model, ModelFile, TensorSpec, load, open_bundle, write_bundle
 from edgestill_runtime.tasks import task_of

@@ -133,7 +133,7 @@ def test_another_process_finds_the_same():
 
 
 def test_a_module_that_was_looked_at_is_as_before():
-    """Observers of fake quantisation give their buffers another size with the first batch."""
+    """Observers of fake quantization give their buffers another size with the first batch."""
     made = nn.Identity()
     made.register_buffer("range", torch.zeros(0))
     identity(made)

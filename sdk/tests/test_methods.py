@@ -15,7 +15,7 @@ import safetensors.torch
 import edgestill as es
 from edgestill.distillation import cache_teachers
 from edgestill.errors import EdgestillError, RecipeError
-from edgestill.quantisation import quantise
+from edgestill.quantization import quantize
 from edgestill.recipe import flatten, load_recipe
 from edgestill.teacher_inputs import processor_of
 from edgestill.workflow import inputs
@@ -176,13 +176,13 @@ def test_a_student_can_be_trained_in_int8_against_the_teacher(place, monkeypatch
 
     def watched(*arguments, teacher=None, **options):
         asked.append(teacher)
-        return quantise(*arguments, teacher=teacher, **options)
+        return quantize(*arguments, teacher=teacher, **options)
 
-    monkeypatch.setattr("edgestill.workflow.conversion.quantise", watched)
+    monkeypatch.setattr("edgestill.workflow.conversion.quantize", watched)
     changes = {"conversion.quantize": "qat", "conversion.learn_from": "teacher", "conversion.qat.epochs": 1}
     made = stages(place, changes | {"conversion.qat.views": 1}, "conversion")
     bundle = open_bundle(made["conversion"].folder / "student.edge")
-    assert bundle.manifest.training["quantisation"]["chosen"] == "qat"
+    assert bundle.manifest.training["quantization"]["chosen"] == "qat"
     (teacher,) = asked
     kept = checkpoint(made["teacher"])
     assert all(np.array_equal(value, kept[name]) for name, value in teacher.state_dict().items())

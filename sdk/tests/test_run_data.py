@@ -74,7 +74,7 @@ def same(one, other):
         np.testing.assert_array_equal(getattr(one, split).images, getattr(other, split).images)
 
 
-def test_a_run_gives_the_same_cut_size_and_normalisation(trained, run):
+def test_a_run_gives_the_same_cut_size_and_normalization(trained, run):
     known = known_of_run(run)
     assert known.model == "dscnn_xs" and known.recipe.data.calibration == 8
     same(read_again(known), trained.data)
@@ -88,7 +88,7 @@ def test_so_does_its_checkpoint_alone(trained, run):
 def test_convert_uses_all_of_it(trained, run, monkeypatch):
     """Only the conversion itself is left out here."""
     seen = []
-    monkeypatch.setattr("edgestill.quantisation.quantise", lambda *given, **options: seen.append((given, options)))
+    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append((given, options)))
     from_data(Request(str(run), run / "x.edge", SILENT))
     (model, data, description, _, _), options = seen[0]
     same(data, trained.data)

@@ -102,7 +102,7 @@ def converted(monkeypatch):
     """What a conversion would be given."""
     seen = []
     monkeypatch.setattr("edgestill.own_two", lambda num_classes=2: Two(num_classes), raising=False)
-    monkeypatch.setattr("edgestill.quantisation.quantise", lambda *given, **options: seen.append(given))
+    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append(given))
     monkeypatch.setattr("edgestill.conversion.convert", lambda *given, **options: seen.append(given))
     return seen
 

@@ -20,7 +20,7 @@ import pytest
 
 from edgestill import workflow
 from edgestill.data import Augmentation, Data, Split
-from edgestill.quantisation import Budget
+from edgestill.quantization import Budget
 from edgestill.schedule import QatSchedule, Schedule
 from edgestill.workflow.binding import _converters
 from edgestill.workflow.graph import NODES

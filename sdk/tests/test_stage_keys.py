@@ -147,7 +147,7 @@ def test_a_bundle_names_the_teacher_where_one_has_taught(plan, tmp_path, monkeyp
     monkeypatch.setattr(conversion, "load_student", lambda *_: None)
     monkeypatch.setattr(conversion, "load_any_teacher", lambda *_: None)
     monkeypatch.setattr(conversion, "describe_model", lambda *words: facts.append(words[3]))
-    monkeypatch.setattr(conversion, "quantise", lambda *_, **__: None)
+    monkeypatch.setattr(conversion, "quantize", lambda *_, **__: None)
     conversion.convert_student.make(store.inputs["conversion"], tmp_path, Context())
     assert ("teacher" in facts[0]) == taught
 

@@ -258,7 +258,7 @@ def test_naming_the_largest_class_is_guessing_however_large_it_is():
     assert not guess(better, labels).near
 
 
-def test_another_order_of_the_classes_is_recognised():
+def test_another_order_of_the_classes_is_recognized():
     labels = np.arange(1000) % 10
     found = judge((labels + 3) % 10, labels, tuple("abcdefghij"))
     assert found.near and "another order of the classes" in found.reason

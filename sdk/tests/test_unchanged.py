@@ -15,7 +15,7 @@ from edgestill.distillation import distill, distill_together
 from edgestill.errors import ModelError
 from edgestill.models import multiply_accumulates
 from edgestill.objectives import CrossEntropy
-from edgestill.quantisation import train_quantised
+from edgestill.quantization import train_quantized
 from edgestill.schedule import Schedule
 from edgestill.teachers import Batch, LiveTeacher, check_classes
 from edgestill.training import outputs_of, quality_of, train
@@ -64,7 +64,7 @@ USES = {
     "train": lambda one, data, _: train(one, data, CrossEntropy(), SHORT).model,
     "train, averaged": lambda one, data, _: train(one, data, CrossEntropy(), replace(SHORT, ema=0.9)).model,
     "distill": lambda one, data, _: distill(None, one, data, schedule=SHORT).student,
-    "qat": lambda one, data, _: train_quantised(one, data, data.calibration(8).images, SHORT),
+    "qat": lambda one, data, _: train_quantized(one, data, data.calibration(8).images, SHORT),
     "predict": lambda one, data, _: outputs_of(one, data.validation, data)[0],
     "accuracy": lambda one, data, _: quality_of(one, data.validation, data)["accuracy"],
     "check_classes": lambda one, data, _: check_classes(one, data, "student"),

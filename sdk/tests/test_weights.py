@@ -168,7 +168,7 @@ def test_other_precisions_are_cast(tmp_path, dtype):
     assert {value.dtype for value in fresh.parameters()} == {torch.float32}
 
 
-def test_quantised_weights_are_no_floats(tmp_path):
+def test_quantized_weights_are_no_floats(tmp_path):
     torch.save(STATE | {"3.weight": (STATE["3.weight"] * 100).to(torch.int8)}, tmp_path / "m.pt")
     with pytest.raises(ModelError, match=r"3.weight is int8, the model has floating-point"):
         load_checkpoint(tmp_path / "m.pt", net())

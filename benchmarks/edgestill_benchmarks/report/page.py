@@ -38,11 +38,11 @@ def write_report(folder: Path) -> Path:
     """
     results = read_results(folder)
     arrays, samples = read_samples(folder, results)
-    quantised = [file for file in results["files"] if file["precision"] != "fp32"]
+    quantized = [file for file in results["files"] if file["precision"] != "fp32"]
     try:
         graphs = {
             file["path"].rpartition("/")[2]: (folder / file["inside"]["picture"]).read_text(encoding="utf-8")
-            for file in quantised
+            for file in quantized
             if file["inside"] is not None
         }
     except OSError as error:

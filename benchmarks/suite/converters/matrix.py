@@ -113,7 +113,7 @@ def prepare(name: str) -> tuple[Any, Any, Any, Any]:
     from edgestill.models import create_model
     from edgestill_runtime import ImageProcessor
 
-    from .nets import AudioNet, TokenNet, randomise
+    from .nets import AudioNet, TokenNet, randomize
 
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
@@ -124,7 +124,7 @@ def prepare(name: str) -> tuple[Any, Any, Any, Any]:
             model = AudioNet()
         else:
             data, model = (generator.integers(0, 1000, (total, 64)),), TokenNet()
-        return randomise(model), [one[:CALIBRATION] for one in data], [one[CALIBRATION:] for one in data], None
+        return randomize(model), [one[:CALIBRATION] for one in data], [one[CALIBRATION:] for one in data], None
     kind, _, rest = name.partition(":")
     if kind == "timm":
         model = timm.create_model(rest)
@@ -135,7 +135,7 @@ def prepare(name: str) -> tuple[Any, Any, Any, Any]:
         model, size, mean, std = create_model(name, 10, 1), 28, (0.286,), (0.353,)
     images = pictures(total, size, len(mean))
     processor = ImageProcessor(size, size, tuple(mean), tuple(std))
-    return randomise(model), images[:CALIBRATION], images[CALIBRATION:], processor
+    return randomize(model), images[:CALIBRATION], images[CALIBRATION:], processor
 
 
 def pictures(count: int, size: int, channels: int) -> Any:

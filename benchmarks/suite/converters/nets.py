@@ -55,7 +55,7 @@ class TokenNet(nn.Module):
         return self.head(self.encoder(self.embedding(tokens) + self.positions).mean(1))
 
 
-def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
     """Give norms and layer scales weights as training would; fresh ones are 0 or 1, and converters fold them away."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():

@@ -110,9 +110,9 @@ def nets_table(rows: list[dict[str, Any]]) -> str:
 
 def _how(row: dict[str, Any]) -> str:
     """`int8`, that it was trained for it, or how many of the layers are in float."""
-    found = row["quantisation"]
-    if found["kept_float"]:
-        return f"mixed, {len(found['kept_float'])} layers in float"
+    found = row["quantization"]
+    if found["float_nodes"]:
+        return f"mixed, {len(found['float_nodes'])} layers in float"
     return "int8, trained for it" if found.get("chosen") == "qat" else "int8"
 
 

@@ -21,8 +21,8 @@ from edgestill import load_data
 from edgestill.conversion import describe_model
 from edgestill.data import Data
 from edgestill.models import create_model, load_checkpoint
-from edgestill.quantisation import Budget
-from edgestill.quantisation import quantise as quantise_model
+from edgestill.quantization import Budget
+from edgestill.quantization import quantize as quantize_model
 from edgestill.training import outputs_of
 from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
 from edgestill_converters import convert
@@ -30,7 +30,7 @@ from edgestill_converters.quiet import logged_to
 from edgestill_converters.tensorflow import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
-from edgestill_runtime.processing import quantise
+from edgestill_runtime.processing import quantize
 from edgestill_runtime.tasks.image_classification import same_class
 
 from .train_nets import NETS
@@ -63,7 +63,7 @@ def main() -> None:
         data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
         model = create_model(model_name, len(data.classes), data.processor.channels).eval()
         load_checkpoint(checkpoint, model)
-        bundle = quantise_model(
+        bundle = quantize_model(
             model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
             Budget("auto", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
         )  # fmt: skip
@@ -92,7 +92,7 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     measured = measure(bundle, 1, Rule(min_calls=200, min_seconds=1.0))
     return {
         "test": len(data.test),
-        "quantisation": bundle.manifest.training["quantisation"],
+        "quantization": bundle.manifest.training["quantization"],
         "accuracy": {name: accuracy(given, data.test.targets) for name, given in logits.items()},
         "agreement": float(same_class(pte, tflite).mean()),
         "identical_logits": float((pte == tflite).mean()),
@@ -105,7 +105,7 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
 def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     """Ways to int8 files from one net and the same calibration images; one measurement for all, in turns.
 
-    The other tools leave the normalisation to the caller; ours are there with it and without.
+    The other tools leave the normalization to the caller; ours are there with it and without.
     """
     images = data.calibration(CALIBRATION)
     samples = torch.split(torch.from_numpy(data.processor.tensor(images.images)), 1)
@@ -139,7 +139,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
         spec = entry.inputs[0] if entry else engine.inputs[0]
         tensors = (processor or data.processor).tensor(data.test.images, spec.layout or _layout(spec))
         if spec.scale is not None and spec.zero_point is not None:
-            tensors = quantise(tensors, spec.scale, spec.zero_point)
+            tensors = quantize(tensors, spec.scale, spec.zero_point)
         logits = np.concatenate([engine.run([tensors[row : row + 1]])[0] for row in range(len(tensors))])
         calls[label] = partial(engine.run, [tensors[:1].copy()])
         share = float((logits.argmax(1) == data.test.targets).mean())

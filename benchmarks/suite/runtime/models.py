@@ -29,7 +29,7 @@ def main(folder: Path, bundle: Path) -> None:
     torch.manual_seed(0)
     one = torch.zeros(1, 1, 1, 1)
     (folder / "one.pte").write_bytes(export_pte(export(AddOne().eval(), (one,)))[0])
-    (folder / "one.tflite").write_bytes(export_tflite(export(AddOne().eval(), (one,)), quantised=False))
+    (folder / "one.tflite").write_bytes(export_tflite(export(AddOne().eval(), (one,)), quantized=False))
     opened = open_bundle(bundle)
     for suffix in ("pte", "tflite"):
         (folder / f"student.{suffix}").write_bytes(opened.read(f"model.{suffix}"))
@@ -38,7 +38,7 @@ def main(folder: Path, bundle: Path) -> None:
     prepared = quantize.calibrate(quantize.prepare(graph.module), tensors(samples, None))
     (folder / "mobilenetv2.pte").write_bytes(export_pte(quantize.folded(prepared, graph.examples))[0])
     unfolded = quantize.unfolded(prepared, graph.examples)
-    (folder / "mobilenetv2.tflite").write_bytes(export_tflite(unfolded, quantised=True))
+    (folder / "mobilenetv2.tflite").write_bytes(export_tflite(unfolded, quantized=True))
 
 
 if __name__ == "__main__":

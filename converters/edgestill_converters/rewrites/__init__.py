@@ -2,7 +2,7 @@
 
 A graph is what `torch.export` gives: a `torch.fx.GraphModule` of ATen operators at batch 1. Each rewrite looks for one
 pattern, leaves the function that the graph computes as it is (to float rounding), and does nothing where its pattern
-does not occur. `tidy` applies those that come before quantisation, `after_quantisation` the one that must wait for it.
+does not occur. `tidy` applies those that come before quantization, `after_quantization` the one that must wait for it.
 """
 
 import copy
@@ -41,7 +41,7 @@ from .transposed import (
     transposed_convolution_to_plain,
 )
 
-__all__ = ["AFTER", "BEFORE", "after_quantisation", "fold_batch_norms", "tidy"]
+__all__ = ["AFTER", "BEFORE", "after_quantization", "fold_batch_norms", "tidy"]
 
 Rewrite = Callable[[GraphModule], int]
 BEFORE: tuple[Rewrite, ...] = (
@@ -64,8 +64,8 @@ def tidy(graph: GraphModule) -> tuple[GraphModule, dict[str, int]]:
     return cleaned(rewritten), {name: count for name, count in counts.items() if count}
 
 
-def after_quantisation(graph: GraphModule) -> GraphModule:
-    """Apply the rewrites of `AFTER`, in place: they split an operator that was quantised as one."""
+def after_quantization(graph: GraphModule) -> GraphModule:
+    """Apply the rewrites of `AFTER`, in place: they split an operator that was quantized as one."""
     for rewrite in AFTER:
         rewrite(graph)
     return cleaned(graph)

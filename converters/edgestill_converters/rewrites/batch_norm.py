@@ -27,7 +27,7 @@ _LAYERS = (aten.conv2d.default, aten.conv2d.padding, aten.linear.default, aten.b
 
 
 def fold_batch_norms(graph: GraphModule) -> int:
-    """Convolution → batch norm at inference becomes one convolution: before training with fake quantisation.
+    """Convolution → batch norm at inference becomes one convolution: before training with fake quantization.
 
     (Calibration does the same by itself.)
     """

@@ -6,7 +6,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from .editing import constant, is_constant, new_node, replace_by, shape_of, value_of
-from .norms import is_layer_norm, normalised
+from .norms import is_layer_norm, normalized
 
 aten = torch.ops.aten
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -64,7 +64,7 @@ def _permutes(node: Node, order: list[int]) -> bool:
 def _on_channels(graph: GraphModule, node: Node, source: Node) -> Node | None:
     """The operator on channels first; None where it is not known how."""
     if is_layer_norm(node):
-        return normalised(graph, node, source, channels_first=True)
+        return normalized(graph, node, source, channels_first=True)
     if node.target is aten.linear.default:
         if not is_constant(node.args[1]):
             return None

@@ -19,7 +19,7 @@ def layer_norm_to_products(graph: GraphModule) -> int:
 
     def change(node: Node) -> None:
         with node.graph.inserting_before(node):
-            result = normalised(graph, node, node.args[0], channels_first=False)
+            result = normalized(graph, node, node.args[0], channels_first=False)
         replace_by(node, result)
 
     return replace(graph, is_layer_norm, change)
@@ -35,13 +35,13 @@ def is_layer_norm(node: Node) -> bool:
 
 
 def in_float(like: Node, operator: Any, *arguments: Any) -> Node:
-    """A new operator that is not quantised: sums of squares do not fit into eight bits."""
+    """A new operator that is not quantized: sums of squares do not fit into eight bits."""
     node = new_node(like, operator, arguments)
     node.meta[FLOAT] = True
     return node
 
 
-def normalised(graph: GraphModule, node: Node, source: Any, channels_first: bool) -> Node:
+def normalized(graph: GraphModule, node: Node, source: Any, channels_first: bool) -> Node:
     """The layer norm `node`, of `source`: over its last axis, or over the channels of (N, C, H, W)."""
     size: Any = node.args[1]
     width = int(size[0])

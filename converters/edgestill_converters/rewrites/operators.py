@@ -55,7 +55,7 @@ def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
 
 
 def pooling_to_mean(graph: GraphModule) -> int:
-    """`adaptive_avg_pool2d(x, 1)` → `x.mean((-2, -1), True)`, after quantisation.
+    """`adaptive_avg_pool2d(x, 1)` → `x.mean((-2, -1), True)`, after quantization.
 
     ExecuTorch decomposes the pooling of what was permuted into a mean and a copy that XNNPACK does not take.
     """
@@ -218,10 +218,10 @@ def unfolding_to_convolution(graph: GraphModule) -> int:
 
 
 def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
-    """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantisation.
+    """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantization.
 
-    ExecuTorch's own decomposition adds a copy to float32 that XNNPACK does not take. Quantised as one operator before,
-    its parts stay in float between one dequantise and one quantise, in both formats alike.
+    ExecuTorch's own decomposition adds a copy to float32 that XNNPACK does not take. Quantized as one operator before,
+    its parts stay in float between one dequantize and one quantize, in both formats alike.
     """
 
     def change(node: Node) -> None:

@@ -30,7 +30,7 @@ def parallel_convolutions_to_one(graph: GraphModule) -> int:
     """Sums of convolutions, batch norms and scales of one tensor → one convolution (RepVGG, MobileOne, FastViT).
 
     "Structural re-parameterisation" (Ding et al. 2021, arXiv:2101.03697), whoever wrote the model: each branch alone
-    would be quantised, and added, by itself.
+    would be quantized, and added, by itself.
     """
     found = 0
     for node in reversed(list(graph.graph.nodes)):

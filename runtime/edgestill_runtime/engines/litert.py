@@ -32,7 +32,7 @@ def tflite_runtime(content: bytes, threads: int, name: str) -> "LiteRTEngine":
             f"tflite-runtime cannot be imported: {error}. It needs Python 3.11 or older and numpy<2"
         ) from error
     engine = LiteRTEngine(Interpreter, content, threads, name)
-    if engine.quantised:
+    if engine.quantized:
         warnings.warn(
             "tflite-runtime runs int8 models without its fast kernels, 18 to 32 times slower than ai-edge-litert "
             "(measured); install that instead: pip install 'edgestill[litert]'",
@@ -71,7 +71,7 @@ class LiteRTEngine:
         self._dynamic = any(spec.dynamic for spec in self.inputs)
 
     @property
-    def quantised(self) -> bool:
+    def quantized(self) -> bool:
         """Whether the file computes in int8 or uint8."""
         return any(details["dtype"] in (np.int8, np.uint8) for details in self._interpreter.get_tensor_details())
 
@@ -104,15 +104,15 @@ def _spec(details: dict[str, Any], side: str) -> TensorSpec:
     if dtype not in DTYPES:
         raise ValueError(f"{side} {details['name']!r} holds {dtype}, which has no place in numbers")
     signature = details.get("shape_signature", shape)
-    quantisation = details["quantization_parameters"]
+    quantization = details["quantization_parameters"]
     # One scale for the whole tensor; a scale per channel is for weights.
-    scaled = len(quantisation["scales"]) == 1 and float(quantisation["scales"][0]) > 0
+    scaled = len(quantization["scales"]) == 1 and float(quantization["scales"][0]) > 0
     return TensorSpec(
         shape=shape,
         dtype=dtype,
         layout="NHWC" if len(shape) == 4 else None,
-        scale=float(quantisation["scales"][0]) if scaled else None,
-        zero_point=int(quantisation["zero_points"][0]) if scaled else None,
+        scale=float(quantization["scales"][0]) if scaled else None,
+        zero_point=int(quantization["zero_points"][0]) if scaled else None,
         name=str(details["name"]),
         dynamic=tuple(axis for axis, size in enumerate(signature) if size < 0),
     )

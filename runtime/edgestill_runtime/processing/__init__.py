@@ -2,7 +2,7 @@
 
     processor = ImageProcessor(224, 224, mean, std, resize="letterbox")
     pixels = processor.pixels("photo.jpg")          # uint8 (1, 224, 224, 3): turned, composited, resized
-    tensor = processor.tensor(pixels)               # float32 (1, 3, 224, 224): normalised
+    tensor = processor.tensor(pixels)               # float32 (1, 3, 224, 224): normalized
 
 Two steps. `pixels` is all that is done to the shape and the depth of an input: image.py for images (files and PIL
 images in pictures.py, their size in resizing.py), audio.py for recordings (files in waves.py, their rate in
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Processor
 from .reading import processor_from_json
-from .values import FloatArray, Layout, PixelArray, arrange, dequantise, look_up, plain, quantise
+from .values import FloatArray, Layout, PixelArray, arrange, dequantize, look_up, plain, quantize
 
 if TYPE_CHECKING:
     from .audio import AudioProcessor
@@ -28,11 +28,11 @@ __all__ = [
     "PixelArray",
     "Processor",
     "arrange",
-    "dequantise",
+    "dequantize",
     "look_up",
     "plain",
     "processor_from_json",
-    "quantise",
+    "quantize",
 ]
 
 

@@ -1,7 +1,7 @@
 """Pixels → tensor: one arithmetic for training, calibration, conversion and every device.
 
-A pixel is a `uint8`, so normalisation is a table of 256 values per channel. Training reads the float table on
-the GPU, LiteRT's int8 files read the table already quantised, a phone app builds the same table: there is nothing
+A pixel is a `uint8`, so normalization is a table of 256 values per channel. Training reads the float table on
+the GPU, LiteRT's int8 files read the table already quantized, a phone app builds the same table: there is nothing
 left to round differently.
 """
 
@@ -47,7 +47,7 @@ def arrange(tensor: NDArray[Any], layout: Layout) -> NDArray[Any]:
     return tensor.transpose(0, 3, 1, 2).copy(order="C") if layout == "NCHW" else np.ascontiguousarray(tensor)
 
 
-def quantise(values: NDArray[Any], scale: float, zero_point: int, dtype: str = "int8") -> NDArray[Any]:
+def quantize(values: NDArray[Any], scale: float, zero_point: int, dtype: str = "int8") -> NDArray[Any]:
     """`clip(round_half_even(x / scale) + zero_point)` in an integer dtype, as PyTorch and XNNPACK do.
 
     Args:
@@ -60,6 +60,6 @@ def quantise(values: NDArray[Any], scale: float, zero_point: int, dtype: str = "
     return np.asarray(np.clip(steps, bounds.min, bounds.max), dtype)
 
 
-def dequantise(values: NDArray[Any], scale: float, zero_point: int) -> FloatArray:
-    """float32 of quantised values: `(q - zero_point) * scale`."""
+def dequantize(values: NDArray[Any], scale: float, zero_point: int) -> FloatArray:
+    """float32 of quantized values: `(q - zero_point) * scale`."""
     return ((values.astype(np.int32) - zero_point) * np.float32(scale)).astype(np.float32)

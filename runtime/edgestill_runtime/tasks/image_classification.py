@@ -138,7 +138,7 @@ def confusion_matrix(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.i
 
 
 def accuracy_per_class(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """float64 (classes,): share of each class's samples that are recognised; NaN for a class without samples."""
+    """float64 (classes,): share of each class's samples that are recognized; NaN for a class without samples."""
     matrix = confusion_matrix(logits, labels)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.diag(matrix) / matrix.sum(1), np.float64)

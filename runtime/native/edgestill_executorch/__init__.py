@@ -9,7 +9,7 @@
         (logits,) = forward.run(image)                  # as many inputs and outputs as the method has
         forward.run(image, out=[logits])                # into an array that you own
 
-The engine is ExecuTorch's own C++ runtime with its portable, optimised and quantised kernels and the XNNPACK backend,
+The engine is ExecuTorch's own C++ runtime with its portable, optimized and quantized kernels and the XNNPACK backend,
 behind a small C library that `ctypes` calls: no compiler, no torch, one wheel for every Python from 3.11 on. While a
 method runs, other Python threads run. The engine's log goes to `logging.getLogger("edgestill_executorch")`.
 

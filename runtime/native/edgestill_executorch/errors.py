@@ -26,7 +26,7 @@ MEANINGS = {
         "the delegate's data come from an exporter that does not fit, or are damaged",
     ),
     0x31: ("DelegateMemoryAllocationFailed", "not enough memory for the delegate"),
-    0x32: ("DelegateInvalidHandle", "the delegate was not initialised"),
+    0x32: ("DelegateInvalidHandle", "the delegate was not initialized"),
 }
 
 

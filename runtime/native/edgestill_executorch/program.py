@@ -115,7 +115,7 @@ class Program:
         Args:
             threads: 1 runs on the thread that calls; more take the process's pool, which then has that many (see
                 `set_threads`); None takes the pool as it is.
-            check_finite: refuse NaN and infinity in inputs (NotFiniteError), which quantised files answer wrongly
+            check_finite: refuse NaN and infinity in inputs (NotFiniteError), which quantized files answer wrongly
                 without a word. Costs less here than before the call.
             trace: keep what each run spent its time on, for `Method.events`. It costs time.
 

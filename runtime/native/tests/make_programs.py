@@ -102,7 +102,7 @@ def main(folder: Path) -> None:
     save(folder / "huge.pte", export(Huge(), (torch.zeros(1),)))
 
     methods = {"first": export(AddOne(), (torch.zeros(1),)), "second": export(net, (torch.zeros_like(image),))}
-    save(folder / "methods.pte", methods, constants={"classes": 5, "scale": 0.25, "quantised": True})
+    save(folder / "methods.pte", methods, constants={"classes": 5, "scale": 0.25, "quantized": True})
     np.savez(folder / "answers.npz", **answers)
 
 

@@ -87,11 +87,11 @@ def test_dynamic_shapes_up_to_their_bound(programs, answers, name):
 
 def test_several_methods_and_constants(programs, answers):
     with Program(programs / "methods.pte") as program:
-        assert set(program.methods) == {"first", "second", "classes", "scale", "quantised"}
-        constants = {name: program.load_method(name) for name in ("classes", "scale", "quantised")}
+        assert set(program.methods) == {"first", "second", "classes", "scale", "quantized"}
+        constants = {name: program.load_method(name) for name in ("classes", "scale", "quantized")}
         assert constants["classes"].outputs == (ScalarInfo(int),)
         assert {name: method.run() for name, method in constants.items()} == {
-            "classes": (5,), "scale": (0.25,), "quantised": (True,),
+            "classes": (5,), "scale": (0.25,), "quantized": (True,),
         }  # fmt: skip
         first, second = program.load_method("first"), program.load_method("second")
         close(first.run(np.array([41], np.float32))[0], [42])

@@ -89,7 +89,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print manifest and gate as JSON.")] = False,
 ) -> None:
-    """Quantise a trained model once, export it, and judge the files on real data.
+    """Quantize a trained model once, export it, and judge the files on real data.
 
     Exit code 1 when an int8 file loses more than the budget, or when the two int8 files disagree; the bundle is there
     to look at then.
@@ -252,7 +252,7 @@ def _show(bundle: Any, gate: Any) -> None:
     for engine, ratio in gate.latency_ratio.items():
         precision = models[bundle.manifest.deployable()[engine]].precision
         say(f"{engine}: {precision} takes {ratio:.2f} × the time of fp32 here")
-    tried = bundle.manifest.training.get("quantisation", {})
+    tried = bundle.manifest.training.get("quantization", {})
     for one in tried.get("attempts", ()) if main is not None else ():
         say(f"tried {one['method']}: {main.show(one['quality'])} (float model {main.show(tried['float_quality'])})")
     show_findings([{"level": one.level, "text": one.text} for one in gate.findings])

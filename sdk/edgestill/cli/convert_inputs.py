@@ -184,7 +184,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     from edgestill_converters.quiet import logged_to
 
     from ..conversion import describe_model
-    from ..quantisation import Budget, quantise
+    from ..quantization import Budget, quantize
     from ..teachers import check_classes
 
     budget = Budget(request.quantize, request.precision, request.max_drop)
@@ -198,7 +198,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
     description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
     with logged_to(request.options.get("log")):  # the engines that judge its files talk as well
-        bundle = quantise(model, data, description, output, budget, samples=count, progress=progress, **request.options)
+        bundle = quantize(model, data, description, output, budget, samples=count, progress=progress, **request.options)
     return bundle, data.validation
 
 

@@ -77,7 +77,7 @@ def _show_file(seen: "Inspection", name: str) -> None:
         ("MACs", f"{seen.macs:,}"),
         _delegated(seen),
         ("in float", f"{100 * seen.float_macs:.2f} % of the MACs"),
-        ("conversions", f"{seen.conversions} quantise or dequantise"),
+        ("conversions", f"{seen.conversions} quantize or dequantize"),
         ("transposes inside", str(seen.transposes)),
         ("memory for tensors", f"{seen.memory:,} bytes ({seen.memory_note})"),
     ):

@@ -103,7 +103,7 @@ class Reading:
 
 
 def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Normalisation as somebody gives it: nothing, or both, 3 values (RGB) each, or 1 for all channels.
+    """Normalization as somebody gives it: nothing, or both, 3 values (RGB) each, or 1 for all channels.
 
     Raises:
         DataError: one without the other, or values that make no sense.

@@ -121,7 +121,7 @@ def _from_npz(
             side = (image_size, image_size) if image_size else images.shape[1:3]
             plain = 1 if images.shape[3] <= 2 else 3
             count = channels or max(plain, len(statistics[0]))
-            processor = _normalised(Reading().images(side[0], side[1], count), statistics)
+            processor = _normalized(Reading().images(side[0], side[1], count), statistics)
             colours = _grey_note(count, plain)
         if processor is not None:
             images = processor.pixels(images)
@@ -228,7 +228,7 @@ def _coloured(
     """Samples that no processor says the colours of, the processor that they are made with, and notes."""
     label = f"read {WORDS[kind]}"
     if not isinstance(processor, ImageProcessor):
-        processor = _normalised(processor, statistics)
+        processor = _normalized(processor, statistics)
         return read_all(part.samples, processor, progress, label)[0], processor, ()
     count = channels or 3
     processor = Reading().images(processor.height, processor.width, count)
@@ -236,7 +236,7 @@ def _coloured(
     if channels is None and grey and len(statistics[0]) < 3:
         count, images = 1, images[..., :1].copy()
         processor = Reading().images(processor.height, processor.width, count)
-    return images, _normalised(processor, statistics), _grey_note(count, 1 if grey else 3)
+    return images, _normalized(processor, statistics), _grey_note(count, 1 if grey else 3)
 
 
 def _grey_note(channels: int, own: int) -> tuple[str, ...]:
@@ -292,7 +292,7 @@ def _labels_of_folders(
     )
 
 
-def _normalised(processor: Processor, statistics: _Statistics) -> Processor:
+def _normalized(processor: Processor, statistics: _Statistics) -> Processor:
     """The same processor with a given mean and std."""
     mean, std = statistics
     if not mean and not std:

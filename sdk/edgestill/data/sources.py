@@ -95,13 +95,13 @@ def load_data(
         source: see `edgestill.data`.
         validation: share of the train split, 0–0.5, for choosing hyper-parameters, where the source has no validation
             split of its own.
-        calibration: how many train samples choose quantisation ranges as well.
+        calibration: how many train samples choose quantization ranges as well.
         seed: of the cut and of the augmented views; the same seed gives the same on every machine.
         image_size: side in pixels to which photos are brought; sources of one size take none.
         resize, filter, ground, fill: how, see `edgestill_runtime.ImageProcessor`.
         rate: samples a second of the model, for recordings; the rate of most train recordings when None.
         seconds: how much of a recording the model hears.
-        mean, std: normalisation per channel, both or neither, one number for all channels; the source's own when empty.
+        mean, std: normalization per channel, both or neither, one number for all channels; the source's own when empty.
         labelled: how many train images keep their label, at least one of each class; None: all.
         unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
         processor: of a model that is there already: photos and recordings are read as it takes them, instead of as

@@ -183,7 +183,7 @@ class ImageSource:
 
     Args:
         classes: names of what the outputs' last axis holds: of classes, labels or values.
-        mean, std: normalisation per channel in units of the pixel range; computed from the train split when empty.
+        mean, std: normalization per channel in units of the pixel range; computed from the train split when empty.
         validation: the source's own; cut from the train split when None.
         processor: how the pixels were made from photos or recordings, for a device to do the same; its mean and std
             are not read. None: they came as arrays of one size, and a device crops.
@@ -209,7 +209,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Real samples for choosing quantisation ranges, with all that a bundle has to know about its input and outputs.
+    """Real samples for choosing quantization ranges, with all that a bundle has to know about its input and outputs.
 
     Args:
         images: uint8 (N, H, W, C); of a model of other inputs one array for each, and no processor.

@@ -67,7 +67,7 @@ def load_checkpoint(
     Args:
         path: safetensors, or what `torch.save` wrote: a `state_dict`, alone or in a checkpoint under `state_dict`,
             `model`, `net` and the like; told by the content, not by the name. Prefixes of the names (`module.`,
-            `model.`, `_orig_mod.`) are taken off, and what was recognised is said to `progress`.
+            `model.`, `_orig_mod.`) are taken off, and what was recognized is said to `progress`.
         weights: of a file that holds several: `ema` for the moving average, or a key of the file, or a prefix of its
             names; the plain weights when None.
 

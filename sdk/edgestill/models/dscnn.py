@@ -1,4 +1,4 @@
-"""DS-CNN: a depthwise-separable CNN for small images, in three sizes, written to quantise and delegate whole.
+"""DS-CNN: a depthwise-separable CNN for small images, in three sizes, written to quantize and delegate whole.
 
 After Zhang et al. 2017, "Hello Edge" (arXiv:1711.07128), and MobileNet (arXiv:1704.04861). Every operator here runs in
 int8 in both engines with identical results: convolution, ReLU, global average pooling, linear. So no hard-swish, no

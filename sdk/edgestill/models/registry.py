@@ -34,7 +34,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 0) -> nn.Module:
-    """Build a model with freshly initialised weights.
+    """Build a model with freshly initialized weights.
 
     Args:
         name: one of ours, `timm:NAME`, or `module:factory`, a callable that returns a `torch.nn.Module`. It is given

@@ -2,7 +2,7 @@
 
 A file's kind is told by its content. A checkpoint may hold the weights under a key (`state_dict`, `model`, …), a moving
 average of them beside, and the names may have a prefix from what the model was wrapped in (`module.` of
-DataParallel, `model.` of Lightning, `_orig_mod.` of torch.compile): all of these are recognised, and said.
+DataParallel, `model.` of Lightning, `_orig_mod.` of torch.compile): all of these are recognized, and said.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Weights:
 
     Args:
         state: name → tensor. metadata: what `save_checkpoint` was given, empty for another maker's file.
-        notes: what was recognised, a clause each, for a message.
+        notes: what was recognized, a clause each, for a message.
         wanted: what was asked for and is no key of the file, so that the names have to begin with it; None else.
         keys: where in the file there are weights.
     """

@@ -14,7 +14,7 @@ from edgestill_converters.backends import backends_of
 from edgestill_runtime.engines import installed_engines
 
 from ..data import augmentation_for
-from ..quantisation import Budget
+from ..quantization import Budget
 from ..recipe import Recipe
 from . import conversion, evaluation, student, teacher
 from .inputs import AnyTeacher, TrainedModel, named_model, named_objective

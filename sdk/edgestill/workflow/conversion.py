@@ -12,7 +12,7 @@ from edgestill_runtime.files import write_bytes
 from ..conversion import describe_model
 from ..data import Augmentation, Data
 from ..gate import check_bundle
-from ..quantisation import Budget, quantise
+from ..quantization import Budget, quantize
 from .checkpoints import load_any_teacher, load_student
 from .inputs import TrainedModel
 from .stage import Context, Finished, stage
@@ -49,7 +49,7 @@ def convert_student(inputs: ConversionInputs, folder: Path, context: Context) ->
     """`student.edge`: the four files, not yet measured; the exporters' log.
 
     Raises:
-        EdgestillError: as of `edgestill.quantisation.quantise`.
+        EdgestillError: as of `edgestill.quantization.quantize`.
     """
     student = load_student(inputs.student, inputs.data)
     calibration = inputs.data.calibration(inputs.samples)
@@ -58,7 +58,7 @@ def convert_student(inputs: ConversionInputs, folder: Path, context: Context) ->
         teacher = load_any_teacher(inputs.teacher, inputs.data, context.progress)
     log = folder / "conversion.log"
     with context.capture(log):
-        quantise(
+        quantize(
             student,
             inputs.data,
             describe_model(student, "student", calibration, inputs.facts),

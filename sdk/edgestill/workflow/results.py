@@ -104,7 +104,7 @@ def assemble(run: RunOutputs) -> Results:
         },
         "curves": {name: one.history for name, one in run.models.items()},
         "conversion": {
-            "quantisation": bundle.manifest.training["quantisation"],
+            "quantization": bundle.manifest.training["quantization"],
             "gate": dict(run.gate),
         },
         "bundle": bundle.digest(),

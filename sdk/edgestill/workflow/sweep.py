@@ -25,7 +25,7 @@ from .plan import make_plan, read_data
 from .stage import Context
 from .store import NotMadeError, Store
 from .sweep_plan import RESULT, Sweep, Trial, run_trial
-from .sweep_summary import markdown, read_result, summarise
+from .sweep_summary import markdown, read_result, summarize
 
 
 def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
         jobs: processes at the same time; one a core when None. Through Ray, the cluster decides.
 
     Returns:
-        Plain data, as it is written to `sweep.json`; see `summarise`.
+        Plain data, as it is written to `sweep.json`; see `summarize`.
 
     Raises:
         RecipeError: a change that the recipe does not allow.
@@ -56,7 +56,7 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
                 task.advance(
                     1, trial=trial.name, validation=f"validation {result.get('validation_distilled', 0.0):.4f}"
                 )
-    found = summarise(sweep, trials)
+    found = summarize(sweep, trials)
     write_bytes(sweep.folder / "sweep.json", (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
     write_bytes(sweep.folder / "sweep.md", markdown(found).encode())
     if failed:

@@ -19,7 +19,7 @@ COLUMNS = {
 }
 
 
-def summarise(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, Any]:
+def summarize(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds of each point, as shares (0–1), beside every single trial."""
     results = [(trial, read_result(sweep, trial)) for trial in trials]
     points = []

@@ -11,21 +11,21 @@ from torch.fx.passes.infra.pass_base import PassResult
 
 from ...scale import Scale
 
-QUANTISE = torch.ops.quantized_decomposed.quantize_per_tensor.default
+QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
 COPIES = (exir_ops.edge.aten.expand_copy.default, exir_ops.edge.dim_order_ops._to_dim_order_copy.default)
-DEQUANTISE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 
 
 def export_pte(program: ExportedProgram) -> tuple[bytes, list[Scale | None], list[Scale | None]]:
-    """Lower a float graph, or a quantised one with folded weights, to an ExecuTorch program for batch 1.
+    """Lower a float graph, or a quantized one with folded weights, to an ExecuTorch program for batch 1.
 
-    Inputs and outputs that the graph quantises first and dequantises last become int8 in the file, which itself does
+    Inputs and outputs that the graph quantizes first and dequantizes last become int8 in the file, which itself does
     not say with what scale. Example inputs decide the layout: the file takes exactly their strides.
 
     Returns:
         The file, and for each input and output its scale where it is int8, None where it is as in the graph.
     """
-    inputs, outputs = _quantise_ends(program)
+    inputs, outputs = _quantize_ends(program)
     lowered = to_edge_transform_and_lower(program, transform_passes=[_drop_copies], partitioner=[XnnpackPartitioner()])
     return bytes(lowered.to_executorch().buffer), inputs, outputs
 
@@ -45,12 +45,12 @@ def _drop_copies(graph: GraphModule) -> PassResult:
     return PassResult(graph, dropped)
 
 
-def _quantise_ends(program: ExportedProgram) -> tuple[list[Scale | None], list[Scale | None]]:
+def _quantize_ends(program: ExportedProgram) -> tuple[list[Scale | None], list[Scale | None]]:
     nodes = program.graph.nodes
     taken: list[Scale | None] = []
     for position, name in enumerate(program.graph_signature.user_inputs):
         (node,) = (one for one in nodes if one.op == "placeholder" and one.name == name)
-        users = [user for user in node.users if user.target is QUANTISE]
+        users = [user for user in node.users if user.target is QUANTIZE]
         if len(node.users) == len(users) == 1:
             taken.append(Scale(float(users[0].args[1]), int(users[0].args[2])))
             quantize_input(program, position)
@@ -59,7 +59,7 @@ def _quantise_ends(program: ExportedProgram) -> tuple[list[Scale | None], list[S
     given: list[Scale | None] = []
     (end,) = (one for one in nodes if one.op == "output")
     for position, node in enumerate(end.args[0]):
-        found = node.target is DEQUANTISE
+        found = node.target is DEQUANTIZE
         given.append(Scale(float(node.args[1]), int(node.args[2])) if found else None)
         if found:
             quantize_output(program, position)

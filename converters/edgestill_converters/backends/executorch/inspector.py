@@ -189,7 +189,7 @@ def _xnnpack_graph(blob: bytes) -> dict[str, Any]:
 
 
 def _value(entry: dict[str, Any]) -> dict[str, Any]:
-    """The tensor of an XValue; a quantised one wraps the plain one."""
+    """The tensor of an XValue; a quantized one wraps the plain one."""
     value: dict[str, Any] = entry["xvalue_union"]
     plain: dict[str, Any] = value.get("tensor_value", value)
     return plain

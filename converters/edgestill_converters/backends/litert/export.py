@@ -21,12 +21,12 @@ from .io_quantization import packed, repeat_outputs, take_and_give_integers, tur
 from .padding import pad_with_zeros
 
 
-def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
-    """Convert a float graph, or a quantised one with unfolded weights, to a LiteRT flatbuffer for batch 1.
+def export_tflite(program: ExportedProgram, quantized: bool) -> bytes:
+    """Convert a float graph, or a quantized one with unfolded weights, to a LiteRT flatbuffer for batch 1.
 
     Args:
         program: its inputs and outputs of four axes, (1, C, H, W), become (1, H, W, C) in the file.
-        quantised: the graph carries quantise/dequantise pairs; the file's inputs and outputs are then int8.
+        quantized: the graph carries quantize/dequantize pairs; the file's inputs and outputs are then int8.
     """
     examples = program.example_inputs[0]
     model = program.module(check_guards=False)
@@ -49,19 +49,19 @@ def export_tflite(program: ExportedProgram, quantised: bool) -> bytes:
         converted.export(str(path))
         content = path.read_bytes()
     turned = [_channels_last(tuple(one.shape)) if position in given else None for position, one in enumerate(results)]
-    return _finished(content, quantised, turned, order)
+    return _finished(content, quantized, turned, order)
 
 
 def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[0], *shape[2:], shape[1]
 
 
-def _finished(content: bytes, quantised: bool, turned: list[tuple[int, ...] | None], order: list[int]) -> bytes:
+def _finished(content: bytes, quantized: bool, turned: list[tuple[int, ...] | None], order: list[int]) -> bytes:
     """The same model in the form that the delegate takes all of."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     turn_outputs_once(model, turned)
     pad_with_zeros(model)
-    if quantised:
+    if quantized:
         take_and_give_integers(model)
         put_into_float(model)
     repeat_outputs(model, order)
@@ -85,7 +85,7 @@ def _drop_repeated_outputs(model: GraphModule) -> list[int]:
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    """Let the converter quantise what the graph quantises, and nothing else.
+    """Let the converter quantize what the graph quantizes, and nothing else.
 
     Its static mode makes int8 weights for a convolution that was kept in float, wherever an int8 value goes in and one
     comes out. `litert_torch` has no argument for the strict mode; the converter below it has.
@@ -106,17 +106,17 @@ def _strict() -> Iterator[None]:
 
 @contextmanager
 def _kept_layout_marks() -> Iterator[None]:
-    """Let a dequantised tensor keep its layout mark, NCHW or NHWC.
+    """Let a dequantized tensor keep its layout mark, NCHW or NHWC.
 
     Where the converter transposes it for one reader, it gives the tensor itself the mark of the transposed one, so that
     a second reader in float (as in `where(x > 0.5, 0, x)`) gets the wrong layout. It has no switch for that.
     """
     insert = OptimizeLayoutTransposesPass.insert_t_q_dq
 
-    def keeping(self: Any, graph: Any, dequantised: Any, *arguments: Any) -> Any:
-        kept = dequantised.meta
-        inserted = insert(self, graph, dequantised, *arguments)
-        dequantised.meta = kept
+    def keeping(self: Any, graph: Any, dequantized: Any, *arguments: Any) -> Any:
+        kept = dequantized.meta
+        inserted = insert(self, graph, dequantized, *arguments)
+        dequantized.meta = kept
         return inserted
 
     OptimizeLayoutTransposesPass.insert_t_q_dq = keeping

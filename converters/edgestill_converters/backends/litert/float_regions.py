@@ -1,6 +1,6 @@
 """Put operators of an int8 `.tflite` back into float, where that is faster and agrees with ExecuTorch.
 
-LiteRT's converter turns `dequantise → operator → quantise` into an int8 operator wherever its interpreter has a kernel.
+LiteRT's converter turns `dequantize → operator → quantize` into an int8 operator wherever its interpreter has a kernel.
 XNNPACK has none for some of these, so each one cuts the delegate's graph in two and runs in a kernel that is slower
 than float (hard-swish); others round differently from ExecuTorch, which keeps them in float inside its
 delegate. Between a DEQUANTIZE and a QUANTIZE of their own they stay inside LiteRT's delegate too.

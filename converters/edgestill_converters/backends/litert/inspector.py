@@ -143,9 +143,9 @@ def _peak(graph: Any, operators: tuple[Operator, ...]) -> int:
 
 def _tensor(graph: Any, index: int) -> Tensor:
     tensor = graph.tensors[index]
-    quantised = tensor.quantization
-    scales: Any = [] if quantised is None or quantised.scale is None else np.atleast_1d(quantised.scale)
-    zeros = [0] if quantised is None or quantised.zeroPoint is None else np.atleast_1d(quantised.zeroPoint)
+    quantized = tensor.quantization
+    scales: Any = [] if quantized is None or quantized.scale is None else np.atleast_1d(quantized.scale)
+    zeros = [0] if quantized is None or quantized.zeroPoint is None else np.atleast_1d(quantized.zeroPoint)
     return Tensor(
         number=index,
         name=(tensor.name or b"").decode(errors="replace"),

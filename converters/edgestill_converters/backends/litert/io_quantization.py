@@ -1,6 +1,6 @@
 """Inputs and outputs of an int8 `.tflite`: integers, or, for runtimes that take none, float.
 
-The converter keeps the inputs and outputs of a quantised graph in float, with a QUANTIZE after each input and a
+The converter keeps the inputs and outputs of a quantized graph in float, with a QUANTIZE after each input and a
 DEQUANTIZE before each output. Without the two the caller hands over the integers themselves.
 """
 
@@ -38,7 +38,7 @@ def take_and_give_integers(model: Any) -> None:
 def with_float_ends(content: bytes) -> bytes:
     """A `.tflite` with integer inputs and outputs → the same with float ones and the same integers inside.
 
-    For runtimes that take no integers from their caller, such as LiteRT.js. Quantising and dequantising give what
+    For runtimes that take no integers from their caller, such as LiteRT.js. Quantizing and dequantizing give what
     `edgestill_runtime.processing` does, so that the answers are the same numbers.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -139,7 +139,7 @@ def _float_end(model: Any, number: int, index: int, side: str) -> None:
     outside = schema.TensorT()
     outside.shape, outside.shapeSignature = inside.shape, inside.shapeSignature
     outside.type, outside.buffer = schema.TensorType.FLOAT32, 0
-    outside.name, inside.name = inside.name, inside.name + b"/quantised"
+    outside.name, inside.name = inside.name, inside.name + b"/quantized"
     graph.tensors.append(outside)
     new = len(graph.tensors) - 1
     code = schema.BuiltinOperator.QUANTIZE if side == "inputs" else schema.BuiltinOperator.DEQUANTIZE

@@ -47,7 +47,7 @@ fun percentile(values: DoubleArray, share: Double): Double {
 }
 
 /** Summary of `times` (milliseconds, in the order in which they were taken), of which `first` is not one. */
-fun summarise(first: Double, times: DoubleArray): Latency {
+fun summarize(first: Double, times: DoubleArray): Latency {
     val middle = (times.size + 1) / 2
     val halves = listOf(times.copyOfRange(0, middle), times.copyOfRange(middle, times.size)).filter { it.isNotEmpty() }
     val (early, late) = percentile(halves.first(), 50.0) to percentile(halves.last(), 50.0)
@@ -59,7 +59,7 @@ fun summarise(first: Double, times: DoubleArray): Latency {
  * Time so many calls of one function, after a first one, which is kept apart, and some to warm up.
  *
  * @param onProgress told the share that is done, 0–1, now and then.
- * @param goOn asked before each call; when it says no, what was timed so far is summarised.
+ * @param goOn asked before each call; when it says no, what was timed so far is summarized.
  */
 fun measureCalls(calls: Int, onProgress: (Double) -> Unit = {}, goOn: () -> Boolean = { true }, call: () -> Unit): Latency {
     require(calls >= 1) { "at least one call, not $calls" }
@@ -70,7 +70,7 @@ fun measureCalls(calls: Int, onProgress: (Double) -> Unit = {}, goOn: () -> Bool
         times.add(timed(call))
         if (times.size % 10 == 0) onProgress(times.size.toDouble() / calls)
     }
-    return summarise(first, times.toDoubleArray())
+    return summarize(first, times.toDoubleArray())
 }
 
 /**
@@ -88,7 +88,7 @@ fun measureInTurns(calls: Map<String, () -> Unit>, rule: Rule, onProgress: (Doub
             onProgress(turns.values.sumOf { it.share(rule) } / turns.size)
         }
     }
-    return turns.mapValues { summarise(it.value.first, it.value.times.toDoubleArray()) }
+    return turns.mapValues { summarize(it.value.first, it.value.times.toDoubleArray()) }
 }
 
 private class Turns(val call: () -> Unit) {

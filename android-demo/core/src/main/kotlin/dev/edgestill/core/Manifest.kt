@@ -14,7 +14,7 @@ const val PROBABILITIES = "probabilities"
  * What a file takes or gives.
  *
  * @property shape sizes, the batch axis included. layout: `NCHW` or `NHWC` for an image input, null for anything else.
- * @property scale `float = (quantised - zeroPoint) * scale`; null for tensors that are not quantised.
+ * @property scale `float = (quantized - zeroPoint) * scale`; null for tensors that are not quantized.
  * @property dynamic axes whose size may change from call to call. bounded: whether [shape] is the most that they may be.
  */
 data class TensorSpec(
@@ -51,7 +51,7 @@ data class ModelFile(
     val outputs: List<TensorSpec>,
     val exporter: String,
     val quality: Map<String, Double> = mapOf(),
-    val keptFloat: List<String> = listOf(),
+    val floatNodes: List<String> = listOf(),
     val floatMacs: Double? = null,
 )
 

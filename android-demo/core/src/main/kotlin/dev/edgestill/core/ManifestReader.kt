@@ -75,7 +75,7 @@ private fun modelFile(entry: Fields) =
         outputs = tensorSpecs(entry, "outputs"),
         exporter = entry.text("exporter"),
         quality = if (entry.isNull("quality")) mapOf() else Fields(entry.map("quality"), "${entry.place}quality.").numbers(),
-        keptFloat = if (entry.has("kept_float")) entry.each("kept_float", 1 shl 12) { text(it) } else listOf(),
+        floatNodes = if (entry.has("float_nodes")) entry.each("float_nodes", 1 shl 12) { text(it) } else listOf(),
         floatMacs = entry.share("float_macs"),
     )
 

@@ -7,7 +7,7 @@ import dev.edgestill.core.tasks.Tensors
  * A manifest of an older version as one of today would say it; what is wrong in it is left for the reader.
  *
  * Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its accuracy,
- * and called a classifier without class names `tensors`.
+ * called a classifier without class names `tensors`, and `float_nodes` `kept_float`.
  */
 internal fun ofToday(data: Map<*, *>, version: Long): Map<*, *> {
     if (version >= 4) return data
@@ -15,7 +15,7 @@ internal fun ofToday(data: Map<*, *>, version: Long): Map<*, *> {
     if (version == 2L) found["processor"] = found.remove("preprocessing")
     val models = found["models"]
     if (models is Map<*, *>) {
-        found["models"] = models.mapValues { withQuality(it.value) }
+        found["models"] = models.mapValues { entryOfToday(it.value) }
         if (found["task"] == Tensors.name && found["processor"] != null && scoresClasses(models)) found["task"] = ImageClassification.name
     }
     val shares = if ("accuracy" in found) found.remove("accuracy") else mapOf<String, Any?>()
@@ -23,10 +23,12 @@ internal fun ofToday(data: Map<*, *>, version: Long): Map<*, *> {
     return found
 }
 
-private fun withQuality(entry: Any?): Any? {
-    if (entry !is Map<*, *> || "accuracy" !in entry) return entry
-    val share = entry["accuracy"]
-    return entry - "accuracy" + ("quality" to if (share == null) mapOf() else mapOf("accuracy" to share))
+private fun entryOfToday(entry: Any?): Any? {
+    if (entry !is Map<*, *>) return entry
+    val found = entry.toMutableMap()
+    if ("accuracy" in found) found["quality"] = found.remove("accuracy")?.let { mapOf("accuracy" to it) } ?: mapOf<String, Any?>()
+    if ("kept_float" in found) found["float_nodes"] = found.remove("kept_float")
+    return found
 }
 
 /** Whether every file gives one score for each of several classes, which was all that the app asked for. */

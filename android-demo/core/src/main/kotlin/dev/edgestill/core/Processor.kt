@@ -69,7 +69,7 @@ sealed class Processor {
     }
 
     private fun integers(place: (Int) -> Int, scale: Float, zeroPoint: Int): (ByteArray) -> ByteBuffer {
-        val table = table().map { row -> ByteArray(256) { quantise(row[it], scale, zeroPoint) } }
+        val table = table().map { row -> ByteArray(256) { quantize(row[it], scale, zeroPoint) } }
         return { pixels ->
             val made = buffer(1, pixels)
             for (index in pixels.indices) made.put(place(index), table[index % channels][pixels[index].toInt() and 0xff])
@@ -91,7 +91,7 @@ sealed class Processor {
  * `clip(round_half_even(x / scale) + zero_point)` in int8: the reciprocal in float32, then a product, which is the order
  * of operations of PyTorch and XNNPACK.
  */
-fun quantise(value: Float, scale: Float, zeroPoint: Int): Byte {
+fun quantize(value: Float, scale: Float, zeroPoint: Int): Byte {
     val inverse = 1.0f / scale
     val steps = Math.rint((value * inverse).toDouble()).toFloat() + zeroPoint
     return steps.coerceIn(-128f, 127f).toInt().toByte()

@@ -35,7 +35,7 @@ class AsPythonTest {
     fun `times are summed up the same`() {
         val case = Vectors.json("latency.json")
         val said = case.field("summary")
-        val found = summarise(9.0, case.field("times").list().map { it.number() }.toDoubleArray())
+        val found = summarize(9.0, case.field("times").list().map { it.number() }.toDoubleArray())
         val pairs = mapOf("p50" to found.p50, "p90" to found.p90, "p99" to found.p99, "mean" to found.mean, "min" to found.min, "first" to found.first)
         for ((name, value) in pairs) assertEquals(name, said.field(name).number(), value, 0.5e-5) // Python rounds to 1e-5
         assertEquals(said.field("calls").whole(), found.calls)

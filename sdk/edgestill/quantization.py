@@ -1,7 +1,7 @@
-"""Quantisation within a budget: calibration first, training or float layers only where that is not enough.
+"""Quantization within a budget: calibration first, training or float layers only where that is not enough.
 
-    ptq     calibrate (post-training quantisation)
-    qat     train through fake quantisation, against the float model's own answers, then export that graph
+    ptq     calibrate (post-training quantization)
+    qat     train through fake quantization, against the float model's own answers, then export that graph
     auto    ptq; when an int8 file misses the budget on validation data, qat
     mixed   (a precision) when int8 still misses it, the fewest layers in float that bring it back; from the best so far
 
@@ -49,13 +49,13 @@ SENSITIVITY_SAMPLES = 32
 
 @dataclass(frozen=True)
 class Budget:
-    """How a model is to be quantised.
+    """How a model is to be quantized.
 
     Args:
         quantize: see above. precision: `int8`, `mixed`, or `fp32` for the float files alone.
-        max_drop: of the task's main measure, 0–1, that a quantised file may lose against the float model on
+        max_drop: of the task's main measure, 0–1, that a quantized file may lose against the float model on
             validation data.
-        schedule: of the training with fake quantisation.
+        schedule: of the training with fake quantization.
 
     Raises:
         EdgestillError: a share that is none, or training in int8 for files in float.
@@ -74,7 +74,7 @@ class Budget:
             )
 
 
-def quantise(
+def quantize(
     model: nn.Module,
     data: Data,
     description: Description,
@@ -94,7 +94,7 @@ def quantise(
 
     Args:
         data: to calibrate with, to judge by (validation), and to train on when it comes to that.
-        samples: for calibration. teacher, objective: of the training with fake quantisation; the float model itself
+        samples: for calibration. teacher, objective: of the training with fake quantization; the float model itself
             and the task's usual one when None.
         options: of `edgestill_converters.convert`.
 
@@ -116,7 +116,7 @@ def quantise(
                 task.advance(
                     0, reason="int8 lost more than the budget" if budget.quantize == "auto" else "as asked for"
                 )
-            trained = train_quantised(
+            trained = train_quantized(
                 model, data, images, budget.schedule, teacher=teacher, objective=objective, augmentation=augmentation,
                 seed=seed, progress=progress,
             )  # fmt: skip
@@ -124,12 +124,12 @@ def quantise(
         if budget.precision == "mixed" and not search.best.within(budget.max_drop):
             search.try_mixed(work)
         chosen = search.best.bundle
-        facts = dict(chosen.manifest.training) | {"quantisation": search.summary()}
+        facts = dict(chosen.manifest.training) | {"quantization": search.summary()}
         contents = {name: chosen.read(name) for name in chosen.files}
         return write_bundle(output, replace(chosen.manifest, training=facts), contents, overwrite=overwrite)
 
 
-def train_quantised(
+def train_quantized(
     model: nn.Module,
     data: Data,
     images: np.ndarray,
@@ -142,7 +142,7 @@ def train_quantised(
     folder: Path | None = None,
     progress: Progress = SILENT,
 ) -> GraphModule:
-    """Quantisation-aware distillation: a graph of `model` with fake quantisation, trained against the float model.
+    """Quantization-aware distillation: a graph of `model` with fake quantization, trained against the float model.
 
     Args:
         images: a few, for the shapes. teacher: whose answers it learns; the float model's own when None.
@@ -151,7 +151,7 @@ def train_quantised(
         What `edgestill_converters.convert(trained=…)` takes.
     """
     from edgestill_converters.graph import make_graph
-    from edgestill_converters.quantize import FakeQuantised
+    from edgestill_converters.quantize import FakeQuantized
 
     graph = make_graph(model, images, data.processor, any_batch=True)
     assert graph.processor is not None
@@ -161,11 +161,11 @@ def train_quantised(
             progress=progress,
         )  # fmt: skip
         trained = train(
-            FakeQuantised(graph.module, graph.inputs),
-            # The graph normalises pixels itself; the teacher was asked about the same ones in its own way.
+            FakeQuantized(graph.module, graph.inputs),
+            # The graph normalizes pixels itself; the teacher was asked about the same ones in its own way.
             replace(data, processor=graph.processor),
             objective or data.task.default_objective("int8"),
-            # Fake quantisation computes its scales in float32, and takes nothing else.
+            # Fake quantization computes its scales in float32, and takes nothing else.
             replace(schedule, precision="no"),
             augmentation=augmentation,
             teacher=CachedTeacher(outputs, identity_of_teacher(teacher or model)),
@@ -174,7 +174,7 @@ def train_quantised(
             label="train in int8",
             progress=progress,
         )
-    assert isinstance(trained.model, FakeQuantised)
+    assert isinstance(trained.model, FakeQuantized)
     return trained.model.graph
 
 
@@ -211,7 +211,7 @@ class _Search:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
             bundle = convert(self._model, self._images, self._description, output, **options)
             task.advance(1)
-        kept, trained = tuple(changes.get("kept_float", ())), changes.get("trained")
+        kept, trained = tuple(changes.get("float_nodes", ())), changes.get("trained")
         candidate = judge(method, bundle, self._validation, self._task, self._reference, kept, trained)
         self._tried.append(candidate)
         if set(targets) == set(self._options.get("targets", TARGETS)):
@@ -225,9 +225,9 @@ class _Search:
         if start.trained is not None and not self.best.within(self._budget.max_drop):
             # All of these in float are the float model itself, which no training guarantees.
             self._mixed(start, "mixed from ptq", work, None)
-        if self.best.kept_float:
+        if self.best.float_nodes:
             self._cost |= _cost(start.bundle, self.best.bundle)
-            self._cost["layers"] = [asdict(self._layers[node]) for node in self.best.kept_float]
+            self._cost["layers"] = [asdict(self._layers[node]) for node in self.best.float_nodes]
 
     def _mixed(self, start: Candidate, name: str, work: Path, trained: GraphModule | None) -> None:
         """The fewest of the most sensitive layers in float that bring the accuracy back; all of them at worst."""
@@ -240,14 +240,14 @@ class _Search:
         def enough(count: int) -> bool:
             kept = tuple(layer.node for layer in layers[:count])
             made = self.attempt(
-                f"{name}, {count} in float", work / f"{name} {count}.edge", kept_float=kept,
+                f"{name}, {count} in float", work / f"{name} {count}.edge", float_nodes=kept,
                 targets=quantizing(targets)[-1:], **common,
             )  # fmt: skip
             return made.within(self._budget.max_drop)
 
         kept = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
         if len(targets) > 1:
-            self.attempt(f"{name}, both", work / f"{name}.edge", kept_float=kept, **common)
+            self.attempt(f"{name}, both", work / f"{name}.edge", float_nodes=kept, **common)
 
     def _rank(self, trained: GraphModule | None) -> "list[Layer]":
         from edgestill_converters import quantize
@@ -273,7 +273,7 @@ class _Search:
             "chosen": chosen.method,
             "within_budget": chosen.within(budget),
             "verdict": chosen.loss.verdict(budget),
-            "kept_float": list(chosen.kept_float),
+            "float_nodes": list(chosen.float_nodes),
             "cost": self._cost,
         }
 
@@ -299,7 +299,7 @@ def _cost(int8: Bundle, mixed: Bundle) -> dict[str, Any]:
         for bundle in (int8, mixed)
     ]
     for name, entry in mixed.manifest.models.items():
-        if entry.kept_float:
+        if entry.float_nodes:
             cost[name] = {
                 "bytes": [int8.size(name), mixed.size(name)],
                 "p50_ms": [one[name] for one in times if name in one],

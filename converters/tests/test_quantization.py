@@ -11,8 +11,8 @@ from edgestill_converters.graph import make_graph, tensors
 from edgestill_converters.grid import snap
 from edgestill_converters.sensitivity import rank_layers
 
-QUANTISE = torch.ops.quantized_decomposed.quantize_per_tensor.default
-DEQUANTISE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
+DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 aten = torch.ops.aten
 
 
@@ -45,35 +45,35 @@ def after(node):
     return next(iter(node.users))
 
 
-def test_known_ranges_are_fixed_and_activations_quantised():
+def test_known_ranges_are_fixed_and_activations_quantized():
     graph, prepared = converted(Gated(), samples())
     program = quantize.folded(prepared, graph.examples)
     wanted = (aten.sigmoid.default, aten.hardswish.default)
     found = {node.target: after(node) for node in program.graph.nodes if node.target in wanted}
     assert found[aten.sigmoid.default].args[1:3] == (1 / 256, -128)
-    assert found[aten.hardswish.default].target is QUANTISE
+    assert found[aten.hardswish.default].target is QUANTIZE
     # The hard sigmoid was one operator when its range was fixed; its last part carries the scale now.
     multiplied = [node for node in program.graph.nodes if node.target is aten.mul.Tensor]
     assert (1 / 256, -128) in [after(node).args[1:3] for node in multiplied]
     # Pooling of the hard-swish is int8: it reads and writes codes.
     pooling = next(node for node in program.graph.nodes if node.target is aten.mean.dim)
-    assert pooling.args[0].target is DEQUANTISE and after(pooling).target is QUANTISE
+    assert pooling.args[0].target is DEQUANTIZE and after(pooling).target is QUANTIZE
 
 
 def test_a_layer_that_is_kept_in_float_has_its_weights_in_float():
-    graph, prepared = converted(Gated(), samples(), kept_float=("conv2d_1",))
+    graph, prepared = converted(Gated(), samples(), float_nodes=("conv2d_1",))
     program = quantize.folded(prepared, graph.examples)
     weights = [node.args[1].target for node in program.graph.nodes if node.target is aten.conv2d.default]
-    quantised = torch.ops.quantized_decomposed.dequantize_per_channel.default
-    assert weights[0] is quantised and weights[1] is not quantised and weights[2] is quantised
+    quantized = torch.ops.quantized_decomposed.dequantize_per_channel.default
+    assert weights[0] is quantized and weights[1] is not quantized and weights[2] is quantized
 
 
 def test_a_layer_that_does_not_exist_is_not_kept_in_float():
     graph = make_graph(Gated(), samples(2), None)
     with pytest.raises(
-        ConversionError, match="kept_float has 'conv2d_9', which is no node of the graph; the nearest is"
+        ConversionError, match="float_nodes has 'conv2d_9', which is no node of the graph; the nearest is"
     ):
-        quantize.prepare(graph.module, kept_float=("conv2d_1", "conv2d_9"))
+        quantize.prepare(graph.module, float_nodes=("conv2d_1", "conv2d_9"))
 
 
 def test_small_weights_have_all_their_levels():
@@ -132,7 +132,7 @@ class Normed(nn.Module):
 def test_a_layer_norm_stays_in_float_between_int8_layers(any_batch):
     graph = make_graph(Normed(), samples(), None, any_batch=any_batch)
     if any_batch:
-        prepared = quantize.FakeQuantised(graph.module).graph
+        prepared = quantize.FakeQuantized(graph.module).graph
     else:
         prepared = quantize.prepare(graph.module)
         assert len(rank_layers(graph, samples(8))) == 2
@@ -145,10 +145,10 @@ def test_a_layer_norm_stays_in_float_between_int8_layers(any_batch):
     assert [node.args[1].op for node in layers] == ["call_module", "get_attr", "get_attr", "get_attr", "call_module"]
 
 
-def test_a_fake_quantised_net_trains_and_becomes_both_programs():
+def test_a_fake_quantized_net_trains_and_becomes_both_programs():
     given = samples(32)
     graph = make_graph(Gated(), given, None, any_batch=True)
-    net = quantize.FakeQuantised(graph.module)
+    net = quantize.FakeQuantized(graph.module)
     inputs, wanted = torch.from_numpy(given[0]), torch.full((32, 6), 0.25)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     losses = []
