@@ -17,7 +17,6 @@ from edgestill.objectives import (
     Objective,
     Outputs,
     SimilarityPreserving,
-    StandardisedKD,
     WeightedSum,
     create_objective,
 )
@@ -26,6 +25,7 @@ GENERATOR = np.random.default_rng(0)
 STUDENT, TEACHER = GENERATOR.normal(size=(2, 6, 5)) * 3
 LABELS = np.array([0, 1, 2, 3, 4, 0])
 TARGETS = np.eye(5)[LABELS]
+STANDARDIZED_KD = HintonKD(2.0, hard=0.1, soft=9.0, standardize=True)
 
 
 def value(objective: Objective, student=STUDENT, teacher=TEACHER, targets=TARGETS) -> float:
@@ -37,8 +37,8 @@ def softmax(logits):
     return powers / powers.sum(1, keepdims=True)
 
 
-def cross_entropy():
-    return -np.log(softmax(STUDENT)[np.arange(6), LABELS]).mean()
+def cross_entropy(student=STUDENT):
+    return -np.log(softmax(student)[np.arange(6), LABELS]).mean()
 
 
 def test_cross_entropy_is_minus_the_log_of_the_labels_probability():
@@ -78,16 +78,35 @@ def test_dist_is_one_minus_correlation_along_rows_and_columns():
     assert value(DIST(beta=0.5, gamma=2.0, temperature=2.0)) == pytest.approx(expected)
 
 
-def test_standardised_kd_compares_z_scores():
-    def z(logits):
-        return (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True)
+def z_scores(logits):
+    return (logits - logits.mean(1, keepdims=True)) / logits.std(1, keepdims=True)
 
-    ours, theirs = softmax(z(STUDENT) / 2), softmax(z(TEACHER) / 2)
+
+def test_standardized_kd_compares_z_scores():
+    ours, theirs = softmax(z_scores(STUDENT) / 2), softmax(z_scores(TEACHER) / 2)
     divergence = (theirs * np.log(theirs / ours)).sum(1).mean()
-    assert value(StandardisedKD(2.0)) == pytest.approx(0.1 * cross_entropy() + 9 * 4 * divergence)
+    assert value(STANDARDIZED_KD) == pytest.approx(0.1 * cross_entropy() + 9 * 4 * divergence)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hard"), [(HintonKD, 0.1), (DKD, 1), (DIST, 1), (LogitMSE, 1), (MutualLearning, 1)],
+    ids=lambda one: getattr(one, "__name__", ""),
+)  # fmt: skip
+def test_every_logit_objective_can_compare_z_scores(kind, hard):
+    plain, standardized = kind(), kind(standardize=True)
+    # The labels' term, which keeps the logits, is taken away from both.
+    expected = value(plain, z_scores(STUDENT), z_scores(TEACHER)) - hard * cross_entropy(z_scores(STUDENT))
+    assert value(standardized) - hard * cross_entropy() == pytest.approx(expected, rel=1e-5)
     # A line with a positive slope through each sample's logits changes nothing: that is what the z-score is for.
-    moved = value(StandardisedKD(2.0, hard=0.0), teacher=7 * TEACHER - 3)
-    assert moved == pytest.approx(value(StandardisedKD(2.0, hard=0.0)))
+    assert value(standardized, teacher=7 * TEACHER - 3) == pytest.approx(value(standardized))
+    assert value(plain, teacher=7 * TEACHER - 3) != pytest.approx(value(plain))
+
+
+def test_the_kind_of_older_recipes_is_a_standardized_kd():
+    today = {"kind": "hinton-kd", "standardize": True, "temperature": 2.0, "hard": 0.1, "soft": 9.0}
+    assert value(create_objective({"kind": "standardised-kd"})) == value(create_objective(today))
+    changed = create_objective({"kind": "standardised-kd", "hard": 1.0, "weight": 0.5})
+    assert value(changed) == pytest.approx(0.5 * value(create_objective(today | {"hard": 1.0})))
 
 
 def test_dkd_is_the_label_against_the_rest_and_the_rest_among_itself():
@@ -213,14 +232,14 @@ def test_similarity_preserving_compares_which_samples_look_alike():
 
 WITHOUT_LABELS = [
     HintonKD(4.0, 1.0),
-    StandardisedKD(hard=0.0),
+    HintonKD(2.0, hard=0.0, soft=9.0, standardize=True),
     DKD(hard=0.0),
     DIST(hard=0.0),
     LogitMSE(hard=0.0),
     RKD(),
     SimilarityPreserving(),
 ]
-ALL = [CrossEntropy(0.1), HintonKD(3.0, 0.5), StandardisedKD(), DKD(), DIST(temperature=2.0), LogitMSE()]
+ALL = [CrossEntropy(0.1), HintonKD(3.0, 0.5), STANDARDIZED_KD, DKD(), DIST(temperature=2.0), LogitMSE()]
 ALL += [MutualLearning(), RKD(), SimilarityPreserving()]
 
 
@@ -244,7 +263,7 @@ def test_gradients(objective):
     assert torch.autograd.gradcheck(lambda logits: objective(Outputs(logits), teacher, targets), student)
 
 
-@pytest.mark.parametrize("objective", [HintonKD(), StandardisedKD(), DKD(), DIST()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("objective", [HintonKD(), STANDARDIZED_KD, DKD(), DIST()], ids=lambda one: type(one).__name__)
 def test_extreme_logits_stay_finite(objective):
     sure = 1e4 * np.eye(5)[LABELS]
     for student, teacher in ((sure, TEACHER), (STUDENT, sure), (sure, -sure), (np.zeros((6, 5)), np.zeros((6, 5)))):

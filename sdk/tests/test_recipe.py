@@ -202,6 +202,7 @@ def test_what_a_value_must_be(tmp_path, line, table, said):
     ("objective", "said"),
     [
         ('{ kind = "hinton-kd", temperature = "x" }', "temperature must be a number, not 'x'"),
+        ('{ kind = "hinton-kd", standardize = 1 }', "standardize must be true or false, not 1"),
         ('{ kind = "hinton-kd", temperature = [1] }', "temperature must be a number, not [1]"),
         ('{ kind = "fitnets", layers = 3 }', "objective 'fitnets' does not take layers = 3"),
         ('{ kind = "fitnets" }', "layers"),

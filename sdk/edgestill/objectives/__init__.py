@@ -4,7 +4,7 @@ An objective is called with the student's outputs, the teacher's outputs (None w
 targets, and returns one scalar to minimise. `create_objective` builds one from a recipe's table
 (`{kind = "dist", beta = 1.0}`) or a weighted sum from a list of such tables.
 
-    response.py   the logits          cross-entropy  hinton-kd  standardised-kd  dkd  dist  logit-mse  mutual-learning
+    response.py   the logits          cross-entropy  hinton-kd  dkd  dist  logit-mse  mutual-learning
     feature.py    layers inside       fitnets  attention-transfer  review-kd
     relation.py   between samples     rkd  similarity-preserving
 """
@@ -13,7 +13,7 @@ from .base import Objective, Outputs, WeightedSum
 from .feature import AttentionTransfer, FitNets, ReviewKD
 from .registry import OBJECTIVES, create_objective
 from .relation import RKD, SimilarityPreserving
-from .response import DIST, DKD, CrossEntropy, HintonKD, LogitMSE, MutualLearning, StandardisedKD
+from .response import DIST, DKD, CrossEntropy, HintonKD, LogitMSE, LogitObjective, MutualLearning
 
 __all__ = [
     "DIST",
@@ -25,12 +25,12 @@ __all__ = [
     "FitNets",
     "HintonKD",
     "LogitMSE",
+    "LogitObjective",
     "MutualLearning",
     "Objective",
     "Outputs",
     "ReviewKD",
     "SimilarityPreserving",
-    "StandardisedKD",
     "WeightedSum",
     "create_objective",
 ]

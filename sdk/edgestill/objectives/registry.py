@@ -10,12 +10,11 @@ from ..user_code import import_class
 from .base import Objective, WeightedSum
 from .feature import AttentionTransfer, FitNets, ReviewKD
 from .relation import RKD, SimilarityPreserving
-from .response import DIST, DKD, CrossEntropy, HintonKD, LogitMSE, MutualLearning, StandardisedKD
+from .response import DIST, DKD, CrossEntropy, HintonKD, LogitMSE, MutualLearning
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "cross-entropy": CrossEntropy,
     "hinton-kd": HintonKD,
-    "standardised-kd": StandardisedKD,
     "dkd": DKD,
     "dist": DIST,
     "logit-mse": LogitMSE,
@@ -25,6 +24,11 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "review-kd": ReviewKD,
     "rkd": RKD,
     "similarity-preserving": SimilarityPreserving,
+}
+
+# Kinds of older recipes → what says the same today.
+_OLDER: dict[str, dict[str, Any]] = {
+    "standardised-kd": {"kind": "hinton-kd", "standardize": True, "temperature": 2.0, "hard": 0.1, "soft": 9.0}
 }
 
 
@@ -43,10 +47,15 @@ def create_objective(
     if isinstance(tables, Mapping):
         tables = [tables]
     known = {**OBJECTIVES, **(own or {})}
-    terms = [(_weight(table), _create(table, known)) for table in tables]
+    terms = [(_weight(table), _create(_of_today(table), known)) for table in tables]
     if not terms:
         raise RecipeError("objective is empty; name at least one, such as {kind = 'hinton-kd'}")
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
+
+
+def _of_today(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    older = _OLDER.get(str(table.get("kind")))
+    return table if older is None else older | {name: value for name, value in table.items() if name != "kind"}
 
 
 def _weight(table: Mapping[str, Any]) -> float:
@@ -73,6 +82,8 @@ def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Obj
             raise RecipeError(f"objective {kind!r} has no argument {name!r}{nearest(name, known)}")
         if _is_number(known[name].default) and not _is_number(value):
             raise RecipeError(f"objective {kind!r}: {name} must be a number, not {value!r}")
+        if isinstance(known[name].default, bool) and not isinstance(value, bool):
+            raise RecipeError(f"objective {kind!r}: {name} must be true or false, not {value!r}")
     try:
         return make(**arguments)
     except ValueError as error:
