@@ -16,14 +16,14 @@ epochs = parser.parse_args().epochs
 # Real images that ship with the package, and a teacher that has seen the complete set.
 data = es.load_data("fashion-mnist-mini")
 checkpoint = Path(__file__).parents[1] / "recipes" / "teachers" / "fashion-mnist.safetensors"
-teacher = es.load_teacher("resnet8_m", checkpoint, num_classes=len(data.classes), data=data)
+teacher = es.load_teacher("resnet8_m", data, checkpoint=checkpoint)
 
 # Distil it into 14,650 parameters.
-student = es.create_student("dscnn_s", num_classes=len(data.classes))
+student = es.create_student("dscnn_s", data)
 result = es.distill(teacher, student, data, objective=es.objectives.DIST(), epochs=epochs)
 
 # One quantization, both formats, golden samples, hashes: one bundle.
-bundle = es.convert(result.student, calibration=data.calibration(256), output="fashion.edge", overwrite=True)
+bundle = es.convert(result.student, data, output="fashion.edge", overwrite=True)
 
 # On the device, numpy and an engine are enough.
 for engine in ("litert", "executorch"):

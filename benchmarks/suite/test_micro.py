@@ -24,7 +24,7 @@ def bundle(tmp_path_factory):
 
     data = es.load_data()
     output = Path(tmp_path_factory.mktemp("suite")) / "student.edge"
-    return es.convert(es.create_student("dscnn_s", num_classes=10), data.calibration(64), output)
+    return es.convert(es.create_student("dscnn_s", data), data.calibration(64), output)
 
 
 @pytest.fixture(params=ENGINES)

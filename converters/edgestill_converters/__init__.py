@@ -18,8 +18,17 @@ From a script, `edgestill.convert` is nearer.
 """
 
 from .backends import TARGETS
-from .convert import Description, convert, steps
+from .convert import ConversionOptions, Description, convert, steps
 from .errors import CalibrationError, ConversionError
 from .parity import relative_error
 
-__all__ = ["TARGETS", "CalibrationError", "ConversionError", "Description", "convert", "relative_error", "steps"]
+__all__ = [
+    "TARGETS",
+    "CalibrationError",
+    "ConversionError",
+    "ConversionOptions",
+    "Description",
+    "convert",
+    "relative_error",
+    "steps",
+]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -74,6 +75,36 @@ class Description:
     task_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ConversionOptions:
+    """How a model becomes files.
+
+    Args:
+        targets: names of backends. precision: `int8` (with fp32 files as a baseline), or `fp32` alone; a backend that
+            makes nothing else gets an fp32 file.
+        float_nodes: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
+            they are more than a hundredth of the multiply-accumulates.
+        trained: a prepared graph that was trained with fake quantization (`quantize.FakeQuantized`), instead of
+            calibration; with `float_nodes` its weights, calibrated.
+        fold_pixels: put the normalization of pixels into the graph: an int8 file then takes `uint8 - 128`.
+        fp32_baseline: a bundle of the same model whose fp32 files are taken over instead of exported again.
+        allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
+            who judge its accuracy themselves.
+        limit_seconds: for each exporter and file, and then for its engine to load it, and for a call.
+        log: where the exporters' own output goes; None: kept only when something fails.
+    """
+
+    targets: Sequence[str] = TARGETS
+    precision: Precision = "int8"
+    float_nodes: Sequence[str] = ()
+    trained: GraphModule | None = None
+    fold_pixels: bool = True
+    fp32_baseline: Bundle | None = None
+    allowed_deviation: float = ALLOWED_QUANTIZED
+    limit_seconds: float = LIMIT_SECONDS
+    log: str | PathLike[str] | None = None
+
+
 def steps(targets: Sequence[str] = TARGETS, precision: Precision = "int8", yardsticks: bool = True) -> tuple[str, ...]:
     """Names of the steps of a conversion, which `on_step` is called with as each begins."""
     return ("quantize", *files_of(backends_of(targets), precision, yardsticks), "check")
@@ -83,18 +114,10 @@ def convert(
     model: nn.Module,
     samples: Samples,
     description: Description,
-    output: str | Path,
+    output: str | PathLike[str],
+    options: ConversionOptions = ConversionOptions(),
     *,
-    targets: Sequence[str] = TARGETS,
-    precision: Precision = "int8",
-    float_nodes: Sequence[str] = (),
-    trained: GraphModule | None = None,
-    fold_pixels: bool = True,
-    yardsticks: Bundle | None = None,
-    allowed_deviation: float = ALLOWED_QUANTIZED,
-    limit_seconds: float = LIMIT_SECONDS,
     overwrite: bool = False,
-    log: Path | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Bundle:
     """Quantize once, export to the targets, run every file, write the bundle.
@@ -104,18 +127,6 @@ def convert(
             left as it was.
         samples: real ones to calibrate with; a few of them become the golden samples.
         output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
-        targets: names of backends. precision: `int8` (with fp32 files as yardsticks), or `fp32` alone; a backend that
-            makes nothing else gets an fp32 file.
-        float_nodes: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
-            they are more than a hundredth of the multiply-accumulates.
-        trained: a prepared graph that was trained with fake quantization (`quantize.FakeQuantized`), instead of
-            calibration; with `float_nodes` its weights, calibrated.
-        fold_pixels: put the normalization of pixels into the graph: an int8 file then takes `uint8 - 128`.
-        yardsticks: a bundle of the same model whose fp32 files are taken over instead of exported again.
-        allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
-            who judge its accuracy themselves.
-        limit_seconds: for each exporter and file, and then for its engine to load it, and for a call.
-        log: where the exporters' own output goes; None: kept only when something fails.
         on_step: called with the name of each of `steps(…)` as it begins; exporters work side by side.
 
     Raises:
@@ -126,30 +137,12 @@ def convert(
     """
     if not overwrite:
         refuse_existing(output)
-    _check_options(precision, float_nodes, limit_seconds)
-    backends = backends_of(targets)
-    check_installed(backends, precision)
+    _check_options(options)
+    check_installed(backends_of(options.targets), options.precision)
+    log = None if options.log is None else Path(options.log)
     with TemporaryDirectory() as temporary, words_to(log) as path:
-        folder = Path(temporary)
         try:
-            on_step("quantize")
-            graph = make_graph(model, samples, description.processor, fold_pixels)
-            refuse_for(graph.module, backends)
-            results = _check_labels(graph, description)
-            few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
-            # Before minutes go into files of a graph that is not the model, or of a model that is no function.
-            reference = _outputs(graph.module, graph.processor, few)
-            check_rewrites(_model_outputs(model, description.processor, few), reference)
-            exports, floating = make_exports(graph, samples, backends, precision, float_nodes, trained, yardsticks)
-            exported = export_files(exports, folder, path, limit_seconds=limit_seconds, on_step=on_step)
-            on_step("check")
-            contents: dict[str, Content] = {name: one.content for name, one in exported.items()}
-            checking = _checking(limit_seconds)
-            manifest = _manifest(description, graph, exports, exported, float_nodes, results, floating, checking)
-            if yardsticks is not None:
-                manifest, contents = _take_over(manifest, contents, yardsticks)
-            golden = Golden(tuple(few), _run(manifest, contents, few, checking))
-            check_against_model(reference, golden.outputs, manifest, allowed_deviation)
+            manifest, contents = _make(model, samples, description, options, Path(temporary), path, on_step)
         except EdgestillError as error:
             _write_down(error, path)
             raise with_log(error, path, log) from error
@@ -160,10 +153,40 @@ def convert(
                 "with the model and the log"
             )
             raise with_log(failed, path, log) from error
-    return write_bundle(output, manifest, {**flat_contents(contents), GOLDEN: golden_npz(golden)}, overwrite=overwrite)
+    return write_bundle(output, manifest, contents, overwrite=overwrite)
 
 
-def _check_options(precision: str, float_nodes: Sequence[str], limit_seconds: float) -> None:
+def _make(
+    model: nn.Module, samples: Samples, description: Description, options: ConversionOptions, folder: Path, log: Path,
+    on_step: Callable[[str], None],
+) -> tuple[Manifest, dict[str, bytes]]:  # fmt: skip
+    """The manifest and the content of all files, which were run before."""
+    on_step("quantize")
+    backends, baseline = backends_of(options.targets), options.fp32_baseline
+    graph = make_graph(model, samples, description.processor, options.fold_pixels)
+    refuse_for(graph.module, backends)
+    results = _check_labels(graph, description)
+    few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
+    # Before minutes go into files of a graph that is not the model, or of a model that is no function.
+    reference = _outputs(graph.module, graph.processor, few)
+    check_rewrites(_model_outputs(model, description.processor, few), reference)
+    exports, floating = make_exports(
+        graph, samples, backends, options.precision, options.float_nodes, options.trained, baseline
+    )
+    exported = export_files(exports, folder, log, limit_seconds=options.limit_seconds, on_step=on_step)
+    on_step("check")
+    contents: dict[str, Content] = {name: one.content for name, one in exported.items()}
+    checking = _checking(options.limit_seconds)
+    manifest = _manifest(description, graph, exports, exported, options.float_nodes, results, floating, checking)
+    if baseline is not None:
+        manifest, contents = _take_over(manifest, contents, baseline)
+    golden = Golden(tuple(few), _run(manifest, contents, few, checking))
+    check_against_model(reference, golden.outputs, manifest, options.allowed_deviation)
+    return manifest, {**flat_contents(contents), GOLDEN: golden_npz(golden)}
+
+
+def _check_options(options: ConversionOptions) -> None:
+    precision, float_nodes, limit_seconds = options.precision, options.float_nodes, options.limit_seconds
     if isinstance(float_nodes, str):
         raise ConversionError(f"float_nodes is names of graph nodes in a list or tuple, not {float_nodes!r}")
     if precision not in get_args(Precision):

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -44,7 +45,7 @@ def convert_tensorflow(
     source: Path,
     kind: Kind,
     samples: Samples,
-    output: str | Path,
+    output: str | PathLike[str],
     *,
     name: str,
     labels: Sequence[str] = (),

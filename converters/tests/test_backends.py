@@ -9,7 +9,7 @@ from edgestill.file_findings import look_inside
 from edgestill.gate import check_bundle
 from edgestill_benchmarks import survey_bundle
 from edgestill_benchmarks.latency import Rule
-from edgestill_converters import ConversionError, Description, convert, steps
+from edgestill_converters import ConversionError, ConversionOptions, Description, convert, steps
 from edgestill_converters.backends import TARGETS, backend_names, backends_of, find_backend, quantizing
 from edgestill_converters.inspection import InspectionError, inspect_bytes
 from edgestill_runtime import load, open_bundle, pack_zip
@@ -87,7 +87,9 @@ def test_ours_are_known_and_in_the_order_of_their_files():
 
 def test_a_float_backend_gets_an_fp32_file_beside_the_int8_files_of_others(toy, tmp_path):
     assert quantizing(("executorch", "toy")) == ("executorch",)
-    bundle = convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["toy", "executorch"])
+    bundle = convert(
+        linear(), SAMPLES, description(), tmp_path / "x.edge", options=ConversionOptions(targets=["toy", "executorch"])
+    )
     found = {name: (entry.engine, entry.precision) for name, entry in bundle.manifest.models.items()}
     assert found == {
         "model.pte": ("executorch", "int8"),
@@ -104,7 +106,7 @@ def test_a_float_backend_gets_an_fp32_file_beside_the_int8_files_of_others(toy, 
 
 
 def test_a_file_that_is_a_folder_goes_all_the_way(toy, tmp_path):
-    made = convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["parts"])
+    made = convert(linear(), SAMPLES, description(), tmp_path / "x.edge", options=ConversionOptions(targets=["parts"]))
     assert made.files.keys() == {"golden.npz", "model.fp32.parts/about.txt", "model.fp32.parts/data/matrix.npy"}
     packed = pack_zip(made, tmp_path / "packed.edge")
     for bundle in (made, packed):
@@ -116,9 +118,19 @@ def test_a_file_that_is_a_folder_goes_all_the_way(toy, tmp_path):
 
 
 def test_fp32_files_of_every_backend_are_taken_over(toy, tmp_path):
-    first = convert(linear(), SAMPLES, description(), tmp_path / "1.edge", targets=["executorch", "parts"])
+    first = convert(
+        linear(),
+        SAMPLES,
+        description(),
+        tmp_path / "1.edge",
+        options=ConversionOptions(targets=["executorch", "parts"]),
+    )
     second = convert(
-        linear(), SAMPLES, description(), tmp_path / "2.edge", targets=["executorch", "parts"], yardsticks=first
+        linear(),
+        SAMPLES,
+        description(),
+        tmp_path / "2.edge",
+        options=ConversionOptions(targets=["executorch", "parts"], fp32_baseline=first),
     )
     assert {**second.files, "golden.npz": None} == {**first.files, "golden.npz": None}
     assert second.read_model("model.fp32.parts") == first.read_model("model.fp32.parts")
@@ -127,18 +139,28 @@ def test_fp32_files_of_every_backend_are_taken_over(toy, tmp_path):
 def test_yardsticks_without_the_one_file_of_a_backend_are_refused(toy, bundle_path, tmp_path):
     with pytest.raises(ConversionError, match="has no fp32 file for toy, which makes no other; leave it out"):
         convert(
-            linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["toy"], yardsticks=open_bundle(bundle_path)
+            linear(),
+            SAMPLES,
+            description(),
+            tmp_path / "x.edge",
+            options=ConversionOptions(targets=["toy"], fp32_baseline=open_bundle(bundle_path)),
         )
 
 
 def test_what_a_backend_lacks_is_said_before_anything_is_exported(toy, tmp_path):
     said = r"uses relu, which parts has not; leave parts out of the targets, or use abs"
     with pytest.raises(ConversionError, match=said):
-        convert(nn.Sequential(linear(), nn.ReLU()), SAMPLES, description(), tmp_path / "x.edge", targets=["parts"])
+        convert(
+            nn.Sequential(linear(), nn.ReLU()),
+            SAMPLES,
+            description(),
+            tmp_path / "x.edge",
+            options=ConversionOptions(targets=["parts"]),
+        )
 
 
 def test_nothing_looks_into_a_file_without_an_inspector(toy, tmp_path):
-    bundle = convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["toy"])
+    bundle = convert(linear(), SAMPLES, description(), tmp_path / "x.edge", options=ConversionOptions(targets=["toy"]))
     with pytest.raises(InspectionError, match="is a file for toy, and nothing is installed that looks into such files"):
         inspect_bytes(bundle.read_model("model.fp32.toy"), "toy", "model.fp32.toy")
     shares, (finding,) = look_inside(open_bundle(bundle.path), ["model.fp32.toy"])
@@ -155,7 +177,7 @@ def test_nothing_looks_into_a_file_without_an_inspector(toy, tmp_path):
 )
 def test_targets_that_are_none(tmp_path, targets, said):
     with pytest.raises(ConversionError, match=said):
-        convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=targets)
+        convert(linear(), SAMPLES, description(), tmp_path / "x.edge", options=ConversionOptions(targets=targets))
 
 
 BROKEN = """
@@ -184,7 +206,13 @@ def test_a_backend_that_cannot_be_used_is_said_before_anything_takes_time(bring_
     source = BROKEN.format(**({"suffix": ".acme", "modules": "", "here": ""} | facts))
     bring_package("acme-npu", {"acme_npu": source}, {BACKENDS: {"acme": "acme_npu:BACKEND"}})
     with pytest.raises(ConversionError, match=said):
-        convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["executorch", "acme"])
+        convert(
+            linear(),
+            SAMPLES,
+            description(),
+            tmp_path / "x.edge",
+            options=ConversionOptions(targets=["executorch", "acme"]),
+        )
     assert find_backend("litert")
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgestill_converters import ConversionError, Description, convert, relative_error
+from edgestill_converters import ConversionError, ConversionOptions, Description, convert, relative_error
 from edgestill_runtime import Tolerance, compare_outputs, load
 
 IMAGES = [np.random.default_rng(0).normal(0, 1, (20, 3, 12, 10)).astype(np.float32)]
@@ -140,4 +140,4 @@ def test_a_file_in_which_nothing_is_int8_is_refused(tmp_path, target):
     steps = [np.random.default_rng(0).normal(0, 1, (8, 4, 5)).astype(np.float32)]
     description = Description("recurrent", (), None, 0, 0, {})
     with pytest.raises(ConversionError, match=r"nothing in it is: .*\(cells: lstm\)"):
-        convert(Recurrent(), steps, description, tmp_path / "r.edge", targets=(target,))
+        convert(Recurrent(), steps, description, tmp_path / "r.edge", options=ConversionOptions(targets=(target,)))

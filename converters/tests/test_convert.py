@@ -22,6 +22,7 @@ from edgestill.models import create_model, multiply_accumulates, parameters
 from edgestill_converters import (
     CalibrationError,
     ConversionError,
+    ConversionOptions,
     Description,
     convert,
     exporting,
@@ -79,7 +80,9 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
             model(torch.from_numpy(pixels.tensor(batch)))
     images = coloured(data.calibration(64).images)
     description = Description("test", data.classes, pixels, parameters(model), 0, {})
-    bundle = convert(model, images, description, tmp_path / "x.edge", log=log, on_step=begun.append)
+    bundle = convert(
+        model, images, description, tmp_path / "x.edge", options=ConversionOptions(log=log), on_step=begun.append
+    )
     # Exporters work side by side, so only the first and the last step have their place.
     assert sorted(begun) == sorted(steps()) and (begun[0], begun[-1]) == ("quantize", "check")
     assert "LiteRT" in log.read_text(errors="replace")
@@ -142,7 +145,13 @@ class Branching(nn.Module):
 def test_a_model_that_cannot_be_exported_is_an_error_with_its_log(data, tmp_path):
     model, log = Branching(), tmp_path / "conversion.log"
     with pytest.raises(ConversionError) as caught:
-        convert(model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge", log=log)
+        convert(
+            model,
+            data.calibration(8).images,
+            describe(model, data),
+            tmp_path / "x.edge",
+            options=ConversionOptions(log=log),
+        )
     message = str(caught.value)
     assert "depends on the values of its input" in message and str(log) in message
     assert "in Branching, test_convert.py line" in message and "`if images.sum() > 0:`" in message
@@ -374,7 +383,9 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
     pixels = ImageProcessor(30, 28, mean=(0.4,) * 3, std=(0.3, 0.35, 0.25))
     model, images = Mapped().eval(), coloured(data.calibration(48).images)
     description = Description("mapped", (), pixels, 0, 0, {})
-    bundle = convert(model, images, description, tmp_path / "m.edge", float_nodes=("conv2d",))
+    bundle = convert(
+        model, images, description, tmp_path / "m.edge", options=ConversionOptions(float_nodes=("conv2d",))
+    )
     with torch.inference_mode():
         reference = [one.numpy() for one in model(torch.from_numpy(pixels.tensor(images)))]
     answers = {}
@@ -429,7 +440,13 @@ def test_tokens_and_one_target(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "dup2", refuse)  # in this process; the exporters have their own
-        bundle = convert(model, [tokens], description, tmp_path / "t.edge", targets=("litert",), precision="fp32")
+        bundle = convert(
+            model,
+            [tokens],
+            description,
+            tmp_path / "t.edge",
+            options=ConversionOptions(targets=("litert",), precision="fp32"),
+        )
     assert list(bundle.manifest.models) == ["model.fp32.tflite"]
     with load(bundle, precision="fp32") as loaded, torch.inference_mode():
         # LiteRT's converter makes int32 of the numbers; whoever calls need not know.
@@ -448,7 +465,11 @@ def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tm
     for number in range(2):
         log = tmp_path / f"{number}.log"
         bundle = convert(
-            model, calibration, describe(model, data), tmp_path / f"{number}.edge", precision="fp32", log=log
+            model,
+            calibration,
+            describe(model, data),
+            tmp_path / f"{number}.edge",
+            options=ConversionOptions(precision="fp32", log=log),
         )
         made.append(({name: bundle.read(name) for name in bundle.manifest.models}, sorted(children())))
     assert made[0] == made[1] and len(made[0][1]) == 2
@@ -464,7 +485,11 @@ def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tm
 
     monkeypatch.setattr(exporting, "_give", give)
     last = convert(
-        model, calibration, describe(model, data), tmp_path / "2.edge", precision="fp32", targets=("executorch",)
+        model,
+        calibration,
+        describe(model, data),
+        tmp_path / "2.edge",
+        options=ConversionOptions(precision="fp32", targets=("executorch",)),
     )
     assert last.read("model.fp32.pte") == made[0][0]["model.fp32.pte"]
     left = [one for one in children() if " executorch " in one[1]]
@@ -487,8 +512,12 @@ def test_an_exporter_that_takes_too_long_is_ended(data, tmp_path):
         ConversionError, match=r"exporter was not done after 0\.5 s and was ended; .*see .*conversion\.log"
     ):
         convert(
-            model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge", log=log, limit_seconds=0.5
-        )  # fmt: skip
+            model,
+            data.calibration(8).images,
+            describe(model, data),
+            tmp_path / "x.edge",
+            options=ConversionOptions(log=log, limit_seconds=0.5),
+        )
     assert not (tmp_path / "x.edge").exists() and children() == []
 
 
@@ -503,8 +532,13 @@ def test_an_exporter_that_crashes_is_an_error_with_its_log(data, tmp_path):
     said = r"model\.pte: the executorch exporter was ended by SIGSEGV; leave executorch out .*see .*conversion\.log"
     with pytest.raises(ConversionError, match=said):
         convert(
-            model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge", log=log, on_step=crash
-        )  # fmt: skip
+            model,
+            data.calibration(8).images,
+            describe(model, data),
+            tmp_path / "x.edge",
+            options=ConversionOptions(log=log),
+            on_step=crash,
+        )
     assert not (tmp_path / "x.edge").exists() and children() == []
 
 
@@ -546,7 +580,13 @@ def children(of=None):
 def test_bad_targets_and_samples(data, tmp_path):
     model = create_model("dscnn_xs", 10)
     with pytest.raises(ConversionError, match="unknown target 'onnx'; valid: executorch, litert"):
-        convert(model, data.calibration(8).images, describe(model, data), tmp_path / "x.edge", targets=("onnx",))
+        convert(
+            model,
+            data.calibration(8).images,
+            describe(model, data),
+            tmp_path / "x.edge",
+            options=ConversionOptions(targets=("onnx",)),
+        )
     description = Description("x", (), None, 0, 0, {})
     for samples, said in (
         ([np.zeros((4, 5), np.float32), np.zeros((3, 5), np.float32)], r"\[3, 4\] samples"),
@@ -572,7 +612,8 @@ def test_bad_targets_and_samples(data, tmp_path):
 def test_options_that_ask_for_nothing_are_refused(tmp_path, options, said):
     samples = [np.ones((2, 5), np.float32)]
     with pytest.raises(ConversionError, match=said):
-        convert(nn.Linear(5, 2), samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", **options)
+        description = Description("x", (), None, 0, 0, {})
+        convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge", ConversionOptions(**options))
     assert list(tmp_path.iterdir()) == []
 
 

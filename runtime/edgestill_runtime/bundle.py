@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -171,7 +172,7 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequenc
 
 
 def write_bundle(
-    path: str | Path, manifest: Manifest, contents: Mapping[str, bytes], overwrite: bool = False
+    path: str | PathLike[str], manifest: Manifest, contents: Mapping[str, bytes], overwrite: bool = False
 ) -> Bundle:
     """Write a bundle atomically, verify it, and open it. A path that is an existing file becomes a zip.
 
@@ -224,7 +225,7 @@ def refuse_foreign(path: str | os.PathLike[str]) -> None:
         raise StorageError(f"{path} is no bundle, and only a bundle is replaced; remove it, or choose another name")
 
 
-def pack_zip(bundle: Bundle, path: str | Path, overwrite: bool = False) -> Bundle:
+def pack_zip(bundle: Bundle, path: str | PathLike[str], overwrite: bool = False) -> Bundle:
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically.
 
     Raises:
@@ -237,7 +238,7 @@ def pack_zip(bundle: Bundle, path: str | Path, overwrite: bool = False) -> Bundl
     return open_bundle(path)
 
 
-def unpack_folder(bundle: Bundle, path: str | Path, overwrite: bool = False) -> Bundle:
+def unpack_folder(bundle: Bundle, path: str | PathLike[str], overwrite: bool = False) -> Bundle:
     """Write a verified bundle, its signature included, as a folder, atomically.
 
     Raises:

@@ -9,10 +9,10 @@ The same in Python, step by step; every name below can be used alone:
     import edgestill as es
 
     data    = es.load_data("fashion-mnist")
-    teacher = es.load_teacher("resnet8_l", checkpoint="teacher.safetensors")
-    student = es.create_student("dscnn_s", num_classes=10)
+    teacher = es.load_teacher("resnet8_l", data, checkpoint="teacher.safetensors")
+    student = es.create_student("dscnn_s", data)
     result  = es.distill(teacher, student, data, objective=es.objectives.DIST(), epochs=30)
-    bundle  = es.convert(result.student, calibration=data.calibration(256), output="fashion.edge")
+    bundle  = es.convert(result.student, data, output="fashion.edge")
 
 and on the device, where numpy and an engine are enough:
 
@@ -29,45 +29,64 @@ from .errors import EdgestillError, MissingExtraError
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import data, models, objectives
+    from edgestill_converters import ConversionOptions
+
+    from . import data, models, objectives, tasks
     from .conversion import convert
-    from .data import Augmentation, Data, ImageSource, Split, load_data
+    from .data import Augmentation, Data, DataOptions, ImageSource, Split, load_data
     from .distillation import Distilled, distill
     from .models import create_model, create_student, load_checkpoint, save_checkpoint
+    from .options import DistillOptions, TrainOptions
+    from .quantization import Budget, quantize
     from .recipe import Recipe, load_recipe
     from .schedule import Schedule
-    from .teachers import load_teacher
+    from .tasks import find_task
+    from .teacher_loading import TeacherInputs, load_teacher
     from .training import train
     from .workflow.run import Run, run
 
+# Name → the module that has it.
 _HOMES = {
-    "Augmentation": "data",
-    "Data": "data",
-    "Distilled": "distillation",
-    "ImageSource": "data",
-    "Recipe": "recipe",
-    "Run": "workflow.run",
-    "Schedule": "schedule",
-    "Split": "data",
-    "convert": "conversion",
-    "create_model": "models",
-    "create_student": "models",
-    "data": "data",
-    "distill": "distillation",
-    "load_checkpoint": "models",
-    "load_data": "data",
-    "load_recipe": "recipe",
-    "load_teacher": "teachers",
-    "models": "models",
-    "objectives": "objectives",
-    "run": "workflow.run",
-    "save_checkpoint": "models",
-    "train": "training",
+    "Augmentation": ".data",
+    "Budget": ".quantization",
+    "ConversionOptions": "edgestill_converters",
+    "Data": ".data",
+    "DataOptions": ".data",
+    "DistillOptions": ".options",
+    "Distilled": ".distillation",
+    "ImageSource": ".data",
+    "Recipe": ".recipe",
+    "Run": ".workflow.run",
+    "Schedule": ".schedule",
+    "Split": ".data",
+    "TeacherInputs": ".teacher_loading",
+    "TrainOptions": ".options",
+    "convert": ".conversion",
+    "create_model": ".models",
+    "create_student": ".models",
+    "data": ".data",
+    "distill": ".distillation",
+    "find_task": ".tasks",
+    "load_checkpoint": ".models",
+    "load_data": ".data",
+    "load_recipe": ".recipe",
+    "load_teacher": ".teacher_loading",
+    "models": ".models",
+    "objectives": ".objectives",
+    "quantize": ".quantization",
+    "run": ".workflow.run",
+    "save_checkpoint": ".models",
+    "tasks": ".tasks",
+    "train": ".training",
 }
 
 __all__ = [
     "Augmentation",
+    "Budget",
+    "ConversionOptions",
     "Data",
+    "DataOptions",
+    "DistillOptions",
     "Distilled",
     "EdgestillError",
     "ImageSource",
@@ -76,20 +95,25 @@ __all__ = [
     "Run",
     "Schedule",
     "Split",
+    "TeacherInputs",
+    "TrainOptions",
     "__version__",
     "convert",
     "create_model",
     "create_student",
     "data",
     "distill",
+    "find_task",
     "load_checkpoint",
     "load_data",
     "load_recipe",
     "load_teacher",
     "models",
     "objectives",
+    "quantize",
     "run",
     "save_checkpoint",
+    "tasks",
     "train",
 ]
 
@@ -98,7 +122,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'edgestill' has no attribute {name!r}")
     try:
-        home = importlib.import_module(f".{_HOMES[name]}", __name__)
+        home = importlib.import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("edgestill"):
             raise

@@ -50,7 +50,7 @@ def cache_outputs(
 
     Raises:
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
-        ModelError: the teacher answers infinities, no numbers, or none of any use.
+        ModelError: the teacher gives infinities, no numbers, or none of any use.
     """
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
@@ -167,7 +167,7 @@ def check_values(values: torch.Tensor, where: str) -> None:
     worst = rows[odd][0]
     value = worst[~(worst.abs() <= LARGEST)][0]
     raise ModelError(
-        f"the teacher answers {float(value):.4g} for {int(odd.sum())} of {len(rows)} images {where}; logits are "
+        f"the teacher gives {float(value):.4g} for {int(odd.sum())} of {len(rows)} images {where}; logits are "
         f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
     )
 

@@ -1,6 +1,7 @@
 """`convert`: a trained model and real samples in, a bundle out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,35 +10,38 @@ from torch import nn
 
 from edgestill_runtime import Bundle
 
-from .data.types import IMAGE_CLASSIFICATION, Calibration
+from .data.types import IMAGE_CLASSIFICATION, Calibration, Data
 from .errors import MissingExtraError
 from .models import multiply_accumulates, parameters
 from .models.copies import check_module
+from .progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgestill_converters import Description
+    from edgestill_converters import ConversionOptions, Description
+
+CALIBRATION = 256
 
 
 def convert(
     model: nn.Module,
-    calibration: Calibration | Sequence[NDArray[Any]],
-    output: str | Path,
+    data: Data | Calibration | Sequence[NDArray[Any]],
+    output: str | PathLike[str],
+    options: "ConversionOptions | None" = None,
     *,
     name: str | None = None,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
-    log: Path | None = None,
-    on_step: Callable[[str], None] = lambda step: None,
-    **options: Any,
+    progress: Progress = SILENT,
 ) -> Bundle:
     """Quantize a copy of `model` once and write a bundle with int8 and fp32 files for both engines.
 
     Args:
-        calibration: real images with their processor, class names and task, `data.calibration(256)`; or, for a model of
-            other inputs, one array for each, (N, …): float32, or integers as they are.
+        data: to calibrate with: `data`, of which 256 train samples are taken, or more or fewer as
+            `data.calibration(count)`; for a model of other inputs, one array for each, (N, …): float32, or integers as
+            they are.
         output: the bundle's path, `NAME.edge`. name: the model's; the path's stem when None.
-        training: plain facts for the manifest. log: a file for the exporters' own words.
-        options: `targets`, `precision`, `float_nodes`, `limit_seconds` and so on of `edgestill_converters.convert`.
+        options: `edgestill_converters.ConversionOptions`.
+        training: plain facts for the manifest. overwrite: replace a bundle that is there, once the new one is complete.
 
     Raises:
         See `edgestill_converters.convert`.
@@ -46,22 +50,23 @@ def convert(
         import edgestill_converters
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
-    return edgestill_converters.convert(
-        model,
-        calibration.images if isinstance(calibration, Calibration) else calibration,
-        describe_model(model, name or Path(output).stem, calibration, training),
-        output,
-        overwrite=overwrite,
-        log=log,
-        on_step=on_step,
-        **options,
-    )
+    options = options or edgestill_converters.ConversionOptions()
+    samples = data.calibration(CALIBRATION) if isinstance(data, Data) else data
+    names = edgestill_converters.steps(options.targets, options.precision, options.fp32_baseline is None)
+    with progress.task("convert", len(names)) as task:
+        bundle = edgestill_converters.convert(
+            model, samples.images if isinstance(samples, Calibration) else samples,
+            describe_model(model, samples, name or Path(output).stem, training), output, options, overwrite=overwrite,
+            on_step=lambda step: task.advance(step != names[0], step=step),
+        )  # fmt: skip
+        task.advance(1)
+    return bundle
 
 
 def describe_model(
     model: nn.Module,
-    name: str,
     calibration: Calibration | Sequence[NDArray[Any]],
+    name: str,
     training: Mapping[str, Any] | None = None,
 ) -> "Description":
     """What a bundle will say of the model, beside its files."""

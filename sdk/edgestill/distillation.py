@@ -1,17 +1,18 @@
 """`distill`: teacher and data in, a trained student out.
 
-    a teacher           its answers are cached (`cache.py`), or given live where an objective compares layers
+    a teacher           its outputs are cached (`cache.py`), or computed live where an objective compares layers
     several teachers    combined: `average`, `confidence` or `choice`
     `"self"`            the moving average of the student's own weights
     None                the labels alone
 
-`distill_generations` (born again) and `distill_together` (mutual learning) begin without a teacher.
+`distill_born_again` and `distill_mutual` begin without a teacher.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
@@ -22,26 +23,23 @@ from torch import nn
 from .cache import cache_outputs
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
-from .errors import ModelError
+from .errors import ModelError, OptionError
+from .model_check import check_classes
 from .objectives import Objective
 from .objectives.layers import check_layers
+from .options import DistillOptions, TrainOptions
 from .processes import processes
 from .progress import SILENT, Progress
-from .schedule import Schedule
 from .teacher_check import refuse_guessing
 from .teachers import (
     CachedTeacher,
-    Combination,
     EmaTeacher,
     LiveTeacher,
     Teacher,
-    Team,
-    check_classes,
+    TeacherEnsemble,
     identity_of_teacher,
 )
 from .training import check_objective, train
-
-DEFAULT_SCHEDULE = Schedule(views=8)
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,7 @@ def distill(
     *,
     objective: Objective | None = None,
     epochs: int | None = None,
-    schedule: Schedule = DEFAULT_SCHEDULE,
-    augmentation: Augmentation = NO_AUGMENTATION,
-    combine: Combination = "average",
-    live: bool = False,
-    seed: int = 0,
-    folder: Path | None = None,
-    cache: Path | None = None,
-    check_teacher: bool = True,
-    label: str = "student distilled",
+    options: DistillOptions = DistillOptions(),
     progress: Progress = SILENT,
 ) -> Distilled:
     """Train a copy of `student` to answer like `teacher`; with `teacher=None`, the same from the labels alone.
@@ -82,15 +72,7 @@ def distill(
             several teachers the first is the one whose layers an objective on features compares with.
         objective: see `edgestill.objectives`; the task's usual one when None: of image classification DIST with a
             teacher, cross entropy without.
-        epochs: short for a `schedule` with that many.
-        schedule: its `views` is the number of augmented views that the teacher answers in advance. `views=0` is for a
-            live teacher: a new view every epoch.
-        combine: how several teachers become one; see `edgestill.teachers.Team`.
-        live: run the teacher beside the student instead of caching its answers. Objectives on layers always do.
-        folder: keeps the training's state and log; a killed training goes on there if the same call is made again:
-            the same data, teacher and objective, and a student that begins with the same weights.
-        cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
-        check_teacher: refuse a teacher that does no better than guessing on validation data; `chance.py` has the rule.
+        epochs: short for `options` with a schedule of that many.
 
     Raises:
         ModelError: teacher or student are no models, have other classes than the data, or not the layers that the
@@ -98,42 +80,52 @@ def distill(
         TrainingError: the loss is no longer a number.
     """
     if epochs is not None:
-        schedule = replace(schedule, epochs=epochs, views=min(schedule.views, epochs))
+        views = min(options.schedule.views, epochs)
+        options = replace(options, schedule=replace(options.schedule, epochs=epochs, views=views))
     teachers = _teachers(teacher)
     if not isinstance(student, nn.Module):
         raise ModelError(f"the student is a torch.nn.Module, not {type(student).__name__}")
     objective = objective or data.task.default_objective("alone" if teacher is None else "teacher")
     check_objective(objective, data)
     if teacher is None and objective.needs_teacher:
-        raise ValueError(f"{type(objective).__name__} needs a teacher, and there is none")
+        raise OptionError(f"{type(objective).__name__} needs a teacher, and there is none")
     check_classes(student, data, "student")
     data = data.labelled() if teacher is None else data
     for one in teachers:
         check_classes(one, data, "teacher")
     check_layers(student, [ours for ours, _ in objective.layers], "student")
-    if check_teacher:
+    if options.check_teacher:
         for one in teachers:
             refuse_guessing(one, data, progress=progress)
-    with _kept(cache) as outputs:
-        layers, names = [theirs for _, theirs in objective.layers], data.task.outputs
-        answering: Teacher | None = EmaTeacher(layers, names) if teacher == "self" else None
-        if teachers:
-            members: Sequence[Teacher] = (
-                [
-                    LiveTeacher(one, () if number else layers, data.processor, names)
-                    for number, one in enumerate(teachers)
-                ]
-                if live or layers
-                else cache_teachers(
-                    teachers, data, schedule.views, outputs, augmentation=augmentation, progress=progress
-                )
-            )
-            answering = members[0] if len(members) == 1 else Team(members, combine, data.task)
-        trained = train(
-            student, data, objective, schedule, teacher=answering, augmentation=augmentation, seed=seed, folder=folder,
-            label=label, progress=progress,
-        )  # fmt: skip
+    with _cache_folder(options.cache) as cache:
+        if teacher == "self":
+            source: Teacher | None = EmaTeacher([theirs for _, theirs in objective.layers], data.task.outputs)
+        else:
+            source = _teacher_outputs(teachers, data, objective, options, cache, progress)
+        trained = train(student, data, objective, options, teacher=source, progress=progress)
     return Distilled(trained.model, trained.history)
+
+
+def _teacher_outputs(
+    teachers: Sequence[nn.Module], data: Data, objective: Objective, options: DistillOptions, cache: Path,
+    progress: Progress,
+) -> Teacher | None:  # fmt: skip
+    """Where the outputs of these teachers come from: a cache, or the teachers themselves; None without any."""
+    layers = [theirs for _, theirs in objective.layers]
+    if options.live or layers:
+        members: Sequence[Teacher] = [
+            LiveTeacher(one, () if number else layers, data.processor, data.task.outputs)
+            for number, one in enumerate(teachers)
+        ]
+    elif teachers:
+        members = cache_teachers(
+            teachers, data, options.schedule.views, cache, augmentation=options.augmentation, progress=progress
+        )
+    else:
+        return None
+    if len(members) <= 1:
+        return members[0] if members else None
+    return TeacherEnsemble(members, options.combine, data.task)
 
 
 def _teachers(given: object) -> list[nn.Module]:
@@ -159,7 +151,9 @@ def cache_teachers(
 ) -> list[CachedTeacher]:
     """Let each teacher answer in advance; of several, each has a folder of its own. See `edgestill.cache`."""
     if views < 1:
-        raise ValueError("schedule.views must be at least 1: the teacher answers that many views in advance")
+        raise OptionError(
+            "schedule.views must be at least 1: the teacher's outputs for that many views are computed in advance"
+        )
     folders = [folder / f"teacher-{number}" for number in range(len(teachers))] if len(teachers) > 1 else [folder]
     return [
         CachedTeacher(
@@ -170,17 +164,13 @@ def cache_teachers(
     ]
 
 
-def distill_generations(
+def distill_born_again(
     create: Callable[[int], nn.Module],
     data: Data,
     generations: int = 2,
     *,
     objective: Objective | None = None,
-    schedule: Schedule = DEFAULT_SCHEDULE,
-    augmentation: Augmentation = NO_AUGMENTATION,
-    seed: int = 0,
-    folder: Path | None = None,
-    cache: Path | None = None,
+    options: DistillOptions = DistillOptions(),
     progress: Progress = SILENT,
 ) -> list[Distilled]:
     """Furlanello et al. 2018, "Born-Again Neural Networks" (arXiv:1805.04770): each generation teaches the next.
@@ -189,43 +179,39 @@ def distill_generations(
         create: the student of a generation, counted from 0; the first learns from the labels alone.
         generations: how many are taught by an earlier one, ≥ 1.
         objective: of the taught ones; the task's usual one when None: labels and teacher in equal parts.
-        folder, cache: get a folder for each generation.
+        options: its folder and its cache get a folder for each generation.
 
     Returns:
         All of them, the untaught first.
     """
     if generations < 1:
-        raise ValueError(f"generations must be at least 1, not {generations}")
+        raise OptionError(f"generations must be at least 1, not {generations}")
     done: list[Distilled] = []
     for number in range(generations + 1):
+        name = f"generation-{number}"
+        own = replace(
+            options,
+            folder=None if options.folder is None else Path(options.folder) / name,
+            cache=None if options.cache is None else Path(options.cache) / name,
+            check_teacher=False,  # it comes from here, and saw the same pixels
+            label=f"generation {number}",
+        )
+        taught = objective or data.task.default_objective("generations")
         done.append(
             distill(
-                done[-1].student if done else None,
-                create(number),
-                data,
-                objective=(objective or data.task.default_objective("generations")) if done else None,
-                schedule=schedule,
-                augmentation=augmentation,
-                seed=seed,
-                folder=folder and folder / f"generation-{number}",
-                cache=cache and cache / f"generation-{number}",
-                check_teacher=False,  # it comes from here, and saw the same pixels
-                label=f"generation {number}",
-                progress=progress,
+                done[-1].student if done else None, create(number), data, objective=taught if done else None,
+                options=own, progress=progress,
             )
-        )
+        )  # fmt: skip
     return done
 
 
-def distill_together(
+def distill_mutual(
     students: Sequence[nn.Module],
     data: Data,
     *,
     objective: Objective | None = None,
-    schedule: Schedule = DEFAULT_SCHEDULE,
-    augmentation: Augmentation = NO_AUGMENTATION,
-    seed: int = 0,
-    folder: Path | None = None,
+    options: TrainOptions | None = None,
     progress: Progress = SILENT,
 ) -> Distilled:
     """Train two or more students that teach each other; see `edgestill.objectives.MutualLearning`.
@@ -234,23 +220,22 @@ def distill_together(
         The first, with the others as `peers`.
     """
     if len(students) < 2:
-        raise ValueError(f"mutual learning takes two or more students, not {len(students)}")
+        raise OptionError(f"mutual learning takes two or more students, not {len(students)}")
     for student in students:
         check_classes(student, data, "student")
     first, *others = students
     objective = objective or data.task.default_objective("together")
-    trained = train(
-        first, data.labelled(), objective, schedule, peers=others, augmentation=augmentation, seed=seed,
-        folder=folder, label=f"{len(students)} students together", progress=progress,
-    )  # fmt: skip
+    if options is None:
+        options = DistillOptions(label=f"{len(students)} students together")
+    trained = train(first, data.labelled(), objective, options, peers=others, progress=progress)
     return Distilled(trained.model, trained.history, trained.peers)
 
 
 @contextmanager
-def _kept(cache: Path | None) -> Iterator[Path]:
+def _cache_folder(cache: str | PathLike[str] | None) -> Iterator[Path]:
     """The folder for a teacher's outputs; without one, a temporary folder that all processes share."""
     if cache is not None:
-        yield cache
+        yield Path(cache)
         return
     state = processes()
     names = [mkdtemp(prefix="edgestill-") if state.is_main_process else ""]

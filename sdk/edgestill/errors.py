@@ -4,6 +4,7 @@ EdgestillError
 ├── RecipeError        a recipe that cannot be carried out: file, line, key, nearest valid name
 ├── DataError          data that cannot be used: which file or folder
 ├── ModelError         an unknown model, a checkpoint that does not fit, classes that differ
+├── OptionError        an option out of its range; a ValueError as well
 ├── TrainingError      a loss that is no longer a number
 ├── DeviceError        a device that is unknown, cannot be reached, or refuses: which one, and what to do
 └── MissingExtraError  a package of an optional extra is not installed: the `pip install` line that brings it
@@ -20,6 +21,7 @@ __all__ = [
     "EdgestillError",
     "MissingExtraError",
     "ModelError",
+    "OptionError",
     "RecipeError",
     "StorageError",
     "TrainingError",
@@ -38,6 +40,10 @@ class DataError(EdgestillError):
 
 class ModelError(EdgestillError):
     """A model is unknown, or its checkpoint or classes do not fit."""
+
+
+class OptionError(EdgestillError, ValueError):
+    """An option of a function, an objective, a schedule or a task is out of its range."""
 
 
 class TrainingError(EdgestillError):

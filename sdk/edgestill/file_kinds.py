@@ -8,6 +8,7 @@ import json
 import tomllib
 import zipfile
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from edgestill_runtime.engines import BUILT_IN
@@ -97,7 +98,7 @@ class FileKind:
     advice: str = ""
 
 
-def describe_file(path: str | Path) -> FileKind | None:
+def describe_file(path: str | PathLike[str]) -> FileKind | None:
     """What a file or folder is, by its content; None where nothing is there, or no file can have that name.
 
     Raises:

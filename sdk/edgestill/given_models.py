@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from torch import Tensor, nn
@@ -110,7 +110,7 @@ def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def channels_taken(
-    name: str, classes: int, checkpoint: str | Path | None = None, weights: str | None = None
+    name: str, classes: int, checkpoint: str | PathLike[str] | None = None, weights: str | None = None
 ) -> tuple[int, ...]:
     """Channels of the images that a model takes: (3,), (1,), or (3, 1) where nothing but the images says it.
 

@@ -12,6 +12,7 @@ validation data, with the standard error of their difference. What was tried end
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,20 +22,20 @@ from torch import nn
 from torch.fx import GraphModule
 
 from edgestill_benchmarks import Rule, measure
-from edgestill_converters import Description, convert, steps
-from edgestill_converters.backends import TARGETS, quantizing
+from edgestill_converters import ConversionOptions, Description, convert, steps
+from edgestill_converters.backends import quantizing
 from edgestill_runtime import Bundle, write_bundle
 
 from .budget import check_shares
 from .cache import cache_outputs
 from .candidates import Candidate, best, judge
-from .data import Augmentation, Data
-from .data.augmentation import NO_AUGMENTATION
+from .conversion import describe_model
+from .data import Data
 from .errors import DataError, EdgestillError
 from .objectives import Objective
+from .options import QAT_OPTIONS, TrainOptions
 from .prediction import outputs_of
 from .progress import SILENT, Progress
-from .schedule import QatSchedule, Schedule
 from .teachers import CachedTeacher, identity_of_teacher
 from .training import train
 
@@ -43,19 +44,20 @@ if TYPE_CHECKING:
 
 Method = Literal["ptq", "qat", "auto"]
 Precision = Literal["int8", "fp32", "mixed"]
-QAT_SCHEDULE = QatSchedule()
 SENSITIVITY_SAMPLES = 32
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How a model is to be quantized.
+    """How a model is to be quantized, and what that may cost.
 
     Args:
         quantize: see above. precision: `int8`, `mixed`, or `fp32` for the float files alone.
         max_drop: of the task's main measure, 0–1, that a quantized file may lose against the float model on
             validation data.
-        schedule: of the training with fake quantization.
+        samples: for calibration.
+        train: of the training with fake quantization. teacher, objective: of that training; the float model itself
+            and the task's usual one when None.
 
     Raises:
         EdgestillError: a share that is none, or training in int8 for files in float.
@@ -64,7 +66,10 @@ class Budget:
     quantize: Method = "ptq"
     precision: Precision = "int8"
     max_drop: float = 0.003
-    schedule: Schedule = QAT_SCHEDULE
+    samples: int = 256
+    train: TrainOptions = QAT_OPTIONS
+    teacher: nn.Module | None = None
+    objective: Objective | None = None
 
     def __post_init__(self) -> None:
         check_shares(max_drop=self.max_drop)
@@ -77,26 +82,20 @@ class Budget:
 def quantize(
     model: nn.Module,
     data: Data,
-    description: Description,
-    output: Path,
-    budget: Budget,
+    output: str | PathLike[str],
+    budget: Budget = Budget(),
+    options: ConversionOptions | None = None,
     *,
-    samples: int = 256,
-    teacher: nn.Module | None = None,
-    objective: Objective | None = None,
-    augmentation: Augmentation = NO_AUGMENTATION,
-    seed: int = 0,
+    description: Description | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
-    **options: Any,
 ) -> Bundle:
     """Convert `model` within the budget. The test split is not read.
 
     Args:
         data: to calibrate with, to judge by (validation), and to train on when it comes to that.
-        samples: for calibration. teacher, objective: of the training with fake quantization; the float model itself
-            and the task's usual one when None.
-        options: of `edgestill_converters.convert`.
+        options: of the conversion; its precision is the budget's, and no deviation is too large.
+        description: what the bundle says of the model, as of `describe_model`; its name is the output's when None.
 
     Raises:
         DataError: no validation images to judge by. Else see `edgestill_converters.convert`.
@@ -105,8 +104,12 @@ def quantize(
         raise DataError(
             f"{data.name} has no validation images to judge quantized files by; give more images, or name a split"
         )
-    images = data.calibration(samples).images
-    search = _Search(model, data, description, images, budget, progress, options)
+    calibration = data.calibration(budget.samples)
+    description = description or describe_model(model, calibration, Path(output).stem)
+    # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
+    precision: Literal["int8", "fp32"] = "fp32" if budget.precision == "fp32" else "int8"
+    options = replace(options or ConversionOptions(), precision=precision, allowed_deviation=math.inf)
+    search = _Search(model, data, description, budget, options, progress)
     with TemporaryDirectory() as folder:
         work = Path(folder)
         if budget.quantize != "qat":
@@ -117,8 +120,8 @@ def quantize(
                     0, reason="int8 lost more than the budget" if budget.quantize == "auto" else "as asked for"
                 )
             trained = train_quantized(
-                model, data, images, budget.schedule, teacher=teacher, objective=objective, augmentation=augmentation,
-                seed=seed, progress=progress,
+                model, data, calibration.images, budget.train, teacher=budget.teacher, objective=budget.objective,
+                progress=progress,
             )  # fmt: skip
             search.attempt("qat", work / "qat.edge", trained=trained)
         if budget.precision == "mixed" and not search.best.within(budget.max_drop):
@@ -133,22 +136,20 @@ def train_quantized(
     model: nn.Module,
     data: Data,
     images: np.ndarray,
-    schedule: Schedule = QAT_SCHEDULE,
+    options: TrainOptions = QAT_OPTIONS,
     *,
     teacher: nn.Module | None = None,
     objective: Objective | None = None,
-    augmentation: Augmentation = NO_AUGMENTATION,
-    seed: int = 0,
-    folder: Path | None = None,
     progress: Progress = SILENT,
 ) -> GraphModule:
     """Quantization-aware distillation: a graph of `model` with fake quantization, trained against the float model.
 
     Args:
-        images: a few, for the shapes. teacher: whose answers it learns; the float model's own when None.
+        images: a few, for the shapes. teacher: whose outputs it learns; the float model's own when None.
+        options: its folder keeps the teacher's outputs too.
 
     Returns:
-        What `edgestill_converters.convert(trained=…)` takes.
+        The `trained` of `edgestill_converters.ConversionOptions`.
     """
     from edgestill_converters.graph import make_graph
     from edgestill_converters.quantize import FakeQuantized
@@ -157,8 +158,8 @@ def train_quantized(
     assert graph.processor is not None
     with TemporaryDirectory() as temporary:
         outputs = cache_outputs(
-            teacher or model, data, schedule.views, folder or Path(temporary), augmentation=augmentation,
-            progress=progress,
+            teacher or model, data, options.schedule.views, Path(options.folder or temporary),
+            augmentation=options.augmentation, progress=progress,
         )  # fmt: skip
         trained = train(
             FakeQuantized(graph.module, graph.inputs),
@@ -166,12 +167,8 @@ def train_quantized(
             replace(data, processor=graph.processor),
             objective or data.task.default_objective("int8"),
             # Fake quantization computes its scales in float32, and takes nothing else.
-            replace(schedule, precision="no"),
-            augmentation=augmentation,
+            replace(options, schedule=replace(options.schedule, precision="no")),
             teacher=CachedTeacher(outputs, identity_of_teacher(teacher or model)),
-            seed=seed,
-            folder=folder,
-            label="train in int8",
             progress=progress,
         )
     assert isinstance(trained.model, FakeQuantized)
@@ -182,11 +179,11 @@ class _Search:
     """What has been tried for one model."""
 
     def __init__(
-        self, model: nn.Module, data: Data, description: Description, images: np.ndarray, budget: Budget,
-        progress: Progress, options: dict[str, Any],
+        self, model: nn.Module, data: Data, description: Description, budget: Budget, options: ConversionOptions,
+        progress: Progress,
     ) -> None:  # fmt: skip
-        self._model, self._description, self._images = model, description, images
-        self._budget, self._progress, self._options = budget, progress, options
+        self._model, self._description, self._budget, self._options = model, description, budget, options
+        self._images, self._progress = data.calibration(budget.samples).images, progress
         self._validation = data.validation
         self._reference = outputs_of(model, data.validation, data, "cpu")
         self._task = data.device_task
@@ -201,20 +198,20 @@ class _Search:
         return best(self._complete, self._budget.max_drop)
 
     def attempt(self, method: str, output: Path, **changes: Any) -> Candidate:
-        """Convert in one way and judge the files."""
-        precision = "fp32" if self._budget.precision == "fp32" else "int8"
-        # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
-        options = {"precision": precision, "allowed_deviation": math.inf, **self._options, **changes}
-        targets = options.get("targets", TARGETS)
-        names = steps(targets, options["precision"], options.get("yardsticks") is None)
+        """Convert in one way, with other options than the usual ones, and judge the files."""
+        options = replace(self._options, **changes)
+        names = steps(options.targets, options.precision, options.fp32_baseline is None)
         with self._progress.task(f"convert, {method}", len(names)) as task:
-            options["on_step"] = lambda step: task.advance(step != names[0], step=step)
-            bundle = convert(self._model, self._images, self._description, output, **options)
+            bundle = convert(
+                self._model, self._images, self._description, output, options,
+                on_step=lambda step: task.advance(step != names[0], step=step),
+            )  # fmt: skip
             task.advance(1)
-        kept, trained = tuple(changes.get("float_nodes", ())), changes.get("trained")
-        candidate = judge(method, bundle, self._validation, self._task, self._reference, kept, trained)
+        candidate = judge(
+            method, bundle, self._validation, self._task, self._reference, tuple(options.float_nodes), options.trained
+        )
         self._tried.append(candidate)
-        if set(targets) == set(self._options.get("targets", TARGETS)):
+        if set(options.targets) == set(self._options.targets):
             self._complete.append(candidate)
         return candidate
 
@@ -234,8 +231,8 @@ class _Search:
         layers = self._rank(trained)
         self._layers |= {layer.node: layer for layer in layers}
         # One backend's file is enough to search with: the others are made from the same graph.
-        targets = self._options.get("targets", TARGETS)
-        common = {"yardsticks": start.bundle, "trained": trained}
+        targets = self._options.targets
+        common = {"fp32_baseline": start.bundle, "trained": trained}
 
         def enough(count: int) -> bool:
             kept = tuple(layer.node for layer in layers[:count])

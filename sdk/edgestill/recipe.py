@@ -7,6 +7,7 @@ Every key has a default but `name`; an unknown key is an error that names the fi
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic.dataclasses import dataclass as checked
 from edgestill_converters.backends import TARGETS
 from edgestill_runtime import EdgestillError
 
-from .data import Augmentation, Data, load_data
+from .data import Augmentation, Data, DataOptions, load_data
 from .data.reading import LIMITS, check_statistics
 from .errors import RecipeError
 from .file_kinds import no_toml
@@ -30,7 +31,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 @dataclass(frozen=True)
 class _StudentSchedule(Schedule):
-    """The student's: its teacher answers all views in advance, so their number is finite."""
+    """The student's: its teacher's outputs for all views are computed in advance, so their number is finite."""
 
     views: int = 8
 
@@ -73,7 +74,7 @@ def _limited(key: str, default: float | None) -> Any:
 
 
 class DataTable(_Table):
-    """`[data]`: the arguments of `edgestill.data.load_data`, which says what they are."""
+    """`[data]`: the source, and the keys of `edgestill.data.DataOptions`, which says what they are."""
 
     source: str = "fashion-mnist-mini"
     seed: _Seed = 0
@@ -93,9 +94,9 @@ class DataTable(_Table):
 
     _statistics = model_validator(mode="after")(_together)
 
-    def arguments(self) -> dict[str, Any]:
-        """What `load_data` is called with: `load_data(**table.arguments())` is the data of this recipe."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+    def options(self) -> DataOptions:
+        """How the source is read and cut."""
+        return DataOptions(**{name: getattr(self, name) for name in DataOptions.__dataclass_fields__})
 
 
 class TeamMember(_Table):
@@ -229,7 +230,7 @@ class Recipe(_Table):
 
     def load_data(self, **more: Any) -> Data:
         """The data of this recipe; `more` as of `edgestill.data.load_data`."""
-        return load_data(**self.data.arguments(), task=self.new_task(), **more)
+        return load_data(self.data.source, self.new_task(), self.data.options(), **more)
 
     def objective(self) -> Objective | None:
         """A new objective as `[distillation]` says; None: the method's usual one."""
@@ -246,7 +247,7 @@ class Recipe(_Table):
         return self.teacher.model if self.distillation.method == "teacher" else self.student.model
 
     def cached(self) -> bool:
-        """Whether the teacher answers in advance."""
+        """Whether the teacher's outputs are computed in advance."""
         objective = self.objective()
         table = self.distillation
         return table.method == "teacher" and not table.live and not (objective and objective.layers)
@@ -266,7 +267,7 @@ class Recipe(_Table):
         )
 
 
-def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(path: str | PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read and check a recipe; the paths in it are relative to its folder.
 
     Args:
@@ -303,7 +304,9 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
             raise RecipeError(f"{place(path, text, keys)}: {error}") from error
     if recipe.cached() and recipe.training.views < 1:
         where = place(path, text, ("training", "views"))
-        raise RecipeError(f"{where}: training.views must be at least 1: the teacher answers that many views in advance")
+        raise RecipeError(
+            f"{where}: training.views must be at least 1: the teacher's outputs are computed for that many views"
+        )
     return _beside(path.parent, recipe)
 
 

@@ -8,7 +8,7 @@ by the user.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +142,14 @@ def read_again(
     table = known.recipe.data
     refuse_source(table.source, known.where, source)
     said = {name: value for name, value in (changes or {}).items() if value}
-    arguments = table.model_copy(update={"source": source or table.source, **said}).arguments()
+    options, processor = table.model_copy(update=said).options(), None
     if known.processor is not None:
-        arguments = {name: arguments[name] for name in arguments.keys() - Reading.__dataclass_fields__.keys()}
-        arguments |= {"processor": taken(known, said), "mean": (), "std": ()}
+        processor = taken(known, said)
+        options = replace(options, **asdict(Reading()), mean=(), std=())
     refuse_task(known.recipe.task, known.where)
     data = load_data(
-        **arguments, classes=known.classes, task=known.recipe.new_task(), check=check, progress=progress
+        source or table.source, known.recipe.new_task(), options, processor=processor, classes=known.classes,
+        check=check, progress=progress,
     )  # fmt: skip
     if source in (None, table.source) and known.digest is not None and data.digest != known.digest:
         raise DataError(

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from .errors import OptionError
+
 Precision = Literal["auto", "no", "fp16", "bf16"]
 _LEAST = {"epochs": 1, "batch_size": 2, "weight_decay": 0, "warmup_epochs": 0, "views": 0}
 
@@ -36,11 +38,11 @@ class Schedule:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+                raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+            raise OptionError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
-            raise ValueError(f"ema is a decay between 0 and 1, not {self.ema}")
+            raise OptionError(f"ema is a decay between 0 and 1, not {self.ema}")
 
     def view(self, epoch: int) -> int:
         """The view that an epoch shows."""

@@ -1,49 +1,31 @@
 """Teachers: what the student is shown beside the labels, batch by batch.
 
-    CachedTeacher   answers read from a cache of views (`cache.py`)
-    LiveTeacher     a model that runs beside the student; the only one that can show what its layers give
-    Team            several teachers, combined
-    EmaTeacher      the moving average of the student's own weights
+    CachedTeacher     outputs read from a cache of views (`cache.py`)
+    LiveTeacher       a model that runs beside the student; the only one that can show the outputs of its layers
+    TeacherEnsemble   several teachers, combined
+    EmaTeacher        the moving average of the student's own weights
 
-`load_teacher` reads the model itself.
+`teacher_loading.py` reads the model itself.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgestill_converters.source_model import of_other_types, place_of
-from edgestill_runtime import EdgestillError
-from edgestill_runtime.processing import ImageProcessor, Processor
+from edgestill_runtime.processing import Processor
 
-from .data import Data
-from .data.reading import for_each_channel
 from .data.types import IMAGE_CLASSIFICATION
-from .errors import DataError, ModelError
-from .given_models import (
-    channels_of_convolutions,
-    channels_taken,
-    kept_processor,
-    overridden,
-    trained_classes,
-    trained_processor,
-    trained_settings,
-)
-from .models import create_model, load_checkpoint, read_metadata
-from .models.copies import check_module, copied, device_of
+from .errors import ModelError, OptionError
+from .models.copies import copied
 from .models.identity import identity
 from .objectives import Outputs
-from .objectives.layers import check_layers, named_tensors, run
-from .progress import SILENT, Progress
+from .objectives.layers import check_layers, run
 from .tasks import Task
-from .tasks.labels import class_places
-from .teacher_inputs import adapted, adapter_for, processor_of, same_tensors, set_processor
+from .teacher_inputs import adapter_for, processor_of
 
 Combination = Literal["average", "confidence", "choice"]
 
@@ -64,27 +46,27 @@ class Batch:
 
 
 class Teacher(Protocol):
-    """Somebody who answers batches."""
+    """What gives the outputs that a student learns from."""
 
-    def answer(self, batch: Batch) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """Outputs for the same views, on the training device, without gradient."""
 
     def identity(self) -> str:
-        """Tells its answers from another teacher's, also in another process: a training goes on with the same alone."""
+        """Tells it from another teacher, also in another process: a training goes on with the same alone."""
 
 
 class CachedTeacher:
-    """A teacher that has answered in advance.
+    """A teacher whose outputs were computed in advance.
 
     Args:
         views: for each view the outputs by name, float16 or float32 (N, …), row i for train sample i.
-        of: the identity of who answered, see `identity_of_teacher`.
+        of: the identity of the model that gave them, see `identity_of_teacher`.
     """
 
     def __init__(self, views: Sequence[Mapping[str, np.ndarray]], of: str) -> None:
         self._views, self._of = views, of
 
-    def answer(self, batch: Batch) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """Rows of the cache."""
         rows = batch.index.numpy()
         return Outputs({
@@ -98,7 +80,7 @@ class CachedTeacher:
 
 
 class LiveTeacher:
-    """A model that answers while the student learns: a frozen copy, never part of the student.
+    """A model that runs while the student learns: a frozen copy, never part of the student.
 
     Args:
         layers: names, as in `named_modules()`, of the layers to show.
@@ -122,7 +104,7 @@ class LiveTeacher:
             self._model.register_forward_pre_hook(adapter, prepend=True)
         self._ready_on: torch.device | None = None
 
-    def answer(self, batch: Batch) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """One forward pass without gradient."""
         if self._ready_on != batch.images.device:
             self._ready_on = batch.images.device
@@ -152,7 +134,7 @@ class EmaTeacher:
         check_layers(average, self._layers, "teacher")
         self._average = average
 
-    def answer(self, batch: Batch) -> Outputs:
+    def outputs(self, batch: Batch) -> Outputs:
         """One forward pass of the average."""
         if self._average is None:
             raise ModelError("an EmaTeacher needs a schedule with ema above 0, such as 0.99")
@@ -164,7 +146,7 @@ class EmaTeacher:
         return "average"
 
 
-class Team:
+class TeacherEnsemble:
     """Several teachers of the same task, combined as it says: classifiers as probabilities.
 
     `average`     the mean (You et al. 2017, "Learning from Multiple Teacher Networks")
@@ -178,14 +160,14 @@ class Team:
         self, members: Sequence[Teacher], combine: Combination = "average", task: Task = IMAGE_CLASSIFICATION
     ) -> None:
         if not members:
-            raise ValueError("a team needs at least one teacher")
+            raise OptionError("an ensemble needs at least one teacher")
         self._members = tuple(members)
         self._combine, self._task = combine, task
 
-    def answer(self, batch: Batch) -> Outputs:
-        """Outputs of the team (log probabilities, as logits, of classifiers), and what the first one's layers give."""
-        said = [member.answer(batch) for member in self._members]
-        return self._task.combine(said, batch.targets, self._combine)
+    def outputs(self, batch: Batch) -> Outputs:
+        """Outputs of the ensemble (log probabilities, as logits, of classifiers), and the first one's layers."""
+        outputs = [member.outputs(batch) for member in self._members]
+        return self._task.combine(outputs, batch.targets, self._combine)
 
     def identity(self) -> str:
         """Of all of them, in order, and how they are combined."""
@@ -196,152 +178,3 @@ def identity_of_teacher(model: nn.Module) -> str:
     """`sha256:…` of a model and of the pixels that it was trained on."""
     own = processor_of(model)
     return f"{identity(model)} {own and own.to_json()}"
-
-
-def load_teacher(
-    model: str = "resnet8_l",
-    checkpoint: str | Path | None = None,
-    num_classes: int = 10,
-    in_channels: int = 1,
-    data: Data | None = None,
-    *,
-    processor: Processor | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    image_size: int | None = None,
-    weights: str | None = None,
-    progress: Progress = SILENT,
-) -> nn.Module:
-    """A frozen teacher: a model by name (see `edgestill.models`) with the weights of a file.
-
-    It remembers how its inputs were made: as its checkpoint says, if that is ours; as timm or torchvision publish, if
-    it is a model of theirs with weights from elsewhere; as `processor`, or `mean`, `std` and `image_size`, say, if they
-    are given; else it takes what the data gives. `distill` shows it every view in that form.
-
-    Args:
-        checkpoint: None keeps fresh weights, for a teacher that is still to be trained. weights: see `load_checkpoint`.
-        in_channels: of the data; a teacher of RGB images on grey data, or the other way round, is found out.
-        data: the data it will teach on; what differs from its own is said to `progress`.
-        mean, std, image_size: other values than its published ones; one number is that of each channel.
-
-    Raises:
-        ModelError: no such model, or a checkpoint that does not fit it.
-    """
-    if (mean or std) and (len(mean) != len(std) or len(mean) not in (1, 3)):
-        raise ModelError(
-            f"a teacher's mean and std have 3 values (RGB) each, or 1 for all channels, not {len(mean)} and {len(std)}"
-        )
-    base = data.processor if data is not None else None
-    if processor is not None or len(mean) == 3:
-        in_channels = 3 if processor is None else processor.channels
-    teacher, metadata, in_channels = _loaded(model, checkpoint, num_classes, in_channels, weights, progress)
-    own = processor
-    if own is None and checkpoint is not None:
-        own = trained_processor(model, teacher, checkpoint, metadata)
-    if mean or std or image_size is not None:
-        if own is None and base is None and not (mean and std and image_size):
-            raise ModelError("without data, a teacher's mean, std and image_size are given together")
-        seen = own or base
-        if seen is not None and seen.kind == "audio":
-            in_channels = 1
-        mean, std = for_each_channel(mean, in_channels), for_each_channel(std, in_channels)
-        own = overridden(seen or ImageProcessor(image_size or 1, image_size or 1, mean, std),
-                         mean, std, image_size)  # fmt: skip
-    set_processor(teacher, own)
-    if data is not None:
-        _compare_classes(trained_classes(metadata), data, checkpoint)
-        settings = trained_settings(metadata)
-        if settings is not None and (reason := data.task.other_outputs(settings, data.task_settings)):
-            raise ModelError(f"checkpoint {checkpoint} does not fit {data.name}: {reason}")
-    if base is not None and own is not None and not same_tensors(base, own):
-        progress.message(_difference(base, own))
-    return teacher.eval().requires_grad_(False)
-
-
-def _loaded(
-    model: str, checkpoint: str | Path | None, classes: int, channels: int, weights: str | None, progress: Progress
-) -> tuple[nn.Module, dict[str, Any], int]:
-    """A model with its weights, and the colour channels that it takes: those that its weights are for."""
-    teacher = create_model(model, classes, channels)
-    if checkpoint is None:
-        return teacher, {}, _channels(model, teacher, classes, channels)
-    known = kept_processor(read_metadata(checkpoint), checkpoint)
-    if known is not None and known.channels != channels:
-        channels = known.channels
-        teacher = create_model(model, classes, channels)
-    try:
-        metadata = load_checkpoint(checkpoint, teacher, weights=weights, progress=progress)
-        return teacher, metadata, _channels(model, teacher, classes, channels)
-    except ModelError as misfit:
-        channels = 3 if channels == 1 else 1
-        other = create_model(model, classes, channels)
-        try:
-            metadata = load_checkpoint(checkpoint, other, weights=weights, progress=progress)
-            return other, metadata, _channels(model, other, classes, channels)
-        except ModelError:
-            raise misfit from None
-
-
-def _channels(name: str, model: nn.Module, classes: int, made_with: int) -> int:
-    """Channels that a model takes: those that it was made with, unless it is the same whatever it is made with."""
-    if channels_of_convolutions(model) in (made_with, None):
-        return made_with
-    found = channels_taken(name, classes)
-    return found[0] if len(found) == 1 else made_with
-
-
-def _compare_classes(theirs: Sequence[str], data: Data, checkpoint: str | Path | None) -> None:
-    """Refuse a checkpoint of ours whose classes are not the data's, or stand in another order."""
-    try:
-        places = class_places(theirs, data.classes)
-    except DataError as error:
-        raise ModelError(f"checkpoint {checkpoint} does not fit {data.name}: {error}") from error
-    if places is not None and (places != np.arange(len(places))).any():
-        place = int((places != np.arange(len(places))).argmax())
-        raise ModelError(
-            f"checkpoint {checkpoint} has the classes of {data.name} in another order: number {place} is "
-            f"{theirs[place]!r} there and {data.classes[place]!r} in the data; bring the data's classes into its order"
-        )
-
-
-def _difference(source: Processor, own: Processor) -> str:
-    def said(one: Processor) -> str:
-        return f"{one.height}×{one.width}×{one.channels}, mean {_short(one.mean)}, std {_short(one.std)}"
-
-    enlarged = own.height > source.height or own.width > source.width
-    return f"the teacher sees each view as it was trained to: {said(own)}; the data gives {said(source)}" + (
-        "; it sees enlarged images" if enlarged else ""
-    )
-
-
-def _short(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:.3g}" for value in values)
-
-
-def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True) -> None:
-    """Refuse a model that does not take the data's images, or whose outputs do not fit the data's task.
-
-    Args:
-        learning: it will learn or teach, for which probabilities are no logits.
-
-    Raises:
-        ModelError: names both shapes, or the layer that failed.
-    """
-    check_module(model, who)
-    model = copied(model).eval()  # a forward pass may leave something behind
-    height, width, channels = data.processor.image_shape
-    turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
-    # With a gradient, and on no leaf of it, so that a task can see which operation made an output.
-    with turned, torch.enable_grad():
-        image = torch.zeros((1, channels, height, width), device=device_of(model), requires_grad=True) * 1
-        try:
-            output = model(image)
-        except EdgestillError:
-            raise
-        except Exception as error:
-            raise ModelError(
-                f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
-                f"them: it fails {place_of(error, model)}{of_other_types(error)}"
-            ) from error
-        found = Outputs(named_tensors(output, data.task.outputs, who))
-        data.task.check_outputs(found, data.classes, who, data.name, learning)

@@ -5,7 +5,6 @@ Randomness comes from (seed, epoch) alone, and the state is written after every 
 goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `accelerate launch` or `torchrun`.
 """
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,25 +20,24 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .cache import LARGEST
-from .data import Augmentation, Data, Views
-from .data.augmentation import NO_AUGMENTATION
+from .data import Data, Views
 from .data.sources import Split
+from .distillation_module import DistillationModule, largest_output
 from .errors import ModelError, TrainingError
-from .models.copies import check_module, copied, kept_randomness
+from .models.copies import copied, kept_randomness
 from .models.identity import identity
 from .objectives import Objective, Outputs
-from .objectives.layers import check_layers, run
+from .options import TrainOptions
 from .prediction import default_device, outputs_of, quality_of, run_model
 from .processes import processes
-from .progress import SILENT, Progress
-from .schedule import DEFAULT_SCHEDULE, Precision, Schedule
-from .tasks import Task
+from .progress import SILENT, Progress, Task
+from .schedule import Precision, Schedule
 from .teacher_inputs import set_processor
 from .teachers import Batch, EmaTeacher, Teacher
-from .training_state import STATE, TrainingState, fingerprint
+from .training_checks import check_losses, check_teacher_outputs, check_trainable
+from .training_state import TrainingState, fingerprint
 
-__all__ = ["Lesson", "Trained", "default_device", "outputs_of", "quality_of", "train"]
+__all__ = ["Trained", "default_device", "outputs_of", "quality_of", "train"]
 
 SHOWN = ("epoch", "loss", "validation", "images_per_second")
 
@@ -61,25 +59,17 @@ def train(
     model: nn.Module,
     data: Data,
     objective: Objective,
-    schedule: Schedule = DEFAULT_SCHEDULE,
+    options: TrainOptions = TrainOptions(),
     *,
     teacher: Teacher | None = None,
     peers: Sequence[nn.Module] = (),
-    augmentation: Augmentation = NO_AUGMENTATION,
-    seed: int = 0,
-    folder: Path | None = None,
-    label: str = "train",
     progress: Progress = SILENT,
 ) -> Trained:
     """Train a copy of `model` on the train split of `data`; the model itself, and torch's random numbers, stay.
 
     Args:
-        teacher: answers each batch; None: the labels alone.
+        teacher: gives its outputs for each batch; None: the labels alone.
         peers: models that are trained beside `model`; each one's teacher is the mean of the others.
-        seed: of the order of the samples and of an objective's projectors; the views are the data's own.
-        folder: where `state.safetensors` (to go on after a stop, if all of this is the same again, the weights that
-            the models begin with included) and `metrics.jsonl` are kept; None: nowhere.
-        label: what the progress bar says.
 
     Returns:
         The averaged models if `schedule.ema` is set, else those of the last step.
@@ -92,24 +82,10 @@ def train(
     """
     check_objective(objective, data)
     for one in (model, *peers):
-        check_module(one, "student")
-        if not any(parameter.requires_grad for parameter in one.parameters()):
-            raise ModelError(
-                f"{type(one).__name__} has no weights to train: all are frozen (requires_grad = False), or there are "
-                "none"
-            )
-        # Parameters alone: observers of fake quantization begin with infinite ranges.
-        for name, value in one.named_parameters():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
-                raise ModelError(
-                    f"{label}: the model begins with weights that are not finite ({name}); load a checkpoint that is "
-                    "whole, or make the model anew"
-                )
-    with kept_randomness(), _errors_of_torch(schedule):
-        return _train(
-            copied(model), data, objective, schedule, teacher, [copied(one) for one in peers], augmentation, seed,
-            folder, label, progress,
-        )  # fmt: skip
+        check_trainable(one, options.label)
+    with kept_randomness(), _errors_of_torch(options.schedule):
+        students = nn.ModuleList([copied(one) for one in (model, *peers)])
+        return _Training(students, data, objective, options, teacher, progress).run()
 
 
 def check_objective(objective: object, data: Data) -> None:
@@ -145,159 +121,158 @@ def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
         ) from error
 
 
-def _train(
-    model: nn.Module, data: Data, objective: Objective, schedule: Schedule, teacher: Teacher | None,
-    peers: Sequence[nn.Module], augmentation: Augmentation, seed: int, folder: Path | None, label: str,
-    progress: Progress,
-) -> Trained:  # fmt: skip
-    accelerator = _accelerator(schedule.precision, model, loose=bool(objective.layers))
-    device, world = accelerator.device, accelerator.num_processes
-    torch.manual_seed(seed)
-    views = Views(data.train.images, data.encoded(data.train), data.processor, augmentation, data.seed, device)
-    for one in (model, *peers):
-        set_processor(one, None)  # from now on it sees what the data gives
-    start = identity(model, *peers)
-    students = nn.ModuleList([model, *peers]).to(device).to(memory_format=torch.channels_last)
-    average = _average(students, schedule.ema)
-    if isinstance(teacher, EmaTeacher) and average is not None:
-        teacher.attach(_members(average)[0])
-    lesson = Lesson(students, objective.to(device), data.task)
-    batch_size = min(schedule.batch_size, len(views))
-    if batch_size < 2 * world:
-        raise TrainingError(
-            f"a batch of {batch_size} is too small for {world} process(es), each of which needs 2 samples: raise "
-            f"batch_size, or give more than {len(views)} train images"
+class _Training:
+    """One training, from its first step or from where it was stopped."""
+
+    def __init__(
+        self, students: nn.ModuleList, data: Data, objective: Objective, options: TrainOptions,
+        teacher: Teacher | None, progress: Progress,
+    ) -> None:  # fmt: skip
+        schedule = options.schedule
+        self._data, self._options, self._schedule, self._teacher = data, options, schedule, teacher
+        self._progress = progress
+        accelerator = _accelerator(schedule.precision, students[0], loose=bool(objective.layers))
+        self._accelerator, device = accelerator, accelerator.device
+        torch.manual_seed(options.seed)
+        self._views = Views(
+            data.train.images, data.encoded(data.train), data.processor, options.augmentation, data.seed, device
         )
-    with accelerator.autocast():
-        lesson.bind(_answered(teacher, views, torch.arange(2)))
-    optimizer = AdamW(lesson.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    facts = {"seed": seed, "teacher": teacher and teacher.identity(), "students": start}
-    this = fingerprint(schedule, augmentation, objective, data, facts)
-    reached = TrainingState(lesson, optimizer, average, folder, this)
-    if reached.other:
-        progress.message(
-            f"{folder} holds the state of a training with another {' and another '.join(reached.other)}; this one "
-            "begins anew"
+        for one in students:
+            set_processor(one, None)  # from now on it sees what the data gives
+        start = identity(*students)
+        self._students = students.to(device).to(memory_format=torch.channels_last)
+        self._average = _average(self._students, schedule.ema)
+        if isinstance(teacher, EmaTeacher) and self._average is not None:
+            teacher.attach(_members(self._average)[0])
+        self._module = DistillationModule(self._students, objective.to(device), data.task)
+        self._batch_size = self._checked_batch_size()
+        images, targets = self._views.batch(0, torch.arange(2))
+        with accelerator.autocast():
+            self._module.bind(images, self._outputs(Batch(images, targets, 0, torch.arange(2))))
+        optimizer = AdamW(
+            self._module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
         )
-    if schedule.compile and not objective.layers:  # what layers give is read by hooks, which compiled code passes over
-        for student in students:
-            student.compile()
-    wrapped, optimizer = accelerator.prepare(lesson, optimizer)
-    steps, measure = len(views) // batch_size, data.device_task.measures[0]
-    with progress.task(label, schedule.epochs * steps * batch_size) as task:
-        task.advance(len(reached.history) * steps * batch_size)
-        for epoch in range(len(reached.history), schedule.epochs):
-            started, losses, peaks, own_peaks = time.perf_counter(), [], [], []
-            wrapped.train()
-            # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
-            torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, accelerator.process_index]).integers(1 << 62)))
-            order = torch.from_numpy(np.random.default_rng([seed, 2, epoch]).permutation(len(views)))
-            # Each process takes every n-th sample of each batch: together they see all of it once.
-            indices = [
-                order[step * batch_size : (step + 1) * batch_size][accelerator.process_index :: world]
-                for step in range(steps)
-            ]
-            for step, (images, targets) in enumerate(views.batches(view := schedule.view(epoch), indices)):
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.rate(epoch + (step + 1) / steps)
-                with accelerator.autocast():
-                    said = None if teacher is None else teacher.answer(Batch(images, targets, view, indices[step]))
-                loss = wrapped(images, said, targets)
-                if not loss.requires_grad:
-                    raise ModelError(
-                        f"{label}: the loss does not depend on the student's weights, so there is nothing to learn: "
-                        "look for detach(), no_grad() or numpy in its forward"
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                accelerator.backward(loss)
-                optimizer.step()
-                if average is not None:
-                    average.update_parameters(students)
-                losses.append(loss.detach())
-                own_peaks.append(lesson.peak)
-                if said is not None and not isinstance(teacher, EmaTeacher):  # which is the student
-                    peaks.append(_peak(said))
-                if step % 10 == 9 or step == steps - 1:
-                    _check_teacher(peaks, label)
-                    _check(losses, own_peaks, step, epoch, label, folder if reached.history else None)
-                    task.advance((step % 10 + 1) * batch_size)
-            seconds = time.perf_counter() - started
-            results = _members(average) if average is not None else list(students)
-            checked = [_shared_quality(accelerator, one, data.validation, data) for one in results]
-            entry = {
-                "epoch": epoch + 1,
-                "loss": float(accelerator.reduce(torch.stack(losses).mean(), "mean")),
-                "learning_rate": schedule.rate(epoch + 1),
-                "validation": checked[0],
-                **{f"peer_{number}_validation": quality for number, quality in enumerate(checked[1:], start=1)},
-                "images_per_second": steps * batch_size / seconds,
-                "seconds": seconds,
-            }
-            reached.keep(entry, write=accelerator.is_main_process)
-            shown: dict[str, float | str] = {
-                **{name: entry[name] for name in SHOWN},
-                "validation": f"val. {measure.name} {measure.show(checked[0])}",
-            }
-            task.advance(0, **shown)
-    accelerator.wait_for_everyone()
-    results = _members(average) if average is not None else list(students)
-    first, *others = (_plain(one) for one in results)
-    return Trained(first, reached.history, tuple(others))
+        self._state = self._read_state(optimizer, objective, start)
+        if schedule.compile and not objective.layers:  # hooks read the layers, and compiled code passes over hooks
+            for student in self._students:
+                student.compile()
+        self._wrapped, self._optimizer = accelerator.prepare(self._module, optimizer)
+        self._steps = len(self._views) // self._batch_size
 
-
-class Lesson(nn.Module):
-    """Students and what they learn by, as one module: projectors train with them, and are averaged over processes too.
-
-    Args:
-        students: one, or several that learn from each other.
-    """
-
-    def __init__(self, students: nn.ModuleList, objective: Objective, task: Task) -> None:
-        super().__init__()
-        self.students = students
-        self.objective = objective
-        self._task = task
-        self.peak = torch.zeros(())  # the largest output, without its sign, of the last batch
-        self._layers = tuple(ours for ours, _ in objective.layers)
-        for student in students:
-            check_layers(student, self._layers, "student")
-
-    def forward(self, images: Tensor, teacher: Outputs | None, targets: Tensor) -> Tensor:
-        """Loss of a batch; with peers, the sum of the students'."""
-        said = [run(student, images, self._layers, "student", self._task.outputs) for student in self.students]
-        self.peak = torch.stack([_peak(one) for one in said]).max()
-        teachers = [teacher] if len(said) == 1 else [self._peers(said, own, targets) for own in range(len(said))]
-        with torch.autocast(images.device.type, enabled=False):
-            losses = [self.objective(own, other, targets) for own, other in zip(said, teachers, strict=True)]
-        return torch.stack(losses).sum()
-
-    def bind(self, answered: tuple[Tensor, Outputs | None]) -> None:
-        """Show the objective the shapes of both sides.
-
-        Args:
-            answered: images, and what the teacher says of them.
-        """
-        images, teacher = answered
-        if self.objective.layers and (teacher is None or not teacher.features):
-            raise ModelError(
-                f"{type(self.objective).__name__} compares layers, so it needs a teacher that runs beside the student; "
-                "cached outputs and peers show none"
+    def _checked_batch_size(self) -> int:
+        size, world = min(self._schedule.batch_size, len(self._views)), self._accelerator.num_processes
+        if size < 2 * world:
+            raise TrainingError(
+                f"a batch of {size} is too small for {world} process(es), each of which needs 2 samples: raise "
+                f"batch_size, or give more than {len(self._views)} train images"
             )
-        first = self.students[0]
-        training = first.training
-        with torch.no_grad():
-            self.objective.bind(run(first.eval(), images, self._layers, "student", self._task.outputs), teacher)
-        first.train(training)
-        self.objective.to(images.device)
+        return size
 
-    def _peers(self, said: Sequence[Outputs], own: int, targets: Tensor) -> Outputs:
-        """What the others give together, without their gradient."""
-        others = [
-            Outputs({name: tensor.detach() for name, tensor in one.tensors.items()})
-            for number, one in enumerate(said)
-            if number != own
+    def _read_state(self, optimizer: AdamW, objective: Objective, start: str) -> TrainingState:
+        """The state in the folder where it is of this training, else a new one."""
+        options, folder = self._options, self._folder
+        facts = {"seed": options.seed, "teacher": self._teacher and self._teacher.identity(), "students": start}
+        mark = fingerprint(self._schedule, options.augmentation, objective, self._data, facts)
+        state = TrainingState(self._module, optimizer, self._average, folder, mark)
+        if state.other:
+            self._progress.message(
+                f"{folder} holds the state of a training with another {' and another '.join(state.other)}; this one "
+                "begins anew"
+            )
+        return state
+
+    @property
+    def _folder(self) -> Path | None:
+        return None if self._options.folder is None else Path(self._options.folder)
+
+    def run(self) -> Trained:
+        """All epochs that are left."""
+        epochs, samples = self._schedule.epochs, self._steps * self._batch_size
+        with self._progress.task(self._options.label, epochs * samples) as task:
+            task.advance(len(self._state.history) * samples)
+            for epoch in range(len(self._state.history), epochs):
+                started = time.perf_counter()
+                losses = self._train_epoch(epoch, task)
+                entry = self._evaluate(epoch, losses, time.perf_counter() - started)
+                self._state.keep(entry, write=self._accelerator.is_main_process)
+                measure = self._data.device_task.measures[0]
+                shown: dict[str, float | str] = {name: entry[name] for name in SHOWN}
+                task.advance(0, **shown | {"validation": f"val. {measure.name} {measure.show(entry['validation'])}"})
+        self._accelerator.wait_for_everyone()
+        first, *others = (_plain(one) for one in self._results())
+        return Trained(first, self._state.history, tuple(others))
+
+    def _train_epoch(self, epoch: int, task: Task) -> list[Tensor]:
+        """The losses of its steps."""
+        losses: list[Tensor] = []
+        peaks: list[Tensor] = []
+        teacher_peaks: list[Tensor] = []
+        self._wrapped.train()
+        # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
+        seed, process = self._options.seed, self._accelerator.process_index
+        torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, process]).integers(1 << 62)))
+        view, indices = self._schedule.view(epoch), self._batches(epoch)
+        for step, (images, targets) in enumerate(self._views.batches(view, indices)):
+            outputs, loss = self._step(Batch(images, targets, view, indices[step]), epoch + (step + 1) / self._steps)
+            losses.append(loss)
+            peaks.append(self._module.peak)
+            if outputs is not None and not isinstance(self._teacher, EmaTeacher):  # which is the student
+                teacher_peaks.append(largest_output(outputs))
+            if step % 10 == 9 or step == self._steps - 1:
+                check_teacher_outputs(teacher_peaks, self._options.label)
+                kept = self._folder if self._state.history else None
+                check_losses(losses, peaks, step, epoch, self._options.label, kept)
+                task.advance((step % 10 + 1) * self._batch_size)
+        return losses
+
+    def _batches(self, epoch: int) -> list[Tensor]:
+        """Rows of each step. Each process takes every n-th sample of each batch: together they see all of it once."""
+        order = torch.from_numpy(np.random.default_rng([self._options.seed, 2, epoch]).permutation(len(self._views)))
+        size, accelerator = self._batch_size, self._accelerator
+        return [
+            order[step * size : (step + 1) * size][accelerator.process_index :: accelerator.num_processes]
+            for step in range(self._steps)
         ]
-        return self._task.combine(others, targets, "average")
+
+    def _step(self, batch: Batch, epochs: float) -> tuple[Outputs | None, Tensor]:
+        """One step of the optimizer, `epochs` after the beginning: the teacher's outputs, and the loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.rate(epochs)
+        with self._accelerator.autocast():
+            outputs = self._outputs(batch)
+        loss = self._wrapped(batch.images, outputs, batch.targets)
+        if not loss.requires_grad:
+            raise ModelError(
+                f"{self._options.label}: the loss does not depend on the student's weights, so there is nothing to "
+                "learn: look for detach(), no_grad() or numpy in its forward"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        self._accelerator.backward(loss)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self._students)
+        return outputs, loss.detach()
+
+    def _outputs(self, batch: Batch) -> Outputs | None:
+        return None if self._teacher is None else self._teacher.outputs(batch)
+
+    def _results(self) -> list[nn.Module]:
+        """The models as they are to be used: averaged, if the schedule asks for that."""
+        return _members(self._average) if self._average is not None else list(self._students)
+
+    def _evaluate(self, epoch: int, losses: Sequence[Tensor], seconds: float) -> dict[str, float]:
+        """The entry of a finished epoch for the log."""
+        split = self._data.validation
+        checked = [_shared_quality(self._accelerator, one, split, self._data) for one in self._results()]
+        return {
+            "epoch": epoch + 1,
+            "loss": float(self._accelerator.reduce(torch.stack(list(losses)).mean(), "mean")),
+            "learning_rate": self._schedule.rate(epoch + 1),
+            "validation": checked[0],
+            **{f"peer_{number}_validation": quality for number, quality in enumerate(checked[1:], start=1)},
+            "images_per_second": self._steps * self._batch_size / seconds,
+            "seconds": seconds,
+        }
 
 
 def _average(students: nn.ModuleList, decay: float) -> AveragedModel | None:
@@ -309,51 +284,6 @@ def _average(students: nn.ModuleList, decay: float) -> AveragedModel | None:
 def _members(average: AveragedModel) -> list[nn.Module]:
     """The averaged students."""
     return list(average.module.children())
-
-
-def _peak(outputs: Outputs) -> Tensor:
-    return torch.stack([tensor.detach().abs().max() for tensor in outputs.tensors.values()]).max()
-
-
-def _answered(teacher: Teacher | None, views: Views, index: Tensor) -> tuple[Tensor, Outputs | None]:
-    images, targets = views.batch(0, index)
-    return images, None if teacher is None else teacher.answer(Batch(images, targets, 0, index))
-
-
-def _check(
-    losses: Sequence[Tensor], peaks: Sequence[Tensor], step: int, epoch: int, label: str, folder: Path | None
-) -> None:
-    recent = torch.stack(list(losses[-10:])).cpu()
-    if bool(recent.isfinite().all()):
-        return
-    odd = int((~recent.isfinite()).nonzero()[0])
-    number = step + 1 - len(recent) + odd + 1
-    place, own = f"step {number} of epoch {epoch + 1}", float(peaks[odd - len(recent)])
-    look = "look for a division by zero, a root or a logarithm in its forward"
-    if not math.isfinite(own) and epoch == 0 and number == 1:  # before a weight was changed
-        raise ModelError(f"{label}: the model itself answers {own} at {place}; {look}")
-    kept = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
-    if not math.isfinite(own):
-        raise TrainingError(
-            f"{label}: the model itself answers {own} at {place}; {kept}; lower learning_rate, or {look}"
-        )
-    raise TrainingError(
-        f"{label}: the loss is {float(recent[odd])} at {place}; "
-        f"{kept}; lower learning_rate, or the weight of an objective"
-    )
-
-
-def _check_teacher(peaks: Sequence[Tensor], label: str) -> None:
-    """Refuse a teacher that nobody can learn from, by the same limit as `cache.check_logits`."""
-    if not peaks:
-        return
-    recent = torch.stack(list(peaks[-10:])).cpu()
-    odd = recent[~(recent <= LARGEST)]
-    if len(odd):
-        raise ModelError(
-            f"{label}: the teacher answers {float(odd[0]):.4g} as its largest logit, without the sign; logits are "
-            f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
-        )
 
 
 def _shared_quality(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:

@@ -18,6 +18,7 @@ from .objectives import Objective
 from .schedule import Schedule
 
 STATE = "state.safetensors"
+FORMAT = 2  # of the state's tensors and their names
 
 
 class TrainingState:
@@ -31,10 +32,10 @@ class TrainingState:
     """
 
     def __init__(
-        self, lesson: nn.Module, optimizer: AdamW, average: AveragedModel | None, folder: Path | None,
+        self, module: nn.Module, optimizer: AdamW, average: AveragedModel | None, folder: Path | None,
         fingerprint: dict[str, Any],
     ) -> None:  # fmt: skip
-        self._lesson, self._optimizer, self._average = lesson, optimizer, average
+        self._module, self._optimizer, self._average = module, optimizer, average
         self._folder, self._fingerprint = folder, fingerprint
         self.history: list[dict[str, float]] = []
         self.other: list[str] = []
@@ -52,7 +53,7 @@ class TrainingState:
         write_bytes(self._folder / "metrics.jsonl", lines.encode())
 
     def _tensors(self) -> dict[str, Tensor]:
-        state = {f"lesson.{name}": value for name, value in self._lesson.state_dict().items()}
+        state = {f"module.{name}": value for name, value in self._module.state_dict().items()}
         if self._average is not None:
             state |= {f"average.{name}": value for name, value in self._average.state_dict().items()}
         for number, moments in self._optimizer.state_dict()["state"].items():
@@ -67,7 +68,7 @@ class TrainingState:
         if self.other:
             return  # that training is not this one
         state = safetensors.torch.load_file(path)
-        self._lesson.load_state_dict(_under(state, "lesson."))
+        self._module.load_state_dict(_under(state, "module."))
         if self._average is not None:
             self._average.load_state_dict(_under(state, "average."))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -96,6 +97,7 @@ def fingerprint(
         facts: the seed, the teacher's identity, and that of the students as they begin.
     """
     described = {
+        "format": FORMAT,
         "schedule": asdict(schedule),
         "augmentation": asdict(augmentation),
         "objective": objective.describe(),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from edgestill.data import load_data
+from edgestill.data import DataOptions, load_data
 from edgestill.models.copies import kept_randomness
 from edgestill.models.resnet import ResNet
 from edgestill.objectives import CrossEntropy
+from edgestill.options import TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.training import train
 
@@ -36,13 +37,13 @@ def untaught():
 def teacher(data, untaught):
     """A small teacher that was trained for some epochs, once for all tests."""
     schedule = Schedule(epochs=6, batch_size=32, learning_rate=8e-3)
-    return train(untaught(), data, CrossEntropy(), schedule).model
+    return train(untaught(), data, CrossEntropy(), options=TrainOptions(schedule)).model
 
 
 @pytest.fixture(scope="session")
 def data():
     """Real images, few of them: 600 to train on."""
-    whole = load_data("fashion-mnist-mini", calibration=64)
+    whole = load_data("fashion-mnist-mini", options=DataOptions(calibration=64))
     return replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 
 

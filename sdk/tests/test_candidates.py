@@ -12,6 +12,7 @@ from edgestill.data.sources import Split
 from edgestill.errors import DataError
 from edgestill.quantization import Budget
 from edgestill.tasks import ImageClassification
+from edgestill_converters import ConversionOptions, Description
 from edgestill_runtime import Manifest
 
 BUDGET = 0.003
@@ -61,8 +62,8 @@ class Trials:
         monkeypatch.setattr(quantization, "_cost", lambda int8, mixed: {})
         monkeypatch.setattr(quantization, "asdict", vars)
 
-    def convert(self, model, images, description, output, **options):
-        self.asked.append({"targets": ("executorch", "litert"), "float_nodes": (), "trained": None} | options)
+    def convert(self, model, images, description, output, options, on_step):
+        self.asked.append({name: getattr(options, name) for name in ("targets", "float_nodes", "trained")})
         return SimpleNamespace(path=output, manifest=Manifest("x", (), None, {}, 0, 0), files={})
 
     def judge(self, method, bundle, split, task, reference, kept=(), trained=None):
@@ -79,7 +80,7 @@ class Trials:
     def write_bundle(self, output, manifest, contents, overwrite):
         self.kept = manifest.training["quantization"]
 
-    def run(self, quantize, precision, **options):
+    def run(self, quantize, precision, targets=("executorch", "litert")):
         split = Split(np.zeros((10, 4, 4, 1), np.uint8), np.arange(10))
         data = SimpleNamespace(
             validation=split,
@@ -88,7 +89,8 @@ class Trials:
             device_task=ImageClassification().on_device((), {}),
         )
         budget = Budget(quantize, precision, BUDGET)
-        quantization.quantize(None, data, None, self.folder / "x.edge", budget, **options)
+        options, description = ConversionOptions(targets), Description("x", (), None, 0, 0, {})
+        quantization.quantize(None, data, self.folder / "x.edge", budget, options, description=description)
         return [one["method"] for one in self.kept["attempts"]], self.kept["chosen"]
 
 
@@ -139,4 +141,4 @@ def test_training_that_was_asked_for_is_what_is_kept(monkeypatch, tmp_path):
 def test_no_validation_images_are_an_error_before_anything_takes_time():
     data = SimpleNamespace(validation=Split(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int)), name="mine")
     with pytest.raises(DataError, match="mine has no validation images to judge quantized files by"):
-        quantization.quantize(None, data, None, None, Budget())
+        quantization.quantize(None, data, None)

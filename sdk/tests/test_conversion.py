@@ -13,15 +13,16 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edgestill.cli.app import app
-from edgestill.conversion import convert, describe_model
+from edgestill.conversion import convert
 from edgestill.data import load_data
 from edgestill.errors import ModelError
 from edgestill.gate import check_bundle
 from edgestill.models import create_model, load_checkpoint
+from edgestill.options import TrainOptions
 from edgestill.quantization import Budget, _fewest, quantize
 from edgestill.schedule import QatSchedule
 from edgestill.training import outputs_of
-from edgestill_converters import CalibrationError
+from edgestill_converters import CalibrationError, ConversionOptions
 from edgestill_converters.tensorflow import convert_tensorflow
 from edgestill_runtime import StorageError, open_bundle, write_bundle
 
@@ -91,15 +92,14 @@ def in_use(model):
 def test_a_budget_that_is_missed_leads_to_training_and_then_to_float_layers(data, tmp_path, unchanged):
     """Labels are what the float net says, so that its accuracy is 100 % and every loss is quantization's."""
     model = in_use(outlier())
-    description = describe_model(model, "outlier", data.calibration(64))
     # As `precision = "auto"` chooses it where the processor has bfloat16.
     schedule = QatSchedule(epochs=1, views=1, precision="bf16")
-    budget = Budget("auto", "mixed", max_drop=0.0, schedule=schedule)
+    budget = Budget("auto", "mixed", max_drop=0.0, samples=64, train=TrainOptions(schedule))
     few = replace(data, train=data.train.take(np.arange(1000)), validation=data.validation.take(np.arange(300)))
     said = outputs_of(model, few.validation, few, "cpu")[0].argmax(1)
     few = replace(few, validation=replace(few.validation, targets=said))
     with unchanged(model):
-        bundle = quantize(model, few, description, tmp_path / "x.edge", budget, samples=64, targets=("litert",))
+        bundle = quantize(model, few, tmp_path / "x.edge", budget, ConversionOptions(("litert",)))
     told = bundle.manifest.training["quantization"]
     methods = [one["method"] for one in told["attempts"]]
     assert methods[:2] == ["ptq", "qat"] and told["float_quality"] == 1.0
@@ -136,7 +136,9 @@ def test_the_gate_closes_on_a_bundle_whose_files_disagree(bundle_path, data, tmp
     good = open_bundle(bundle_path)
     model = in_use(create_model("dscnn_s", 10, seed=7).double())
     with unchanged(model):
-        other = convert(model, data.calibration(32), tmp_path / "other.edge", targets=("executorch",))
+        other = convert(
+            model, data.calibration(32), tmp_path / "other.edge", options=ConversionOptions(targets=("executorch",))
+        )
     models = {**good.manifest.models, "model.pte": other.manifest.models["model.pte"]}
     contents = {name: good.read(name) for name in good.files} | {"model.pte": other.read("model.pte")}
     bundle = write_bundle(tmp_path / "x.edge", replace(good.manifest, models=models), contents)
@@ -262,7 +264,9 @@ def test_samples_that_are_none_are_said_before_anything_is_counted(tmp_path, sam
 
 def test_a_log_that_is_a_folder_is_said(tmp_path):
     with pytest.raises(StorageError, match="the log .* cannot be written: Is a directory"):
-        convert(nn.Linear(5, 2), [np.ones((2, 5), np.float32)], tmp_path / "x.edge", log=tmp_path)
+        convert(
+            nn.Linear(5, 2), [np.ones((2, 5), np.float32)], tmp_path / "x.edge", options=ConversionOptions(log=tmp_path)
+        )
     (tmp_path / "net.keras").write_bytes(b"nothing")
     log, samples = Path("/proc/no/such.log"), [np.ones((2, 5), np.float32)]
     with pytest.raises(StorageError, match="the log /proc/no/such.log cannot be written"):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from edgestill.cli.app import app
 from edgestill.cli.convert_inputs import Pixels, Request, from_data, from_samples
+from edgestill.data import DataOptions, load_data
 from edgestill.errors import EdgestillError
 from edgestill.models import create_model, save_checkpoint
 from edgestill.quantization import Budget
@@ -56,21 +57,25 @@ def photos(tmp_path_factory):
 @pytest.fixture
 def converted(monkeypatch):
     """What the conversion would be given; the conversion itself is left out."""
+
+    def quantize(model, data, output, budget, options, description, **more):
+        seen.append((model, data, description))
+
     seen = []
-    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append(given))
+    monkeypatch.setattr("edgestill.quantization.quantize", quantize)
     monkeypatch.setattr("edgestill.conversion.convert", lambda *given, **options: seen.append(given))
     return seen
 
 
 def request(photos, model, notes=None, **said):
-    said = {"options": {"targets": ("litert",)}} | said
+    said = {"targets": ("litert",)} | said
     return Request(model, photos / "x.edge", notes or Notes(), **said)
 
 
 def test_weights_of_timm_see_a_data_set_as_timm_publishes(photos, converted):
     said = {"checkpoint": photos / "timm.pt", "data": f"image-folder:{photos / 'photos'}"}
     from_data(request(photos, TIMM, **said))
-    (_, data, description, _, _) = converted[0]
+    _, data, description = converted[0]
     assert description.processor == data.processor == PUBLISHED and data.test.images.shape[1:] == (224, 224, 3)
     files = sorted((photos / "photos").rglob("*.png"))
     assert data.test.images[0].tobytes() in {PUBLISHED.pixels(file).tobytes() for file in files}
@@ -175,8 +180,9 @@ def gated(stem):
 
 def test_a_gate_before_the_stem_says_nothing_of_the_images(photos, converted, tmp_path, monkeypatch):
     from edgestill.teacher_inputs import processor_of
-    from edgestill.teachers import load_teacher
+    from edgestill.teacher_loading import TeacherInputs, load_teacher
 
+    data = load_data(f"image-folder:{photos / 'photos'}", options=DataOptions(image_size=16))
     monkeypatch.setattr("edgestill.gated_net", lambda num_classes=2: gated(3), raising=False)
     monkeypatch.setattr("edgestill.gated_net_of_any", lambda in_channels: gated(in_channels), raising=False)
     torch.save(gated(3).state_dict(), tmp_path / "gated.pt")
@@ -184,7 +190,8 @@ def test_a_gate_before_the_stem_says_nothing_of_the_images(photos, converted, tm
     for name in ("edgestill:gated_net", "edgestill:gated_net_of_any"):
         from_samples(request(photos, name, labels=("light", "dark"), **said))
         assert converted[-1][1].images.shape[3] == 3
-        teacher = load_teacher(name, tmp_path / "gated.pt", 2, 3, mean=(0.5,), std=(0.25,), image_size=16)
+        inputs = TeacherInputs(mean=(0.5,), std=(0.25,), image_size=16)
+        teacher = load_teacher(name, data, checkpoint=tmp_path / "gated.pt", inputs=inputs)
         assert processor_of(teacher).channels == 3
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from torch.nn import Linear
 
-from edgestill.data import ImageSource, Split, load_data, open_source
+from edgestill.data import DataOptions, ImageSource, Split, load_data, open_source
 from edgestill.data.formats import fashion_mnist
 from edgestill.distillation import distill
 from edgestill.errors import DataError, ModelError
@@ -151,7 +151,7 @@ def test_a_download_is_checked_kept_and_not_repeated(tmp_path, monkeypatch):
 
 
 def test_the_cut_is_disjoint_stratified_and_repeatable():
-    first, second, other = (load_data(MINI, calibration=200, seed=seed) for seed in (1, 1, 2))
+    first, second, other = (load_data(MINI, options=DataOptions(calibration=200, seed=seed)) for seed in (1, 1, 2))
     parts = [first.train, first.validation]
     assert [len(part) for part in parts] == [9000, 1000]
     seen = [image.tobytes() for part in parts for image in part.images]
@@ -167,14 +167,14 @@ def test_the_cut_is_disjoint_stratified_and_repeatable():
 
 
 def test_calibration_takes_what_there_is():
-    data = load_data(MINI, calibration=64)
+    data = load_data(MINI, options=DataOptions(calibration=64))
     calibration = data.calibration(32)
     assert (calibration.images == data.calibration_split.images[:32]).all()
     assert calibration.classes == data.classes and calibration.processor == data.processor
     assert len(data.calibration(65).images) == 64
     with pytest.raises(DataError, match="at least one"):
         data.calibration(0)
-    more = load_data(MINI, calibration=9_500)
+    more = load_data(MINI, options=DataOptions(calibration=9_500))
     assert len(more.calibration_split) == 9000
     assert "calibration takes all 9,000 train samples: 9,500 were asked for" in more.notes
 
@@ -216,7 +216,8 @@ def test_calibration_takes_what_there_is():
 )
 def test_what_cannot_be_loaded_says_why(arguments, said):
     with pytest.raises(DataError) as caught:
-        load_data(**arguments)
+        options = {name: value for name, value in arguments.items() if name != "source"}
+        load_data(arguments.get("source", MINI), options=DataOptions(**options))
     assert said in str(caught.value)
 
 
@@ -237,7 +238,7 @@ def labels_out_of_range():
 
 def test_a_function_of_the_users_own(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    data = load_data("test_data:tiny_source", calibration=4)
+    data = load_data("test_data:tiny_source", options=DataOptions(calibration=4))
     # Statistics of the images themselves, since the source names none.
     pixels = data.train.images / 255
     assert data.processor.mean == pytest.approx(pixels.mean((0, 1, 2)), abs=1e-3)
@@ -296,7 +297,7 @@ def bare_source():
 def test_code_of_the_users_own_that_fails_is_one_line(monkeypatch, name, said):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with pytest.raises(DataError) as caught:
-        load_data(f"test_data:{name}", calibration=4)
+        load_data(f"test_data:{name}", options=DataOptions(calibration=4))
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -326,7 +327,7 @@ def test_a_folder_of_images_any_size(tmp_path):
     assert source.train.images.shape == (44, 16, 16, 3) and len(source.test) == 11
     again = open_source(f"image-folder:{tmp_path}", image_size=16)
     assert (again.test.images == source.test.images).all()
-    data = load_data(f"image-folder:{tmp_path}", image_size=16, calibration=8)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=16, calibration=8))
     assert data.processor.channels == 3
 
 

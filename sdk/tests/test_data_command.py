@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from edgestill.cli import console
 from edgestill.cli.app import app
-from edgestill.data import Reading
+from edgestill.data import DataOptions, Reading
 from edgestill.data.samples import read_samples
 from edgestill.data.survey import survey
 from edgestill.errors import DataError, RecipeError
@@ -171,7 +171,9 @@ def test_parquet_images_of_several_sizes_need_a_size(tmp_path):
         parquet.write_table(table, tmp_path / f"{word}.parquet")
     (line,) = (one for one in survey(f"parquet:{tmp_path}").facts["errors"] if "sizes" in one)
     assert line == "images of 2 sizes: they need `image_size` under [data]"
-    assert not any("sizes" in one for one in survey(f"parquet:{tmp_path}", Reading(16)).facts["errors"])
+    assert not any(
+        "sizes" in one for one in survey(f"parquet:{tmp_path}", options=DataOptions(image_size=16)).facts["errors"]
+    )
 
 
 def test_a_test_image_that_was_trained_on_is_said(tmp_path):
@@ -228,4 +230,4 @@ def test_the_command_and_a_recipe_take_the_same_sizes(folder, tmp_path_factory, 
     with pytest.raises(RecipeError, match=f"data.image_size = {size}: it must be"):
         load_recipe(path)
     with pytest.raises(DataError, match=f"image_size must be 1 to 16384, not {size}"):
-        survey(f"image-folder:{folder}", Reading(size))
+        survey(f"image-folder:{folder}", options=DataOptions(image_size=size))

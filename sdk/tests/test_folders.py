@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from edgestill import zoo
-from edgestill.data import Reading, load_data, open_source
+from edgestill.data import DataOptions, Reading, load_data, open_source
 from edgestill.data.reading import Files, read_all
 from edgestill.data.samples import read_samples
 from edgestill.data.splits import shard_of, split_of
@@ -88,7 +88,7 @@ def test_training_sees_what_the_device_sees_to_the_last_bit(tmp_path, keys):
     for name in ("a", "b"):
         odd_photos(tmp_path / name)
     source = open_source(f"image-folder:{tmp_path}", reading=Reading(16, **keys))
-    data = load_data(f"image-folder:{tmp_path}", image_size=16, calibration=4, **keys)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=16, calibration=4, **keys))
     assert data.processor.resize == keys.get("resize", "crop") and data.processor.channels == 3
     files = sorted(tmp_path.rglob("*.*"))
     expected = {path: data.processor.pixels(path)[0].tobytes() for path in files}
@@ -130,7 +130,7 @@ def test_grey_photos_make_one_channel_and_the_device_agrees(tmp_path):
             photo(tmp_path / name / f"{number}.png", (11, 13), "L")
         grey = np.repeat(GENERATOR.integers(0, 256, (9, 9, 1), dtype=np.uint8), 3, axis=2)
         Image.fromarray(grey).save(tmp_path / name / "rgb.png")  # grey in colour
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, calibration=2)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8, calibration=2))
     assert data.processor.channels == 1
     got = {image.tobytes() for part in (data.train, data.validation, data.test) for image in part.images}
     assert got == {data.processor.pixels(path)[0].tobytes() for path in tmp_path.rglob("*.png")}
@@ -157,7 +157,7 @@ def test_names_of_splits(name, split):
 def test_three_splits_are_used_as_they_are(tmp_path, train, valid, test):
     for word, count in ((train, 6), (valid, 3), (test, 2)):
         write_classes(tmp_path / word, count)
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, calibration=4)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8, calibration=4))
     assert data.classes == ("cat", "dog")
     assert (len(data.train), len(data.validation), len(data.test)) == (12, 6, 4)
 
@@ -166,7 +166,7 @@ def test_train_and_valid_alone_say_what_is_done(tmp_path):
     write_classes(tmp_path / "train", 20)
     write_classes(tmp_path / "valid", 3)
     said = Said()
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said)
     assert data.classes == ("cat", "dog") and len(data.test) == 6 and len(data.validation) == 4
     assert "there is no test split: valid serves as test, and validation is cut from train" in said.lines
 
@@ -174,7 +174,7 @@ def test_train_and_valid_alone_say_what_is_done(tmp_path):
 def test_train_alone_gives_a_fifth_to_test(tmp_path):
     write_classes(tmp_path / "train", 10)
     said = Said()
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said)
     assert len(data.test) == 4 and any("a fifth is set aside as one, 4 images" in line for line in said.lines)
 
 
@@ -182,12 +182,15 @@ def test_a_split_beside_classes_is_no_class_and_that_is_said(tmp_path):
     write_classes(tmp_path, 10)
     photo(tmp_path / "test" / "1.png")
     said = Said()
-    assert load_data(f"image-folder:{tmp_path}", image_size=8, progress=said).classes == ("cat", "dog")
+    assert load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said).classes == (
+        "cat",
+        "dog",
+    )
     assert any(
         "test is taken as a split, not as a class, and has no folder per class: its 1 images" in s for s in said.lines
     )
     write_classes(tmp_path / "test", 2)
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said)
     assert data.classes == ("cat", "dog") and len(data.test) == 4
     assert "test, beside the class folders cat, dog, is taken as the test split" in said.lines
 
@@ -350,7 +353,7 @@ def test_a_class_that_a_split_lacks_is_named_with_the_split(tmp_path):
     write_classes(tmp_path / "train", 10)
     write_classes(tmp_path / "test", 3, ("cat",))
     said = Said()
-    load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said)
     assert "test has no sample of the class dog" in said.lines
     write_classes(tmp_path / "test", 3, ("cow",))
     with pytest.raises(DataError, match="train and test have different classes: train lacks cow, and test lacks dog"):
@@ -372,7 +375,7 @@ def test_what_is_not_read_is_counted_and_named_in_one_line(tmp_path):
     (tmp_path / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "dog" / "pipe.png")  # opening it would wait for ever
     said = Said()
-    data = load_data(f"image-folder:{tmp_path}", image_size=8, progress=said)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), progress=said)
     assert len(data.train) + len(data.validation) + len(data.test) == 20
     (line,) = (line for line in said.lines if line.startswith("not read: "))
     for part in (
@@ -443,7 +446,7 @@ def test_480_photos_leave_346_to_train_and_the_cut_is_said_before_a_photo_is_rea
     (tmp_path / "set" / "cat" / "0.png").write_bytes(source.read_bytes()[:60])  # found when it is read
     said = Said()
     with pytest.raises(DataError, match=r"cat/0.png is damaged"):
-        load_data(f"image-folder:{tmp_path / 'set'}", image_size=8, progress=said)
+        load_data(f"image-folder:{tmp_path / 'set'}", options=DataOptions(image_size=8), progress=said)
     cut = [line for line in said.lines if "to train" in line]
     assert cut == [
         "image-folder:set: 346 samples to train, 256 of which calibrate too; 38 to validate, 96 to test; 2 classes"
@@ -455,7 +458,7 @@ def test_no_class_loses_all_its_photos_to_test(tmp_path):
     write_classes(tmp_path, 30, ("common",))
     for number in range(12):  # whatever the hash says
         photo(tmp_path / f"rare{number}" / "1.png")
-    data = load_data(f"image-folder:{tmp_path}", image_size=8)
+    data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8))
     assert set(data.train.targets.tolist()) == set(range(13))
 
 
@@ -605,10 +608,7 @@ def test_unlabelled_photos_are_read_as_the_labelled_ones(tmp_path):
     more = photo(tmp_path / "more" / "deep" / "1.jpg", (50, 31))
     data = load_data(
         f"image-folder:{tmp_path / 'set'}",
-        image_size=8,
-        resize="letterbox",
-        calibration=4,
-        unlabelled=tmp_path / "more",
+        options=DataOptions(image_size=8, resize="letterbox", calibration=4, unlabelled=tmp_path / "more"),
     )
     assert data.train.targets[-1] == -1
     np.testing.assert_array_equal(data.train.images[-1], data.processor.pixels(Path(more))[0])
@@ -629,11 +629,11 @@ def test_what_a_model_brings_does_not_change_which_photos_they_are(tmp_path, mon
     write_classes(tmp_path, 10)
     for memory in (1 << 20, 1):
         monkeypatch.setattr("edgestill.data.reading.MEMORY", memory)
-        data = load_data(f"image-folder:{tmp_path}", image_size=8, calibration=4)
-        again = load_data(f"image-folder:{tmp_path}", processor=data.processor, calibration=4)
+        data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8, calibration=4))
+        again = load_data(f"image-folder:{tmp_path}", options=DataOptions(calibration=4), processor=data.processor)
         assert again.digest == data.digest and again.processor == data.processor and again.processor.mean != (0.0,) * 3
     with pytest.raises(DataError, match="said by a processor, or by image_size"):
-        load_data(f"image-folder:{tmp_path}", processor=data.processor, image_size=8)
+        load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), processor=data.processor)
 
 
 def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatch):
@@ -644,7 +644,10 @@ def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatc
         "def cut(): return es.ImageSource('own', ('a', 'b'), split, split, processor=Reading().images(8, 8))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_data("own_cut:cut", processor=Reading().images(8, 8), calibration=2).processor.resize == "crop"
+    assert (
+        load_data("own_cut:cut", options=DataOptions(calibration=2), processor=Reading().images(8, 8)).processor.resize
+        == "crop"
+    )
     with pytest.raises(DataError, match="in another way than the model takes them: resize crop instead of stretch"):
         load_data("own_cut:cut", processor=Reading(resize="stretch").images(8, 8))
     with pytest.raises(DataError, match=r"takes \(9, 9, 3\) .* gives \(8, 8, 3\)"):
@@ -654,4 +657,4 @@ def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatc
 def test_names_that_are_no_utf_8(tmp_path):
     write_classes(tmp_path, 10)
     shutil.copy(tmp_path / "cat" / "1.png", os.fsdecode(os.fsencode(tmp_path / "cat") + b"/caf\xe9.png"))
-    assert len(load_data(f"image-folder:{tmp_path}", image_size=8).train) == 15
+    assert len(load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8)).train) == 15

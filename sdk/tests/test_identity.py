@@ -21,6 +21,7 @@ from edgestill.models import create_model
 from edgestill.models.copies import copied
 from edgestill.models.identity import identity
 from edgestill.objectives import CrossEntropy
+from edgestill.options import DistillOptions, TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.training import train
 
@@ -163,8 +164,8 @@ def weights(model):
 def test_a_training_goes_on_for_the_same_teacher_alone(small, untaught, tmp_path, live):
     def taught(teacher, seed=0, notes=None):
         student = create_model("dscnn_xs", 10, seed=seed)
-        how = {"schedule": SHORT, "live": live, "check_teacher": False, "folder": tmp_path}
-        return distill(teacher, student, small, **how, progress=notes or Notes())
+        options = DistillOptions(SHORT, folder=tmp_path, live=live, check_teacher=False)
+        return distill(teacher, student, small, options=options, progress=notes or Notes())
 
     first = taught(untaught(1))
     again, notes = taught(untaught(1)), Notes()
@@ -178,15 +179,20 @@ def test_a_training_goes_on_for_the_same_teacher_alone(small, untaught, tmp_path
 
 
 def test_a_training_on_other_pixels_is_another(small, tmp_path):
-    first = train(create_model("dscnn_xs", 10), small, CrossEntropy(), SHORT, folder=tmp_path)
+    first = train(create_model("dscnn_xs", 10), small, CrossEntropy(), options=TrainOptions(SHORT, folder=tmp_path))
     lighter = replace(small, processor=replace(small.processor, mean=(0.1,)))
-    other = train(create_model("dscnn_xs", 10), lighter, CrossEntropy(), SHORT, folder=tmp_path)
+    other = train(create_model("dscnn_xs", 10), lighter, CrossEntropy(), options=TrainOptions(SHORT, folder=tmp_path))
     assert not torch.equal(weights(other.model), weights(first.model))
 
 
 def test_teachers_without_weights_do_not_share_a_cache(small, tmp_path):
     teacher = Table(1.0)
-    distill(teacher, create_model("dscnn_xs", 10), small, schedule=SHORT, cache=tmp_path, check_teacher=False)
+    distill(
+        teacher,
+        create_model("dscnn_xs", 10),
+        small,
+        options=DistillOptions(schedule=SHORT, cache=tmp_path, check_teacher=False),
+    )
     cache_outputs(teacher, small, 1, tmp_path, augmentation=Augmentation())  # found; that it was asked changed nothing
     with pytest.raises(DataError, match="another teacher; remove it"):
         cache_outputs(Table(-1.0), small, 1, tmp_path, augmentation=Augmentation())

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edgestill.data import ImageSource, Split, load_data
+from edgestill.data import DataOptions, ImageSource, Split, load_data
 from edgestill.data.cutting import cut
 from edgestill.errors import DataError
 from edgestill.tasks import ImageClassification
@@ -25,7 +25,7 @@ def load(monkeypatch):
         module = ModuleType("labelled_source")
         module.make = lambda: ImageSource("mine", classes, Split(images, labels), Split(IMAGES, test))
         monkeypatch.setitem(sys.modules, "labelled_source", module)
-        return load_data("labelled_source:make", calibration=4, **keys)
+        return load_data("labelled_source:make", options=DataOptions(calibration=4, **keys))
 
     return loaded
 
@@ -123,19 +123,27 @@ def test_images_of_another_form_are_refused_with_what_to_do(load, images, said):
 def test_every_class_keeps_a_label():
     labels = np.repeat([0, 1], [950, 50])
     for seed in range(5):
-        made = cut({"train": labels, "test": labels}, ("a", "b"), TASK, name="x", labelled=10, seed=seed)
+        made = cut({"train": labels, "test": labels}, ("a", "b"), TASK, DataOptions(labelled=10, seed=seed), name="x")
         kept = made.targets[made.targets >= 0]
         assert len(kept) == 10 and set(kept.tolist()) == {0, 1}
         np.testing.assert_array_equal(kept, labels[made.train][made.targets >= 0])
     # Ten classes, one of a single sample, one label for each.
     rare = np.concatenate([np.arange(9).repeat(50), [9]])
-    made = cut({"train": rare, "test": rare}, [str(number) for number in range(10)], TASK, name="x", labelled=10)
+    made = cut(
+        {"train": rare, "test": rare}, [str(number) for number in range(10)], TASK, DataOptions(labelled=10), name="x"
+    )
     assert sorted(made.targets[made.targets >= 0].tolist()) == list(range(10))
 
 
 def test_no_class_is_lost_to_validation():
     labels = np.concatenate([np.zeros(20, int), np.arange(1, 9)])
-    made = cut({"train": labels, "test": labels}, [str(number) for number in range(9)], TASK, name="x", validation=0.5)
+    made = cut(
+        {"train": labels, "test": labels},
+        [str(number) for number in range(9)],
+        TASK,
+        DataOptions(validation=0.5),
+        name="x",
+    )
     assert set(labels[made.train].tolist()) == set(range(9))
     assert len(made.train) + len(made.validation) == 28
     assert not set(made.train.tolist()) & set(made.validation.tolist())

@@ -125,7 +125,7 @@ def test_alone_is_the_student_alone(place):
 def test_peers_are_kept_and_can_be_converted(place):
     changes = {"distillation.method": "together", "distillation.peers": ["dscnn_xs"]}
     folder = stages(place, changes, "student-distilled")["student-distilled"].folder
-    peer = es.create_student("dscnn_xs", 10)
+    peer = es.create_model("dscnn_xs", 10)
     es.load_checkpoint(folder / "peer-1.safetensors", peer)
     calibration = plan_of(place, changes).data.calibration(32)
     bundle = es.convert(peer.eval(), calibration=calibration, output=place / "peer.edge")
@@ -174,9 +174,9 @@ def test_a_teacher_that_was_trained_unchecked_is_checked_when_that_is_asked_for(
 def test_a_student_can_be_trained_in_int8_against_the_teacher(place, monkeypatch):
     asked = []
 
-    def watched(*arguments, teacher=None, **options):
-        asked.append(teacher)
-        return quantize(*arguments, teacher=teacher, **options)
+    def watched(model, data, output, budget, *arguments, **options):
+        asked.append(budget.teacher)
+        return quantize(model, data, output, budget, *arguments, **options)
 
     monkeypatch.setattr("edgestill.workflow.conversion.quantize", watched)
     changes = {"conversion.quantize": "qat", "conversion.learn_from": "teacher", "conversion.qat.epochs": 1}
@@ -333,7 +333,7 @@ def test_another_teacher_is_evaluated_again(place):
 def test_a_trial_that_fails_is_named_and_the_others_are_kept(place):
     points = {"good": {}, "bad": {"training.learning_rate": 1e25, "training.warmup_epochs": 0.0}}
     sweep = Sweep(place / "tiny.toml", points, [0], place / "failing")
-    with pytest.raises(EdgestillError, match=r"1 of 2 trials failed; bad, .* itself answers nan at step"):
+    with pytest.raises(EdgestillError, match=r"1 of 2 trials failed; bad, .* itself gives nan at step"):
         run_sweep(sweep, jobs=1)
     kept = json.loads((place / "failing/sweep.json").read_text())
     assert [len(point["runs"]) for point in kept["points"]] == [1, 0]

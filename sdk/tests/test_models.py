@@ -8,7 +8,6 @@ from edgestill.errors import ModelError, StorageError
 from edgestill.models import (
     MODELS,
     create_model,
-    create_student,
     load_checkpoint,
     multiply_accumulates,
     parameters,
@@ -50,7 +49,7 @@ def test_every_model_takes_any_size_channels_and_classes(name):
 
 
 def test_the_seed_decides_the_initial_weights():
-    first, second, other = (create_student("dscnn_xs", seed=seed, num_classes=10) for seed in (3, 3, 4))
+    first, second, other = (create_model("dscnn_xs", 10, seed=seed) for seed in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal(first.head.weight, other.head.weight)
 

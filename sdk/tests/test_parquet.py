@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from edgestill.data import load_data, open_source, reading
+from edgestill.data import DataOptions, load_data, open_source, reading
 from edgestill.errors import DataError
 
 GENERATOR = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_a_relative_folder_is_looked_for_under_edgestill_data(tmp_path, monkeypa
     for word in ("train", "test"):
         write(tmp_path / "set", word, "image", cells, [0, 1] * 20)
     monkeypatch.setenv("EDGESTILL_DATA", str(tmp_path))
-    data = load_data("parquet:set", calibration=4)
+    data = load_data("parquet:set", options=DataOptions(calibration=4))
     assert data.classes == ("0", "1") and data.processor.image_shape == (8, 8, 1)
     with pytest.raises(DataError, match=r"no train.parquet in other or .*EDGESTILL_DATA is searched too"):
         load_data("parquet:other")
@@ -180,9 +180,9 @@ def test_many_images_stay_encoded(tmp_path, monkeypatch):
     cells = [png(one) for one in GENERATOR.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)]
     for word in ("train", "test"):
         write(tmp_path, word, "image", cells, [0, 1] * 20)
-    held = load_data(f"parquet:{tmp_path}", calibration=4)
+    held = load_data(f"parquet:{tmp_path}", options=DataOptions(calibration=4))
     monkeypatch.setattr(reading, "MEMORY", 1000)
-    read = load_data(f"parquet:{tmp_path}", calibration=4)
+    read = load_data(f"parquet:{tmp_path}", options=DataOptions(calibration=4))
     assert not isinstance(read.train.images, np.ndarray)
     again = pickle.loads(pickle.dumps(read.train))
     np.testing.assert_array_equal(again.load().images, held.train.images)

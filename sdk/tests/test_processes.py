@@ -28,7 +28,7 @@ from edgestill.schedule import Schedule
 
 folder = Path(sys.argv[1])
 state = processes()
-whole = es.load_data("fashion-mnist-mini", calibration=64)
+whole = es.load_data("fashion-mnist-mini", options=es.DataOptions(calibration=64))
 data = replace(whole, train=whole.train.take(np.arange(640)), validation=whole.validation.take(np.arange(301)))
 
 seen, written = [], []
@@ -64,12 +64,13 @@ class Plain(torch.nn.Module):
 
 schedule = Schedule(epochs=3, batch_size=64, views=2, learning_rate=1e-3)
 teacher = es.create_model("resnet8", 10)
-done = es.distill(teacher, Plain(), data, objective=es.objectives.HintonKD(), schedule=schedule, check_teacher=False,
-                  augmentation=es.Augmentation(flip=0.5), folder=folder / "run", cache=folder / "cache")
+options = es.DistillOptions(schedule, check_teacher=False)
+flipped = replace(options, augmentation=es.Augmentation(flip=0.5), folder=folder / "run", cache=folder / "cache")
+done = es.distill(teacher, Plain(), data, objective=es.objectives.HintonKD(), options=flipped)
 hints = create_objective([{"kind": "fitnets", "layers": [["body.3", "stages.2"]]}])
-hinted = es.distill(teacher, Plain(), data, objective=hints, schedule=schedule, check_teacher=False)
-temporary = es.distill(teacher, es.create_student("dscnn_xs", 10), data, objective=CrossEntropy(), schedule=schedule,
-                       check_teacher=False)
+hinted = es.distill(teacher, Plain(), data, objective=hints, options=options)
+student = es.create_model("dscnn_xs", 10)
+temporary = es.distill(teacher, student, data, objective=CrossEntropy(), options=options)
 facts = {"seen": seen[:3], "written": written, "history": done.history, "normed": temporary.history}
 (folder / f"process-{state.process_index}.json").write_text(json.dumps(facts))
 if state.is_main_process:

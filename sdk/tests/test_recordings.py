@@ -8,7 +8,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from edgestill.data import Augmentation, Reading, Views, augmentation_for, default_augmentation, load_data, open_source
+from edgestill.data import (
+    Augmentation,
+    DataOptions,
+    Reading,
+    Views,
+    augmentation_for,
+    default_augmentation,
+    load_data,
+    open_source,
+)
 from edgestill.data.samples import read_samples
 from edgestill.errors import DataError
 from edgestill.recipe import Recipe
@@ -58,14 +67,14 @@ def test_a_folder_of_recordings_is_what_the_device_makes_of_them(tmp_path):
     }
     for name, content in odd.items():
         (tmp_path / "high" / f"{name}.wav").write_bytes(content)
-    data = load_data(f"audio-folder:{tmp_path}", calibration=4)
+    data = load_data(f"audio-folder:{tmp_path}", options=DataOptions(calibration=4))
     assert data.processor.rate == RATE and data.processor.image_shape == (40, 61, 1)
     assert any(
         "the model's rate is 8,000 Hz, as most recordings have; resampled: 1 of 44,100 Hz" in n for n in data.notes
     )
     made = {image.tobytes() for part in (data.train, data.validation, data.test) for image in part.images}
     assert made == {data.processor.pixels(path)[0].tobytes() for path in tmp_path.rglob("*.wav")}
-    other = load_data(f"audio-folder:{tmp_path}", calibration=4, rate=16000, seconds=0.5)
+    other = load_data(f"audio-folder:{tmp_path}", options=DataOptions(calibration=4, rate=16000, seconds=0.5))
     assert (other.processor.rate, other.processor.seconds) == (16000, 0.5)
 
 
@@ -73,7 +82,7 @@ def test_a_folder_of_recordings_is_what_the_device_makes_of_them(tmp_path):
 def test_keys_of_images_are_refused_for_recordings(tmp_path, keys):
     write_folder(tmp_path)
     with pytest.raises(DataError, match=f"{next(iter(keys))} is for images only"):
-        load_data(f"audio-folder:{tmp_path}", **keys)
+        load_data(f"audio-folder:{tmp_path}", options=DataOptions(**keys))
 
 
 def test_a_recording_that_cannot_be_read_is_named(tmp_path):
@@ -95,7 +104,7 @@ def test_recordings_in_an_image_folder_are_told_apart(tmp_path):
 
 def test_augmentation_never_mirrors_time(tmp_path):
     write_folder(tmp_path)
-    data = load_data(f"audio-folder:{tmp_path}", calibration=4)
+    data = load_data(f"audio-folder:{tmp_path}", options=DataOptions(calibration=4))
     assert default_augmentation(data.processor) == ("shift:2",)
     assert augmentation_for(data.processor) == Augmentation(shift=2)
     with pytest.raises(DataError, match="`flip` plays a recording backwards"):
@@ -123,7 +132,7 @@ def test_a_recipe_read_back_from_results_opens_the_same_data(tmp_path):
     table = {"source": f"audio-folder:{tmp_path / 'set'}", "rate": 16000, "seed": 5, "mean": [0.5], "std": [0.25]}
     recipe = Recipe.model_validate({"name": "x", "data": table})
     again = Recipe.model_validate(json.loads(recipe.model_dump_json()))
-    first, second = (load_data(**one.data.arguments()) for one in (recipe, again))
+    first, second = (one.load_data() for one in (recipe, again))
     assert first.digest == second.digest and first.processor == second.processor
     assert (second.seed, second.processor.rate, second.processor.mean) == (5, 16000, (0.5,))
     np.testing.assert_array_equal(first.validation.images, second.validation.images)

@@ -88,17 +88,21 @@ def test_so_does_its_checkpoint_alone(trained, run):
 def test_convert_uses_all_of_it(trained, run, monkeypatch):
     """Only the conversion itself is left out here."""
     seen = []
-    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append((given, options)))
+
+    def quantize(model, data, output, budget, options, description, **more):
+        seen.append((model, data, budget, description))
+
+    monkeypatch.setattr("edgestill.quantization.quantize", quantize)
     from_data(Request(str(run), run / "x.edge", SILENT))
-    (model, data, description, _, _), options = seen[0]
+    model, data, budget, description = seen[0]
     same(data, trained.data)
-    assert options["samples"] == 8 and description.processor == trained.data.processor
+    assert budget.samples == 8 and description.processor == trained.data.processor
     kept = create_model("dscnn_xs", 2, 3)
     es.load_checkpoint(run / "stages/student-distilled/model.safetensors", kept)
     assert all((value == kept.state_dict()[name]).all() for name, value in model.state_dict().items())
     pixels = Pixels(None, (0.1,) * 3, (0.2,) * 3)  # what the user says comes first
     from_data(Request(str(run), run / "x.edge", SILENT, pixels=pixels, calibration=4))
-    assert seen[1][0][1].processor.mean == (0.1,) * 3 and seen[1][1]["samples"] == 4
+    assert seen[1][1].processor.mean == (0.1,) * 3 and seen[1][2].samples == 4
 
 
 def test_photos_that_changed_since_are_refused(trained, run):

@@ -100,16 +100,20 @@ class Two(nn.Module):
 @pytest.fixture
 def converted(monkeypatch):
     """What a conversion would be given."""
+
+    def quantize(model, data, output, budget, options, description, **more):
+        seen.append((model, data, description))
+
     seen = []
     monkeypatch.setattr("edgestill.own_two", lambda num_classes=2: Two(num_classes), raising=False)
-    monkeypatch.setattr("edgestill.quantization.quantize", lambda *given, **options: seen.append(given))
+    monkeypatch.setattr("edgestill.quantization.quantize", quantize)
     monkeypatch.setattr("edgestill.conversion.convert", lambda *given, **options: seen.append(given))
     return seen
 
 
 def request(folder, **said):
     torch.save(Two().state_dict(), folder.parent / "two.pt")
-    said = {"checkpoint": folder.parent / "two.pt", "options": {"targets": ("litert",)}} | said
+    said = {"checkpoint": folder.parent / "two.pt", "targets": ("litert",)} | said
     return Request("edgestill:own_two", folder.parent / "x.edge", SILENT, **said)
 
 
@@ -119,20 +123,20 @@ def test_a_bundle_says_its_task_and_takes_outputs_as_the_values_themselves(folde
     calibration = converted[0][1]
     assert calibration.task == "regression" and calibration.classes == ("age", "size")
     assert calibration.task_settings["mean"] == [0.0, 0.0] and calibration.task_settings["std"] == [1.0, 1.0]
-    described = describe_model(Two(), "x", calibration)
+    described = describe_model(Two(), calibration, "x")
     assert (described.task, described.labels) == ("regression", ("age", "size"))
     # A twentieth of the standard deviation of 0, 1, … 5.
     assert described.task_settings["tolerance"][0] == pytest.approx(0.05 * np.sqrt(35 / 12))
     from_samples(request(folder, samples=folder, pixels=pixels, checkpoint=None))
-    assert describe_model(Two(), "x", converted[1][1]).task == ""  # no names, and nobody said
+    assert describe_model(Two(), converted[1][1], "x").task == ""  # no names, and nobody said
 
 
 def test_data_of_a_task_convert_a_model_of_somebody_elses(tmp_path, converted, monkeypatch):
-    monkeypatch.setattr("edgestill.teachers.check_classes", lambda *given, **options: None)
+    monkeypatch.setattr("edgestill.model_check.check_classes", lambda *given, **options: None)
     pixels = Pixels(8, (0.5,) * 3, (0.25,) * 3)
     many = photos(tmp_path / "many", 60)
     from_data(request(many, data=f"image-folder:{many}", pixels=pixels, task=VALUES, calibration=4))
-    _, data, description, *_ = converted[0]
+    _, data, description = converted[0]
     assert data.task_settings["mean"] == [0.0, 0.0] and description.task == "regression"
     assert description.task_settings == data.task_settings
 

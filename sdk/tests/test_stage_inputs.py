@@ -20,8 +20,7 @@ import pytest
 
 from edgestill import workflow
 from edgestill.data import Augmentation, Data, Split
-from edgestill.quantization import Budget
-from edgestill.schedule import QatSchedule, Schedule
+from edgestill.schedule import Schedule
 from edgestill.workflow.binding import _converters
 from edgestill.workflow.graph import NODES
 from edgestill.workflow.inputs import (
@@ -56,7 +55,7 @@ DATA = Data(
 # One value for each type that an input may have. What is none of these is a dataclass of them.
 EXAMPLES = {
     int: 1, float: 0.5, str: "text", bool: False, Path: Path("teacher.pt"), type(None): None, tuple: ("one",),
-    dict: {"kind": "dist"}, Data: DATA, Schedule: Schedule(), Budget: Budget(schedule=QatSchedule()),
+    dict: {"kind": "dist"}, Data: DATA, Schedule: Schedule(),
     Augmentation: Augmentation(), NamedModel: NamedModel("net", ""), Finished: Finished(Path("stage"), "key"),
     File: File(Path("teacher.pt"), "sha"),
 }  # fmt: skip
@@ -85,8 +84,10 @@ def example(hint):
         return (0.5,)
     if "tuple[int" in text:
         return (1, 2)
-    if "Literal" in text or "str | None" in text:
-        return "average"
+    if "Literal" in text:
+        return "int8" if "int8" in text else "ptq" if "ptq" in text else "average"
+    if "str | None" in text:
+        return "text"
     if "int | None" in text:
         return 3
     return EXAMPLES[hint]
@@ -109,11 +110,6 @@ def changes(value):
         yield "processor", replace(value, processor=ImageProcessor(4, 4, (0.25,), (0.5,)))
         for part in ("train", "calibration_split", "validation", "test"):
             yield part, replace(value, **{part: split(1)})
-    elif isinstance(value, Budget):
-        yield "quantize", replace(value, quantize="auto")
-        yield "precision", replace(value, precision="mixed")
-        yield "max_drop", replace(value, max_drop=0.1)
-        yield from ((f"schedule.{name}", replace(value, schedule=one)) for name, one in changes(value.schedule))
     elif isinstance(value, Schedule):
         numbers = ("epochs", "batch_size", "learning_rate", "weight_decay", "warmup_epochs", "views")
         assert {*numbers, "ema", "precision", "compile"} == {one.name for one in fields(value)}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from edgestill.data import (
     Augmentation,
+    DataOptions,
     ImageSource,
     Split,
     Views,
@@ -24,8 +25,9 @@ from edgestill.data import (
     types,
 )
 from edgestill.errors import DataError
-from edgestill.models import create_student
+from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
+from edgestill.options import TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.training import quality_of, train
 
@@ -34,7 +36,7 @@ AUGMENTATION = Augmentation.parse(["flip", "shift:2", "cutout:6", "mixup:0.2"])
 
 @pytest.fixture(scope="module")
 def data():
-    whole = load_data("fashion-mnist-mini", calibration=64)
+    whole = load_data("fashion-mnist-mini", options=DataOptions(calibration=64))
     return replace(whole, train=whole.train.take(np.arange(200)), validation=whole.validation.take(np.arange(100)))
 
 
@@ -62,7 +64,9 @@ def test_views_from_disk_are_those_from_memory(data, on_disk, workers):
 def test_training_from_disk_gives_the_weights_of_training_from_memory(data, on_disk):
     schedule = Schedule(epochs=1, batch_size=64)
     held, read = (
-        train(create_student("dscnn_xs", 10), one, CrossEntropy(), schedule, augmentation=AUGMENTATION).model
+        train(
+            create_model("dscnn_xs", 10), one, CrossEntropy(), options=TrainOptions(schedule, augmentation=AUGMENTATION)
+        ).model
         for one in (data, on_disk)
     )
     for name, value in held.state_dict().items():
@@ -89,20 +93,20 @@ def folder(tmp_path):
 
 
 def test_a_folder_that_is_too_large_for_memory_is_left_on_disk(folder, monkeypatch):
-    held = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    held = load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4))
     monkeypatch.setattr(reading, "MEMORY", 1000)
-    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    read = load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4))
     assert not isinstance(read.train.images, np.ndarray)
     np.testing.assert_array_equal(read.train.load().images, held.train.images)
     assert read.processor == held.processor
     # Told from other folders by names and sizes, without decoding.
-    again = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    again = load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4))
     assert again.digest == read.digest
     Image.new("RGB", (9, 9)).save(folder / "train" / "dog" / "1.png")
-    assert load_data(f"image-folder:{folder}", image_size=16, calibration=4).digest != read.digest
+    assert load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4)).digest != read.digest
     # What the engines and the report take is in memory.
     assert all(isinstance(one.images, np.ndarray) for one in (read.validation, read.calibration_split, read.test))
-    train(create_student("dscnn_xs", 2, 3), read, CrossEntropy(), Schedule(epochs=1, batch_size=8))
+    train(create_model("dscnn_xs", 2, 3), read, CrossEntropy(), options=TrainOptions(Schedule(epochs=1, batch_size=8)))
 
 
 def test_unlabelled_images_of_a_large_source_are_left_on_disk_too(folder, tmp_path, monkeypatch):
@@ -111,12 +115,12 @@ def test_unlabelled_images_of_a_large_source_are_left_on_disk_too(folder, tmp_pa
     more.mkdir()
     for number in range(30):
         Image.fromarray(np.full((20, 24, 3), number, np.uint8)).save(more / f"{number:02d}.png")
-    how = {"image_size": 16, "calibration": 4, "unlabelled": more}
-    held = load_data(f"image-folder:{folder}", **how)
+    options = DataOptions(image_size=16, calibration=4, unlabelled=more)
+    held = load_data(f"image-folder:{folder}", options=options)
     monkeypatch.setattr(reading, "MEMORY", 50 * 16 * 16 * 3)  # 48 with a label, 30 without
     decoded, decode = [], reading.decode
     monkeypatch.setattr(reading, "decode", lambda *arguments: decoded.append(arguments[1]) or decode(*arguments))
-    read = load_data(f"image-folder:{folder}", **how)
+    read = load_data(f"image-folder:{folder}", options=options)
     assert len(read.train) == len(held.train) and not isinstance(read.train.images, np.ndarray)
     assert len(decoded) < 48 + 30  # validation, calibration and test, and what mean and std are taken from
     assert any("stay encoded" in note for note in read.notes)
@@ -131,7 +135,7 @@ def test_unlabelled_images_beside_arrays_are_read_later_where_they_are_too_many(
     for number in range(3):
         Image.fromarray(data.test.images[number, ..., 0]).save(tmp_path / f"{number}.png")
     monkeypatch.setattr(reading, "MEMORY", 1000)
-    read = load_data("fashion-mnist-mini", unlabelled=tmp_path)
+    read = load_data("fashion-mnist-mini", options=DataOptions(unlabelled=tmp_path))
     np.testing.assert_array_equal(read.train.load().images[-3:], data.test.images[:3])
     assert not isinstance(read.train.images, np.ndarray)
 
@@ -164,7 +168,7 @@ def test_images_of_several_sizes_are_refused_however_many_they_are(tmp_path, mon
 
 def test_a_broken_image_is_named_by_the_worker_that_reads_it(folder, monkeypatch):
     monkeypatch.setattr(reading, "MEMORY", 1000)
-    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4)
+    read = load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4))
     broken = folder / "train" / "cat" / "3.png"
     broken.write_bytes(b"no image")
     made = views(read)
@@ -198,7 +202,7 @@ def test_the_documented_protocol_is_the_one_that_is_used(data, monkeypatch):
         "mine", data.classes, Split(Strict(images), labels), Split(Strict(test.images), test.targets)
     )
     monkeypatch.setitem(sys.modules, "my_sources", module)
-    held, read = (load_data(f"my_sources:{name}", calibration=8) for name in ("array", "lazy"))
+    held, read = (load_data(f"my_sources:{name}", options=DataOptions(calibration=8)) for name in ("array", "lazy"))
     assert held.digest == read.digest and held.processor == read.processor
     assert isinstance(read.train.images.images, Strict)  # still not in memory
     np.testing.assert_array_equal(held.validation.images, read.validation.images)
@@ -234,6 +238,6 @@ def test_lazy_images_that_give_something_else_are_told_so():
 
 def test_what_stays_on_disk_goes_through_a_pickle(folder, monkeypatch):
     monkeypatch.setattr(reading, "MEMORY", 1000)
-    read = load_data(f"image-folder:{folder}", image_size=16, calibration=4).train
+    read = load_data(f"image-folder:{folder}", options=DataOptions(image_size=16, calibration=4)).train
     again = pickle.loads(pickle.dumps(read))  # as a worker that is not forked gets it
     np.testing.assert_array_equal(again.load().images, read.load().images)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from edgestill.cli import console
 from edgestill.cli.app import app
-from edgestill.data import ImageSource, Split, load_data
+from edgestill.data import DataOptions, ImageSource, Split, load_data
 from edgestill.data.formats.table_files import read_table
 from edgestill.data.formats.tables import list_all, list_tables
 from edgestill.errors import DataError
@@ -282,8 +282,8 @@ def test_data_of_a_table_are_read_cut_and_told_apart_by_their_targets(tmp_path):
     rows = "".join(f"{number}.png,{number / 2}\n" for number in range(40))
     (tmp_path / "a.csv").write_text(f"file,brightness\n{rows}")
     photo(tmp_path / "more" / "x.png", 3)
-    how = {"task": "regression", "image_size": 4, "calibration": 8, "unlabelled": tmp_path / "more"}
-    data = load_data(f"image-folder:{tmp_path}", **how)
+    options = DataOptions(image_size=4, calibration=8, unlabelled=tmp_path / "more")
+    data = load_data(f"image-folder:{tmp_path}", "regression", options)
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 3, 8) and data.classes == ("brightness",)
     # What is beside the photo is what is in it.
     for split in (data.validation, data.test):
@@ -292,10 +292,10 @@ def test_data_of_a_table_are_read_cut_and_told_apart_by_their_targets(tmp_path):
     known = data.train.targets[:-1]
     assert data.task_settings["mean"] == [pytest.approx(known.mean())]
     assert np.nanmean(data.encoded(data.train)) == pytest.approx(0, abs=1e-6)
-    again = load_data(f"image-folder:{tmp_path}", **how)
+    again = load_data(f"image-folder:{tmp_path}", "regression", options)
     assert again.digest == data.digest
     (tmp_path / "a.csv").write_text(f"file,brightness\n{rows.replace('19.5', '19.75')}")
-    assert load_data(f"image-folder:{tmp_path}", **how).digest != data.digest
+    assert load_data(f"image-folder:{tmp_path}", "regression", options).digest != data.digest
 
 
 def test_recordings_with_a_table(tmp_path):
@@ -307,7 +307,7 @@ def test_recordings_with_a_table(tmp_path):
             file.writeframes(GENERATOR.bytes(16000))
     rows = "".join(f"{number},{number / 2}\n" for number in range(30))
     (tmp_path / "loudness.csv").write_text(f"audio,loudness\n{rows}")
-    data = load_data(f"audio-folder:{tmp_path}", task="regression", calibration=2)
+    data = load_data(f"audio-folder:{tmp_path}", options=DataOptions(calibration=2), task="regression")
     assert data.classes == ("loudness",) and data.processor.kind == "audio" and len(data.test) == 6
 
 
@@ -376,7 +376,7 @@ def load(monkeypatch):
         module = ModuleType("own_source")
         module.make = lambda: ImageSource("mine", names, Split(images, targets), Split(images, targets))
         monkeypatch.setitem(sys.modules, "own_source", module)
-        return load_data("own_source:make", task=task, calibration=4)
+        return load_data("own_source:make", options=DataOptions(calibration=4), task=task)
 
     return loaded
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgestill.data import DataOptions
 from edgestill.data.cutting import cut
 from edgestill.errors import DataError, RecipeError
 from edgestill.tasks import find_task
@@ -243,7 +244,7 @@ def test_strata_are_the_rarest_label_or_tenths_of_the_first_value():
     values = np.random.default_rng(0).permutation(100).astype(np.float32)[:, None]
     assert VALUES.strata(values).tolist() == (values[:, 0] // 10).astype(int).tolist()
     assert VALUES.strata(values[:3]).max() == 0 and len(VALUES.strata(values[:1])) == 1
-    made = cut({"train": values, "test": values}, ("x",), VALUES, name="x", validation=0.2)
+    made = cut({"train": values, "test": values}, ("x",), VALUES, DataOptions(validation=0.2), name="x")
     assert np.bincount((values[made.validation][:, 0] // 10).astype(int)).tolist() == [2] * 10
 
 

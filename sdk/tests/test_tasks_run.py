@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import edgestill as es
-from edgestill.data import load_data
+from edgestill.data import DataOptions, load_data
 from edgestill.errors import ModelError, RecipeError
 from edgestill.gate import check_bundle
 from edgestill.objectives import DIST, FitNets
@@ -91,11 +91,11 @@ def test_a_file_that_has_lost_its_weights_misses_the_budget(finished, task_runs)
 @pytest.mark.parametrize("name", NAMES)
 def test_objectives_that_look_at_other_targets_are_refused_before_training(task_runs, name):
     data = load_recipe(task_runs / f"{name}.toml").load_data()
-    student = es.create_student("dscnn_xs", len(data.classes), 1)
+    student = es.create_model("dscnn_xs", len(data.classes), 1)
     with pytest.raises(
         ModelError, match=r"DIST is for one class a sample, and the targets of .* objectives that fit: "
     ):
-        es.distill(student, student, data, objective=DIST(), check_teacher=False)
+        es.distill(student, student, data, options=es.DistillOptions(check_teacher=False), objective=DIST())
     data.task.check_objective(FitNets(["stem"]))  # looks at no targets
 
 
@@ -161,10 +161,12 @@ def test_the_documented_task_of_ones_own_works(root, tmp_path, monkeypatch):
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if block.startswith("# ordinal.py"))
     (tmp_path / "ordinal.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    data = load_data(task="ordinal:Ordinal", calibration=64)
+    data = load_data(options=DataOptions(calibration=64), task="ordinal:Ordinal")
     few = replace(data, train=data.train.take(np.arange(600)), validation=data.validation.take(np.arange(200)))
-    student = es.distill(None, es.create_student("dscnn_xs", 10), few, epochs=3).student
-    bundle = es.convert(student, few.calibration(64), tmp_path / "x.edge", targets=("litert",))
+    student = es.distill(None, es.create_model("dscnn_xs", 10), few, epochs=3).student
+    bundle = es.convert(
+        student, few.calibration(64), tmp_path / "x.edge", options=es.ConversionOptions(targets=("litert",))
+    )
     assert bundle.manifest.task == "ordinal:Ordinal"
     gate = check_bundle(bundle, few.validation, latency=False, task=few.task)
     assert set(gate.quality["model.tflite"]) == {"within one", "accuracy"} and gate.measure.name == "within one"

@@ -15,13 +15,16 @@ from edgestill.data import Augmentation
 from edgestill.distillation import distill
 from edgestill.errors import ModelError, TrainingError
 from edgestill.given_models import IMAGENET_MEAN, IMAGENET_STD
+from edgestill.model_check import check_classes
 from edgestill.models import create_model, save_checkpoint
 from edgestill.objectives import FitNets, HintonKD
+from edgestill.options import DistillOptions, TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.tasks.image_classification import ImageClassification, guess
 from edgestill.teacher_check import refuse_guessing
 from edgestill.teacher_inputs import InputAdapter, adapter_for, processor_of, set_processor
-from edgestill.teachers import Batch, LiveTeacher, check_classes, load_teacher
+from edgestill.teacher_loading import TeacherInputs, load_teacher
+from edgestill.teachers import Batch, LiveTeacher
 from edgestill.training import outputs_of, train
 from edgestill_runtime.processing import ImageProcessor
 
@@ -106,7 +109,7 @@ def test_equal_processors_leave_the_tensor_untouched(shaded):
 def test_cached_and_live_teachers_see_the_same(shaded, tmp_path):
     batch = next(iter([torch.arange(16)]))
     images, targets = es.data.Views(shaded.train.images, shaded.encoded(shaded.train), OWN).batch(0, batch)
-    live = LiveTeacher(known(), ["pool"], OWN).answer(Batch(images, targets, 0, batch))
+    live = LiveTeacher(known(), ["pool"], OWN).outputs(Batch(images, targets, 0, batch))
     cached = cache_outputs(known(), shaded, 1, tmp_path, augmentation=Augmentation())[0]["logits"][:16]
     np.testing.assert_allclose(live.logits, cached, rtol=2e-3, atol=2e-2)
     assert (live.logits.argmax(1) == targets.argmax(1)).all() and live.features["pool"].shape == (16, 3, 1, 1)
@@ -115,7 +118,9 @@ def test_cached_and_live_teachers_see_the_same(shaded, tmp_path):
 
 def test_layers_of_an_adapted_teacher_can_be_learnt_from(shaded):
     objective = FitNets([["blocks.3", "pool"]])
-    done = distill(known(), create_model("dscnn_xs", 4, 3), shaded, objective=objective, schedule=SHORT)
+    done = distill(
+        known(), create_model("dscnn_xs", 4, 3), shaded, options=DistillOptions(schedule=SHORT), objective=objective
+    )
     assert len(done.history) == 1
 
 
@@ -140,7 +145,7 @@ class Notes:
 def test_timms_published_settings_are_known(shaded, tmp_path):
     torch.save(create_model("timm:test_resnet.r160_in1k", 4, 3).state_dict(), tmp_path / "t.pth")
     notes = Notes()
-    teacher = load_teacher("timm:test_resnet.r160_in1k", tmp_path / "t.pth", 4, 3, shaded, progress=notes)
+    teacher = load_teacher("timm:test_resnet.r160_in1k", shaded, checkpoint=tmp_path / "t.pth", progress=notes)
     own = processor_of(teacher)
     published = teacher.pretrained_cfg
     assert own.image_shape == (160, 160, 3) and own.mean == tuple(published["mean"])
@@ -148,20 +153,24 @@ def test_timms_published_settings_are_known(shaded, tmp_path):
     assert "as it was trained to: 160×160×3" in notes.said[0] and "it sees enlarged images" in notes.said[0]
     check_classes(teacher, shaded, "teacher")
     other = load_teacher(
-        "timm:test_resnet.r160_in1k", tmp_path / "t.pth", 4, 3, shaded, image_size=96, mean=(0.5,) * 3, std=(1.0,) * 3
+        "timm:test_resnet.r160_in1k",
+        shaded,
+        checkpoint=tmp_path / "t.pth",
+        inputs=TeacherInputs(image_size=96, mean=(0.5,) * 3, std=(1.0,) * 3),
     )
     assert processor_of(other).image_shape == (96, 96, 3) and processor_of(other).mean == (0.5,) * 3
 
 
-def test_an_rgb_teacher_of_grey_data_is_found_out(tmp_path):
+def test_an_rgb_teacher_of_grey_data_is_found_out(shaded, tmp_path):
     torch.save(create_model("timm:test_resnet.r160_in1k", 4, 3).state_dict(), tmp_path / "t.pth")
-    teacher = load_teacher("timm:test_resnet.r160_in1k", tmp_path / "t.pth", num_classes=4, in_channels=1)
+    grey = replace(shaded, processor=ImageProcessor(24, 24, (0.5,), (0.25,)))
+    teacher = load_teacher("timm:test_resnet.r160_in1k", grey, checkpoint=tmp_path / "t.pth")
     assert processor_of(teacher).channels == 3 and next(teacher.parameters()).shape[1] == 3
 
 
-def test_torchvisions_published_settings_are_known(tmp_path):
+def test_torchvisions_published_settings_are_known(shaded, tmp_path):
     torch.save(create_model("torchvision.models:squeezenet1_1", 4, 3).state_dict(), tmp_path / "t.pth")
-    own = processor_of(load_teacher("torchvision.models:squeezenet1_1", tmp_path / "t.pth", 4, 3))
+    own = processor_of(load_teacher("torchvision.models:squeezenet1_1", shaded, checkpoint=tmp_path / "t.pth"))
     assert own.image_shape == (224, 224, 3) and own.mean == pytest.approx(IMAGENET_MEAN)
     assert own.crop_share == pytest.approx(224 / 256)
 
@@ -171,7 +180,7 @@ def test_a_checkpoint_of_ours_brings_its_processor(shaded, tmp_path):
     for key in ("processor", "preprocessing"):  # of now, and of older files
         save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), {key: other, "data": {}})
         notes = Notes()
-        teacher = load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded, progress=notes)
+        teacher = load_teacher("dscnn_xs", shaded, checkpoint=tmp_path / "t.safetensors", progress=notes)
         assert processor_of(teacher).image_shape == (40, 40, 3) and "mean 0.1, 0.2, 0.3" in notes.said[0]
         assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
 
@@ -180,13 +189,16 @@ def test_a_teacher_with_the_classes_in_another_order_is_refused(shaded, tmp_path
     noted = {"processor": OWN.to_json(), "classes": ["dim", "dark", "light", "bright"]}
     save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), noted)
     with pytest.raises(ModelError, match="in another order: number 0 is 'dim' there and 'dark' in the data"):
-        load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded)
+        load_teacher("dscnn_xs", shaded, checkpoint=tmp_path / "t.safetensors")
 
 
 def test_a_teacher_of_ours_with_the_datas_own_pixels_says_nothing(shaded, tmp_path):
     save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), {"processor": OWN.to_json()})
     notes = Notes()
-    assert adapter_for(load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded, progress=notes), OWN) is None
+    assert (
+        adapter_for(load_teacher("dscnn_xs", shaded, checkpoint=tmp_path / "t.safetensors", progress=notes), OWN)
+        is None
+    )
     assert notes.said == []
 
 
@@ -194,17 +206,21 @@ def test_a_processor_that_makes_no_sense_is_an_error(shaded, tmp_path):
     torch.save(create_model("dscnn_xs", 4, 3).state_dict(), tmp_path / "t.pth")
     for wrong in ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, {"mean": (0.5,) * 3}, {"std": (0.5,)}):
         with pytest.raises(ModelError, match=r"3 values \(RGB\) each, or 1 for all channels"):
-            load_teacher("dscnn_xs", tmp_path / "t.pth", 4, 3, shaded, **wrong)
+            load_teacher("dscnn_xs", shaded, checkpoint=tmp_path / "t.pth", inputs=TeacherInputs(**wrong))
     with pytest.raises(ModelError, match="do not belong together"):
-        load_teacher("dscnn_xs", tmp_path / "t.pth", 4, 3, shaded, mean=(0.5,) * 3, std=(0.0,) * 3)
+        load_teacher(
+            "dscnn_xs", shaded, checkpoint=tmp_path / "t.pth", inputs=TeacherInputs(mean=(0.5,) * 3, std=(0.0,) * 3)
+        )
     # One number is that of each channel of the weights, and makes no grey model of one in colour.
     for word, channels in (("grey", 1), ("rgb", 3)):
         torch.save(create_model("dscnn_xs", 4, channels).state_dict(), tmp_path / f"{word}.pth")
-        teacher = load_teacher("dscnn_xs", tmp_path / f"{word}.pth", 4, 3, shaded, mean=(0.5,), std=(0.25,))
+        teacher = load_teacher(
+            "dscnn_xs", shaded, checkpoint=tmp_path / f"{word}.pth", inputs=TeacherInputs(mean=(0.5,), std=(0.25,))
+        )
         assert processor_of(teacher).mean == (0.5,) * channels
     save_checkpoint(tmp_path / "t.safetensors", create_model("dscnn_xs", 4, 3), {"processor": {"height": 3}})
     with pytest.raises(ModelError, match="its processor cannot be used"):
-        load_teacher("dscnn_xs", tmp_path / "t.safetensors", 4, 3, shaded)
+        load_teacher("dscnn_xs", shaded, checkpoint=tmp_path / "t.safetensors")
 
 
 # Near chance.
@@ -216,8 +232,8 @@ def test_a_teacher_that_sees_wrong_pixels_stops_the_training(shaded):
     with pytest.raises(
         ModelError, match=r"the teacher reaches accuracy \d+.\d\d % on 100 validation images, guessing \d"
     ):
-        distill(blind, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT)
-    distill(blind, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT, check_teacher=False)
+        distill(blind, create_model("dscnn_xs", 4, 3), shaded, options=DistillOptions(schedule=SHORT))
+    distill(blind, create_model("dscnn_xs", 4, 3), shaded, options=DistillOptions(schedule=SHORT, check_teacher=False))
     assert refuse_guessing(known(), shaded).quality == 1
 
 
@@ -286,11 +302,14 @@ def test_a_teacher_whose_answers_are_no_use_is_named(shaded, by, live):
     teacher = Scaled(by).eval()
     set_processor(teacher, IMAGENET)
     for check in (True, False):
-        with pytest.raises(ModelError, match="the teacher answers") as caught:
+        with pytest.raises(ModelError, match="the teacher gives") as caught:
             distill(
-                teacher, create_model("dscnn_xs", 4, 3), shaded, objective=HintonKD(), schedule=SHORT, live=live,
-                check_teacher=check,
-            )  # fmt: skip
+                teacher,
+                create_model("dscnn_xs", 4, 3),
+                shaded,
+                options=DistillOptions(schedule=SHORT, live=live, check_teacher=check),
+                objective=HintonKD(),
+            )
         assert "learning_rate" not in str(caught.value)
 
 
@@ -321,7 +340,7 @@ class Returns(nn.Module):
 def test_what_is_no_logits_is_said_in_one_line(shaded, wrap, said, who):
     models = {"student": create_model("dscnn_xs", 4, 3), "teacher": known()} | {who: Returns(wrap)}
     with pytest.raises(ModelError, match=f"the {who} .*{said}") as caught:
-        distill(models["teacher"], models["student"], shaded, schedule=SHORT)
+        distill(models["teacher"], models["student"], shaded, options=DistillOptions(schedule=SHORT))
     assert "\n" not in str(caught.value)
 
 
@@ -332,7 +351,7 @@ def test_outputs_that_differ_in_training_are_said_too(shaded):
             return (logits, logits) if self.training else logits
 
     with pytest.raises(ModelError, match="the student returns a tuple of 2"):
-        train(Auxiliary(None), shaded, es.objectives.CrossEntropy(), SHORT)
+        train(Auxiliary(None), shaded, es.objectives.CrossEntropy(), options=TrainOptions(SHORT))
 
 
 def test_images_that_a_model_does_not_take_are_said_with_the_layer(shaded):
@@ -345,7 +364,10 @@ def test_images_that_a_model_does_not_take_are_said_with_the_layer(shaded):
 def test_a_teacher_without_parameters_teaches(shaded):
     teacher = known()
     assert not list(teacher.parameters())
-    assert len(distill(teacher, create_model("dscnn_xs", 4, 3), shaded, schedule=SHORT).history) == 1
+    assert (
+        len(distill(teacher, create_model("dscnn_xs", 4, 3), shaded, options=DistillOptions(schedule=SHORT)).history)
+        == 1
+    )
 
 
 class Detached(Returns):
@@ -361,10 +383,10 @@ class OneRow(Returns):
 def test_models_that_cannot_learn_or_answer_one_row_for_all_are_said(shaded, tmp_path):
     cross_entropy = es.objectives.CrossEntropy()
     with pytest.raises(ModelError, match="the loss does not depend on the student's weights"):
-        train(Detached(None), shaded, cross_entropy, SHORT)
+        train(Detached(None), shaded, cross_entropy, options=TrainOptions(SHORT))
     said = r"answers \d+ images with shape \(1, 4\); one row"
     with pytest.raises(ModelError, match=f"the student {said}"):
-        train(OneRow(None), shaded, cross_entropy, SHORT)
+        train(OneRow(None), shaded, cross_entropy, options=TrainOptions(SHORT))
     with pytest.raises(ModelError, match=f"the teacher {said}"):
         cache_outputs(OneRow(None), shaded, 1, tmp_path, augmentation=Augmentation())
     with pytest.raises(ModelError, match=f"the model {said}"):
@@ -385,7 +407,7 @@ def test_what_is_no_module_is_said(shaded, wrong):
         lambda: outputs_of(wrong, shaded.validation, shaded)[0],
         lambda: distill(wrong, student, shaded),
         lambda: distill(None, wrong, shaded),
-        lambda: train(wrong, shaded, es.objectives.CrossEntropy(), SHORT),
+        lambda: train(wrong, shaded, es.objectives.CrossEntropy(), options=TrainOptions(SHORT)),
         lambda: es.convert(wrong, [np.zeros((2, 4), np.float32)], "x.edge"),
     ):
         with pytest.raises(ModelError, match="torch.nn.Module"):
@@ -406,15 +428,15 @@ class FromCall(Returns):
 
 def test_a_student_that_answers_no_numbers_is_named(shaded):
     cross_entropy = es.objectives.CrossEntropy()
-    with pytest.raises(ModelError, match="the model itself answers nan at step 1 of epoch 1") as caught:
-        train(FromCall(0), shaded, cross_entropy, SHORT)
+    with pytest.raises(ModelError, match="the model itself gives nan at step 1 of epoch 1") as caught:
+        train(FromCall(0), shaded, cross_entropy, options=TrainOptions(SHORT))
     assert "learning_rate" not in str(caught.value)
-    with pytest.raises(TrainingError, match="the model itself answers nan at step 3 of epoch 1; .*lower learning_rate"):
-        train(FromCall(2), shaded, cross_entropy, SHORT)
+    with pytest.raises(TrainingError, match="the model itself gives nan at step 3 of epoch 1; .*lower learning_rate"):
+        train(FromCall(2), shaded, cross_entropy, options=TrainOptions(SHORT))
     student = create_model("dscnn_xs", 4, 3)
     torch.nn.init.constant_(next(student.parameters()), float("nan"))
     with pytest.raises(ModelError, match=r"begins with weights that are not finite \(stem"):
-        train(student, shaded, cross_entropy, SHORT)
+        train(student, shaded, cross_entropy, options=TrainOptions(SHORT))
 
 
 class Answers(nn.Module):

@@ -17,14 +17,16 @@ from torch import nn
 import edgestill as es
 from edgestill import cache as cache_module
 from edgestill.cache import cache_outputs
-from edgestill.data import Augmentation, load_data
-from edgestill.distillation import distill, distill_generations, distill_together
+from edgestill.data import Augmentation, DataOptions, load_data
+from edgestill.distillation import distill, distill_born_again, distill_mutual
+from edgestill.distillation_module import DistillationModule
 from edgestill.errors import DataError, ModelError, TrainingError
-from edgestill.models import create_model, create_student
+from edgestill.models import create_model
 from edgestill.objectives import DIST, CrossEntropy, FitNets, HintonKD, MutualLearning, Outputs, create_objective
+from edgestill.options import DistillOptions, TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.tasks.image_classification import combine
-from edgestill.teachers import Batch, EmaTeacher, LiveTeacher, Team
+from edgestill.teachers import Batch, EmaTeacher, LiveTeacher, TeacherEnsemble
 from edgestill.training import outputs_of, train
 
 SHORT = Schedule(epochs=2, batch_size=64, views=2)
@@ -39,9 +41,9 @@ def test_a_live_teacher_and_a_cached_one_teach_the_same(data, teacher):
     """The cache rounds to float16; apart from that the student has heard the same of the same pictures."""
 
     def student(**how):
-        new = create_student("dscnn_xs", 10)
-        options = {"objective": HintonKD(), "schedule": SHORT, "augmentation": AUGMENTATION} | how
-        return weights(distill(teacher, new, data, **options).student)
+        new = create_model("dscnn_xs", 10)
+        options = DistillOptions(**{"schedule": SHORT, "augmentation": AUGMENTATION} | how)
+        return weights(distill(teacher, new, data, objective=HintonKD(), options=options).student)
 
     live = student(live=True)
     assert (live - student(live=False)).abs().mean() < 1e-3
@@ -51,7 +53,9 @@ def test_a_live_teacher_and_a_cached_one_teach_the_same(data, teacher):
 
 def test_a_live_teacher_stays_as_it_was(data, teacher):
     before = weights(teacher).clone()
-    distill(teacher, create_student("dscnn_xs", 10), data, schedule=replace(SHORT, views=0), live=True)
+    distill(
+        teacher, create_model("dscnn_xs", 10), data, options=DistillOptions(schedule=replace(SHORT, views=0), live=True)
+    )
     assert torch.equal(weights(teacher), before) and not teacher.training
 
 
@@ -63,9 +67,9 @@ def test_layers_are_learnt_from_a_live_teacher(data, teacher):
             {"kind": "attention-transfer", "layers": [["blocks.7", "stages.2"]]},
         ]
     )
-    student = create_student("dscnn_xs", 10)
+    student = create_model("dscnn_xs", 10)
     names = set(student.state_dict())
-    done = distill(teacher, student, data, objective=hints, schedule=replace(SHORT, epochs=6))
+    done = distill(teacher, student, data, options=DistillOptions(schedule=replace(SHORT, epochs=6)), objective=hints)
     assert done.history[-1]["loss"] < 0.8 * done.history[0]["loss"]
     # The projectors were trained, and are not part of the result; no hook is left on either model.
     assert set(done.student.state_dict()) == names
@@ -99,9 +103,13 @@ def test_projectors_are_resumed_with_the_student(data, teacher, tmp_path):
 
         try:
             trained = train(
-                create_student("dscnn_xs", 10), data, objective, schedule,
-                teacher=LiveTeacher(teacher, ["stages.1"]), folder=folder, progress=Stop(),
-            )  # fmt: skip
+                create_model("dscnn_xs", 10),
+                data,
+                objective,
+                options=TrainOptions(schedule, folder=folder),
+                teacher=LiveTeacher(teacher, ["stages.1"]),
+                progress=Stop(),
+            )
         except StoppedError:
             return None
         return weights(trained.model)
@@ -127,7 +135,11 @@ def test_a_cnn_learns_from_a_vision_transformer(data):
 
     objective = create_objective([{"kind": "hinton-kd"}, {"kind": "fitnets", "layers": [["blocks.3", "vit.blocks.1"]]}])
     history = distill(
-        TinyViT(), create_student("dscnn_xs", 10), data, objective=objective, schedule=SHORT, check_teacher=False
+        TinyViT(),
+        create_model("dscnn_xs", 10),
+        data,
+        options=DistillOptions(schedule=SHORT, check_teacher=False),
+        objective=objective,
     ).history
     assert history[1]["loss"] < history[0]["loss"]
 
@@ -135,10 +147,15 @@ def test_a_cnn_learns_from_a_vision_transformer(data):
 def test_layers_that_do_not_exist_or_are_not_shown(data, teacher):
     wrong = create_objective({"kind": "fitnets", "layers": [["block.3", "stages.1"]]})
     with pytest.raises(ModelError, match=r"the student has no layer 'block.3'; did you mean 'blocks.3'"):
-        distill(teacher, create_student("dscnn_xs", 10), data, objective=wrong, schedule=SHORT)
+        distill(teacher, create_model("dscnn_xs", 10), data, options=DistillOptions(schedule=SHORT), objective=wrong)
     objective = FitNets([["blocks.3", "blocks.3"]])
     with pytest.raises(ModelError, match="FitNets compares layers, so it needs a teacher that runs"):
-        distill_together([create_student("dscnn_xs", 10) for _ in range(2)], data, objective=objective, schedule=SHORT)
+        distill_mutual(
+            [create_model("dscnn_xs", 10) for _ in range(2)],
+            data,
+            options=TrainOptions(schedule=SHORT),
+            objective=objective,
+        )
 
 
 LOGITS = torch.tensor(np.random.default_rng(0).normal(size=(3, 5, 4)) * 3)
@@ -171,10 +188,14 @@ def test_a_team_chooses_one_teacher_a_sample():
 def test_several_teachers_teach_one_student(data, teacher, tmp_path, live):
     other = create_model("dscnn_s", 10).eval()
     student = distill(
-        [teacher, other], create_student("dscnn_xs", 10), data, schedule=SHORT, live=live, cache=tmp_path,
-        check_teacher=False,
-    ).student  # fmt: skip
-    alone = distill(teacher, create_student("dscnn_xs", 10), data, schedule=SHORT, live=live).student
+        [teacher, other],
+        create_model("dscnn_xs", 10),
+        data,
+        options=DistillOptions(schedule=SHORT, live=live, cache=tmp_path, check_teacher=False),
+    ).student
+    alone = distill(
+        teacher, create_model("dscnn_xs", 10), data, options=DistillOptions(schedule=SHORT, live=live)
+    ).student
     assert not torch.equal(weights(student), weights(alone))
     assert sorted(path.name for path in tmp_path.iterdir()) == ([] if live else ["teacher-0", "teacher-1"])
 
@@ -182,48 +203,56 @@ def test_several_teachers_teach_one_student(data, teacher, tmp_path, live):
 def test_a_team_shows_the_layers_of_its_first_member(data, teacher):
     members = [LiveTeacher(teacher, ["stages.1"]), LiveTeacher(teacher)]
     batch = Batch(torch.zeros(2, 1, 28, 28), torch.zeros(2, 10), 0, torch.arange(2))
-    assert Team(members).answer(batch).features["stages.1"].shape == (2, 16, 7, 7)
+    assert TeacherEnsemble(members).outputs(batch).features["stages.1"].shape == (2, 16, 7, 7)
 
 
 def test_the_students_own_average_is_its_teacher(data):
     """After the first step the average is no longer the student, and from then on its answers matter."""
     schedule = replace(SHORT, ema=0.9)
-    taught = distill("self", create_student("dscnn_xs", 10), data, objective=HintonKD(1.0, 0.5), schedule=schedule)
-    alone = distill(None, create_student("dscnn_xs", 10), data, schedule=schedule)
+    taught = distill(
+        "self",
+        create_model("dscnn_xs", 10),
+        data,
+        options=DistillOptions(schedule=schedule),
+        objective=HintonKD(1.0, 0.5),
+    )
+    alone = distill(None, create_model("dscnn_xs", 10), data, options=DistillOptions(schedule=schedule))
     assert not torch.equal(weights(taught.student), weights(alone.student))
     with pytest.raises(ModelError, match="ema above 0"):
-        distill("self", create_student("dscnn_xs", 10), data, schedule=SHORT)
+        distill("self", create_model("dscnn_xs", 10), data, options=DistillOptions(schedule=SHORT))
 
 
 def test_an_ema_teacher_answers_as_the_average_does():
-    teacher, average = EmaTeacher(), create_student("dscnn_xs", 10)
+    teacher, average = EmaTeacher(), create_model("dscnn_xs", 10)
     teacher.attach(average)
     images = torch.rand(2, 1, 28, 28)
     with torch.no_grad():
         expected = average.eval()(images)
-    said = teacher.answer(Batch(images, torch.zeros(2, 10), 0, torch.arange(2))).logits
+    said = teacher.outputs(Batch(images, torch.zeros(2, 10), 0, torch.arange(2))).logits
     torch.testing.assert_close(said, expected)
     assert not said.requires_grad
 
 
 def test_generations_teach_each_other_in_turn(data, tmp_path):
     def create(number):
-        return create_student("dscnn_xs", 10, seed=number)
+        return create_model("dscnn_xs", 10, seed=number)
 
-    done = distill_generations(create, data, 2, schedule=SHORT, folder=tmp_path / "run", cache=tmp_path / "cache")
+    done = distill_born_again(
+        create, data, 2, options=DistillOptions(schedule=SHORT, folder=tmp_path / "run", cache=tmp_path / "cache")
+    )
     assert len(done) == 3
-    alone = distill(None, create(0), data, schedule=SHORT)
+    alone = distill(None, create(0), data, options=DistillOptions(schedule=SHORT))
     assert torch.equal(weights(done[0].student), weights(alone.student))
-    how = {"objective": HintonKD(1.0, 0.5), "schedule": SHORT, "check_teacher": False}
-    second = distill(done[0].student, create(1), data, **how)
+    options = DistillOptions(SHORT, check_teacher=False)
+    second = distill(done[0].student, create(1), data, objective=HintonKD(1.0, 0.5), options=options)
     assert torch.equal(weights(done[1].student), weights(second.student))
     assert (tmp_path / "run/generation-2/state.safetensors").is_file()
 
 
 def test_students_teach_each_other(data):
     """Two different students; each one's loss is its own cross entropy and its distance from the other."""
-    students = [create_student("dscnn_xs", 10), create_student("dscnn_s", 10)]
-    done = distill_together(students, data, schedule=replace(SHORT, epochs=4))
+    students = [create_model("dscnn_xs", 10), create_model("dscnn_s", 10)]
+    done = distill_mutual(students, data, options=TrainOptions(schedule=replace(SHORT, epochs=4)))
     assert done.history[-1]["loss"] < done.history[0]["loss"]
     (peer,) = done.peers
     checked = [es.training.quality_of(one, data.validation, data)["accuracy"] for one in (done.student, peer)]
@@ -233,12 +262,12 @@ def test_students_teach_each_other(data):
 
 
 def test_the_loss_of_students_together_is_the_sum_of_theirs(data):
-    students = nn.ModuleList([create_student("dscnn_xs", 10, seed=seed) for seed in range(3)]).eval()
-    lesson = es.training.Lesson(students, MutualLearning(), data.task)
+    students = nn.ModuleList([create_model("dscnn_xs", 10, seed=seed) for seed in range(3)]).eval()
+    module = DistillationModule(students, MutualLearning(), data.task)
     images, targets = torch.rand(4, 1, 28, 28), torch.eye(10)[:4]
     with torch.no_grad():
         said = [student(images) for student in students]
-        total = lesson(images, None, targets)
+        total = module(images, None, targets)
     expected = 0.0
     for number, own in enumerate(said):
         expected += float(CrossEntropy()(Outputs(own), None, targets))
@@ -249,14 +278,14 @@ def test_the_loss_of_students_together_is_the_sum_of_theirs(data):
 
 def test_without_a_teacher_an_objective_that_needs_one_is_refused(data):
     with pytest.raises(ValueError, match="DIST needs a teacher, and there is none"):
-        distill(None, create_student("dscnn_xs", 10), data, objective=DIST())
+        distill(None, create_model("dscnn_xs", 10), data, objective=DIST())
 
 
 # Unlabelled data.
 
 
 def test_few_labels_are_kept_and_the_classes_stay_in_proportion():
-    data = load_data("fashion-mnist-mini", labelled=100)
+    data = load_data("fashion-mnist-mini", options=DataOptions(labelled=100))
     kept = data.train.targets[data.train.targets >= 0]
     assert len(kept) == 100 and np.bincount(kept).min() >= 9
     assert data.describe()["unlabelled"] == len(data.train) - 100
@@ -267,13 +296,15 @@ def test_few_labels_are_kept_and_the_classes_stay_in_proportion():
 
 def test_unlabelled_images_teach_through_the_teacher_alone(data, teacher):
     hidden = replace(data, train=es.Split(data.train.images, np.full(600, -1)))
-    untrained = create_student("dscnn_xs", 10)
+    untrained = create_model("dscnn_xs", 10)
     theirs = outputs_of(teacher, data.validation, data)[0].argmax(1)
     before = (outputs_of(untrained, data.validation, data)[0].argmax(1) == theirs).mean()
-    student = distill(teacher, create_student("dscnn_xs", 10), hidden, schedule=replace(SHORT, epochs=6)).student
+    student = distill(
+        teacher, create_model("dscnn_xs", 10), hidden, options=DistillOptions(schedule=replace(SHORT, epochs=6))
+    ).student
     assert (outputs_of(student, data.validation, data)[0].argmax(1) == theirs).mean() > before + 0.2
     with pytest.raises(DataError, match="nothing to learn from"):
-        distill(None, create_student("dscnn_xs", 10), hidden, schedule=SHORT)
+        distill(None, create_model("dscnn_xs", 10), hidden, options=DistillOptions(schedule=SHORT))
 
 
 def test_a_folder_of_unlabelled_images_joins_the_train_split(tmp_path):
@@ -283,13 +314,13 @@ def test_a_folder_of_unlabelled_images_joins_the_train_split(tmp_path):
     (tmp_path / "some/where").mkdir(parents=True)
     for number in range(3):
         Image.fromarray(plain.test.images[number, ..., 0]).save(tmp_path / f"some/where/{number}.png")
-    joined = load_data("fashion-mnist-mini", unlabelled=tmp_path)
+    joined = load_data("fashion-mnist-mini", options=DataOptions(unlabelled=tmp_path))
     np.testing.assert_array_equal(joined.train.images[-3:], plain.test.images[:3])
     assert joined.train.targets[-3:].tolist() == [-1] * 3 and joined.digest != plain.digest
     with pytest.raises(DataError, match="does not exist"):
-        load_data("fashion-mnist-mini", unlabelled=tmp_path / "nowhere")
+        load_data("fashion-mnist-mini", options=DataOptions(unlabelled=tmp_path / "nowhere"))
     with pytest.raises(DataError, match="labelled = 3: between 10"):
-        load_data("fashion-mnist-mini", labelled=3)
+        load_data("fashion-mnist-mini", options=DataOptions(labelled=3))
 
 
 # The cache.
@@ -358,7 +389,9 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_state(data, 
             return loss * math.nan if Bad.calls == 9 + 4 else loss
 
     with pytest.raises(TrainingError) as caught:
-        train(create_student("dscnn_xs", 10), data, Bad(), replace(SHORT, epochs=3), folder=tmp_path)
+        train(
+            create_model("dscnn_xs", 10), data, Bad(), options=TrainOptions(replace(SHORT, epochs=3), folder=tmp_path)
+        )
     # 600 samples are 9 steps of 64: the 13th step is the fourth of epoch 2.
     state = tmp_path / "state.safetensors"
     assert f"nan at step 4 of epoch 2; {state} holds the state after epoch 1" in str(caught.value)
@@ -378,7 +411,7 @@ from pathlib import Path
 import edgestill as es
 from edgestill.objectives import create_objective
 from edgestill.schedule import Schedule
-whole = es.load_data("fashion-mnist-mini", calibration=64)
+whole = es.load_data("fashion-mnist-mini", options=es.DataOptions(calibration=64))
 data = replace(whole, train=whole.train.take(np.arange(600)), validation=whole.validation.take(np.arange(300)))
 teacher = es.create_model("resnet8", 10)
 objective = create_objective([{"kind": "dkd"}, {"kind": "fitnets", "layers": [["blocks.3", "stages.1"]]}])
@@ -394,8 +427,10 @@ class Watch:
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             print(pages * resource.getpagesize(), flush=True)
 schedule = Schedule(epochs=24, batch_size=64, views=0, ema=0.9)
-es.distill(teacher, es.create_student("dscnn_xs", 10), data, objective=objective, schedule=schedule, live=True,
-           check_teacher=False, augmentation=es.Augmentation(flip=0.5, shift=2, mixup=0.2), progress=Watch())
+augmentation = es.Augmentation(flip=0.5, shift=2, mixup=0.2)
+options = es.DistillOptions(schedule, augmentation, live=True, check_teacher=False)
+student = es.create_model("dscnn_xs", 10)
+es.distill(teacher, student, data, objective=objective, options=options, progress=Watch())
 """
 
 
@@ -411,7 +446,7 @@ def test_memory_stays_flat_over_epochs():
 def test_compiled_training_gives_a_plain_model(data):
     # Few operators, as each is compiled, forwards, backwards and for evaluation.
     student = nn.Sequential(nn.Conv2d(1, 8, 4, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 49, 10))
-    done = train(student, data, CrossEntropy(), replace(SHORT, compile=True))
-    eager = train(student, data, CrossEntropy(), SHORT)
+    done = train(student, data, CrossEntropy(), options=TrainOptions(replace(SHORT, compile=True)))
+    eager = train(student, data, CrossEntropy(), options=TrainOptions(SHORT))
     assert set(done.model.state_dict()) == set(eager.model.state_dict()) and done.model._compiled_call_impl is None
     assert done.history[-1]["loss"] == pytest.approx(eager.history[-1]["loss"], rel=0.05)

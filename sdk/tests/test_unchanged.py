@@ -11,13 +11,15 @@ import edgestill as es
 from edgestill.cache import cache_outputs
 from edgestill.conversion import convert, describe_model
 from edgestill.data import Augmentation
-from edgestill.distillation import distill, distill_together
+from edgestill.distillation import distill, distill_mutual
 from edgestill.errors import ModelError
+from edgestill.model_check import check_classes
 from edgestill.models import multiply_accumulates
 from edgestill.objectives import CrossEntropy
+from edgestill.options import DistillOptions, TrainOptions
 from edgestill.quantization import train_quantized
 from edgestill.schedule import Schedule
-from edgestill.teachers import Batch, LiveTeacher, check_classes
+from edgestill.teachers import Batch, LiveTeacher
 from edgestill.training import outputs_of, quality_of, train
 
 SHORT = Schedule(epochs=1, batch_size=32, views=1)
@@ -61,19 +63,21 @@ def model():
 
 
 USES = {
-    "train": lambda one, data, _: train(one, data, CrossEntropy(), SHORT).model,
-    "train, averaged": lambda one, data, _: train(one, data, CrossEntropy(), replace(SHORT, ema=0.9)).model,
-    "distill": lambda one, data, _: distill(None, one, data, schedule=SHORT).student,
-    "qat": lambda one, data, _: train_quantized(one, data, data.calibration(8).images, SHORT),
+    "train": lambda one, data, _: train(one, data, CrossEntropy(), options=TrainOptions(SHORT)).model,
+    "train, averaged": lambda one, data, _: (
+        train(one, data, CrossEntropy(), options=TrainOptions(replace(SHORT, ema=0.9))).model
+    ),
+    "distill": lambda one, data, _: distill(None, one, data, options=DistillOptions(schedule=SHORT)).student,
+    "qat": lambda one, data, _: train_quantized(one, data, data.calibration(8).images, TrainOptions(SHORT)),
     "predict": lambda one, data, _: outputs_of(one, data.validation, data)[0],
     "accuracy": lambda one, data, _: quality_of(one, data.validation, data)["accuracy"],
     "check_classes": lambda one, data, _: check_classes(one, data, "student"),
     "cache": lambda one, data, folder: cache_outputs(one, data, 1, folder, augmentation=Augmentation()),
     "MACs": lambda one, data, _: multiply_accumulates(one, (1, 28, 28)),
-    "live": lambda one, data, _: LiveTeacher(one, ["conv"]).answer(
+    "live": lambda one, data, _: LiveTeacher(one, ["conv"]).outputs(
         Batch(torch.zeros(2, 1, 28, 28), torch.zeros(2, 10), 0, torch.arange(2))
     ),
-    "describe": lambda one, data, _: describe_model(one, "x", data.calibration(8)),
+    "describe": lambda one, data, _: describe_model(one, data.calibration(8), "x"),
     "save": lambda one, data, folder: es.save_checkpoint(folder / "x.safetensors", one),
 }
 
@@ -92,20 +96,23 @@ def test_the_callers_module_is_as_it_was(small, tmp_path, use, unchanged):
 def test_teacher_and_student_are_as_they_were(small, live, unchanged):
     teacher, student = model(), model()
     with unchanged(teacher, student):
-        done = distill(teacher, student, small, schedule=SHORT, live=live, check_teacher=False)
+        done = distill(teacher, student, small, options=DistillOptions(schedule=SHORT, live=live, check_teacher=False))
     assert done.student is not student and done.student is not teacher
 
 
 def test_a_teacher_can_be_its_own_student(small, unchanged):
     given = model()
     with unchanged(given):
-        assert distill(given, given, small, schedule=SHORT, check_teacher=False).student is not given
+        assert (
+            distill(given, given, small, options=DistillOptions(schedule=SHORT, check_teacher=False)).student
+            is not given
+        )
 
 
 def test_students_together_are_as_they_were(small, unchanged):
     first, second = model(), model()
     with unchanged(first, second):
-        done = distill_together([first, second], small, schedule=SHORT)
+        done = distill_mutual([first, second], small, options=TrainOptions(schedule=SHORT))
     assert done.student is not first and done.peers[0] is not second
 
 
@@ -130,12 +137,12 @@ def test_the_callers_module_stays_on_the_cpu_beside_a_gpu(small, tmp_path, use, 
 def test_what_a_forward_pass_left_behind_can_be_copied(small):
     given = nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(784, 10)))
     given(torch.zeros(1, 1, 28, 28))
-    assert train(given, small, CrossEntropy(), SHORT).model is not given
+    assert train(given, small, CrossEntropy(), options=TrainOptions(SHORT)).model is not given
 
 
 def test_a_compiled_module_gives_a_plain_one(small):
     given = torch.compile(model())
-    done = train(given, small, CrossEntropy(), SHORT)
+    done = train(given, small, CrossEntropy(), options=TrainOptions(SHORT))
     assert type(done.model) is Moved and set(done.model.state_dict()) == set(given._orig_mod.state_dict())
 
 
@@ -143,11 +150,11 @@ def test_a_module_that_cannot_be_copied_is_an_error(small):
     given = model()
     given.file = open(__file__)  # noqa: SIM115
     with pytest.raises(ModelError, match=r"Moved cannot be copied \(TypeError\)"), given.file:
-        train(given, small, CrossEntropy(), SHORT)
+        train(given, small, CrossEntropy(), options=TrainOptions(SHORT))
 
 
 def test_a_student_with_nothing_to_train_is_an_error(small):
     with pytest.raises(ModelError, match="no weights to train"):
-        train(model().requires_grad_(False), small, CrossEntropy(), SHORT)
+        train(model().requires_grad_(False), small, CrossEntropy(), options=TrainOptions(SHORT))
     with pytest.raises(ModelError, match="no weights to train"):
-        train(nn.Flatten(), small, CrossEntropy(), SHORT)
+        train(nn.Flatten(), small, CrossEntropy(), options=TrainOptions(SHORT))

@@ -26,10 +26,9 @@ def main() -> None:
         es.create_model(MODEL, num_classes=len(data.classes)),
         data,
         CrossEntropy(),
-        SCHEDULE,
-        augmentation=AUGMENTATION,
-        folder=Path("runs") / "demo-teacher",
-        label="demo teacher",
+        options=es.TrainOptions(
+            SCHEDULE, augmentation=AUGMENTATION, folder=Path("runs") / "demo-teacher", label="demo teacher"
+        ),
         progress=TerminalProgress(),
     ).model
     metadata = {

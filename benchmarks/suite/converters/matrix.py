@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from edgestill_converters import ConversionOptions
+
 CALIBRATION, EVALUATION = 16, 64
 OURS = ("dscnn_xs", "dscnn_s", "dscnn_m", "resnet8", "resnet8_m")
 CONVOLUTIONAL = (
@@ -78,18 +80,22 @@ def make(name: str, folder: Path) -> dict[str, Any]:
     description = Description(name, (), processor, count, macs, {})
     begun, steps = time.perf_counter(), []
     earlier = path(name, folder, ".edge")
-    yardsticks = open_bundle(earlier) if earlier.exists() else None
+    baseline = open_bundle(earlier) if earlier.exists() else None
     try:
         bundle = convert(
-            model, calibration, description, path(name, folder, ".edge"), overwrite=True,
-            log=path(name, folder, ".exporters.log"), yardsticks=yardsticks,
+            model,
+            calibration,
+            description,
+            path(name, folder, ".edge"),
+            options=ConversionOptions(log=path(name, folder, ".exporters.log"), fp32_baseline=baseline),
+            overwrite=True,
             on_step=lambda step: steps.append((step, round(time.perf_counter() - begun, 1))),
-        )  # fmt: skip
+        )
     except ConversionError as error:
         return {"name": name, "parameters": count, "macs": macs, "failed": str(error).replace(str(folder), "…")}
     row = {"name": name, "parameters": count, "macs": macs, "rewrites": bundle.manifest.training["rewrites"]}
     # A bundle of an earlier time lends its fp32 files, which take half of the conversion's time.
-    row |= {"fp32_reused": yardsticks is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
+    row |= {"fp32_reused": baseline is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
     row |= compare(bundle, evaluation) | {"files": look_inside(bundle)}
     return row | {"latency_ms": measure_bundle(bundle)}
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgestill_benchmarks import Rule, measure, open_models
-from edgestill_converters import Description, convert, relative_error
+from edgestill_converters import ConversionOptions, Description, convert, relative_error
 from edgestill_converters.inspection import inspect_bytes
 
 SHAPE = (16, 56, 56)
@@ -72,7 +72,13 @@ def one_operator(name: str, operator: nn.Module) -> dict[str, Any]:
     model = Between(operator).eval()
     with TemporaryDirectory() as folder:
         description = Description(name, (), None, 0, 0, {})
-        bundle = convert(model, [values[:16]], description, Path(folder) / "x.edge", log=Path(folder) / "log")
+        bundle = convert(
+            model,
+            [values[:16]],
+            description,
+            Path(folder) / "x.edge",
+            options=ConversionOptions(log=Path(folder) / "log"),
+        )
         given = {}
         for file, opened in open_models(bundle).items():
             with opened:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from edgestill import load_data, save_checkpoint, train
 from edgestill.cli.console import TerminalProgress
-from edgestill.data import Augmentation, Data
+from edgestill.data import Augmentation, Data, DataOptions
 from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
+from edgestill.options import TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.training import quality_of
 
@@ -41,15 +42,17 @@ def main() -> None:
         target = arguments.folder / f"{name}.safetensors"
         if target.is_file():
             continue
-        data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
+        data = loaded.get(source) or loaded.setdefault(source, load_data(source, options=DataOptions(calibration=512)))
         trained = train(
             create_model(model, len(data.classes), data.processor.channels),
             data,
             CrossEntropy(),
-            Schedule(epochs=epochs, views=0),
-            augmentation=Augmentation.parse(("flip", "shift:2" if data.processor.height == 28 else "shift:4")),
-            folder=arguments.folder / name,
-            label=name,
+            options=TrainOptions(
+                Schedule(epochs=epochs, views=0),
+                augmentation=Augmentation.parse(("flip", "shift:2" if data.processor.height == 28 else "shift:4")),
+                folder=arguments.folder / name,
+                label=name,
+            ),
             progress=TerminalProgress(),
         ).model
         facts = {

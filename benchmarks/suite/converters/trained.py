@@ -19,13 +19,13 @@ import torch
 
 from edgestill import load_data
 from edgestill.conversion import describe_model
-from edgestill.data import Data
+from edgestill.data import Data, DataOptions
 from edgestill.models import create_model, load_checkpoint
 from edgestill.quantization import Budget
 from edgestill.quantization import quantize as quantize_model
 from edgestill.training import outputs_of
 from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
-from edgestill_converters import convert
+from edgestill_converters import ConversionOptions, convert
 from edgestill_converters.quiet import logged_to
 from edgestill_converters.tensorflow import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
@@ -60,12 +60,12 @@ def main() -> None:
         checkpoint = arguments.nets / f"{name}.safetensors"
         if not checkpoint.is_file() or name in done:
             continue
-        data = loaded.get(source) or loaded.setdefault(source, load_data(source, calibration=512))
+        data = loaded.get(source) or loaded.setdefault(source, load_data(source, options=DataOptions(calibration=512)))
         model = create_model(model_name, len(data.classes), data.processor.channels).eval()
         load_checkpoint(checkpoint, model)
         bundle = quantize_model(
-            model, data, describe_model(model, name, data.calibration(CALIBRATION)), arguments.nets / f"{name}.edge",
-            Budget("auto", "mixed"), samples=CALIBRATION, overwrite=True, log=arguments.nets / f"{name}.log",
+            model, data, arguments.nets / f"{name}.edge", Budget("auto", "mixed", samples=CALIBRATION),
+            ConversionOptions(log=arguments.nets / f"{name}.log"), overwrite=True,
         )  # fmt: skip
         row = {"name": name, "model": model_name, **judge(model, bundle, data)}
         found["nets"].append(row)
@@ -74,7 +74,7 @@ def main() -> None:
         arguments.output.write_text(json.dumps(found, indent=1) + "\n")
     if not found["rivals"]:
         source, model_name, _ = NETS[RIVALS_ON]
-        data = loaded.get(source) or load_data(source, calibration=512)
+        data = loaded.get(source) or load_data(source, options=DataOptions(calibration=512))
         model = create_model(model_name, len(data.classes), data.processor.channels).eval()
         load_checkpoint(arguments.nets / f"{RIVALS_ON}.safetensors", model)
         found["rivals"] = compare_ways(model, data, arguments.nets)
@@ -113,10 +113,15 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     files: dict[str, tuple[str, bytes]] = {}
     takes: dict[str, tuple[ModelFile, Processor | None]] = {}
     for fold, word in ((True, "takes pixels"), (False, "takes what the net takes")):
-        description = describe_model(model, RIVALS_ON, images)
+        description = describe_model(model, images, RIVALS_ON)
         output = folder / f"rivals-{fold}.edge"
         bundle = convert(
-            model, images.images, description, output, fold_pixels=fold, overwrite=True, log=folder / "rivals-own.log"
+            model,
+            images.images,
+            description,
+            output,
+            options=ConversionOptions(fold_pixels=fold, log=folder / "rivals-own.log"),
+            overwrite=True,
         )
         for name in ("model.pte", "model.tflite"):
             entry, label = bundle.manifest.models[name], f"edgestill {name[5:]}, {word}"

@@ -22,6 +22,7 @@ from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, Data, Split
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD
+from edgestill.options import TrainOptions
 from edgestill.schedule import Precision, Schedule
 from edgestill.teachers import CachedTeacher, LiveTeacher
 from edgestill.training import train
@@ -77,9 +78,8 @@ def measure(teacher: str, student: str, data: Data, batch: int, rounds: int) -> 
                     create_model(student, classes, channels),
                     data,
                     HintonKD(),
-                    schedule,
+                    options=TrainOptions(schedule, augmentation=AUGMENTATION),
                     teacher=CachedTeacher(views, teacher) if cached else LiveTeacher(teaching),
-                    augmentation=AUGMENTATION,
                 )
                 speeds.setdefault(name, []).extend(epoch["images_per_second"] for epoch in done.history[1:])
     return speeds

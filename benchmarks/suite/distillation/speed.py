@@ -29,6 +29,7 @@ from edgestill.cache import cache_outputs
 from edgestill.data import Augmentation, Data
 from edgestill.models import create_model
 from edgestill.objectives import HintonKD, Outputs
+from edgestill.options import TrainOptions
 from edgestill.schedule import Schedule
 from edgestill.teachers import CachedTeacher, LiveTeacher, Teacher
 from edgestill.training import default_device, train
@@ -101,7 +102,7 @@ def measure(source: str, teacher: str, student: str, images: int, arguments: arg
 def ours(student: nn.Module, data: Data, teacher: Teacher) -> float:
     """One epoch of `edgestill.training.train`."""
     schedule = Schedule(epochs=1, batch_size=BATCH, views=1)
-    done = train(student, data, HintonKD(), schedule, teacher=teacher, augmentation=AUGMENTATION)
+    done = train(student, data, HintonKD(), options=TrainOptions(schedule, augmentation=AUGMENTATION), teacher=teacher)
     return done.history[0]["images_per_second"]
 
 

@@ -16,6 +16,7 @@ from edgestill.cli.console import TerminalProgress
 from edgestill.data import Augmentation
 from edgestill.models import create_model
 from edgestill.objectives import CrossEntropy
+from edgestill.options import TrainOptions
 from edgestill.schedule import Schedule
 
 MODEL = "resnet14x4"
@@ -39,10 +40,12 @@ def main() -> None:
             create_model(MODEL, len(data.classes), data.processor.channels),
             data,
             CrossEntropy(),
-            replace(SCHEDULE, epochs=epochs),
-            augmentation=Augmentation(flip=0.5, shift=shift, cutout=8, mixup=0.2),
-            folder=arguments.folder / name,
-            label=name,
+            options=TrainOptions(
+                replace(SCHEDULE, epochs=epochs),
+                augmentation=Augmentation(flip=0.5, shift=shift, cutout=8, mixup=0.2),
+                folder=arguments.folder / name,
+                label=name,
+            ),
             progress=TerminalProgress(),
         )
         facts = {

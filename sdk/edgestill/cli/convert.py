@@ -111,14 +111,11 @@ def convert(
         require("convert")
     if kind == "samples" and (quantize != "ptq" or precision == "mixed"):
         raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
-    options: dict[str, Any] = {"log": log, "overwrite": overwrite, "limit_seconds": limit}
-    if source == "torch":
-        options["targets"] = _targets(target)
     pixels = Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
     request = Request(
         model, output, SILENT if as_json else TerminalProgress(), checkpoint, weights, data, samples,
         _classes(labels), pixels, calibration, quantize, precision, max_drop / 100, source, environment,
-        None if task is None else find_task(task), options,
+        None if task is None else find_task(task), _targets(target) if source == "torch" else (), limit, log, overwrite,
     )  # fmt: skip
     bundle, judged = _READERS[kind](request)
     _judge(request, bundle, judged, min_agreement / 100, as_json)
@@ -172,7 +169,7 @@ def _judge(request: Request, bundle: Any, judged: Any, min_agreement: float, as_
 
     from ..gate import check_bundle
 
-    with request.progress.task("judge the files", 1) as task, logged_to(request.options["log"]):
+    with request.progress.task("judge the files", 1) as task, logged_to(request.log):
         gate = check_bundle(bundle, judged, max_drop=request.max_drop, min_agreement=min_agreement)
         task.advance(1)
     if as_json:

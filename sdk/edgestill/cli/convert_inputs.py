@@ -9,7 +9,7 @@ Each gives the bundle, and what the gate shall judge it with. A model's own inpu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class Request:
     """What the command line asks for; the names are those of its options.
 
     Args:
-        budget: points of accuracy as a share, 0–1. task: `edgestill.tasks.Task`, where one is named. options: of
-            `edgestill_converters.convert`.
+        max_drop: of the task's main measure, 0–1. task: `edgestill.tasks.Task`, where one is named.
+        targets: names of backends; a file of TensorFlow has none. limit: seconds. log: of the exporters' output.
     """
 
     model: str
@@ -69,12 +69,21 @@ class Request:
     source: Any = "torch"
     environment: Path | None = None
     task: Any = None
-    options: dict[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    limit: float = 1800
+    log: Path | None = None
+    overwrite: bool = False
 
     @cached_property
     def given(self) -> "_Given":
         """The model that is named."""
         return _find(self)
+
+    def conversion(self) -> Any:
+        """`edgestill_converters.ConversionOptions`."""
+        from edgestill_converters import ConversionOptions
+
+        return ConversionOptions(self.targets, self.precision, limit_seconds=self.limit, log=self.log)
 
 
 @dataclass(frozen=True)
@@ -184,10 +193,9 @@ def from_data(request: Request) -> tuple[Any, Any]:
     from edgestill_converters.quiet import logged_to
 
     from ..conversion import describe_model
+    from ..model_check import check_classes
     from ..quantization import Budget, quantize
-    from ..teachers import check_classes
 
-    budget = Budget(request.quantize, request.precision, request.max_drop)
     given, output, progress = request.given, request.output, request.progress
     data = _read_data(request)
     if given.known is None:
@@ -196,14 +204,18 @@ def from_data(request: Request) -> tuple[Any, Any]:
     model = given.load(len(data.classes), data.processor.channels, progress)
     check_classes(model, data, "model", learning=request.quantize != "ptq")
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
-    description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
-    with logged_to(request.options.get("log")):  # the engines that judge its files talk as well
-        bundle = quantize(model, data, description, output, budget, samples=count, progress=progress, **request.options)
+    budget = Budget(request.quantize, request.precision, request.max_drop, count)
+    description = describe_model(model, data.calibration(count), output.stem, {"student": given.name})
+    with logged_to(request.log):  # the engines that judge its files talk as well
+        bundle = quantize(
+            model, data, output, budget, request.conversion(), description=description, overwrite=request.overwrite,
+            progress=progress,
+        )  # fmt: skip
     return bundle, data.validation
 
 
 def _read_data(request: Request) -> Any:
-    from ..data import load_data
+    from ..data import DataOptions, load_data
     from ..run_data import read_again
 
     given, pixels, progress = request.given, request.pixels, request.progress
@@ -221,8 +233,8 @@ def _read_data(request: Request) -> Any:
     if processor is not None:
         changes = {name: value for name, value in changes.items() if name == "calibration"}
     data = load_data(
-        request.data or DEMO, processor=processor, classes=given.classes, task=request.task or "image-classification",
-        check=_fitting(given, processor), progress=progress, **changes,
+        request.data or DEMO, request.task or "image-classification", DataOptions(**changes), processor=processor,
+        classes=given.classes, check=_fitting(given, processor), progress=progress,
     )  # fmt: skip
     if processor is None and not given.random and not (pixels.mean and pixels.std):
         numbers = ("mean", data.processor.mean), ("std", data.processor.std)
@@ -242,8 +254,6 @@ def _fitting(given: _Given, processor: Any) -> Any:
 
 def from_samples(request: Request) -> tuple[Any, Any]:
     """A model, calibrated and judged with samples from files."""
-    from edgestill_converters import steps
-
     from ..conversion import convert as make_bundle
 
     given, pixels, progress = request.given, request.pixels, request.progress
@@ -263,14 +273,10 @@ def from_samples(request: Request) -> tuple[Any, Any]:
     if read.images is not None:
         _check_outputs(model, read, classes, request.task)
     chosen = _calibration(request.task, read, classes, count)
-    names = steps(request.options["targets"], request.precision)
-    with progress.task("convert", len(names)) as task:
-        bundle = make_bundle(
-            model, chosen, request.output, training={"student": given.name, "data": read.facts},
-            precision=request.precision, on_step=lambda step: task.advance(step != names[0], step=step),
-            **request.options,
-        )  # fmt: skip
-        task.advance(1)
+    bundle = make_bundle(
+        model, chosen, request.output, request.conversion(), training={"student": given.name, "data": read.facts},
+        overwrite=request.overwrite, progress=progress,
+    )  # fmt: skip
     return bundle, read.judged()
 
 
@@ -293,7 +299,8 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
             name=request.output.stem, labels=request.labels or read.classes, processor=read.processor,
             training={"student": Path(request.model).name, "data": read.facts}, environment=request.environment,
             **_task_of(request.task, read, tuple(request.labels or read.classes)),
-            on_step=lambda step: task.advance(step != STEPS[0], step=step), **request.options,
+            on_step=lambda step: task.advance(step != STEPS[0], step=step), overwrite=request.overwrite,
+            limit_seconds=request.limit, log=request.log,
         )  # fmt: skip
         task.advance(1)
     return bundle, read.judged()

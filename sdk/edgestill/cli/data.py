@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,7 +44,7 @@ def data(
 
     Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
-    from ..data import Reading
+    from ..data import DataOptions
     from ..data.sheet import check_sheet, write_sheet
     from ..data.survey import survey
     from ..progress import SILENT
@@ -51,23 +52,19 @@ def data(
 
     if sheet is not None:
         check_sheet(sheet)
-    arguments: dict[str, Any] = {"source": source}
-    options: dict[str, Any] = {}
+    options, task_options = DataOptions(), {}
     if source.endswith(".toml"):
         from ..recipe import load_recipe
 
         recipe = load_recipe(source)
-        arguments = recipe.data.arguments()
+        source, options = recipe.data.source, recipe.data.options()
         if task in (None, recipe.task):
-            task, options = recipe.task, recipe.task_options
-    given = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
-    arguments |= {name: value for name, value in given.items() if value is not None}
-    reading = Reading(**{name: arguments[name] for name in Reading.__dataclass_fields__ if name in arguments})
-    cut = ("validation", "calibration", "seed", "labelled", "unlabelled")
-    shares = {name: arguments[name] for name in cut if name in arguments}
+            task, task_options = recipe.task, recipe.task_options
+    stated: dict[str, Any] = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
+    options = replace(options, **{name: value for name, value in stated.items() if value is not None})
     progress = SILENT if as_json else TerminalProgress()
-    chosen = find_task(task or "image-classification", options)
-    found = survey(arguments["source"], reading, task=chosen, check=check, progress=progress, **shares)
+    chosen = find_task(task or "image-classification", task_options)
+    found = survey(source, chosen, options, check=check, progress=progress)
     if as_json:
         print(json.dumps(found.facts, indent=2, ensure_ascii=False))
     else:

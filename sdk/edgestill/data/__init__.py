@@ -16,6 +16,7 @@ prints what is in a source before anything is trained (`survey.py`).
 """
 
 from .augmentation import Augmentation, augmentation_for, default_augmentation
+from .options import DataOptions
 from .reading import Reading
 from .sources import load_data, open_source
 from .types import Calibration, Data, Images, ImageSource, Split
@@ -25,6 +26,7 @@ __all__ = [
     "Augmentation",
     "Calibration",
     "Data",
+    "DataOptions",
     "ImageSource",
     "Images",
     "Reading",

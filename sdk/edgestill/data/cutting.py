@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..tasks import Task
+from .options import DataOptions
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Cut:
     notes: tuple[str, ...] = ()
 
 
-def check_shares(validation: float, calibration: int, seed: int = 0, labelled: int | None = None) -> None:
+def check_shares(options: DataOptions) -> None:
     """Refuse what no source could be cut by.
 
     Raises:
         DataError: which value.
     """
+    validation, calibration, seed, labelled = options.validation, options.calibration, options.seed, options.labelled
     if not isinstance(validation, Real) or not 0 < validation <= 0.5:
         raise DataError(f"validation is a share of the train split between 0 and 0.5, not {validation}")
     if not isinstance(calibration, Integral) or calibration < 1:
@@ -53,12 +55,9 @@ def cut(
     targets: Mapping[str, NDArray[Any]],
     classes: Sequence[str],
     task: Task,
+    options: DataOptions = DataOptions(),
     *,
     name: str,
-    validation: float = 0.1,
-    calibration: int = 256,
-    seed: int = 0,
-    labelled: int | None = None,
 ) -> Cut:
     """Cut a source whose splits have these targets.
 
@@ -66,50 +65,48 @@ def cut(
 
     Args:
         targets: of `train`, of `test`, and of `validation` where the source has its own, which is then used as it is.
-        validation: share of the train split. calibration: how many samples. labelled: how many labels are kept.
+        options: validation, calibration, seed and labelled of them.
 
     Raises:
         DataError: a value that makes no sense, or too few samples.
     """
-    check_shares(validation, calibration, seed, labelled)
+    check_shares(options)
     known = targets["train"]
     strata = task.strata(known)
-    groups = len(np.unique(strata))
-    dealt = _deal(strata, int(strata.max()) + 1, seed)
-    if "validation" in targets:
-        checked = dealt[:0]
-    else:
-        wanted = max(1, round(validation * len(known)))
-        if len(known) - wanted < groups:
-            of_what = task.names_word if groups <= len(classes) else f"groups of {task.names_word}"
-            raise DataError(
-                f"{name} has {len(known)} train samples: too few for {groups} {of_what} and {wanted} to validate with"
-            )
-        # The last of each stratum stays to learn from.
-        last = len(dealt) - 1 - np.array([np.argmax(strata[dealt][::-1] == one) for one in np.unique(strata)])
-        checked = np.delete(dealt, last)[:wanted]
+    dealt = _deal(strata, int(strata.max()) + 1, options.seed)
+    checked = dealt[:0]
+    if "validation" not in targets:
+        checked = _held_back(dealt, strata, options.validation, f"{name} has {len(known)} train samples", classes, task)
     train = dealt[~np.isin(dealt, checked)]
     learnt = known[train]
-    if labelled is not None:
-        learnt = task.without(learnt, _kept(strata[train], labelled, task.names_word))
-    count = min(calibration, len(train))
-    held = targets.get("validation", known[checked])
+    if options.labelled is not None:
+        learnt = task.without(learnt, _kept(strata[train], options.labelled, task.names_word))
+    count = min(options.calibration, len(train))
+    parts = {"train": known[train], "validation": targets.get("validation", known[checked]), "test": targets["test"]}
+    for word in ("validation", "test"):
+        task.check_measurable(parts[word], word)
     notes = [
-        f"{name}: {len(train):,} samples to train, {min(calibration, len(train)):,} of which calibrate too; "
-        f"{len(held):,} to validate, {len(targets['test']):,} to test; {len(classes)} {task.names_word}"
+        f"{name}: {len(train):,} samples to train, {count:,} of which calibrate too; "
+        f"{len(parts['validation']):,} to validate, {len(parts['test']):,} to test; {len(classes)} {task.names_word}"
     ]
-    if count < calibration:
-        notes.append(f"calibration takes all {count:,} train samples: {calibration:,} were asked for")
-    task.check_measurable(held, "validation")
-    task.check_measurable(targets["test"], "test")
+    if count < options.calibration:
+        notes.append(f"calibration takes all {count:,} train samples: {options.calibration:,} were asked for")
     # What a split lacks first, then what it has too little of.
-    lines = [
-        line
-        for word, part in (("train", known[train]), ("validation", held), ("test", targets["test"]))
-        for line in task.thin(part, classes, word)
-    ]
+    lines = [line for word, part in parts.items() for line in task.thin(part, classes, word)]
     notes += sorted(lines, key=lambda line: line.startswith("thin:"))
     return Cut(train, checked, count, learnt, tuple(notes))
+
+
+def _held_back(
+    dealt: NDArray[np.int64], strata: NDArray[np.int64], share: float, has: str, classes: Sequence[str], task: Task
+) -> NDArray[np.int64]:
+    """Rows to validate with; the last of each stratum stays to learn from."""
+    groups, count = np.unique(strata), max(1, round(share * len(strata)))
+    if len(strata) - count < len(groups):
+        of_what = task.names_word if len(groups) <= len(classes) else f"groups of {task.names_word}"
+        raise DataError(f"{has}: too few for {len(groups)} {of_what} and {count} to validate with")
+    last = len(dealt) - 1 - np.array([np.argmax(strata[dealt][::-1] == one) for one in groups])
+    return np.delete(dealt, last)[:count]
 
 
 def _deal(strata: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

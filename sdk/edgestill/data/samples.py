@@ -9,6 +9,7 @@ files           one photo or recording, or a list of them
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class Samples:
 
 
 def read_samples(
-    path: str | Path | Sequence[str | Path],
+    path: str | PathLike[str] | Sequence[str | PathLike[str]],
     image_size: int | None = None,
     progress: Progress = SILENT,
     processor: Processor | None = None,
@@ -96,7 +97,7 @@ def read_samples(
     Raises:
         DataError: nothing there, nothing in it, arrays that do not belong together, or targets that are none.
     """
-    several = [Path(one) for one in path] if not isinstance(path, (str, Path)) else [Path(path)]
+    several = [Path(one) for one in path] if not isinstance(path, (str, PathLike)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
         read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std), channels, task)
     elif not several:

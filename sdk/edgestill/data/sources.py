@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +20,7 @@ from .cutting import Cut, check_shares, cut
 from .folders import WORDS, Kind, Skipped
 from .formats import fashion_mnist, image_folder, parquet, tables
 from .formats.table_files import ENDINGS
+from .options import DataOptions
 from .reading import (
     DecodedLater,
     Files,
@@ -64,25 +65,11 @@ READERS: dict[str, Callable[[Path, Task, Progress], Listing]] = {
 
 def load_data(
     source: str = "fashion-mnist-mini",
+    task: str | Task = "image-classification",
+    options: DataOptions = DataOptions(),
     *,
-    validation: float = 0.1,
-    calibration: int = 256,
-    seed: int = 0,
-    image_size: int | None = None,
-    resize: str = "crop",
-    filter: str = "bilinear",
-    ground: int = 255,
-    fill: int = 114,
-    rate: int | None = None,
-    seconds: float = 1.0,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    labelled: int | None = None,
-    unlabelled: str | Path | None = None,
     processor: Processor | None = None,
     classes: Sequence[str] = (),
-    task: str | Task = "image-classification",
-    task_options: Mapping[str, Any] | None = None,
     check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
@@ -93,32 +80,20 @@ def load_data(
 
     Args:
         source: see `edgestill.data`.
-        validation: share of the train split, 0–0.5, for choosing hyper-parameters, where the source has no validation
-            split of its own.
-        calibration: how many train samples choose quantization ranges as well.
-        seed: of the cut and of the augmented views; the same seed gives the same on every machine.
-        image_size: side in pixels to which photos are brought; sources of one size take none.
-        resize, filter, ground, fill: how, see `edgestill_runtime.ImageProcessor`.
-        rate: samples a second of the model, for recordings; the rate of most train recordings when None.
-        seconds: how much of a recording the model hears.
-        mean, std: normalization per channel, both or neither, one number for all channels; the source's own when empty.
-        labelled: how many train images keep their label, at least one of each class; None: all.
-        unlabelled: a folder of images without labels, in any subfolders, to learn from as well.
+        task: what the targets are: a name of `edgestill.tasks`, `module:Class`, or what `find_task` gives.
         processor: of a model that is there already: photos and recordings are read as it takes them, instead of as
-            the keys from `image_size` to `seconds` say; mean and std are its own where they are not given.
+            `options` say; mean and std are its own where they are not given.
         classes: that such a model was trained on: targets are brought into their order.
-        task: what the targets are; see `edgestill.tasks`. task_options: keyword arguments of its class.
         check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
         progress: is told the cut, and everything that was done with the source that nobody asked for.
 
     Raises:
         DataError: the source is unknown, damaged, or too small for the cut, or does not fit the task or the model.
-        RecipeError: no such task, or options that it has not.
+        RecipeError: no such task.
     """
-    task = find_task(task, task_options)
-    reading = Reading(image_size, resize, filter, ground, fill, rate, seconds)
-    check_shares(validation, calibration, seed, labelled)
-    mean, std = check_statistics(mean, std)
+    task, reading = find_task(task), options.reading()
+    check_shares(options)
+    mean, std = check_statistics(options.mean, options.std)
     if processor is not None:
         if reading != Reading():
             raise DataError("how the data are read is said by a processor, or by image_size and its like: give one")
@@ -126,11 +101,9 @@ def load_data(
     found = _for_model(find_source(source, reading, progress, task), processor, classes, task)
     if check is not None:
         check(found.classes, _kind_of(found))
-    made = cut(
-        {name: part.targets for name, part in found.splits.items()}, found.classes, task, name=found.name,
-        validation=validation, calibration=calibration, seed=seed, labelled=labelled,
-    )  # fmt: skip
-    more, left = ([], []) if unlabelled is None else unlabelled_files(Path(unlabelled), found)
+    targets = {name: part.targets for name, part in found.splits.items()}
+    made = cut(targets, found.classes, task, options, name=found.name)
+    more, left = ([], []) if options.unlabelled is None else unlabelled_files(Path(options.unlabelled), found)
     for note in (*left, *found.notes, *made.notes):
         progress.message(note)
     if isinstance(found, ImageSource):
@@ -140,7 +113,7 @@ def load_data(
     for note in opened.notes[len(found.notes) :]:  # of the decoding
         progress.message(note)
     opened = replace(opened, processor=processor or opened.processor)
-    return _carry_out(made, opened, task, reading, seed, (mean, std), more, progress)
+    return _carry_out(made, opened, task, reading, options.seed, (mean, std), more, progress)
 
 
 def _list_folder(path: Path, kind: Kind, task: Task) -> Listing:

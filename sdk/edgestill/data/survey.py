@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..progress import SILENT, Progress
 from ..tasks import Task, find_task
 from .cutting import cut
 from .heads import ImageHead, image_head
+from .options import DataOptions
 from .reading import DecodedLater, Files, Listing, Part, Reading, decode, processor_for
 from .recordings import Head, head_of
 from .sources import find_source, unlabelled_files
@@ -78,42 +80,31 @@ class Survey:
 
 def survey(
     source: str,
-    reading: Reading | None = None,
-    *,
-    validation: float = 0.1,
-    calibration: int = 256,
-    seed: int = 0,
-    labelled: int | None = None,
-    unlabelled: str | Path | None = None,
     task: str | Task = IMAGE_CLASSIFICATION,
-    task_options: Mapping[str, Any] | None = None,
+    options: DataOptions = DataOptions(),
+    *,
     check: bool = False,
     progress: Progress = SILENT,
 ) -> Survey:
     """Look through a source.
 
     Args:
-        reading: how photos and recordings become pixels.
-        validation, calibration, seed, labelled, unlabelled: of the cut that a recipe would make; see `load_data`.
-        task, task_options: what the targets are; see `load_data`.
+        task, options: as of `load_data`; mean and std are not used.
         check: decode every sample, to find damaged ones.
 
     Raises:
         DataError: the source is unknown, damaged as a whole, or its layout can mean several things.
     """
-    reading, task = reading or Reading(), find_task(task, task_options)
+    reading, task = options.reading(), find_task(task)
     found = find_source(source, reading, progress, task)
     kind = found.kind if isinstance(found, Listing) else "image"
     seen = _look(found, kind, progress)
     processor, more = _processor(found, reading, seen)
-    extra, left, lost = _unlabelled(unlabelled, found, kind, task)
+    extra, left, lost = _unlabelled(options.unlabelled, found, kind, task)
     parts = [part for part in (*found.splits.values(), extra) if isinstance(part, Part)]
     damaged = _decode_all(parts, processor, progress) if check else []
     targets = {name: part.targets for name, part in found.splits.items()}
-    shares, thin, too_few = _shares(
-        targets, found.classes, task, name=found.name, validation=validation, calibration=calibration, seed=seed,
-        labelled=labelled,
-    )  # fmt: skip
+    shares, thin, too_few = _shares(targets, found.classes, task, options, found.name)
     facts: dict[str, Any] = {
         "source": source,
         "name": found.name,
@@ -153,11 +144,11 @@ def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> t
 
 
 def _shares(
-    targets: Mapping[str, NDArray[Any]], classes: Sequence[str], task: Task, **arguments: Any
+    targets: Mapping[str, NDArray[Any]], classes: Sequence[str], task: Task, options: DataOptions, name: str
 ) -> tuple[dict[str, int] | None, Sequence[str], Sequence[str]]:
     """The sizes of the cut that a recipe would make, what is unusual about it, and why there is none."""
     try:
-        made = cut(targets, classes, task, **arguments)
+        made = cut(targets, classes, task, options, name=name)
     except DataError as error:
         return None, (), (str(error),)
     held = targets.get("validation", made.validation)
@@ -220,7 +211,7 @@ def _hash(source: Path | bytes, name: str) -> bytes:
 
 
 def _unlabelled(
-    folder: str | Path | None, found: ImageSource | Listing, kind: str, task: Task
+    folder: str | PathLike[str] | None, found: ImageSource | Listing, kind: str, task: Task
 ) -> tuple[Part, Sequence[str], list[str]]:
     """The samples without a label, notes, and what is wrong with them."""
     files: list[Path] = []

@@ -4,6 +4,7 @@ Other people's files are read too (`weights.py`); no code in a file is run.
 """
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def save_checkpoint(
-    path: str | Path,
+    path: str | PathLike[str],
     model: nn.Module,
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
@@ -60,7 +61,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path, model: nn.Module, *, weights: str | None = None, progress: Progress = SILENT
+    path: str | PathLike[str], model: nn.Module, *, weights: str | None = None, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Put the weights of a file into `model`, all or nothing, and return the file's metadata.
 
@@ -88,7 +89,7 @@ def load_checkpoint(
     return found.metadata
 
 
-def check_fit(path: str | Path, models: Sequence[nn.Module], weights: str | None = None) -> None:
+def check_fit(path: str | PathLike[str], models: Sequence[nn.Module], weights: str | None = None) -> None:
     """Refuse a checkpoint that fits none of some models; they are left as they are.
 
     Args:
@@ -108,7 +109,9 @@ def check_fit(path: str | Path, models: Sequence[nn.Module], weights: str | None
         raise min(misfits, key=lambda one: one[0])[1]
 
 
-def weight_shapes(path: str | Path, model: nn.Module, weights: str | None = None) -> dict[str, tuple[int, ...]]:
+def weight_shapes(
+    path: str | PathLike[str], model: nn.Module, weights: str | None = None
+) -> dict[str, tuple[int, ...]]:
     """The shapes of a file's weights under the names that the model has, whether they fit it or not.
 
     Args:

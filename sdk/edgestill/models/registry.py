@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from ..errors import MissingExtraError, ModelError, nearest, one_line
 from ..file_kinds import describe_file
 from . import dscnn, resnet
 from .copies import device_of, eval_mode, kept_randomness
+
+if TYPE_CHECKING:
+    from ..data import Data
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "dscnn_xs": dscnn.dscnn_xs,
@@ -65,7 +68,9 @@ def _unknown(name: str) -> str:
     return f"{name} is {found.words}, and a model is wanted: one of {', '.join(MODELS)}, timm:NAME or module:factory"
 
 
-create_student = create_model
+def create_student(model: str, data: "Data", *, seed: int = 0) -> nn.Module:
+    """A model for the classes and the channels of the data, with freshly initialized weights; see `create_model`."""
+    return create_model(model, len(data.classes), data.processor.channels, seed)
 
 
 def code_of(name: str) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def read_weights(path: Path, wanted: str | None = None, names: Collection[str] =
     return _choose(read_pickled(path), path, wanted, names)
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
+def read_metadata(path: str | PathLike[str]) -> dict[str, Any]:
     """What `save_checkpoint` was given as `metadata`; empty for a file of another maker.
 
     Raises:
@@ -81,7 +82,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return _metadata(path, _header(path))
 
 
-def check_file(path: str | Path) -> None:
+def check_file(path: str | PathLike[str]) -> None:
     """Refuse a file that cannot hold weights, by a look at its first bytes.
 
     Raises:

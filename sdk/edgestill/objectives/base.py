@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ..errors import OptionError
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -98,5 +100,5 @@ def assumes_of(objective: Objective) -> set[str]:
 def teaching(teacher: Outputs | None, objective: Objective) -> Outputs:
     """The teacher's outputs, or an error that says which objective lacks a teacher."""
     if teacher is None:
-        raise ValueError(f"{type(objective).__name__} needs a teacher's outputs")
+        raise OptionError(f"{type(objective).__name__} needs a teacher's outputs")
     return teacher

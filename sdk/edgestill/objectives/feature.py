@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from .base import Objective, Outputs, teaching
 from .layers import as_map, parse_layers, same_size
 
@@ -60,7 +61,7 @@ class AttentionTransfer(Objective):
     def __init__(self, layers: Layers, power: float = 2.0) -> None:
         super().__init__()
         if power < 1:
-            raise ValueError(f"AttentionTransfer takes power ≥ 1, not {power}")
+            raise OptionError(f"AttentionTransfer takes power ≥ 1, not {power}")
         self.layers = parse_layers(layers, "AttentionTransfer")
         self.power = power
 
@@ -91,7 +92,7 @@ class ReviewKD(Objective):
     def __init__(self, layers: Layers, width: int = 64) -> None:
         super().__init__()
         if width < 1:
-            raise ValueError(f"ReviewKD takes width ≥ 1, not {width}")
+            raise OptionError(f"ReviewKD takes width ≥ 1, not {width}")
         self.layers = parse_layers(layers, "ReviewKD")
         self.width = width
         self.fusions = nn.ModuleList()

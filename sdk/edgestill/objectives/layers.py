@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ModelError, nearest
+from ..errors import ModelError, OptionError, nearest
 from .base import Outputs
 
 
@@ -122,10 +122,10 @@ def parse_layers(layers: Sequence[str | Sequence[str]], objective: str) -> tuple
     for entry in layers:
         names = (entry, entry) if isinstance(entry, str) else tuple(entry)
         if len(names) != 2 or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"a layer is a name, or a pair [student's, teacher's], not {entry!r}")
+            raise OptionError(f"a layer is a name, or a pair [student's, teacher's], not {entry!r}")
         pairs.append((names[0], names[1]))
     if not pairs:
-        raise ValueError(f"{objective} needs `layers`: pairs [student's, teacher's], named as in named_modules()")
+        raise OptionError(f"{objective} needs `layers`: pairs [student's, teacher's], named as in named_modules()")
     return tuple(pairs)
 
 

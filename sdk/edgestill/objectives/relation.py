@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import OptionError
 from .base import Objective, Outputs, teaching
 from .layers import as_map, as_vector, parse_layers
 
@@ -34,7 +35,7 @@ class RKD(Objective):
     def __init__(self, distance: float = 25.0, angle: float = 50.0, layers: Layers = ()) -> None:
         super().__init__()
         if min(distance, angle) < 0:
-            raise ValueError("RKD takes distance, angle ≥ 0")
+            raise OptionError("RKD takes distance, angle ≥ 0")
         self.distance = distance
         self.angle = angle
         self.layers = parse_layers(layers, "RKD") if layers else ()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import OptionError
 from .base import Objective, Outputs, teaching
 
 ONE_CLASS = "one class a sample"
@@ -47,7 +48,7 @@ class CrossEntropy(Objective):
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"CrossEntropy takes label_smoothing in 0–1, not {label_smoothing}")
+            raise OptionError(f"CrossEntropy takes label_smoothing in 0–1, not {label_smoothing}")
         self.label_smoothing = label_smoothing
 
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
@@ -73,12 +74,12 @@ class HintonKD(LogitObjective):
     ) -> None:  # fmt: skip
         super().__init__(standardize)
         if temperature <= 0 or not 0 <= alpha <= 1:
-            raise ValueError(f"HintonKD takes temperature > 0 and alpha in 0–1, not {temperature} and {alpha}")
+            raise OptionError(f"HintonKD takes temperature > 0 and alpha in 0–1, not {temperature} and {alpha}")
         self.temperature = temperature
         self.hard = 1 - alpha if hard is None else hard
         self.soft = alpha if soft is None else soft
         if min(self.hard, self.soft) < 0:
-            raise ValueError(f"HintonKD takes hard, soft ≥ 0, not {self.hard} and {self.soft}")
+            raise OptionError(f"HintonKD takes hard, soft ≥ 0, not {self.hard} and {self.soft}")
 
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
         soft = softened_divergence(*self.compared(student, teacher), self.temperature)
@@ -102,7 +103,7 @@ class DKD(LogitObjective):
     ) -> None:  # fmt: skip
         super().__init__(standardize)
         if temperature <= 0 or min(alpha, beta, hard) < 0:
-            raise ValueError("DKD takes temperature > 0 and alpha, beta, hard ≥ 0")
+            raise OptionError("DKD takes temperature > 0 and alpha, beta, hard ≥ 0")
         self.temperature = temperature
         self.alpha = alpha
         self.beta = beta
@@ -141,7 +142,7 @@ class DIST(LogitObjective):
     ) -> None:  # fmt: skip
         super().__init__(standardize)
         if temperature <= 0 or min(beta, gamma, hard) < 0:
-            raise ValueError("DIST takes temperature > 0 and beta, gamma, hard ≥ 0")
+            raise OptionError("DIST takes temperature > 0 and beta, gamma, hard ≥ 0")
         self.beta = beta
         self.gamma = gamma
         self.temperature = temperature
@@ -169,7 +170,7 @@ class LogitMSE(LogitObjective):
     def __init__(self, hard: float = 1.0, soft: float = 1.0, standardize: bool = False) -> None:
         super().__init__(standardize)
         if min(hard, soft) < 0:
-            raise ValueError("LogitMSE takes hard, soft ≥ 0")
+            raise OptionError("LogitMSE takes hard, soft ≥ 0")
         self.hard = hard
         self.soft = soft
 
@@ -191,7 +192,7 @@ class MutualLearning(LogitObjective):
     def __init__(self, peers: float = 1.0, standardize: bool = False) -> None:
         super().__init__(standardize)
         if peers < 0:
-            raise ValueError(f"MutualLearning takes peers ≥ 0, not {peers}")
+            raise OptionError(f"MutualLearning takes peers ≥ 0, not {peers}")
         self.peers = peers
 
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, OptionError
 from .labels import few
 
 Columns = Mapping[str, Any]
@@ -54,9 +54,9 @@ def names_of_columns(columns: Any) -> tuple[str, ...]:
     """
     names = (columns,) if isinstance(columns, str) else columns
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f'columns are names of columns, such as ["age", "height"], not {columns!r:.60}')
+        raise OptionError(f'columns are names of columns, such as ["age", "height"], not {columns!r:.60}')
     if len(set(names)) < len(names):
-        raise ValueError(f"columns names {max(names, key=names.count)!r} twice")
+        raise OptionError(f"columns names {max(names, key=names.count)!r} twice")
     return tuple(names)
 
 

@@ -191,7 +191,7 @@ class ImageClassification(Task):
 
 
 def combine(logits: Tensor, targets: Tensor, how: str) -> Tensor:
-    """Logits (teachers, N, classes) → log probabilities (N, classes); see `edgestill.teachers.Team`."""
+    """Logits (teachers, N, classes) → log probabilities (N, classes); see `edgestill.teachers.TeacherEnsemble`."""
     answers = F.log_softmax(logits, dim=2)
     entropy = -(answers.exp() * answers).sum(2)
     if how == "choice":

@@ -13,7 +13,7 @@ from edgestill_runtime import Task as DeviceTask
 from edgestill_runtime.tasks import Outputs as Arrays
 from edgestill_runtime.tasks.multi_label_classification import MultiLabelClassification as Device
 
-from ..errors import DataError, ModelError
+from ..errors import DataError, ModelError, OptionError
 from ..objectives import Objective, Outputs
 from ..objectives.base import teaching
 from .base import Guess, Settings, Targets, Task
@@ -57,7 +57,7 @@ class BinaryKD(Objective):
     def __init__(self, temperature: float = 1.0, alpha: float = 0.9) -> None:
         super().__init__()
         if temperature <= 0 or not 0 <= alpha <= 1:
-            raise ValueError(f"BinaryKD takes temperature > 0 and alpha in 0–1, not {temperature} and {alpha}")
+            raise OptionError(f"BinaryKD takes temperature > 0 and alpha in 0–1, not {temperature} and {alpha}")
         self.temperature = temperature
         self.alpha = alpha
 
@@ -101,7 +101,7 @@ class MultiLabelClassification(Task):
         values: Sequence[Any] = thresholds if isinstance(thresholds, (list, tuple)) else [thresholds]
         plain = all(isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one <= 1 for one in values)
         if not values or not plain:
-            raise ValueError(f"thresholds are probabilities from 0 to 1, not {thresholds!r:.60}")
+            raise OptionError(f"thresholds are probabilities from 0 to 1, not {thresholds!r:.60}")
         self._thresholds = [float(one) for one in values]
         self.columns = names_of_columns(columns)
 

@@ -13,7 +13,7 @@ from edgestill_runtime import Task as DeviceTask
 from edgestill_runtime.tasks import Outputs as Arrays
 from edgestill_runtime.tasks.regression import Regression as Device
 
-from ..errors import DataError
+from ..errors import DataError, OptionError
 from ..objectives import Objective, Outputs
 from ..objectives.base import teaching
 from .base import Guess, Settings, Targets, Task
@@ -53,7 +53,7 @@ class RegressionKD(Objective):
     def __init__(self, alpha: float = 0.5) -> None:
         super().__init__()
         if not 0 <= alpha <= 1:
-            raise ValueError(f"RegressionKD takes alpha in 0–1, not {alpha}")
+            raise OptionError(f"RegressionKD takes alpha in 0–1, not {alpha}")
         self.alpha = alpha
 
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
@@ -95,10 +95,10 @@ class Regression(Task):
         values = tolerance if isinstance(tolerance, (list, tuple)) else [0.0 if tolerance is None else tolerance]
         numbers = [number_of_cell(one) if not isinstance(one, str) else None for one in values]
         if not numbers or any(one is None or not 0 <= one < math.inf for one in numbers):
-            raise ValueError(f"tolerance is a number from 0 on, in units of the target, not {tolerance!r:.60}")
+            raise OptionError(f"tolerance is a number from 0 on, in units of the target, not {tolerance!r:.60}")
         texts = [units] if isinstance(units, str) else units
         if not isinstance(texts, (list, tuple)) or not all(isinstance(one, str) for one in texts):
-            raise ValueError(f"units is a text, or a text for each value, not {units!r:.60}")
+            raise OptionError(f"units is a text, or a text for each value, not {units!r:.60}")
         self._tolerance = [] if tolerance is None else [float(one) for one in numbers if one is not None]
         self._units = units
         self.columns = names_of_columns(columns)

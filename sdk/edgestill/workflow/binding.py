@@ -14,7 +14,6 @@ from edgestill_converters.backends import backends_of
 from edgestill_runtime.engines import installed_engines
 
 from ..data import augmentation_for
-from ..quantization import Budget
 from ..recipe import Recipe
 from . import conversion, evaluation, student, teacher
 from .inputs import AnyTeacher, TrainedModel, named_model, named_objective
@@ -126,7 +125,10 @@ def bind_conversion(plan: Plan, made: Made) -> Bound:
         student=student_model(recipe, made["student-distilled"]),
         data=plan.data,
         samples=recipe.data.calibration,
-        budget=Budget(table.quantize, table.precision, table.max_drop / 100, table.qat),
+        quantize=table.quantize,
+        precision=table.precision,
+        max_drop=table.max_drop / 100,
+        schedule=table.qat,
         teacher=teacher_model(recipe, made) if learns_from_teacher else None,
         augmentation=plan.augmentation,
         seed=recipe.seed,

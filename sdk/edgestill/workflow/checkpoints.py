@@ -9,18 +9,18 @@ import torch
 from torch import nn
 
 from ..data import Data
-from ..models import create_model, load_checkpoint, read_metadata, save_checkpoint
+from ..models import create_student, load_checkpoint, read_metadata, save_checkpoint
 from ..processes import processes
 from ..progress import Progress
 from ..teacher_inputs import processor_of
-from ..teachers import load_teacher
+from ..teacher_loading import TeacherInputs, load_teacher
 from .inputs import AnyTeacher, NamedModel, TrainedModel
 from .stage import Context, Finished
 
 
 def new_model(model: NamedModel, data: Data, seed: int) -> nn.Module:
     """A model for the data, with fresh weights."""
-    return create_model(model.name, len(data.classes), data.processor.channels, seed)
+    return create_student(model.name, data, seed=seed)
 
 
 def save_trained(
@@ -63,12 +63,11 @@ def load_any_teacher(teacher: AnyTeacher, data: Data, progress: Progress) -> nn.
     Raises:
         ModelError: the checkpoint does not fit.
     """
-    classes, channels = len(data.classes), data.processor.channels
     if isinstance(teacher, TrainedModel):
-        return load_teacher(teacher.model.name, teacher.checkpoint, classes, channels, data)
+        return load_teacher(teacher.model.name, data, checkpoint=teacher.checkpoint)
     return load_teacher(
-        teacher.model.name, teacher.checkpoint.path, classes, channels, data, mean=teacher.mean, std=teacher.std,
-        image_size=teacher.image_size, weights=teacher.weights, progress=progress,
+        teacher.model.name, data, checkpoint=teacher.checkpoint.path, weights=teacher.weights,
+        inputs=TeacherInputs(mean=teacher.mean, std=teacher.std, image_size=teacher.image_size), progress=progress,
     )  # fmt: skip
 
 

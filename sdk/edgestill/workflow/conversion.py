@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgestill_converters import ConversionOptions
 from edgestill_runtime import Bundle, open_bundle
 from edgestill_runtime.files import write_bytes
 
 from ..conversion import describe_model
 from ..data import Augmentation, Data
 from ..gate import check_bundle
-from ..quantization import Budget, quantize
+from ..options import TrainOptions
+from ..quantization import Budget, Method, Precision, quantize
+from ..schedule import Schedule
 from .checkpoints import load_any_teacher, load_student
 from .inputs import TrainedModel
 from .stage import Context, Finished, stage
@@ -26,6 +29,7 @@ class ConversionInputs:
 
     Args:
         data: with its calibration split. samples: how many of it calibrate.
+        quantize, precision, max_drop: as of `Budget`. schedule: of a training with fake quantization.
         teacher: whom a training with fake quantization learns from; None: the float student itself.
         augmentation, seed: of that training.
         facts: how the student was made, for the manifest.
@@ -35,7 +39,10 @@ class ConversionInputs:
     student: TrainedModel
     data: Data
     samples: int
-    budget: Budget
+    quantize: Method
+    precision: Precision
+    max_drop: float
+    schedule: Schedule
     teacher: TrainedModel | None
     augmentation: Augmentation
     seed: int
@@ -57,22 +64,14 @@ def convert_student(inputs: ConversionInputs, folder: Path, context: Context) ->
     if inputs.teacher is not None:
         teacher = load_any_teacher(inputs.teacher, inputs.data, context.progress)
     log = folder / "conversion.log"
+    train = TrainOptions(inputs.schedule, inputs.augmentation, inputs.seed, label="train in int8")
+    budget = Budget(inputs.quantize, inputs.precision, inputs.max_drop, inputs.samples, train, teacher)
     with context.capture(log):
         quantize(
-            student,
-            inputs.data,
-            describe_model(student, "student", calibration, inputs.facts),
-            folder / BUNDLE,
-            inputs.budget,
-            samples=inputs.samples,
-            teacher=teacher,
-            augmentation=inputs.augmentation,
-            seed=inputs.seed,
-            overwrite=True,
-            targets=inputs.targets,
-            log=log,
+            student, inputs.data, folder / BUNDLE, budget, ConversionOptions(inputs.targets, log=log),
+            description=describe_model(student, calibration, "student", inputs.facts), overwrite=True,
             progress=context.progress,
-        )
+        )  # fmt: skip
 
 
 def converted_bundle(conversion: Finished) -> Bundle:

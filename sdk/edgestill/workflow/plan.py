@@ -6,12 +6,12 @@ from functools import partial
 
 from ..data import Augmentation, Data, augmentation_for
 from ..data.augmentation import check_augmentation
+from ..model_check import check_classes
 from ..models import create_model
 from ..objectives.layers import check_layers
 from ..progress import SILENT, Progress
 from ..recipe import Recipe, TeacherTable, TeamMember
 from ..recipe_check import check_checkpoint, check_recipe
-from ..teachers import check_classes
 from .inputs import GivenTeacher, named_model, read_file, without_calibration
 
 

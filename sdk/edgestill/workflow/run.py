@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Run:
 
 def run(
     recipe: Recipe,
-    folder: str | Path | None = None,
+    folder: str | PathLike[str] | None = None,
     *,
     force: bool = False,
     progress: Progress = SILENT,
@@ -84,7 +85,7 @@ def run(
 
 
 def train_students(
-    recipe: Recipe, folder: str | Path | None = None, *, force: bool = False, progress: Progress = SILENT
+    recipe: Recipe, folder: str | PathLike[str] | None = None, *, force: bool = False, progress: Progress = SILENT
 ) -> dict[str, Finished]:
     """Carry out the training half of a recipe; `run` goes on from here. Several processes may do it together.
 

@@ -4,15 +4,15 @@ A recipe takes one of those ways; all of them leave `model.safetensors` and `met
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
+from .. import distillation
 from ..data import Augmentation, Data
-from ..distillation import distill, distill_generations, distill_together
 from ..objectives import Objective, create_objective
+from ..options import DistillOptions
 from ..processes import processes
 from ..schedule import Schedule
 from ..teachers import Combination
@@ -35,7 +35,8 @@ class StudentInputs:
 @stage("student-alone")
 def train_baseline(inputs: StudentInputs, folder: Path, context: Context) -> None:
     """The student that learns from the labels alone."""
-    done = distill(None, _new(inputs), inputs.data, label="student alone", **_arguments(inputs, folder, context))
+    options = replace(_options(inputs, folder), label="baseline student")
+    done = distillation.distill(None, _new(inputs), inputs.data, options=options, progress=context.progress)
     _save(folder, done.student, inputs, context)
 
 
@@ -75,12 +76,15 @@ def distill_from_teachers(inputs: TaughtInputs, folder: Path, context: Context) 
     """`method = "teacher"`."""
     student = inputs.student
     teachers = [load_any_teacher(one, student.data, context.progress) for one in inputs.teachers]
-    done = distill(
-        teachers, _new(student), student.data, objective=_objective(inputs.objective, student.data),
-        combine=inputs.combine, live=inputs.live, cache=None if inputs.outputs is None else inputs.outputs.folder,
+    options = replace(
+        _options(student, folder), combine=inputs.combine, live=inputs.live,
+        cache=None if inputs.outputs is None else inputs.outputs.folder,
         check_teacher=False,  # a stage of its own has done that
-        **_arguments(student, folder, context),
     )  # fmt: skip
+    objective = _objective(inputs.objective, student.data)
+    done = distillation.distill(
+        teachers, _new(student), student.data, objective=objective, options=options, progress=context.progress
+    )
     _save(folder, done.student, student, context)
 
 
@@ -96,8 +100,11 @@ class SelfTaughtInputs:
 def distill_from_itself(inputs: SelfTaughtInputs, folder: Path, context: Context) -> None:
     """`method = "self"`."""
     student = inputs.student
-    how = _arguments(student, folder, context)
-    done = distill("self", _new(student), student.data, objective=_objective(inputs.objective, student.data), **how)
+    objective = _objective(inputs.objective, student.data)
+    options = _options(student, folder)
+    done = distillation.distill(
+        "self", _new(student), student.data, objective=objective, options=options, progress=context.progress
+    )
     _save(folder, done.student, student, context)
 
 
@@ -118,9 +125,10 @@ class GenerationsInputs:
 def distill_born_again(inputs: GenerationsInputs, folder: Path, context: Context) -> None:
     """`method = "generations"`: the last one is the student."""
     student, cache = inputs.student, folder / "teacher-outputs"
-    done = distill_generations(
-        lambda number: _new(student, number), student.data, inputs.generations, cache=cache,
-        objective=_objective(inputs.objective, student.data), **_arguments(student, folder, context),
+    done = distillation.distill_born_again(
+        lambda number: _new(student, number), student.data, inputs.generations,
+        objective=_objective(inputs.objective, student.data),
+        options=replace(_options(student, folder), cache=cache), progress=context.progress,
     )[-1]  # fmt: skip
     _copy(folder / f"generation-{inputs.generations}", folder, "metrics.jsonl")
     if processes().is_main_process:
@@ -146,9 +154,10 @@ def distill_mutually(inputs: MutualInputs, folder: Path, context: Context) -> No
     """`method = "together"`; the others are kept beside it, as `peer-1.safetensors` and so on."""
     student = inputs.student
     peers = [_new(student, number, peer) for number, peer in enumerate(inputs.peers, start=1)]
-    done = distill_together(
+    done = distillation.distill_mutual(
         [_new(student), *peers], student.data, objective=_objective(inputs.objective, student.data),
-        **_arguments(student, folder, context),
+        options=replace(_options(student, folder), label=f"{len(peers) + 1} students together"),
+        progress=context.progress,
     )  # fmt: skip
     for number, (peer, model) in enumerate(zip(inputs.peers, done.peers, strict=True), start=1):
         _save(folder, model, student, context, f"peer-{number}.safetensors", peer)
@@ -160,15 +169,9 @@ def _new(inputs: StudentInputs, number: int = 0, model: NamedModel | None = None
     return new_model(model or inputs.model, inputs.data, inputs.seed + 1000 * number)
 
 
-def _arguments(inputs: StudentInputs, folder: Path, context: Context) -> dict[str, Any]:
-    """What every way of training a student is called with."""
-    return {
-        "schedule": inputs.schedule,
-        "augmentation": inputs.augmentation,
-        "seed": inputs.seed,
-        "folder": folder,
-        "progress": context.progress,
-    }
+def _options(inputs: StudentInputs, folder: Path) -> DistillOptions:
+    """What every way of training a student is told."""
+    return DistillOptions(inputs.schedule, inputs.augmentation, inputs.seed, folder)
 
 
 def _objective(named: NamedObjective | None, data: Data) -> Objective | None:

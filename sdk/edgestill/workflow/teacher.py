@@ -9,13 +9,14 @@ from edgestill_runtime.files import write_bytes
 
 from ..data import Augmentation, Data
 from ..distillation import cache_teachers
+from ..model_check import check_classes
 from ..models import read_metadata
+from ..options import TrainOptions
 from ..outputs import write_outputs
 from ..prediction import default_device, outputs_of
 from ..processes import processes
 from ..schedule import Schedule
 from ..teacher_check import TeacherCheck, refuse_guessing
-from ..teachers import check_classes
 from ..training import train
 from .checkpoints import load_any_teacher, new_model, save_trained, training_facts
 from .inputs import AnyTeacher, GivenTeacher, NamedModel, TrainedModel
@@ -56,8 +57,8 @@ def train_teacher(inputs: TeacherTrainingInputs, folder: Path, context: Context)
     """`model.safetensors`, and the training's log in `metrics.jsonl`."""
     done = train(
         new_model(inputs.model, inputs.data, inputs.seed), inputs.data,
-        inputs.data.task.default_objective("alone"), inputs.schedule, augmentation=inputs.augmentation,
-        seed=inputs.seed, folder=folder, label="teacher", progress=context.progress,
+        inputs.data.task.default_objective("alone"),
+        TrainOptions(inputs.schedule, inputs.augmentation, inputs.seed, folder, "teacher"), progress=context.progress,
     )  # fmt: skip
     trained = training_facts(inputs.seed)
     save_trained(folder / "model.safetensors", done.model, inputs.model.name, inputs.data, context, trained)
