@@ -13,6 +13,7 @@ The way of a model, a file a step:
     backends/       → .pte, .tflite, and what others bring   exports.py     which files, of which graph
     parity.py       files against the model                  convert.py    all of it → bundle
     inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8
+    private/        private APIs of libraries, one file each
 
 From a script, `edgestill.convert` is nearer.
 """

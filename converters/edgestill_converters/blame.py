@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
+from .private import torch as private_torch
 from .rewrites.editing import module_path
 
 # Operators that stand around the one that is meant.
@@ -102,4 +103,4 @@ def _fails(part: GraphModule, program: ExportedProgram, export: Callable[[Export
 
 def operator_name(node: Node) -> str:
     """ATen's name of an operator, without its overload."""
-    return str(getattr(node.target, "_opname", None) or getattr(node.target, "__name__", node.target))
+    return private_torch.operator_name(node.target)

@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Graph, Node
 
+from .private.torch import BATCH_NORM_AT_INFERENCE, HigherOrderOperator, OpOverload, schema_of, storage_ids
 from .rewrites.editing import cleaned
 
 aten = torch.ops.aten
 _MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKind.USER_INPUT_MUTATION)
-_NORM = aten._native_batch_norm_legit_no_training.default
 
 
 def without_writes(program: ExportedProgram) -> ExportedProgram:
@@ -42,7 +40,7 @@ def without_writes(program: ExportedProgram) -> ExportedProgram:
 
 def _writes(node: Node) -> bool:
     if isinstance(node.target, OpOverload):
-        return bool(node.target._schema.is_mutable)
+        return bool(schema_of(node.target).is_mutable)
     # A part of the model in a graph of its own, such as one under `torch.autocast`: it may.
     return isinstance(node.target, HigherOrderOperator)
 
@@ -50,8 +48,7 @@ def _writes(node: Node) -> bool:
 def _storages(node: Node) -> frozenset[int]:
     """What memory a result lies in: views, and what an operator gives back as it came, share it."""
     value = node.meta.get("val")
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return frozenset(one.untyped_storage()._cdata for one in values if isinstance(one, Tensor))
+    return storage_ids(value if isinstance(value, (list, tuple)) else [value])
 
 
 def _plain(node: Node) -> Any:
@@ -60,7 +57,7 @@ def _plain(node: Node) -> Any:
         return None
     name, _, overload = str(node.target).removeprefix("aten.").partition(".")
     plain = getattr(getattr(aten, name.removesuffix("_"), None), overload, None)
-    if plain is None or not name.endswith("_") or plain._schema.is_mutable:
+    if plain is None or not name.endswith("_") or schema_of(plain).is_mutable:
         return None
     arguments, named = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: one.meta["val"])
     with node.meta["val"].fake_mode:
@@ -80,7 +77,7 @@ def _read_later(write: Node, memory: Mapping[Node, frozenset[int]]) -> bool:
 def _restore_batch_norms(graph: Graph) -> None:
     """What became of `batch_norm` at inference, back: patterns are written with that."""
     for node in list(graph.nodes):
-        if node.target is _NORM:
+        if node.target is BATCH_NORM_AT_INFERENCE:
             node.target, node.args = aten.batch_norm.default, (*node.args[:5], False, *node.args[5:], True)
             node.meta["val"] = node.meta["val"][0]
             for user in list(node.users):

@@ -32,11 +32,12 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import (
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
-    QuantizationAnnotation,
     QuantizationSpec,
     SharedQuantizationSpec,
 )
 
+from .private.executorch import annotate_patterns, drop_batch_norm_patterns
+from .private.torchao import annotation, with_smallest_scale
 from .rewrites.editing import FLOAT
 from .scale import Scale
 
@@ -68,8 +69,6 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         float_nodes: names of graph nodes (convolutions, linear layers, …) that stay in float.
     """
 
-    SUPPORTED_PATTERNS: list[Any]
-
     def __init__(
         self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, float_nodes: Collection[str] = ()
     ) -> None:
@@ -82,14 +81,13 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """See `torchao.quantization.pt2e.quantizer.Quantizer`."""
         if all(node.target is not aten.batch_norm.default for node in model.graph.nodes):
-            # To look for batch norms it exports two dozen patterns, which takes seconds, where there are none as well.
-            self.SUPPORTED_PATTERNS = [one for one in self.SUPPORTED_PATTERNS if "_bn" not in one.name]
-        model = self._annotate_for_quantization_config(model)
+            drop_batch_norm_patterns(self)
+        model = annotate_patterns(self, model)
         for node in model.graph.nodes:
             if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantized(node):
                 _annotate_activation(node, self.global_config.output_activation)
         # Once more, for those that wait for a quantized input.
-        model = self._annotate_for_quantization_config(model)
+        model = annotate_patterns(self, model)
         for node in model.graph.nodes:
             if node.target in FIXED and _between_quantized(node):
                 _fix(node, _specification(FIXED[node.target]))
@@ -105,8 +103,7 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
 def _configuration(qat: bool) -> QuantizationConfig:
     standard: QuantizationConfig = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
-    made = standard.weight.observer_or_fake_quant_ctr.p
-    observer = made.func.with_args(**{**made.keywords, "eps": SMALLEST_WEIGHT_SCALE})
+    observer = with_smallest_scale(standard.weight.observer_or_fake_quant_ctr, SMALLEST_WEIGHT_SCALE)
     return replace(standard, weight=replace(standard.weight, observer_or_fake_quant_ctr=observer))
 
 
@@ -123,8 +120,8 @@ def _specification(scale: Scale) -> FixedQParamsQuantizationSpec:
 
 def _comes_quantized(node: Node) -> bool:
     source = node.args[0]
-    annotation = source.meta.get(KEY) if isinstance(source, Node) else None
-    return annotation is not None and annotation.output_qspec is not None
+    found = source.meta.get(KEY) if isinstance(source, Node) else None
+    return found is not None and found.output_qspec is not None
 
 
 def _between_quantized(node: Node) -> bool:
@@ -135,14 +132,12 @@ def _between_quantized(node: Node) -> bool:
 def _annotate_activation(node: Node, specification: QuantizationSpec) -> None:
     source = node.args[0]
     assert isinstance(source, Node)
-    node.meta[KEY] = QuantizationAnnotation(
-        input_qspec_map={source: source.meta[KEY].output_qspec}, output_qspec=specification, _annotated=True
-    )
+    node.meta[KEY] = annotation({source: source.meta[KEY].output_qspec}, specification)
 
 
 def _reads(user: Node, node: Node) -> bool:
-    annotation = user.meta.get(KEY)
-    return annotation is not None and isinstance(annotation.input_qspec_map.get(node), QuantizationSpec)
+    found = user.meta.get(KEY)
+    return found is not None and isinstance(found.input_qspec_map.get(node), QuantizationSpec)
 
 
 def _share_scale(node: Node) -> bool:
@@ -156,7 +151,7 @@ def _share_scale(node: Node) -> bool:
     source = node.args[0]
     assert isinstance(source, Node)
     shared = SharedQuantizationSpec(source)
-    node.meta[KEY] = QuantizationAnnotation(input_qspec_map={source: shared}, output_qspec=shared, _annotated=True)
+    node.meta[KEY] = annotation({source: shared}, shared)
     return True
 
 
@@ -166,7 +161,7 @@ def _fix(node: Node, fixed: FixedQParamsQuantizationSpec) -> None:
         source = node.args[0]
         assert isinstance(source, Node)
         reads = {source: source.meta[KEY].output_qspec}
-    node.meta[KEY] = QuantizationAnnotation(input_qspec_map=reads, output_qspec=fixed, _annotated=True)
+    node.meta[KEY] = annotation(reads, fixed)
     # The same for those who read it, or there would be a second pair of quantize and dequantize between the two.
     for user in node.users:
         if _reads(user, node):

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils import _pytree as pytree
 
 from edgestill_runtime.errors import first_line
 
 from .errors import ConversionError
+from .private.torch import CALL, MODULE_PARTS, leaves, leaves_with_paths
 from .rewrites.editing import WRAPPED
 
 
@@ -64,7 +64,7 @@ def private_copy(model: nn.Module) -> nn.Module:
 def _not_copied(model: nn.Module) -> str:
     for path, module in model.named_modules():
         for name, value in vars(module).items():
-            if name in ("_parameters", "_buffers", "_modules"):
+            if name in MODULE_PARTS:
                 continue
             try:
                 copy.deepcopy(value)
@@ -91,15 +91,14 @@ class FlatOutputs(nn.Module):
 
 def flat_outputs(outputs: Any) -> list[Any]:
     """Every output of a model, from left to right, however they are nested; None is left out."""
-    return [one for one in pytree.tree_leaves(outputs) if one is not None]
+    return [one for one in leaves(outputs) if one is not None]
 
 
 def output_names(outputs: Any) -> tuple[str, ...]:
     """A name for each of `flat_outputs`: its key in a dict (`a.0` in one within), empty where it has none."""
     found = []
-    for path, value in pytree.tree_flatten_with_path(outputs)[0]:
+    for keys, value in leaves_with_paths(outputs):
         if value is not None:
-            keys = [getattr(one, "key", getattr(one, "name", getattr(one, "idx", one))) for one in path]
             found.append(".".join(map(str, keys)) if any(isinstance(one, str) for one in keys) else "")
     return tuple(found)
 
@@ -209,7 +208,7 @@ def place_of(error: BaseException, model: nn.Module) -> str:
         code = frame.f_code
         owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
         own = not code.co_filename.startswith(LIBRARIES)
-        if id(owner) in paths and code.co_name != "_call_impl":
+        if id(owner) in paths and code.co_name != CALL:
             path = paths[id(owner)].removeprefix(WRAPPED).removeprefix(".")
             place = f"in module {path!r} ({type(owner).__name__})" if path else f"in {type(owner).__name__}"
         if own and place:

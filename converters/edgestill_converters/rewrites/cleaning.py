@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from ..private.torch import TO_COPY, schema_of
 from .editing import constant, replace, replace_by
 
 aten = torch.ops.aten
@@ -14,7 +15,7 @@ aten = torch.ops.aten
 LARGEST_CONSTANT = 1 << 22
 _ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default)
 _COPIES = (aten.contiguous.default, aten.clone.default)
-_CASTS = (aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default, aten.to.device, aten.type_as.default)
+_CASTS = (aten.to.dtype, aten.to.dtype_layout, TO_COPY, aten.to.device, aten.type_as.default)
 _SHAPES = (
     aten.view.default, aten.reshape.default, aten.expand.default, aten.flatten.using_ints, aten.slice.Tensor,
 )  # fmt: skip
@@ -85,6 +86,5 @@ def _whole(node: Node) -> bool:
 
 
 def _is_pure(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
     tags = getattr(node.target, "tags", ())
-    return schema is not None and torch.Tag.nondeterministic_seeded not in tags and bool(node.users)
+    return schema_of(node.target) is not None and torch.Tag.nondeterministic_seeded not in tags and bool(node.users)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from ..private.torch import OpOverload, schema_of
+
 # What `source_model.FlatOutputs` calls the model in it, which is no part of a module's path.
 WRAPPED = "wrapped_model"
 # In the `meta` of nodes that stay in float, whatever the quantizer would like.
@@ -127,9 +129,9 @@ def value_of(graph: GraphModule, node: Any) -> Tensor:
 def is_random(node: Node) -> bool:
     """Whether an operator draws random numbers: by torch's own mark, unless its arguments turn that off."""
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
+    if not isinstance(target, OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
         return False
-    names = target._schema.arguments
+    names = schema_of(target).arguments
     given = {one.name: one.default_value for one in names if one.has_default_value()}
     given |= dict(zip((one.name for one in names), node.args, strict=False)) | node.kwargs
     # Dropout at inference, attention without dropout.

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from ..private.torch import RESIZE_BICUBIC_ANTIALIASED, RESIZE_BILINEAR_ANTIALIASED, RESIZE_NEAREST_EXACT
 from .editing import constant, new_node, replace, replace_by, shape_of
 
 aten = torch.ops.aten
 # Beside their input: sizes or scales of (height, width), and switches.
-_RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
-_NEAREST = (aten.upsample_nearest2d.vec, aten._upsample_nearest_exact2d.vec)
+_RESIZES = (aten.upsample_bicubic2d.vec, RESIZE_BICUBIC_ANTIALIASED, RESIZE_BILINEAR_ANTIALIASED)
+_NEAREST = (aten.upsample_nearest2d.vec, RESIZE_NEAREST_EXACT)
 
 
 def resizing_to_products(graph: GraphModule) -> int:
@@ -50,7 +51,7 @@ def exactly_nearest_to_nearest(graph: GraphModule) -> int:
     """`nearest-exact` → `nearest`, which is the same for whole factors, and the one that the engines have."""
 
     def matches(node: Node) -> bool:
-        return node.target is aten._upsample_nearest_exact2d.vec and not _repeats_unevenly(node)
+        return node.target is RESIZE_NEAREST_EXACT and not _repeats_unevenly(node)
 
     def change(node: Node) -> None:
         node.target = aten.upsample_nearest2d.vec

@@ -3,16 +3,15 @@
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
-from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.passes.quantize_io_pass import quantize_input, quantize_output
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.passes.infra.pass_base import PassResult
 
+from ...private.executorch import COPIES
 from ...scale import Scale
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
-COPIES = (exir_ops.edge.aten.expand_copy.default, exir_ops.edge.dim_order_ops._to_dim_order_copy.default)
 DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 
 

@@ -1,21 +1,12 @@
 """A `.pte`: ExecuTorch's program, and the XNNPACK graphs inside it."""
 
-import json
-import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
-from importlib import resources
 from math import prod
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-from executorch.exir._serialize._flatbuffer import _get_flatc_path
-from executorch.exir._serialize._program import deserialize_pte_binary
 
 from ...contents import Inspection, Operator, Tensor, precision_of, reorders
 from ...errors import InspectionError
+from ...private.executorch import has_flatc, read_program, read_xnnpack_graph
 
 # executorch/exir/scalar_type.py
 SCALARS = (
@@ -48,12 +39,12 @@ CONSTANTS = ("filter_id", "bias_id", "scale_id", "mask_id")
 
 def read_pte(content: bytes) -> Inspection:
     """Look into an ExecuTorch program; of several methods, `forward` or the first."""
-    if shutil.which(_get_flatc_path()) is None:
+    if not has_flatc():
         raise InspectionError(
             "a .pte is read with the program flatc, which executorch brings and this installation of it lacks. "
             "Install it again with: pip install --force-reinstall executorch"
         )
-    program = deserialize_pte_binary(content).program
+    program = read_program(content)
     plan = next((one for one in program.execution_plan if one.name == "forward"), program.execution_plan[0])
     operators: list[Operator] = []
     piece = 0
@@ -127,7 +118,7 @@ def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], piec
         flows = tuple(index for index in arguments if _is_tensor(plan, index))
         yield Operator(f"delegate {delegate.id}", "unknown", (), 0, 0, flows[:-1], flows[-1:], piece)
         return
-    graph = _xnnpack_graph(bytes(program.backend_delegate_data[where.index].data))
+    graph = read_xnnpack_graph(bytes(program.backend_delegate_data[where.index].data))
     values = {_value(one)["id_out"]: _value(one) for one in graph["xvalues"]}
     # Where the delegate's graph meets the outside: its external numbers are the positions of its arguments.
     outside = {
@@ -171,21 +162,6 @@ def _xnn_macs(name: str, facts: dict[str, Any], shape: tuple[int, ...], values: 
     if name == "BatchMatrixMultiply":
         return int(outputs * values[facts["input1_id"]]["dims"][-1])
     return 0
-
-
-def _xnnpack_graph(blob: bytes) -> dict[str, Any]:
-    """The flatbuffer behind XNNPACK's header, as JSON: executorch/backends/xnnpack/serialization."""
-    offset, size = struct.unpack_from("<II", blob, 10)
-    schema = resources.files("executorch.backends.xnnpack.serialization").joinpath("schema.fbs")
-    with TemporaryDirectory() as folder, resources.as_file(schema) as schema_file:
-        packed = Path(folder) / "graph.bin"
-        packed.write_bytes(blob[offset : offset + size])
-        flags = ["--json", "--defaults-json", "--strict-json", "--raw-binary"]
-        command = [_get_flatc_path(), *flags, "-o", folder, str(schema_file), "--", str(packed)]
-        subprocess.run(command, check=True, capture_output=True)
-        text = packed.with_suffix(".json").read_text()
-    graph: dict[str, Any] = json.loads(text.replace(": inf", ": 1e999").replace(": -inf", ": -1e999"))
-    return graph
 
 
 def _value(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """A graph → `.tflite`, images channels last."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import litert_torch
 from ai_edge_litert import schema_py_generated as schema
-from litert_converter.mlir._mlir_libs import converter_api_ext
-from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.pass_body import OptimizeLayoutTransposesPass
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
+from ...private.litert_converter import strict_quantization
+from ...private.litert_torch import layout_marks_kept
 from ...source_model import flat_outputs
 from .float_regions import put_into_float
 from .io_quantization import packed, repeat_outputs, take_and_give_integers, turn_outputs_once
@@ -42,7 +40,7 @@ def export_tflite(program: ExportedProgram, quantized: bool) -> bytes:
         one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
     )
     model.eval()
-    with _strict(), _kept_layout_marks():
+    with strict_quantization(), layout_marks_kept():
         converted = litert_torch.convert(model, sample)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -81,46 +79,3 @@ def _drop_repeated_outputs(model: GraphModule) -> list[int]:
         model.graph.set_codegen(CodeGen())
         model.recompile()
     return [kept.index(one) for one in given]
-
-
-@contextmanager
-def _strict() -> Iterator[None]:
-    """Let the converter quantize what the graph quantizes, and nothing else.
-
-    Its static mode makes int8 weights for a convolution that was kept in float, wherever an int8 value goes in and one
-    comes out. `litert_torch` has no argument for the strict mode; the converter below it has.
-    """
-    configuration = converter_api_ext.ConvertToTFLConfig
-
-    def strict() -> Any:
-        made = configuration()
-        made.strict_qdq_mode = True
-        return made
-
-    converter_api_ext.ConvertToTFLConfig = strict
-    try:
-        yield
-    finally:
-        converter_api_ext.ConvertToTFLConfig = configuration
-
-
-@contextmanager
-def _kept_layout_marks() -> Iterator[None]:
-    """Let a dequantized tensor keep its layout mark, NCHW or NHWC.
-
-    Where the converter transposes it for one reader, it gives the tensor itself the mark of the transposed one, so that
-    a second reader in float (as in `where(x > 0.5, 0, x)`) gets the wrong layout. It has no switch for that.
-    """
-    insert = OptimizeLayoutTransposesPass.insert_t_q_dq
-
-    def keeping(self: Any, graph: Any, dequantized: Any, *arguments: Any) -> Any:
-        kept = dequantized.meta
-        inserted = insert(self, graph, dequantized, *arguments)
-        dequantized.meta = kept
-        return inserted
-
-    OptimizeLayoutTransposesPass.insert_t_q_dq = keeping
-    try:
-        yield
-    finally:
-        OptimizeLayoutTransposesPass.insert_t_q_dq = insert
