@@ -67,8 +67,8 @@ def _is_plain_convolution(node: Node) -> bool:
 
 
 def _padding(node: Node) -> list[int]:
-    given: Any = node.args[4] if len(node.args) > 4 else [0, 0]
-    return list(given) * 2 if len(given) == 1 else list(given)
+    padding: Any = node.args[4] if len(node.args) > 4 else [0, 0]
+    return list(padding) * 2 if len(padding) == 1 else list(padding)
 
 
 def _fold(graph: GraphModule, node: Node, factor: Tensor, shift: Tensor) -> None:

@@ -17,11 +17,11 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, 
 
 from .errors import ConversionError
 from .graph import Tensors, export, in_order
-from .grid import snap
 from .quantizer import KEY, EdgestillQuantizer
 from .rewrites import after_quantization, fold_batch_norms
 from .rewrites.editing import cleaned
 from .scale import Scale
+from .weight_rounding import round_weights
 
 
 def prepare(
@@ -128,4 +128,4 @@ def _converted(prepared: GraphModule, **options: bool) -> GraphModule:
     in_order(copied)
     with torch.random.fork_rng(devices=[]):  # as above
         converted = convert_pt2e(copied, **options)
-    return snap(converted)
+    return round_weights(converted)

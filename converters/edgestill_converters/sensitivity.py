@@ -124,4 +124,4 @@ def _on(switches: Sequence[_Switch]) -> Iterator[None]:
 def _run(module: nn.Module, samples: Sequence[Tensors]) -> list[Tensor]:
     with torch.inference_mode():
         results = [module(*sample) for sample in samples]
-    return [one for given in results for one in (given if isinstance(given, (tuple, list)) else (given,))]
+    return [one for outputs in results for one in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]

@@ -191,8 +191,8 @@ def _kind(value: Tensor) -> str:
 
 def of_other_types(error: BaseException) -> str:
     """What to say of a model that fails for the types of its tensors; empty where torch complains of something else."""
-    said = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
-    if not isinstance(error, RuntimeError) or not re.search(said, str(error)):
+    mismatch = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
+    if not isinstance(error, RuntimeError) or not re.search(mismatch, str(error)):
         return ""
     return " (a tensor there has another type than the weights, which a copy of the model has in float32)"
 

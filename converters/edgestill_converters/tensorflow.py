@@ -27,9 +27,9 @@ from .backends.litert.inspector import count_parameters
 from .errors import ConversionError
 from .graph import Samples, tensors
 from .inspection import inspect_bytes
+from .output_capture import make_log, with_log
 from .parity import check_against_model
 from .precision import precision_of, refuse_float
-from .quiet import make_log, with_log
 from .tasks import scores_of, usual_task
 
 REQUIREMENT = "tensorflow>=2.21,<2.22"

@@ -53,7 +53,7 @@ def test_a_transformer_is_one_piece_and_both_files_agree():
     codes = {}
     for kind, content in contents.items():
         inside = inspect_bytes(content, kind, kind)
-        assert inside.pieces == 1 and not inside.outside
+        assert inside.partitions == 1 and not inside.outside
         # Nothing but the products between queries, keys and values, and the means of the norms.
         assert inside.float_macs < 0.2
         with closing(load_engine(kind, content, 1)) as engine:

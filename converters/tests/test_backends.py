@@ -118,16 +118,21 @@ def test_a_file_that_is_a_folder_goes_all_the_way(toy, tmp_path):
 def test_fp32_files_of_every_backend_are_taken_over(toy, tmp_path):
     first = convert(linear(), SAMPLES, description(), tmp_path / "1.edge", targets=["executorch", "parts"])
     second = convert(
-        linear(), SAMPLES, description(), tmp_path / "2.edge", targets=["executorch", "parts"], yardsticks=first
+        linear(), SAMPLES, description(), tmp_path / "2.edge", targets=["executorch", "parts"], fp32_baseline=first
     )
     assert {**second.files, "golden.npz": None} == {**first.files, "golden.npz": None}
     assert second.read_model("model.fp32.parts") == first.read_model("model.fp32.parts")
 
 
-def test_yardsticks_without_the_one_file_of_a_backend_are_refused(toy, bundle_path, tmp_path):
+def test_an_fp32_baseline_without_the_only_file_of_a_backend_is_refused(toy, bundle_path, tmp_path):
     with pytest.raises(ConversionError, match="has no fp32 file for toy, which makes no other; leave it out"):
         convert(
-            linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["toy"], yardsticks=open_bundle(bundle_path)
+            linear(),
+            SAMPLES,
+            description(),
+            tmp_path / "x.edge",
+            targets=["toy"],
+            fp32_baseline=open_bundle(bundle_path),
         )
 
 

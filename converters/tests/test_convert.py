@@ -30,8 +30,8 @@ from edgestill_converters import (
 )
 from edgestill_converters.graph import make_graph
 from edgestill_converters.inspection import inspect_bytes
+from edgestill_converters.output_capture import _OutputByThread
 from edgestill_converters.parity import check_against_model
-from edgestill_converters.quiet import _ByThread
 from edgestill_runtime import (
     EngineCrashError,
     EngineError,
@@ -150,12 +150,12 @@ def test_a_model_that_cannot_be_exported_is_an_error_with_its_log(data, tmp_path
     assert not (tmp_path / "x.edge").exists()
 
 
-QUIET = """
+CAPTURED = """
 import os, sys, warnings
 from pathlib import Path
-from edgestill_converters.quiet import logged_to
+from edgestill_converters.output_capture import capture_output
 print("before", flush=True)
-with logged_to(Path(sys.argv[1])):
+with capture_output(Path(sys.argv[1])):
     print("from Python")
     os.write(1, b"from native code\\n")
     os.write(2, b"also on standard error\\n")
@@ -166,7 +166,7 @@ print("after")
 
 def test_what_exporters_write_goes_to_the_log_alone(tmp_path):
     log = tmp_path / "logs" / "conversion.log"
-    done = subprocess.run([sys.executable, "-c", QUIET, log], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", CAPTURED, log], capture_output=True, text=True, check=True)
     assert done.stdout == "before\nafter\n" and done.stderr == ""
     for words in ("from Python", "from native code", "also on standard error", "a warning"):
         assert words in log.read_text()
@@ -175,22 +175,22 @@ def test_what_exporters_write_goes_to_the_log_alone(tmp_path):
 THREADS = """
 import os, sys, threading, warnings
 from pathlib import Path
-from edgestill_converters.quiet import words_to
-with words_to(Path(sys.argv[1])):
+from edgestill_converters.output_capture import capture_thread_output
+with capture_thread_output(Path(sys.argv[1])):
     print("mine", file=sys.stderr)
     warnings.warn("my warning")
     other = threading.Thread(target=lambda: print("of another thread", file=sys.stderr))
     other.start(), other.join()
     print("on standard output")
     os.write(2, b"native\\n")
-    with words_to(Path(sys.argv[1])):
+    with capture_thread_output(Path(sys.argv[1])):
         print("within", file=sys.stderr)
     print("still mine", file=sys.stderr)
 print("afterwards", file=sys.stderr)
 """
 
 
-def test_a_conversion_takes_the_words_of_its_own_thread_alone(tmp_path):
+def test_a_conversion_captures_the_output_of_its_own_thread_only(tmp_path):
     log = tmp_path / "conversion.log"
     done = subprocess.run([sys.executable, "-c", THREADS, log], capture_output=True, text=True, check=True)
     assert done.stdout == "on standard output\n" and done.stderr == "of another thread\nnative\nafterwards\n"
@@ -207,7 +207,7 @@ def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, hol
         shown.append((message, file))
 
     monkeypatch.setattr(warnings, "showwarning", show)
-    words = _ByThread()
+    words = _OutputByThread()
     for number in range(3):
         log = io.StringIO()
         ours, theirs = words.to(log), holder()
@@ -299,7 +299,7 @@ def test_a_hard_swish_net_is_one_int8_graph_in_both_formats(tmp_path):
     logits = {}
     for engine, name in (("litert", "model.tflite"), ("executorch", "model.pte")):
         seen = inspect_file(bundle.path / name)
-        assert (seen.delegated_macs, seen.pieces, seen.transposes, seen.float_macs) == (1.0, 1, 0, 0.0)
+        assert (seen.delegated_macs, seen.partitions, seen.transposes, seen.float_macs) == (1.0, 1, 0, 0.0)
         with load(bundle, engine=engine) as loaded:
             tensor = loaded.tensor(images[:1])
             logits[engine] = loaded.logits(images[16:])
@@ -391,7 +391,7 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
     # The layer that was kept is in float in both: neither exporter quantizes its weights on its own.
     for name, word in (("model.pte", "Conv2d"), ("model.tflite", "CONV_2D")):
         inside = inspect_bytes(bundle.read(name), bundle.manifest.models[name].engine, name)
-        assert inside.pieces == 1 and not inside.outside
+        assert inside.partitions == 1 and not inside.outside
         precisions = [one.precision for one in inside.operators if one.name == word]
         assert precisions.count("float32") == 1 and precisions.count("int8") == 2
 
@@ -452,17 +452,17 @@ def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tm
         )
         made.append(({name: bundle.read(name) for name in bundle.manifest.models}, sorted(children())))
     assert made[0] == made[1] and len(made[0][1]) == 2
-    real = exporting._give
+    real = exporting._send
 
-    def give(child, *job):
-        """To one that has waited, and ends before it reads it."""
+    def send(child, *job):
+        """To an idle child, which is killed before it reads the job."""
         if child.idle_since is not None:
             child.process.send_signal(signal.SIGSTOP)
         real(child, *job)
         if child.idle_since is not None:
             child.process.kill()
 
-    monkeypatch.setattr(exporting, "_give", give)
+    monkeypatch.setattr(exporting, "_send", send)
     last = convert(
         model, calibration, describe(model, data), tmp_path / "2.edge", precision="fp32", targets=("executorch",)
     )

@@ -35,9 +35,9 @@ from edgestill_runtime import open_bundle
 @pytest.mark.parametrize("name", ["model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite"])
 def test_our_own_file(bundle_path, name):
     seen = inspect_file(bundle_path / name)
-    # dscnn_s: the same layers in both formats, all in the delegate, in one piece.
+    # dscnn_s: the same layers in both formats, all in the delegate, in one partition.
     assert seen.macs == multiply_accumulates(create_model("dscnn_s", 10), (1, 28, 28))
-    assert (seen.delegated_macs, seen.pieces, seen.outside, seen.transposes) == (1.0, 1, (), 0)
+    assert (seen.delegated_macs, seen.partitions, seen.outside, seen.transposes) == (1.0, 1, (), 0)
     assert seen.delegate == "XNNPACK" and seen.bytes == (bundle_path / name).stat().st_size
     precision = "float32" if "fp32" in name else "int8"
     assert seen.float_macs == (precision == "float32")
@@ -188,7 +188,7 @@ def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monk
     (tmp_path / "delegation.py").write_text(code)
     monkeypatch.setattr(tflite, "_DELEGATION", tmp_path / "delegation.py")
     seen = inspect_file(bundle_path / "model.tflite")
-    assert seen.delegate == said and seen.pieces == 0 and seen.delegation_known == (said == "none")
+    assert seen.delegate == said and seen.partitions == 0 and seen.delegation_known == (said == "none")
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):
@@ -206,7 +206,7 @@ def test_a_program_with_operators_outside_the_delegate(programs):
     assert any(outside.values())
     for seen in found.values():
         assert all(one.why for one in seen.outside)
-        assert seen.pieces or seen.delegate == "none"
+        assert seen.partitions or seen.delegate == "none"
 
 
 @pytest.mark.parametrize("suffix", ["pte", "tflite"])

@@ -8,8 +8,8 @@ from torch import nn
 
 from edgestill_converters import ConversionError, quantize
 from edgestill_converters.graph import make_graph, tensors
-from edgestill_converters.grid import snap
 from edgestill_converters.sensitivity import rank_layers
+from edgestill_converters.weight_rounding import round_weights
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
 DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
@@ -95,7 +95,7 @@ def test_snapped_weights_and_biases_are_whole_units_and_stay_so():
     module = program.module(check_guards=False)
     before = module(*graph.examples)
     state = {name: value.clone() for name, value in module.state_dict().items()}
-    snap(module)
+    round_weights(module)
     torch.testing.assert_close(module(*graph.examples), before, rtol=0, atol=0)
     snapped = [name for name in state if "snapped" in name]
     assert len(snapped) == 6  # weight and bias of three layers

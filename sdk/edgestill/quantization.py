@@ -206,7 +206,7 @@ class _Search:
         # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
         options = {"precision": precision, "allowed_deviation": math.inf, **self._options, **changes}
         targets = options.get("targets", TARGETS)
-        names = steps(targets, options["precision"], options.get("yardsticks") is None)
+        names = steps(targets, options["precision"], options.get("fp32_baseline") is None)
         with self._progress.task(f"convert, {method}", len(names)) as task:
             options["on_step"] = lambda step: task.advance(step != names[0], step=step)
             bundle = convert(self._model, self._images, self._description, output, **options)
@@ -235,7 +235,7 @@ class _Search:
         self._layers |= {layer.node: layer for layer in layers}
         # One backend's file is enough to search with: the others are made from the same graph.
         targets = self._options.get("targets", TARGETS)
-        common = {"yardsticks": start.bundle, "trained": trained}
+        common = {"fp32_baseline": start.bundle, "trained": trained}
 
         def enough(count: int) -> bool:
             kept = tuple(layer.node for layer in layers[:count])

@@ -171,7 +171,7 @@ def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):
     assert manifest.labels == ("a", "b", "c") and manifest.training["data"]["samples"] == 40
     assert "model.tflite" in done.stdout and "exists already" in cli(*words, cwd=tmp_path).stderr
     seen = cli("inspect", "x.edge", "--file", "model.pte", "--picture", "graph.html", cwd=tmp_path)
-    assert seen.returncode == 0 and "Conv2d int8" in seen.stdout and "100.00 %, in 1 piece(s)" in seen.stdout
+    assert seen.returncode == 0 and "Conv2d int8" in seen.stdout and "100.00 %, in 1 partition(s)" in seen.stdout
     assert "<svg" in (tmp_path / "graph.html").read_text()
     assert json.loads(cli("inspect", tmp_path / "x.edge" / "model.tflite", "--json").stdout)["delegated_macs"] == 1.0
 

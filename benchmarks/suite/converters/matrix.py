@@ -78,18 +78,18 @@ def make(name: str, folder: Path) -> dict[str, Any]:
     description = Description(name, (), processor, count, macs, {})
     begun, steps = time.perf_counter(), []
     earlier = path(name, folder, ".edge")
-    yardsticks = open_bundle(earlier) if earlier.exists() else None
+    fp32_baseline = open_bundle(earlier) if earlier.exists() else None
     try:
         bundle = convert(
             model, calibration, description, path(name, folder, ".edge"), overwrite=True,
-            log=path(name, folder, ".exporters.log"), yardsticks=yardsticks,
+            log=path(name, folder, ".exporters.log"), fp32_baseline=fp32_baseline,
             on_step=lambda step: steps.append((step, round(time.perf_counter() - begun, 1))),
         )  # fmt: skip
     except ConversionError as error:
         return {"name": name, "parameters": count, "macs": macs, "failed": str(error).replace(str(folder), "…")}
     row = {"name": name, "parameters": count, "macs": macs, "rewrites": bundle.manifest.training["rewrites"]}
     # A bundle of an earlier time lends its fp32 files, which take half of the conversion's time.
-    row |= {"fp32_reused": yardsticks is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
+    row |= {"fp32_reused": fp32_baseline is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
     row |= compare(bundle, evaluation) | {"files": look_inside(bundle)}
     return row | {"latency_ms": measure_bundle(bundle)}
 
@@ -191,7 +191,7 @@ def look_inside(bundle: Any) -> dict[str, Any]:
     for name, entry in bundle.manifest.models.items():
         seen = inspect_bytes(bundle.read(name), entry.engine, name)
         found[name] = {
-            "bytes": seen.bytes, "delegated_macs": seen.delegated_macs, "pieces": seen.pieces,
+            "bytes": seen.bytes, "delegated_macs": seen.delegated_macs, "pieces": seen.partitions,
             "transposes": seen.transposes, "conversions": seen.conversions, "float_macs": seen.float_macs,
             "counts": seen.counts, "outside": sorted({one.name for one in seen.outside}),
         }  # fmt: skip

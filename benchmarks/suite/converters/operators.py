@@ -95,7 +95,7 @@ def one_operator(name: str, operator: nn.Module) -> dict[str, Any]:
         "error": max(relative_error(given[file], reference) for file in ("model.pte", "model.tflite")),
         "int8": " / ".join("no" if floats[side] else "yes" for side in ("pte", "tflite")),
         "float": "; ".join(f"{side}: {', '.join(sorted(names))}" for side, names in floats.items() if names),
-        "pieces": [other.pieces, seen.pieces],
+        "pieces": [other.partitions, seen.partitions],
     }
 
 

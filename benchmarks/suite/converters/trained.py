@@ -26,7 +26,7 @@ from edgestill.quantization import quantize as quantize_model
 from edgestill.training import outputs_of
 from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
 from edgestill_converters import convert
-from edgestill_converters.quiet import logged_to
+from edgestill_converters.output_capture import capture_output
 from edgestill_converters.tensorflow import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
@@ -128,7 +128,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     }
     for label, way in ways.items():
         try:
-            with logged_to(log):
+            with capture_output(log):
                 files[label] = way(model, samples, log)
         except Exception as error:  # a rival's failure is a row of the table
             rows.append({"name": label, "failed": f"{type(error).__name__}: {error}"[:300]})

@@ -33,10 +33,10 @@ def softplus_to_logarithm(graph: GraphModule) -> int:
     """
 
     def change(node: Node) -> None:
-        given: list[Any] = [*node.args[1:]]
+        options: list[Any] = [*node.args[1:]]
         with node.graph.inserting_before(node):
             if node.target is aten.softplus.default:
-                beta, threshold = given + [1, 20][len(given) :]
+                beta, threshold = options + [1, 20][len(options) :]
                 result = _softplus(node, node.args[0], float(beta), float(threshold))
             else:
                 mirrored = _softplus(node, in_float(node, aten.neg.default, node.args[0]), 1.0, 20.0)

@@ -34,9 +34,9 @@ def select_to_slice(graph: GraphModule) -> int:
         return node.target is aten.select.int and all(isinstance(size, int) for size in shape_of(node.args[0]))
 
     def change(node: Node) -> None:
-        given: Any = node.args
-        source, shape = given[0], shape_of(given[0])
-        axis, place = given[1] % len(shape), given[2] % shape[given[1]]
+        arguments: Any = node.args
+        source, shape = arguments[0], shape_of(arguments[0])
+        axis, place = arguments[1] % len(shape), arguments[2] % shape[arguments[1]]
         with node.graph.inserting_before(node):
             cut = new_node(node, aten.slice.Tensor, (source, axis, place, place + 1))
             cut = new_node(node, aten.reshape.default, (cut, list(shape_of(node))))
@@ -78,8 +78,8 @@ def split_to_slices(graph: GraphModule) -> int:
 def _axis(node: Node) -> int:
     """Of a split."""
     place = 1 if node.target is aten.unbind.int else 2
-    given: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
-    return int(given)
+    axis: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
+    return int(axis)
 
 
 def channel_shuffle_to_order(graph: GraphModule) -> int:
@@ -198,11 +198,11 @@ class _Orders:
         return False
 
     def _slice(self, node: Node) -> bool:
-        given: Any = node.args
-        if len(given) > 4 and given[4] != 1:
+        arguments: Any = node.args
+        if len(arguments) > 4 and arguments[4] != 1:
             return False
-        order = self._order(given[0])
-        begin = slice(*given[2:4]).indices(len(order))[0] if len(given) > 3 else 0
+        order = self._order(arguments[0])
+        begin = slice(*arguments[2:4]).indices(len(order))[0] if len(arguments) > 3 else 0
         end = begin + shape_of(node)[1]
         places = [place for place, channel in enumerate(order) if begin <= channel < end]
         self.of[node] = [order[place] - begin for place in places]
@@ -231,8 +231,8 @@ def _remove(node: Node, found: _Shuffle) -> None:
 
 def _cut(node: Node, runs: Sequence[tuple[int, int]]) -> None:
     with node.graph.inserting_before(node):
-        pieces = [new_node(node, aten.slice.Tensor, (node.args[0], 1, begin, end)) for begin, end in runs]
-        while len(pieces) > 1:
-            few = [pieces[at : at + MOST_JOINED] for at in range(0, len(pieces), MOST_JOINED)]
-            pieces = [new_node(node, aten.cat.default, (group, 1)) if len(group) > 1 else group[0] for group in few]
-    replace_by(node, pieces[0])
+        parts = [new_node(node, aten.slice.Tensor, (node.args[0], 1, begin, end)) for begin, end in runs]
+        while len(parts) > 1:
+            few = [parts[at : at + MOST_JOINED] for at in range(0, len(parts), MOST_JOINED)]
+            parts = [new_node(node, aten.cat.default, (group, 1)) if len(group) > 1 else group[0] for group in few]
+    replace_by(node, parts[0])

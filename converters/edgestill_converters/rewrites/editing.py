@@ -44,9 +44,9 @@ def replace_by(node: Node, result: Any) -> None:
     node.graph.erase_node(node)
 
 
-def constant(graph: GraphModule, like: Node, word: str, value: Tensor) -> Node:
+def constant(graph: GraphModule, like: Node, suffix: str, value: Tensor) -> Node:
     """A new parameter of the graph, as a node before `like`."""
-    name = f"_{like.name}_{word}"
+    name = f"_{like.name}_{suffix}"
     # A parameter, not a buffer: that is what folding a batch norm into a convolution looks for.
     graph.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
     with like.graph.inserting_before(like):

@@ -48,9 +48,9 @@ def channels_last_to_first(graph: GraphModule) -> int:
 
 def _source(node: Node) -> Node | None:
     """What the first argument was, channels first, before it was permuted."""
-    given = node.args[0] if node.op == "call_function" and node.args else None
-    if isinstance(given, Node) and _permutes(given, TO_LAST) and isinstance(given.args[0], Node):
-        return given.args[0]
+    source = node.args[0] if node.op == "call_function" and node.args else None
+    if isinstance(source, Node) and _permutes(source, TO_LAST) and isinstance(source.args[0], Node):
+        return source.args[0]
     return None
 
 

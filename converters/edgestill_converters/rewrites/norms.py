@@ -45,8 +45,8 @@ def normalized(graph: GraphModule, node: Node, source: Any, channels_first: bool
     """The layer norm `node`, of `source`: over its last axis, or over the channels of (N, C, H, W)."""
     size: Any = node.args[1]
     width = int(size[0])
-    given: list[Any] = [*node.args[2:5]]
-    weight, bias, epsilon = given + [None, None, 1e-5][len(given) :]
+    options: list[Any] = [*node.args[2:5]]
+    weight, bias, epsilon = options + [None, None, 1e-5][len(options) :]
     target = aten.conv2d.default if channels_first else aten.linear.default
     ones = torch.full((1, width, 1, 1) if channels_first else (1, width), 1 / width)
     share = constant(graph, node, "share", ones)
@@ -77,8 +77,8 @@ def vector_norm_to_products(graph: GraphModule) -> int:
     def matches(node: Node) -> bool:
         if node.target is not aten.linalg_vector_norm.default or node.kwargs:
             return False
-        given: list[Any] = [*node.args[1:4]]
-        order, axes, keeps = given + [2, None, False][len(given) :]
+        options: list[Any] = [*node.args[1:4]]
+        order, axes, keeps = options + [2, None, False][len(options) :]
         return bool(order == 2 and keeps and axes in ([-1], [len(shape_of(node.args[0])) - 1]))
 
     def change(node: Node) -> None:

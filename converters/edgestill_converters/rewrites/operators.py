@@ -172,7 +172,7 @@ def average_pooling_to_convolution(graph: GraphModule) -> int:
 
 
 def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
-    """`adaptive_max_pool(x, n)` → `max_pool`, where its windows are of one size, and their places not asked for."""
+    """`adaptive_max_pool(x, n)` → `max_pool`, where its windows are of one size and nothing reads the indices."""
 
     def sizes(node: Node) -> list[tuple[int, int]]:
         after: Any = node.args[1]
@@ -181,8 +181,8 @@ def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
     def matches(node: Node) -> bool:
         if node.target not in axes or len(shape_of(node.args[0])) != 2 + axes[node.target]:
             return False
-        asked = [user.args[1] for user in node.users]
-        return not any(asked) and not any(before % after for before, after in sizes(node))
+        used = [user.args[1] for user in node.users]
+        return not any(used) and not any(before % after for before, after in sizes(node))
 
     def change(node: Node) -> None:
         kernel = [before // after for before, after in sizes(node)]
@@ -236,7 +236,7 @@ def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
 
 def _pooling(node: Node) -> tuple[Any, Any, Any, Any, Any, Any]:
     """(kernel, stride, padding, ceil_mode, count_include_pad, divisor) of `avg_pool2d`, defaults filled in."""
-    given = list(node.args[1:]) + [None] * (7 - len(node.args))
-    kernel, stride, padding, ceil, counts, divisor = given
+    options = list(node.args[1:]) + [None] * (7 - len(node.args))
+    kernel, stride, padding, ceil, counts, divisor = options
     pair = [pair_of(value) if value else None for value in (kernel, stride, padding)]
     return pair[0], pair[1] or pair[0], pair[2] or [0, 0], bool(ceil), counts is not False, divisor

@@ -95,9 +95,9 @@ def _form(graph: GraphModule, node: Any, top: bool = False) -> _Form | None:
 
 
 def _convolution(graph: GraphModule, node: Node) -> _Form | None:
-    given: list[Any] = [*node.args]
-    rest = [None, [1, 1], [0, 0], [1, 1], 1][len(given) - 2 :]
-    source, kernel, bias, stride, padding, dilation, groups = given + rest
+    arguments: list[Any] = [*node.args]
+    rest = [None, [1, 1], [0, 0], [1, 1], 1][len(arguments) - 2 :]
+    source, kernel, bias, stride, padding, dilation, groups = arguments + rest
     if not has_constants(node, 2):
         return None
     weight, shift = value_of(graph, kernel).double(), tensor_of(graph, bias)

@@ -71,8 +71,10 @@ def transposed_convolution_to_plain(graph: GraphModule) -> int:
 def _defaults(node: Node) -> tuple[Any, Any, list[int], list[int], list[int], int, list[int]]:
     """(weight, bias, stride, padding, output padding, groups, dilation) of a transposed convolution, as nodes."""
     axes = 1 if node.target is aten.conv_transpose1d.default else 2
-    given: list[Any] = [*node.args[1:]]
-    weight, bias, stride, padding, output_padding, groups, dilation = given + [None, 1, 0, 0, 1, 1][len(given) - 1 :]
+    options: list[Any] = [*node.args[1:]]
+    weight, bias, stride, padding, output_padding, groups, dilation = (
+        options + [None, 1, 0, 0, 1, 1][len(options) - 1 :]
+    )
     four = [pair_of(one)[:axes] for one in (stride, padding, output_padding, dilation)]
     return weight, bias, four[0], four[1], four[2], groups, four[3]
 

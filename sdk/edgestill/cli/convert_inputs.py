@@ -181,7 +181,7 @@ def _find(request: Request) -> _Given:
 
 def from_data(request: Request) -> tuple[Any, Any]:
     """A model, calibrated and judged with a data set."""
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
 
     from ..conversion import describe_model
     from ..quantization import Budget, quantize
@@ -197,7 +197,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     check_classes(model, data, "model", learning=request.quantize != "ptq")
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
     description = describe_model(model, output.stem, data.calibration(count), {"student": given.name})
-    with logged_to(request.options.get("log")):  # the engines that judge its files talk as well
+    with capture_output(request.options.get("log")):  # the engines that judge its files talk as well
         bundle = quantize(model, data, description, output, budget, samples=count, progress=progress, **request.options)
     return bundle, data.validation
 
