@@ -1,4 +1,4 @@
-"""The model as it was brought: a copy to work on, its outputs as a flat list, and where in it something failed."""
+"""The user's model: a copy to work on, its outputs as a flat list, and where in it something failed."""
 
 import copy
 import inspect
@@ -23,11 +23,11 @@ from .rewrites.editing import WRAPPED
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """The same model on the CPU, in float32, in evaluation and without gradients; `model` itself is untouched.
+    """A copy of `model` on the CPU, in float32, in evaluation mode and without gradients.
 
     Raises:
-        ConversionError: it is no module, has weights without a shape, or holds something that cannot be copied (an
-            open file, a lock).
+        ConversionError: not a module, or its weights have no shape yet, or it holds something that cannot be copied
+            (an open file, a lock).
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"the model must be a torch.nn.Module, and a {type(model).__name__} was given")
@@ -41,7 +41,7 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"the model's {odd[0]!r} is complex, and no engine has complex numbers; use real and imaginary part as two "
             "channels"
         )
-    # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
+    # A computed tensor that a module keeps as an attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
         for module in model.modules()
@@ -50,12 +50,12 @@ def private_copy(model: nn.Module) -> nn.Module:
     }
     try:
         copied: nn.Module = copy.deepcopy(model, memo)
-    except Exception as error:  # whatever somebody's attribute raises
+    except Exception as error:  # whatever an attribute raises
         raise ConversionError(
             f"the model cannot be copied, and a conversion works on a copy: {_not_copied(model)}; remove it from the "
             "module, or define __deepcopy__"
         ) from error
-    # Where gradients are recorded, torch forbids some writes in place that a model may do when it only answers.
+    # With gradients recorded, torch forbids some writes in place that are fine at inference.
     for parameter in copied.parameters():
         parameter.detach_()
     return copied.cpu().float().eval()
@@ -74,7 +74,7 @@ def _not_copied(model: nn.Module) -> str:
 
 
 class FlatOutputs(nn.Module):
-    """A model whose outputs are one flat tuple of tensors, in their order; None is left out.
+    """A model whose outputs are one flat tuple of tensors, in order; None is left out.
 
     Args:
         model: its outputs may be nested in tuples, lists, dicts and dataclasses.
@@ -95,7 +95,7 @@ def flat_outputs(outputs: Any) -> list[Any]:
 
 
 def output_names(outputs: Any) -> tuple[str, ...]:
-    """A name for each of `flat_outputs`: its key in a dict (`a.0` in one within), empty where it has none."""
+    """A name for each of `flat_outputs`: its key in a dict (`a.0` for a nested one), else empty."""
     found = []
     for keys, value in leaves_with_paths(outputs):
         if value is not None:
@@ -103,7 +103,7 @@ def output_names(outputs: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-# Files of which no line and no word is shown. In `<…>` are those that torch makes up.
+# Files of which no line and no message is shown. `<…>` are files that torch makes up.
 LIBRARIES = (
     "<", *(str(Path(str(one.__file__)).parent) for one in (torch, np)), str(Path(__file__).parent),
 )  # fmt: skip
@@ -124,7 +124,7 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
         model: a private copy. examples: one tensor for each input, batch 1.
 
     Raises:
-        ConversionError: it takes other inputs, fails, or gives something that no file can give.
+        ConversionError: it has other inputs, fails, or has outputs that no file can have.
     """
     if isinstance(model, torch.jit.ScriptModule):
         raise ConversionError(
@@ -135,7 +135,7 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
     try:
         with torch.inference_mode():
             outputs = model(*examples)
-    except Exception as error:  # whatever is wrong in somebody's model
+    except Exception as error:  # whatever is wrong in the user's model
         raise ConversionError(
             f"the model does not run on a sample of shape {shapes}: it fails {place_of(error, model)}"
             f"{of_other_types(error)}; call the model with one such sample by itself, and give samples that it takes"
@@ -190,7 +190,7 @@ def _kind(value: Tensor) -> str:
 
 
 def of_other_types(error: BaseException) -> str:
-    """What to say of a model that fails for the types of its tensors; empty where torch complains of something else."""
+    """An addition to the message if a model fails because of the types of its tensors, else empty."""
     mismatch = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
     if not isinstance(error, RuntimeError) or not re.search(mismatch, str(error)):
         return ""
@@ -198,9 +198,9 @@ def of_other_types(error: BaseException) -> str:
 
 
 def place_of(error: BaseException, model: nn.Module) -> str:
-    """Where an exception came from, in the model's own words: module, class, file, line and the line itself.
+    """Where in the model an exception came from: module, class, file, line and the line itself.
 
-    What the model's own code raised is quoted; what a library raised is not.
+    The message of an exception is quoted if the model's own code raised it, not if a library did.
     """
     paths = {id(module): path for path, module in model.named_modules()}
     place, line, own = "", "", False

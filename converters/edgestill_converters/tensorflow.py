@@ -1,7 +1,7 @@
 """A Keras model or a SavedModel → an int8 `.tflite` bundle, through TensorFlow's own converter.
 
-TensorFlow and the torch stack do not install side by side, so it works in an environment of its own: one that is named,
-or one that is made here once and kept. What runs there is `tensorflow_worker.py`, which imports nothing of ours.
+TensorFlow and the torch stack do not install side by side, so it works in an environment of its own: one that the
+user names, or one that is made once and kept. `tensorflow_worker.py` runs there, and imports nothing of ours.
 """
 
 import fcntl
@@ -163,7 +163,7 @@ def cached_environment(name: str, requirements: Sequence[str], log: Path) -> Pat
     if ready.exists():
         return python
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Another command may be making it: this one waits, and takes what that one has made.
+    # Another command may be making it: this one waits, and uses it then.
     with open(folder.with_name(f".{name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.exists():
@@ -207,7 +207,7 @@ def _work(python: Path, source: Path, kind: str, folder: Path, log: Path, limit_
 
 
 def _run(command: Sequence[Any], log: Path, limit_seconds: float | None = None) -> int:
-    # Nothing of this environment may leak into the other.
+    # Variables of this environment must not leak into the other.
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     with open(log, "ab") as file:
         done = subprocess.run(

@@ -17,7 +17,6 @@ from torch import nn
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
 from edgestill_converters import contents
-from edgestill_converters.backends.executorch import inspector as pte
 from edgestill_converters.backends.litert import inspector as tflite
 from edgestill_converters.inspection import (
     Inspection,
@@ -29,6 +28,7 @@ from edgestill_converters.inspection import (
     inspect_file,
 )
 from edgestill_converters.precision import computes_in_int8
+from edgestill_converters.private import executorch as private_executorch
 from edgestill_runtime import open_bundle
 
 
@@ -226,6 +226,7 @@ def test_a_damaged_file_is_an_error(bundle_path, tmp_path, suffix, damage):
 )
 def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, backend, suffix, module):
     monkeypatch.delitem(sys.modules, f"edgestill_converters.backends.{backend}.inspector")
+    monkeypatch.delitem(sys.modules, f"edgestill_converters.private.{backend}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
     with pytest.raises(InspectionError, match=rf"{package}, which is not installed.*edgestill\[convert\]"):
@@ -233,7 +234,7 @@ def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, backend
 
 
 def test_a_program_or_a_system_that_fails_is_no_damage(bundle_path, monkeypatch):
-    monkeypatch.setattr(pte, "_get_flatc_path", lambda: "/no/flatc")
+    monkeypatch.setattr(private_executorch, "_get_flatc_path", lambda: "/no/flatc")
     with pytest.raises(InspectionError, match="program flatc, which executorch brings"):
         inspect_file(bundle_path / "model.pte")
 

@@ -1,8 +1,8 @@
 """Small named changes of an exported graph that let the engines run more of it, and run it better.
 
-A graph is what `torch.export` gives: a `torch.fx.GraphModule` of ATen operators at batch 1. Each rewrite looks for one
-pattern, leaves the function that the graph computes as it is (to float rounding), and does nothing where its pattern
-does not occur. `tidy` applies those that come before quantization, `after_quantization` the one that must wait for it.
+A graph is a `torch.fx.GraphModule` of ATen operators at batch 1, as `torch.export` returns it. Each rewrite replaces
+one pattern, and does not change what the graph computes beyond float rounding. `tidy` applies those that come before
+quantization, `after_quantization` those that must come after it.
 """
 
 import copy
@@ -58,7 +58,7 @@ AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 
 
 def tidy(graph: GraphModule) -> tuple[GraphModule, dict[str, int]]:
-    """A copy of `graph` with every rewrite of `BEFORE` applied; and how often each one found its pattern."""
+    """A copy of `graph` with every rewrite of `BEFORE` applied; and how often each one was applied."""
     rewritten = copy.deepcopy(graph)
     counts = {rewrite.__name__: rewrite(rewritten) for rewrite in BEFORE}
     return cleaned(rewritten), {name: count for name, count in counts.items() if count}

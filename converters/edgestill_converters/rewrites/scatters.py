@@ -1,4 +1,4 @@
-"""What a model writes into a part of a tensor, in operators that both engines have in int8."""
+"""Writes into a part of a tensor, as operators that both engines support in int8."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def fills_to_values(graph: GraphModule) -> int:
 
 
 def scatters_to_concatenations(graph: GraphModule) -> int:
-    """`x[:, a:b] = y` → what is before `a`, `y`, and what is from `b` on, joined."""
+    """`x[:, a:b] = y` → a concatenation of `x[:, :a]`, `y` and `x[:, b:]`."""
 
     def matches(node: Node) -> bool:
         return _written(node) is not None
@@ -82,7 +82,7 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
 
 
 def _written(node: Node) -> tuple[Node, Node, int, int, int] | None:
-    """(whole, part, axis, first place, place behind the last) of a write into neighbouring places; None for others."""
+    """(tensor, part, axis, begin, end) of a write into consecutive indices; None for other operators."""
     if node.target not in (aten.slice_scatter.default, aten.select_scatter.default):
         return None
     arguments: Any = (*node.args, *[None] * (6 - len(node.args)))
