@@ -17,6 +17,7 @@ from torch import nn
 from edgestill.file_findings import look_inside
 from edgestill.models import create_model, multiply_accumulates
 from edgestill_converters import contents
+from edgestill_converters.backends.executorch import inspector as pte
 from edgestill_converters.backends.litert import inspector as tflite
 from edgestill_converters.inspection import (
     Inspection,

@@ -22,7 +22,7 @@ from edgestill.quantization import Budget, _fewest, quantize
 from edgestill.schedule import QatSchedule
 from edgestill.training import outputs_of
 from edgestill_converters import CalibrationError
-from edgestill_converters.tensorflow import convert_tensorflow
+from edgestill_converters.tensorflow import TensorFlowModel, TensorFlowOptions, convert_tensorflow
 from edgestill_runtime import StorageError, open_bundle, write_bundle
 
 
@@ -266,7 +266,12 @@ def test_a_log_that_is_a_folder_is_said(tmp_path):
     (tmp_path / "net.keras").write_bytes(b"nothing")
     log, samples = Path("/proc/no/such.log"), [np.ones((2, 5), np.float32)]
     with pytest.raises(StorageError, match="the log /proc/no/such.log cannot be written"):
-        convert_tensorflow(tmp_path / "net.keras", "keras", samples, tmp_path / "x.edge", name="x", log=log)
+        convert_tensorflow(
+            TensorFlowModel(tmp_path / "net.keras", "keras", "x"),
+            samples,
+            tmp_path / "x.edge",
+            TensorFlowOptions(log=log),
+        )
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from edgestill.training import outputs_of
 from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
 from edgestill_converters import convert
 from edgestill_converters.output_capture import capture_output
-from edgestill_converters.tensorflow import cached_environment
+from edgestill_converters.tensorflow_environment import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.processing import quantize

@@ -276,7 +276,7 @@ def from_samples(request: Request) -> tuple[Any, Any]:
 
 def from_tensorflow(request: Request) -> tuple[Any, Any]:
     """A Keras file or a SavedModel, calibrated and judged with samples from files."""
-    from edgestill_converters.tensorflow import STEPS, convert_tensorflow
+    from edgestill_converters.tensorflow import STEPS, TensorFlowModel, TensorFlowOptions, convert_tensorflow
 
     path = request.samples
     if path is None:
@@ -287,13 +287,16 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
     if path.is_dir():
         request.pixels.check((3, 1))
     read = _read_samples(request, None, request.labels, (3, 1))
+    source, labels = Path(request.model), tuple(request.labels or read.classes)
+    model = TensorFlowModel(
+        source, request.source, request.output.stem, labels, read.processor,
+        {"student": source.name, "data": read.facts}, **_task_of(request.task, read, labels),
+    )  # fmt: skip
+    options = TensorFlowOptions(request.environment, **request.options)
     with request.progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
-            Path(request.model), request.source, read.calibration(request.calibration or CALIBRATION), request.output,
-            name=request.output.stem, labels=request.labels or read.classes, processor=read.processor,
-            training={"student": Path(request.model).name, "data": read.facts}, environment=request.environment,
-            **_task_of(request.task, read, tuple(request.labels or read.classes)),
-            on_step=lambda step: task.advance(step != STEPS[0], step=step), **request.options,
+            model, read.calibration(request.calibration or CALIBRATION), request.output, options,
+            lambda step: task.advance(step != STEPS[0], step=step),
         )  # fmt: skip
         task.advance(1)
     return bundle, read.judged()
