@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 
 from .activations import hard_shrink_to_choice, mish_to_product, softplus_to_logarithm
 from .batch_norm import batch_norm_to_convolution, fold_batch_norms, layer_scale_to_weights
-from .channels import channel_shuffle_to_order, select_to_slice, split_to_slices
+from .channel_shuffle import channel_shuffle_to_order
 from .cleaning import drop_no_ops, fold_constants
 from .editing import cleaned
 from .layout import channels_last_to_first
@@ -35,6 +35,7 @@ from .pads import negative_padding_to_slice
 from .parallel import parallel_convolutions_to_one
 from .resizing import exactly_nearest_to_nearest, resizing_to_products
 from .scatters import fills_to_values, masked_writes_to_choices, scatters_to_concatenations
+from .slices import select_to_slice, split_to_slices
 from .transposed import (
     batch_norm_into_transposed_convolution,
     pixel_shuffle_to_permutation,
