@@ -48,8 +48,8 @@ def check_model(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], c
     if not compared.passed:
         why = f"its buffer {changed[0]!r} changes with every call" if changed else "something in it is random"
         raise ConversionError(
-            f"the model is not deterministic: called twice with the same samples in eval mode, it gives something else "
-            f"({compared.reason}); {why}, and a file gives the same answer to the same input"
+            f"the model is not deterministic: called twice with the same samples in eval mode, its outputs differ "
+            f"({compared.reason}); {why}, and a file has the same outputs for the same input"
         )
 
 

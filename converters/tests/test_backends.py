@@ -137,8 +137,8 @@ def test_an_fp32_baseline_without_the_only_file_of_a_backend_is_refused(toy, bun
 
 
 def test_what_a_backend_lacks_is_said_before_anything_is_exported(toy, tmp_path):
-    said = r"uses relu, which parts has not; leave parts out of the targets, or use abs"
-    with pytest.raises(ConversionError, match=said):
+    reason = r"uses relu, which parts has not; leave parts out of the targets, or use abs"
+    with pytest.raises(ConversionError, match=reason):
         convert(nn.Sequential(linear(), nn.ReLU()), SAMPLES, description(), tmp_path / "x.edge", targets=["parts"])
 
 
@@ -151,15 +151,15 @@ def test_nothing_looks_into_a_file_without_an_inspector(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("targets", "said"),
+    ("targets", "reason"),
     [
         ("litert", "targets are one or several names in a list or tuple, not 'litert'; valid: executorch, litert"),
         ((), r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
         (("onnx",), "unknown target 'onnx'; valid: executorch, litert"),
     ],
 )
-def test_targets_that_are_none(tmp_path, targets, said):
-    with pytest.raises(ConversionError, match=said):
+def test_targets_that_are_none(tmp_path, targets, reason):
+    with pytest.raises(ConversionError, match=reason):
         convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=targets)
 
 
@@ -170,7 +170,7 @@ BACKEND = Backend("acme", "{suffix}", print, modules=({modules}), why_not_here=l
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "reason"),
     [
         ({}, "every file is run as it is made, and no package here brings an engine 'acme'"),
         (
@@ -185,10 +185,10 @@ BACKEND = Backend("acme", "{suffix}", print, modules=({modules}), why_not_here=l
         ),
     ],
 )
-def test_a_backend_that_cannot_be_used_is_said_before_anything_takes_time(bring_package, tmp_path, facts, said):
+def test_a_backend_that_cannot_be_used_is_said_before_anything_takes_time(bring_package, tmp_path, facts, reason):
     source = BROKEN.format(**({"suffix": ".acme", "modules": "", "here": ""} | facts))
     bring_package("acme-npu", {"acme_npu": source}, {BACKENDS: {"acme": "acme_npu:BACKEND"}})
-    with pytest.raises(ConversionError, match=said):
+    with pytest.raises(ConversionError, match=reason):
         convert(linear(), SAMPLES, description(), tmp_path / "x.edge", targets=["executorch", "acme"])
     assert find_backend("litert")
 

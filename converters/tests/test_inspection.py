@@ -92,28 +92,28 @@ def test_the_numbers_of_a_list_are_no_tensors():
     assert [pte._members(plan, index) for index in range(4)] == [[0], [1], [2], [4, 5]]
 
 
-def made(*operators, takes=0, gives=9):
+def made(*operators, source=0, target=9):
     """A file of (name, precision, macs, what flows in, what flows out, whether it reorders)."""
     found = [
-        Operator(name, precision, (), macs, 0, taken, given, None, reorders=turns)
-        for name, precision, macs, taken, given, turns in operators
+        Operator(name, precision, (), macs, 0, inputs, outputs, None, reorders=turns)
+        for name, precision, macs, inputs, outputs, turns in operators
     ]
-    ends = [Tensor(number, "", (1,), "int8") for number in (takes, gives)]
-    return Inspection("litert", 0, "none", (ends[0],), (ends[1],), tuple(found), 0, "")
+    tensors = [Tensor(number, "", (1,), "int8") for number in (source, target)]
+    return Inspection("litert", 0, "none", (tensors[0],), (tensors[1],), tuple(found), 0, "")
 
 
 def test_a_transpose_at_an_end_is_not_counted():
     turns = [("TRANSPOSE", "int8", 0, (number,), (number + 1,), True) for number in range(9)]
     assert made(*turns).transposes == 7
-    assert made(*turns[:1], takes=5).transposes == 1
+    assert made(*turns[:1], source=5).transposes == 1
 
 
 def test_an_output_that_nothing_makes_is_no_probability():
-    assert made(takes=1, gives=1).last == ""
+    assert made(source=1, target=1).last == ""
 
 
 @pytest.mark.parametrize(
-    ("taken", "given", "weights", "word"),
+    ("inputs", "outputs", "weights", "word"),
     [
         (["int8", "int32"], ["int8", "bool"], [], "int8"),
         (["float32"], ["int8"], [], "float32 → int8"),
@@ -123,8 +123,8 @@ def test_an_output_that_nothing_makes_is_no_probability():
         ([], [], [], "none"),
     ],
 )
-def test_the_word_for_a_precision(taken, given, weights, word):
-    assert contents.precision_of(taken, given, weights) == word
+def test_the_word_for_a_precision(inputs, outputs, weights, word):
+    assert contents.precision_of(inputs, outputs, weights) == word
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_file_is_int8_by_its_products_or_by_more_than_its_ends(operators, know
     [([0, 3, 1, 2], (1, 3, 4, 5), True), ([0, 3, 1, 2], (1, 1, 4, 5), False), ([0, 3, 1, 2], (1, 6, 1, 1), False)],
 )
 def test_a_transpose_of_axes_of_length_one_reorders_nothing(order, shape, turns):
-    # Two tensors of a .tflite: the order, and what is given.
+    # Two tensors of a .tflite: the order, and the output.
     tensors = [SimpleNamespace(buffer=0), SimpleNamespace(shape=shape)]
     buffer = SimpleNamespace(data=np.array(order, np.int32).view(np.uint8))
     model, graph = SimpleNamespace(buffers=[buffer]), SimpleNamespace(tensors=tensors)
@@ -178,18 +178,18 @@ def test_products_of_a_transposed_convolution():
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reason"),
     [
         ("import os; os.abort()", "unknown: the interpreter was ended by SIGABRT"),
         ("raise SystemExit(1)", "unknown: the interpreter does not load this file"),
         ("print('noise'); print('{}')", "none"),
     ],
 )
-def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monkeypatch, code, said):
+def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monkeypatch, code, reason):
     (tmp_path / "delegation.py").write_text(code)
     monkeypatch.setattr(tflite, "_DELEGATION", tmp_path / "delegation.py")
     seen = inspect_file(bundle_path / "model.tflite")
-    assert seen.delegate == said and seen.partitions == 0 and seen.delegation_known == (said == "none")
+    assert seen.delegate == reason and seen.partitions == 0 and seen.delegation_known == (reason == "none")
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):

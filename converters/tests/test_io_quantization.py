@@ -17,7 +17,7 @@ def look(content):
     return inspect_bytes(content, "litert", "model.tflite")
 
 
-def test_float_ends_give_the_very_same_answers(bundle_path, integers, tmp_path):
+def test_float_inputs_and_outputs_have_the_same_values(bundle_path, integers, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), dtype=np.uint8)
     (tmp_path / "float.tflite").write_bytes(with_float_io(integers))
     with load(bundle_path, engine="litert") as own, load(tmp_path / "float.tflite") as other:
