@@ -15,7 +15,7 @@ from typing import Any
 from npm import fetch_package
 
 from edgestill.android import pictures
-from edgestill_converters.backends.litert.io_quantization import with_float_ends
+from edgestill_converters.backends.litert.io_quantization import with_float_io
 from edgestill_runtime import Bundle, EdgestillError, Measure, open_bundle
 from edgestill_runtime.files import refuse_existing
 from edgestill_runtime.tasks import task_of
@@ -68,7 +68,7 @@ def _model(bundle: Bundle, folder: Path) -> dict[str, Any]:
     name, entry = next(
         (name, one) for name, one in manifest.models.items() if one.engine == "litert" and one.precision != "fp32"
     )
-    content = with_float_ends(bundle.read(name))
+    content = with_float_io(bundle.read(name))
     (folder / name).write_bytes(content)
     assert manifest.processor is not None
     measures = task_of(manifest.task, manifest.labels, manifest.task_settings).measures

@@ -4,17 +4,18 @@
 
     bundle = convert(model, images, Description(name, labels, processor, parameters, macs, {}), "fashion.edge")
 
-The way of a model, a file a step:
+The steps of a conversion, each in a file of its own:
 
-    graph.py        any `nn.Module` → a float graph          in_place.py   … in which nothing is written in place
-    rewrites/       small changes that let engines run it    support.py    what no engine takes, refused by place
-    pixels.py       normalization into the graph             quantizer.py  where the graph becomes int8
-    quantize.py     observers, calibration                   exporting.py  exporters as processes; exporter.py is one
-    backends/       → .pte, .tflite, and what others bring   exports.py     which files, of which graph
-    parity.py       files against the model                  convert.py    all of it → bundle
-    inspection/     what is inside any file                  sensitivity.py  which layers suffer from int8
+    graph.py        any `nn.Module` → a float graph          in_place.py     without writes in place
+    rewrites/       small changes that let engines run it    support.py      unsupported operators are refused
+    pixels.py       normalization as part of the graph       quantizer.py    what becomes int8, and how
+    quantize.py     observers, calibration                   weight_rounding.py  weights in whole quantization steps
+    exports.py      which files, of which graph              exporting.py    exporters as processes: exporter.py
+    backends/       → .pte, .tflite, and other packages'     parity.py       outputs of the files against the model's
+    convert.py      all of it → bundle                       inspection/     what is inside any file
+    sensitivity.py  which layers lose most in int8           private/        private APIs of libraries, one file each
 
-From a script, `edgestill.convert` is nearer.
+In a script, `edgestill.convert` is simpler.
 """
 
 from .backends import TARGETS

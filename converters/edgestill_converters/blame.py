@@ -1,4 +1,4 @@
-"""The operator that an exporter fails on: found by exporting ever smaller beginnings of the graph."""
+"""The operator that an exporter fails on: found by bisection over the first operators of the graph."""
 
 import copy
 import time
@@ -12,18 +12,19 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
+from .private import torch as private_torch
 from .rewrites.editing import module_path
 
-# Operators that stand around the one that is meant.
+# Operators around the one to report.
 AROUND = ("quantize_per", "getitem")
 
 
 @dataclass(frozen=True)
 class Blame:
-    """Where in the model an exporter fails; both are empty where that was not found.
+    """Where in the model an exporter fails; both empty if that was not found.
 
     Args:
-        operator: ATen's name, such as `conv_transpose2d`. module: its place in the model, as in `named_modules()`.
+        operator: its name in ATen, such as `conv_transpose2d`. module: its path, as in `named_modules()`.
     """
 
     operator: str = ""
@@ -38,10 +39,10 @@ class Blame:
 
 
 def first_failing(program: ExportedProgram, export: Callable[[ExportedProgram], Any], seconds: float) -> Blame:
-    """The last operator of the shortest beginning of a graph that `export` fails on.
+    """The last of the fewest first operators of a graph that `export` fails on.
 
     Args:
-        program: which `export` fails on. seconds: to look for it, the last try not counted.
+        program: one that `export` fails on. seconds: limit of the search, the last export not counted.
     """
     graph = program.module(check_guards=False)
     operators = [node for node in graph.graph.nodes if node.op == "call_function"]
@@ -55,29 +56,29 @@ def first_failing(program: ExportedProgram, export: Callable[[ExportedProgram], 
             fails = middle
         else:
             works = middle
-    # What fails for its outputs alone fails at no operator.
+    # A graph that fails because of its outputs fails at no operator.
     if not operators or (fails == len(operators) and not _fails(_beginning(graph, fails), program, export)):
         return Blame()
     node = operators[fails - 1]
     while any(word in operator_name(node) for word in AROUND):
         before = [one for one in node.all_input_nodes if one.op == "call_function"]
-        if not before:  # around an input or a weight, which is no operator
+        if not before:  # around an input or a weight, not an operator
             return Blame()
         node = before[0]
     return Blame(operator_name(node), module_path(node))
 
 
 def _beginning(graph: GraphModule, count: int) -> GraphModule:
-    """The first so many operators; what none of them takes is given out."""
+    """A graph of the first `count` operators; its outputs are the results that none of them reads."""
     part = copy.deepcopy(graph.graph)
-    part.set_codegen(CodeGen())  # inputs and outputs as plain as their nodes
+    part.set_codegen(CodeGen())  # inputs and outputs as they are in the graph, not as the model had them
     operators = [node for node in part.nodes if node.op == "call_function"]
     kept = operators[:count]
     (output,) = (node for node in part.nodes if node.op == "output")
-    ends = [
+    outputs = [
         node for node in kept if isinstance(node.meta.get("val"), Tensor) and not any(one in kept for one in node.users)
     ]
-    output.args = (tuple(ends),)
+    output.args = (tuple(outputs),)
     for node in reversed(operators[count:]):
         part.erase_node(node)
     part.eliminate_dead_code()
@@ -91,15 +92,15 @@ def _fails(part: GraphModule, program: ExportedProgram, export: Callable[[Export
     allow_exported_model_train_eval(part)
     try:
         smaller = torch.export.export(part, program.example_inputs[0])
-    except Exception:  # a part that is no graph by itself says nothing of the exporter
+    except Exception:  # this part alone cannot be a graph, which is not the exporter's fault
         return False
     try:
         export(smaller)
-    except Exception:  # whatever it raises, this is the question
+    except Exception:  # whatever it raises, it fails
         return True
     return False
 
 
 def operator_name(node: Node) -> str:
-    """ATen's name of an operator, without its overload."""
-    return str(getattr(node.target, "_opname", None) or getattr(node.target, "__name__", node.target))
+    """The name of an operator in ATen, without its overload."""
+    return private_torch.operator_name(node.target)

@@ -1,4 +1,4 @@
-"""What was found in a model file, as plain data, and its sums."""
+"""What was found in a model file, as plain data, with its totals."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,10 +33,11 @@ class Operator:
     """One operator, in the order of execution.
 
     Args:
-        name: in the format's own words. precision: of what it computes in: `int8`, `float32`, `int8 → float32` ….
+        name: as the format calls it. precision: what it computes in: `int8`, `float32`, `int8 → float32` ….
         shape: of its first output. macs: multiply-accumulates. weights: bytes of its constants.
-        takes, gives: numbers of the tensors that flow in and out. piece: of the delegate, counted from 0; None outside.
-        why: what is known of why it is outside the delegate.
+        inputs, outputs: numbers of the tensors that it reads and writes, constants left out.
+        partition: number of the delegated subgraph that it is in, from 0; None outside the delegate.
+        why: why it is outside the delegate, as far as that is known.
         reorders: whether it is a transpose that changes the order of values, not only of axes of length 1.
     """
 
@@ -45,9 +46,9 @@ class Operator:
     shape: tuple[int, ...]
     macs: int
     weights: int
-    takes: tuple[int, ...]
-    gives: tuple[int, ...]
-    piece: int | None
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    partition: int | None
     why: str = ""
     reorders: bool = False
 
@@ -58,7 +59,7 @@ class Inspection:
 
     Args:
         engine: `executorch` or `litert`. delegate: `XNNPACK` or another, or why it is not known.
-        memory: bytes for the tensors that flow, as far as the file plans them. memory_note: what that leaves out.
+        memory: bytes of the activations, as far as the file plans them. memory_note: what that leaves out.
     """
 
     engine: str
@@ -77,7 +78,7 @@ class Inspection:
 
     @property
     def delegation_known(self) -> bool:
-        """Whether the engine was asked what it delegates, and said it."""
+        """Whether the engine was asked what it delegates, and reported it."""
         return not self.delegate.startswith(("unknown", "not asked"))
 
     @cached_property
@@ -86,13 +87,13 @@ class Inspection:
 
         0 where it is not known what is delegated.
         """
-        inside = sum(one.macs for one in self.operators if one.piece is not None)
+        inside = sum(one.macs for one in self.operators if one.partition is not None)
         return inside / self.macs if self.macs else 1.0
 
     @cached_property
-    def pieces(self) -> int:
-        """Into how many graphs the delegate's part is cut; 1 is best."""
-        return len({one.piece for one in self.operators if one.piece is not None})
+    def partitions(self) -> int:
+        """Number of delegated subgraphs; 1 is best."""
+        return len({one.partition for one in self.operators if one.partition is not None})
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -102,7 +103,7 @@ class Inspection:
     @cached_property
     def outside(self) -> tuple[Operator, ...]:
         """Operators outside the delegate."""
-        return tuple(one for one in self.operators if one.piece is None)
+        return tuple(one for one in self.operators if one.partition is None)
 
     @cached_property
     def conversions(self) -> int:
@@ -111,9 +112,9 @@ class Inspection:
 
     @cached_property
     def transposes(self) -> int:
-        """Operators inside that only reorder values; one that meets an input or output is not counted."""
-        ends = {one.number for one in (*self.inputs, *self.outputs)}
-        return sum(one.reorders and not ends & {*one.takes, *one.gives} for one in self.operators)
+        """Operators that only reorder values; those that read an input or write an output are not counted."""
+        interface = {one.number for one in (*self.inputs, *self.outputs)}
+        return sum(one.reorders and not interface & {*one.inputs, *one.outputs} for one in self.operators)
 
     @cached_property
     def float_macs(self) -> float:
@@ -124,21 +125,21 @@ class Inspection:
     @cached_property
     def last(self) -> str:
         """`softmax` or `sigmoid` where that makes the only output of a LiteRT file, else empty."""
-        producers = {number: one for one in self.operators for number in one.gives}
+        producers = {number: one for one in self.operators for number in one.outputs}
         last = producers.get(self.outputs[0].number) if len(self.outputs) == 1 else None
-        while last is not None and last.name in CONVERSIONS and last.takes:
-            last = producers.get(last.takes[0])
+        while last is not None and last.name in CONVERSIONS and last.inputs:
+            last = producers.get(last.inputs[0])
         return {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}.get(last.name, "") if last is not None else ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, sums included."""
-        sums = ("macs", "delegated_macs", "pieces", "counts", "conversions", "transposes", "float_macs")
+        """Plain data, totals included."""
+        sums = ("macs", "delegated_macs", "partitions", "counts", "conversions", "transposes", "float_macs")
         return {**asdict(self), **{name: getattr(self, name) for name in sums}}
 
 
-def precision_of(taken: list[str], given: list[str], weights: list[str]) -> str:
-    """The word for what an operator computes in, from the dtypes of what flows in and out and of its constants."""
-    first, last = (taken or weights or given or ["none"])[0], (given or taken or ["none"])[0]
+def precision_of(inputs: list[str], outputs: list[str], weights: list[str]) -> str:
+    """The precision that an operator computes in, from the dtypes of its inputs, outputs and constants."""
+    first, last = (inputs or weights or outputs or ["none"])[0], (outputs or inputs or ["none"])[0]
     if first == last and "int8" in weights and first == "float32":
         return "float32, int8 weights"
     return first if first == last else f"{first} → {last}"
@@ -148,7 +149,7 @@ def reorders(order: Sequence[int], shape: Sequence[int]) -> bool:
     """Whether a transpose changes the order of values in memory.
 
     Args:
-        order: for each axis of what it gives, the axis of what it takes. shape: of what it gives.
+        order: for each axis of the output, the axis of the input. shape: of the output.
     """
     long = [axis for axis, size in zip(order, shape, strict=True) if size > 1]
     return long != sorted(long)

@@ -1,4 +1,4 @@
-"""A model → one quantization → files for both engines → a bundle that was run before it is called done."""
+"""A model → one quantization → files for all engines → a bundle whose files have all been run."""
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,29 +40,29 @@ from .errors import ConversionError
 from .exporting import LIMIT_SECONDS, Export, export_files
 from .exports import Precision, check_installed, files_of, flat_contents, make_exports
 from .graph import Graph, Samples, as_arrays, make_graph, tensors
+from .output_capture import capture_thread_output, with_log
 from .parity import ALLOWED_QUANTIZED, check_against_model, check_model, check_rewrites
 from .precision import precision_of, refuse_float
-from .quiet import with_log, words_to
 from .scale import Scale
 from .source_model import flat_outputs, private_copy
 from .support import refuse_for
 from .tasks import scores_of, usual_task
 
 GOLDEN_SAMPLES = 16
-LONGEST = 1e9  # seconds; limits of an engine have an end
+LONGEST = 1e9  # seconds: limits of an engine must be finite
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a bundle says of the model, beside its files.
+    """Facts about the model that the bundle keeps beside its files.
 
     Args:
         name: of the model. labels: class names in the order of the logits; empty where it does not classify.
-        processor: raw pixels → what the model takes; None where it takes no images.
+        processor: raw pixels → the model's input; None for inputs other than images.
         parameters, macs: the model's size.
-        training: plain facts that end in the manifest (teacher, student, objective, seed, data).
-        task, task_settings: what the outputs mean, see `edgestill_runtime.tasks`; an empty task is that of a classifier
-            where images become one score for each of several classes, and of tensors elsewhere.
+        training: plain facts for the manifest (teacher, student, objective, seed, data).
+        task, task_settings: what the outputs mean, see `edgestill_runtime.tasks`; an empty task means a classifier
+            where the model maps images to one score for each of several classes, else `tensors`.
     """
 
     name: str
@@ -80,18 +80,18 @@ class ConversionOptions:
     """How a model becomes files.
 
     Args:
-        targets: names of backends. precision: `int8` (with fp32 files as a baseline), or `fp32` alone; a backend that
-            makes nothing else gets an fp32 file.
-        float_nodes: graph nodes to leave in float (`sensitivity.py` names them); the precision is then `mixed`, where
-            they are more than a hundredth of the multiply-accumulates.
-        trained: a prepared graph that was trained with fake quantization (`quantize.FakeQuantized`), instead of
-            calibration; with `float_nodes` its weights, calibrated.
-        fold_pixels: put the normalization of pixels into the graph: an int8 file then takes `uint8 - 128`.
-        fp32_baseline: a bundle of the same model whose fp32 files are taken over instead of exported again.
-        allowed_deviation: how far an int8 file may be from the model, as a share of its outputs; infinity for those
-            who judge its accuracy themselves.
-        limit_seconds: for each exporter and file, and then for its engine to load it, and for a call.
-        log: where the exporters' own output goes; None: kept only when something fails.
+        targets: names of backends. precision: `int8` (with fp32 files as the baseline), or `fp32` alone; a backend that
+            cannot quantize makes an fp32 file.
+        float_nodes: graph nodes to leave in float (`sensitivity.py` lists them); the precision is then `mixed` if they
+            have more than 1 % of the multiply-accumulates.
+        trained: a graph that was trained with fake quantization (`quantize.FakeQuantized`), used instead of
+            calibration; with `float_nodes` only its weights are used, and calibrated.
+        fold_pixels: put the normalization of pixels into the graph: the input of an int8 file is then `uint8 - 128`.
+        fp32_baseline: a bundle of the same model whose fp32 files are copied instead of exported again.
+        allowed_deviation: of the outputs of an int8 file from those of the model, relative (RMS); infinity for callers
+            that measure its accuracy themselves.
+        limit_seconds: for each export, then for the engine to load the file, and for a call.
+        log: file for the output of the exporters; None: it is kept only when something fails.
     """
 
     targets: Sequence[str] = TARGETS
@@ -105,9 +105,11 @@ class ConversionOptions:
     log: str | PathLike[str] | None = None
 
 
-def steps(targets: Sequence[str] = TARGETS, precision: Precision = "int8", yardsticks: bool = True) -> tuple[str, ...]:
-    """Names of the steps of a conversion, which `on_step` is called with as each begins."""
-    return ("quantize", *files_of(backends_of(targets), precision, yardsticks), "check")
+def steps(
+    targets: Sequence[str] = TARGETS, precision: Precision = "int8", fp32_baseline: bool = True
+) -> tuple[str, ...]:
+    """Names of the steps of a conversion; `on_step` is called with each as it begins."""
+    return ("quantize", *files_of(backends_of(targets), precision, fp32_baseline), "check")
 
 
 def convert(
@@ -123,16 +125,15 @@ def convert(
     """Quantize once, export to the targets, run every file, write the bundle.
 
     Args:
-        model: takes one tensor for each input, batch 1, and gives one or several; it is copied, and
-            left as it was.
-        samples: real ones to calibrate with; a few of them become the golden samples.
-        output: the bundle's path. overwrite: replace what is there, once the new bundle is complete.
-        on_step: called with the name of each of `steps(…)` as it begins; exporters work side by side.
+        model: has one tensor for each input, batch 1, and returns one or several tensors; it is copied, never changed.
+        samples: real data to calibrate with; the first of them become the golden samples.
+        output: path of the bundle. overwrite: replace an existing one, once the new one is complete.
+        on_step: called with the name of each of `steps(…)` as it begins; exporters run in parallel.
 
     Raises:
-        CalibrationError: samples of another size or type, or none.
-        ConversionError: the model cannot be exported, an exporter failed, nothing that was to be int8 is, or a file
-            answers differently from the model; names the log.
+        CalibrationError: no samples, or of the wrong shape or type.
+        ConversionError: the model cannot be exported, an exporter failed, a file that should be int8 is all float, or
+            the outputs of a file differ from those of the model; names the log.
         StorageError: `output` exists and `overwrite` is false, or it cannot be written.
     """
     if not overwrite:
@@ -140,14 +141,14 @@ def convert(
     _check_options(options)
     check_installed(backends_of(options.targets), options.precision)
     log = None if options.log is None else Path(options.log)
-    with TemporaryDirectory() as temporary, words_to(log) as path:
+    with TemporaryDirectory() as temporary, capture_thread_output(log) as path:
         try:
             manifest, contents = _make(model, samples, description, options, Path(temporary), path, on_step)
         except EdgestillError as error:
-            _write_down(error, path)
+            _append_traceback(error, path)
             raise with_log(error, path, log) from error
-        except Exception as error:  # whatever a library raises, people get one line and the log
-            _write_down(error, path)
+        except Exception as error:  # whatever a library raises: the user gets one line and the log
+            _append_traceback(error, path)
             failed = ConversionError(
                 "the conversion failed at a place where it should not, which is a bug of edgestill: please report it "
                 "with the model and the log"
@@ -167,7 +168,7 @@ def _make(
     refuse_for(graph.module, backends)
     results = _check_labels(graph, description)
     few = [one[:GOLDEN_SAMPLES] for one in as_arrays(samples, graph.processor)]
-    # Before minutes go into files of a graph that is not the model, or of a model that is no function.
+    # Before minutes go into exporting a graph that is not the model, or a model that is not deterministic.
     reference = _outputs(graph.module, graph.processor, few)
     check_rewrites(_model_outputs(model, description.processor, few), reference)
     exports, floating = make_exports(
@@ -179,7 +180,7 @@ def _make(
     checking = _checking(options.limit_seconds)
     manifest = _manifest(description, graph, exports, exported, options.float_nodes, results, floating, checking)
     if baseline is not None:
-        manifest, contents = _take_over(manifest, contents, baseline)
+        manifest, contents = _add_fp32_baseline(manifest, contents, baseline)
     golden = Golden(tuple(few), _run(manifest, contents, few, checking))
     check_against_model(reference, golden.outputs, manifest, options.allowed_deviation)
     return manifest, {**flat_contents(contents), GOLDEN: golden_npz(golden)}
@@ -196,7 +197,7 @@ def _check_options(options: ConversionOptions) -> None:
 
 
 def _check_labels(graph: Graph, description: Description) -> int:
-    """Number of outputs, after those of a classifier were compared with the labels."""
+    """Number of outputs; those of a classifier are checked against the labels."""
     with torch.inference_mode():
         results = flat_outputs(graph.module(*graph.examples))
     shape, classes = tuple(results[0].shape), len(description.labels)
@@ -206,7 +207,9 @@ def _check_labels(graph: Graph, description: Description) -> int:
             "that returns its logits alone, or convert it without labels"
         )
     if classes and shape != (1, classes):
-        raise ConversionError(f"the model answers one image with shape {shape}; {classes} labels need (1, {classes})")
+        raise ConversionError(
+            f"the model's output for one image has shape {shape}; {classes} labels need (1, {classes})"
+        )
     return len(results)
 
 
@@ -226,7 +229,7 @@ def _manifest(
         with _loaded(None, name, one.content, checking, backend.name) as loaded:
             inputs, outputs = loaded.inputs, loaded.outputs
         if len(outputs) != results:
-            # Inputs, constants and tensors that are given twice are outputs like any other, in both formats.
+            # Inputs, constants and repeated tensors are outputs like any other, in both formats.
             raise ConversionError(
                 f"{name} has {len(outputs)} outputs, the model {results}: this is an exporter's bug, please report it "
                 f"with the model; leave {backend.name} out of the targets meanwhile"
@@ -270,14 +273,14 @@ def _version(package: str) -> str | None:
 
 
 def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
-    """Outputs under the names that the model gives them, where it does."""
+    """Outputs with the names that the model has for them, if it has any."""
     if not any(names):
         return tuple(specs)
     return tuple(replace(spec, name=name or spec.name) for spec, name in zip(specs, names, strict=True))
 
 
 def _with_scales(specs: Sequence[TensorSpec], scales: Sequence[Scale | None]) -> tuple[TensorSpec, ...]:
-    """A `.pte` does not say how its integers stand for numbers; its exporter did."""
+    """Specs with the scales that the exporter reported: a `.pte` does not store those of its inputs and outputs."""
     if not scales:
         return tuple(specs)
     return tuple(
@@ -286,12 +289,12 @@ def _with_scales(specs: Sequence[TensorSpec], scales: Sequence[Scale | None]) ->
     )
 
 
-def _take_over(
-    manifest: Manifest, contents: dict[str, Content], yardsticks: Bundle
+def _add_fp32_baseline(
+    manifest: Manifest, contents: dict[str, Content], fp32_baseline: Bundle
 ) -> tuple[Manifest, dict[str, Content]]:
-    fp32 = {name: entry for name, entry in yardsticks.manifest.models.items() if entry.precision == "fp32"}
+    fp32 = {name: entry for name, entry in fp32_baseline.manifest.models.items() if entry.precision == "fp32"}
     models = {**manifest.models, **fp32}
-    return replace(manifest, models=models), {**contents, **{name: yardsticks.read_model(name) for name in fp32}}
+    return replace(manifest, models=models), {**contents, **{name: fp32_baseline.read_model(name) for name in fp32}}
 
 
 def _run(
@@ -308,10 +311,10 @@ def _run(
 def _loaded(
     manifest: Manifest | None, name: str, content: Content, limits: Limits, engine: str | None = None
 ) -> Iterator[Model]:
-    """A new file in its engine, in a process of its own: what it prints, or breaks, stays there.
+    """Load a new file in its engine, in a process of its own, which isolates its output and its crashes.
 
     Raises:
-        ConversionError: the engine refuses it or fails on it, takes too long, or runs out of memory.
+        ConversionError: the engine rejects it or fails on it, takes too long, or runs out of memory.
     """
     try:
         with Model(manifest, name, content, package=engine, isolated=limits) as loaded:
@@ -321,13 +324,13 @@ def _loaded(
 
 
 def _checking(limit_seconds: float) -> Limits:
-    """For the check of a file that was just made: the time that one may take, and as much memory as there is."""
+    """Limits for the check of a new file: the time of an export, and all the memory there is."""
     seconds = min(limit_seconds, LONGEST)
     return Limits(load_seconds=seconds, call_seconds=seconds, memory_bytes=1 << 40)
 
 
 def _why_not_run(error: EngineError, limits: Limits) -> str:
-    """What a new file's engine did instead of running it, and what to do."""
+    """Why an engine did not run a new file, and what to do."""
     leave = "leave that engine out of the targets"
     match error:
         case EngineTimeoutError():
@@ -339,8 +342,8 @@ def _why_not_run(error: EngineError, limits: Limits) -> str:
                 f"memory ran out as its engine loaded or ran it; make more of it free, use a smaller input, or {leave}"
             )
         case EngineCrashError():
-            how = f" by {error.signal}" if error.signal else ""
-            return f"its engine's process was ended{how} as it loaded or ran it; {leave}"
+            signal = f" by {error.signal}" if error.signal else ""
+            return f"its engine's process was ended{signal} as it loaded or ran it; {leave}"
         case _:
             return (
                 "its engine refuses it or fails on it, as a rule because the exporter writes an operator of the model "
@@ -351,10 +354,10 @@ def _why_not_run(error: EngineError, limits: Limits) -> str:
 def _model_outputs(
     model: nn.Module, processor: Processor | None, samples: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[Any], ...]:
-    """What the model itself gives, after it was asked twice.
+    """The outputs of the model itself, which is called twice.
 
     Raises:
-        ConversionError: it gives something else the second time, or NaN.
+        ConversionError: the outputs of the second call differ, or are NaN.
     """
     copied = private_copy(model)
     before = {name: value.clone() for name, value in copied.named_buffers()}
@@ -369,13 +372,13 @@ def _model_outputs(
 def _outputs(
     module: nn.Module, processor: Processor | None, samples: Sequence[NDArray[Any]]
 ) -> tuple[NDArray[Any], ...]:
-    """What a float model gives for samples, one array for each output."""
+    """Outputs of a float model for samples, one array for each output."""
     with torch.inference_mode():
-        given = tensors(samples[0] if processor is not None else samples, processor)
-        rows = [flat_outputs(module(*sample)) for sample in given]
+        inputs = tensors(samples[0] if processor is not None else samples, processor)
+        rows = [flat_outputs(module(*sample)) for sample in inputs]
     return tuple(torch.cat(column).numpy() for column in zip(*rows, strict=True))
 
 
-def _write_down(error: Exception, log: Path) -> None:
+def _append_traceback(error: Exception, log: Path) -> None:
     with open(log, "a", encoding="utf-8", errors="replace") as file:
         traceback.print_exception(error, file=file)

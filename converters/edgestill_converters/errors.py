@@ -1,9 +1,9 @@
-"""Errors of the converters; both derive from `edgestill_runtime.EdgestillError`.
+"""Errors of the converters; all derive from `edgestill_runtime.EdgestillError`.
 
 EdgestillError
 ├── CalibrationError    calibration images that do not fit the model
-├── ConversionError     an exporter failed, or its file answers differently from the model; the log's path is named
-└── InspectionError     a model file that cannot be looked into: it is damaged, or what reads it is missing or failed
+├── ConversionError     an exporter failed, or the outputs of its file differ from the model's; names the log
+└── InspectionError     a model file that cannot be inspected: it is damaged, or its reader is missing or failed
 """
 
 from edgestill_runtime.errors import EdgestillError
@@ -14,8 +14,8 @@ class CalibrationError(EdgestillError):
 
 
 class ConversionError(EdgestillError):
-    """A file could not be made, or is not what it should be."""
+    """A file could not be made, or differs from the model."""
 
 
 class InspectionError(EdgestillError):
-    """A model file could not be looked into."""
+    """A model file could not be inspected."""

@@ -1,9 +1,9 @@
-"""The child of `exporting.py`: exports the files of one engine, job after job, each with its words in a log of its own.
+"""The child of `exporting.py`: exports the files of one engine, job after job, each with a log of its own.
 
     python -m edgestill_converters.exporter ENGINE PIPE      jobs come in as lines of JSON
 
-It says on the pipe which file it begins with, and with an empty line that a job is done. It ends at what fails, when
-its input ends, and when no job has come for a while.
+It writes to the pipe the name of each file as it begins, and an empty line when a job is done. It exits on a failure,
+at the end of its input, and when no job has come for a while.
 """
 
 import json
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 240.0
 BLAME_SECONDS = 120.0
-"""To look for the operator that an export fails on, the last try not counted."""
+"""Limit of the search for the operator that an export fails on, the last export not counted."""
 SEARCHING = "?"
-"""Said in the place of a file's name: the export has failed, and that search begins."""
+"""Sent instead of a file name: the export has failed, and that search begins."""
 
 
 def main(engine: str, pipe: int) -> None:
-    """Do what comes in."""
+    """Run the jobs that come in."""
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     while True:
@@ -37,7 +37,7 @@ def main(engine: str, pipe: int) -> None:
             job = jobs.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             return
-        _speak_into(job["log"])
+        _redirect_output(job["log"])
         _work(engine, job["files"], Path(job["folder"]), pipe)
         os.write(pipe, b"\n")
 
@@ -47,10 +47,10 @@ def _listen(jobs: "queue.SimpleQueue[dict[str, Any]]") -> None:
     with open(0, "rb", buffering=0, closefd=False) as lines:
         for line in lines:
             jobs.put(json.loads(line))
-    os._exit(1)  # the process that started this one is gone, whatever is being done for it
+    os._exit(1)  # the process that started this one is gone, and with it the need for the current job
 
 
-def _speak_into(log: str) -> None:
+def _redirect_output(log: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     with open(log, "ab") as file:
@@ -90,7 +90,7 @@ def _export(backend: "Backend", quantized: bool, program: "ExportedProgram") -> 
 
 
 def _write(made: "Exported", path: Path) -> None:
-    """The file, or each member of the folder that it is, and beside it what it does not tell."""
+    """Write the file, or the folder with its members, and beside it a JSON file with what it does not store itself."""
     members = None if isinstance(made.content, bytes) else list(made.content)
     scales = {side: [one and asdict(one) for one in getattr(made, side)] for side in ("inputs", "outputs")}
     path.with_name(path.name + ".json").write_text(json.dumps({**scales, "members": members}))

@@ -1,9 +1,9 @@
-"""Exporters in processes of their own: one that crashes, hangs or eats memory ends there, and leaves its log.
+"""Exporters in processes of their own, which isolates crashes, hangs and memory use, and keeps a log.
 
 The parent writes each graph to a file (`torch.export.save`), gives the files of each engine to a child (`exporter.py`),
-side by side, and waits for lines that say which file has begun and when all are done. The child's words, native code's
-included, go to the log. What it imports takes longer than the export of a small net, so a child that has done its work
-waits some time for more; one that failed or was late is ended.
+in parallel, and reads from a pipe which file has begun and when all are done. What the child prints, native code
+included, goes to the log. Its imports take longer than the export of a small net, so a child that is done waits some
+time for another job; one that failed or exceeded its limit is killed.
 """
 
 import atexit
@@ -32,7 +32,7 @@ from .errors import ConversionError
 from .scale import Scale
 
 LIMIT_SECONDS = 1800.0
-"""For one file. DenseNet-121 takes four minutes on two slow cores."""
+"""For one file. DenseNet-121 needs four minutes on two slow cores."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class _Child:
     searching: bool = False
     done: bool = False
     job: dict[str, Any] = field(default_factory=dict)
-    idle_since: float | None = None  # when it was done with the job before
+    idle_since: float | None = None  # when it finished the previous job
 
     @property
     def unread(self) -> bool:
-        """Whether it waited for the job, and has not said that it read it."""
+        """Whether it was idle before this job, and has not reported yet that it began."""
         return self.idle_since is not None and not self.began
 
     def end(self) -> None:
@@ -71,15 +71,15 @@ class _Child:
         self.leave()
 
     def leave(self) -> None:
-        """Let go of it; it ends by itself."""
+        """Close the pipes; it exits by itself."""
         os.close(self.pipe)
         assert self.process.stdin is not None
         self.process.stdin.close()
 
 
 _lock = threading.Lock()
-_children: set[_Child] = set()  # all that live
-_idle: dict[str, _Child] = {}  # one of each engine
+_children: set[_Child] = set()  # all that run
+_idle: dict[str, _Child] = {}  # at most one for each engine
 
 
 def export_files(
@@ -94,7 +94,7 @@ def export_files(
 
     Args:
         exports: file name → its backend, the graph, and whether that is quantized.
-        folder: an empty one to work in. log: what the exporters say is added to it.
+        folder: an empty folder to work in. log: the output of the exporters is appended to it.
         limit_seconds: for one file.
 
     Raises:
@@ -106,10 +106,10 @@ def export_files(
         jobs.setdefault(one.backend, {})[name] = one.quantized
     children: list[_Child] = []
     try:
-        children.extend(_waiting(engine) or _start(engine, log) for engine in jobs)
+        children.extend(_idle_child(engine) or _start(engine, log) for engine in jobs)
         for child in children:
             job = {"files": jobs[child.engine], "folder": str(folder.absolute()), "log": str(log.absolute())}
-            _give(child, job, limit_seconds)
+            _send(child, job, limit_seconds)
         _wait(children, limit_seconds, folder, on_step)
     except BaseException:
         for child in children:
@@ -120,8 +120,8 @@ def export_files(
     return {name: _read(folder / name) for name in exports}
 
 
-def _waiting(engine: str) -> _Child | None:
-    """A child that waits for work. One that has ended, or may be about to, is done away with."""
+def _idle_child(engine: str) -> _Child | None:
+    """An idle child. One that has exited, or may be about to, is killed instead."""
     with _lock:
         child = _idle.pop(engine, None)
     if child is None or child.idle_since is None:
@@ -144,11 +144,11 @@ def _start(engine: str, log: Path) -> _Child:
     reading, writing = os.pipe()
     command = [sys.executable, "-m", exporter.__name__, engine, str(writing)]
     try:
-        with open(log, "ab") as said:
-            # Its input ends when this process does, and the child with it. A group of its own: Ctrl-C in a terminal is
-            # for this process, which ends it where it works, and lets it wait where it waits.
+        with open(log, "ab") as output:
+            # Its input closes when this process exits, and the child exits with it. A process group of its own: Ctrl-C
+            # in a terminal reaches this process, which kills a child that works and keeps one that is idle.
             process = subprocess.Popen(
-                command, bufsize=0, stdin=subprocess.PIPE, stdout=said, stderr=said, pass_fds=(writing,),
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=output, stderr=output, pass_fds=(writing,),
                 process_group=0,
             )  # fmt: skip
     except BaseException:
@@ -162,26 +162,26 @@ def _start(engine: str, log: Path) -> _Child:
     return child
 
 
-def _give(child: _Child, job: dict[str, Any], limit_seconds: float) -> None:
+def _send(child: _Child, job: dict[str, Any], limit_seconds: float) -> None:
     child.job, child.file, child.done, child.began = job, next(iter(job["files"])), False, 0.0
     child.deadline = time.monotonic() + limit_seconds
     assert child.process.stdin is not None
-    with suppress(BrokenPipeError):  # it has ended, which is seen where it is waited for
+    with suppress(BrokenPipeError):  # it has exited, which `_wait` sees
         child.process.stdin.write(json.dumps(job).encode() + b"\n")
 
 
-def _again(child: _Child, children: list[_Child], limit_seconds: float) -> _Child:
-    """Another child for the job of one that ended while it waited."""
+def _restart(child: _Child, children: list[_Child], limit_seconds: float) -> _Child:
+    """Start another child for the job of one that exited while it was idle."""
     children.remove(child)
     child.end()
     fresh = _start(child.engine, Path(child.job["log"]))
     children.append(fresh)
-    _give(fresh, child.job, limit_seconds)
+    _send(fresh, child.job, limit_seconds)
     return fresh
 
 
 def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: Callable[[str], None]) -> None:
-    # Not `select.select`, which takes no descriptor above 1,023.
+    # Not `select.select`, which does not support descriptors above 1,023.
     with selectors.DefaultSelector() as working:
         for child in children:
             working.register(child.pipe, selectors.EVENT_READ, child)
@@ -200,7 +200,7 @@ def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: C
                 if not _read_line(key.data, limit_seconds, on_step):
                     working.unregister(key.fd)
                     if key.data.unread:
-                        child = _again(key.data, children, limit_seconds)
+                        child = _restart(key.data, children, limit_seconds)
                         working.register(child.pipe, selectors.EVENT_READ, child)
                     elif not key.data.done:
                         key.data.process.wait()
@@ -208,33 +208,33 @@ def _wait(children: list[_Child], limit_seconds: float, folder: Path, on_step: C
 
 
 def _read_line(child: _Child, limit_seconds: float, on_step: Callable[[str], None]) -> bool:
-    """What a child says of its progress; whether it will say more. An empty line says that all is done."""
-    piece = os.read(child.pipe, 1 << 12)
-    child.buffer += piece
+    """Read what a child reports; whether more will come. An empty line means that all files are done."""
+    received = os.read(child.pipe, 1 << 12)
+    child.buffer += received
     while b"\n" in child.buffer:
         line, _, child.buffer = child.buffer.partition(b"\n")
-        now, word = time.monotonic(), line.decode()
-        child.done, child.searching = not word, word == exporter.SEARCHING
+        now, message = time.monotonic(), line.decode()
+        child.done, child.searching = not message, message == exporter.SEARCHING
         if child.done:
             child.idle_since = now
         if child.searching:
-            # The last try takes no longer than the whole graph did.
+            # The last export takes no longer than that of the whole graph did.
             child.deadline = now + exporter.BLAME_SECONDS + (now - child.began)
-        elif word:
-            child.file, child.began, child.deadline = word, now, now + limit_seconds
-            on_step(word)
-    return bool(piece) and not child.done
+        elif message:
+            child.file, child.began, child.deadline = message, now, now + limit_seconds
+            on_step(message)
+    return bool(received) and not child.done
 
 
 def _failure(child: _Child, folder: Path) -> str:
-    """Why there is no file; of a search that did not end, that it found nothing."""
+    """Why there is no file; if the search for the operator did not finish, it counts as having found none."""
     code = child.process.returncode
     other = next(one for one in TARGETS if one != child.engine)
     advice = f"leave {child.engine} out of the targets (--target {other}), or write that part of the model otherwise"
     blamed = folder / f"{child.file}.blame.json"
     if not child.searching:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        return f"{child.file}: the {child.engine} exporter {how}; {advice}"
+        end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"{child.file}: the {child.engine} exporter {end}; {advice}"
     place = Blame(**json.loads(blamed.read_text())) if code == 1 and blamed.exists() else Blame()
     return f"{child.file}: the {child.engine} exporter cannot convert {place}; {advice}"
 
@@ -248,7 +248,7 @@ def _read(path: Path) -> Exported:
 
 
 def _after_fork() -> None:
-    """In a forked process: the children are another's, and end with that one alone."""
+    """In a forked process: the children belong to the parent, and exit with it alone."""
     global _lock
     _lock = threading.Lock()
     for child in _children:

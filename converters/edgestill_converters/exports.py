@@ -17,12 +17,12 @@ from .graph import Graph, Samples, export, tensors
 from .precision import float_layers
 from .rewrites import after_quantization
 
-NEEDED = ("torchao", "executorch")  # to quantize; a host which only trains has not these
+NEEDED = ("torchao", "executorch")  # to quantize; not installed on a host that only trains
 Precision = Literal["int8", "fp32"]
 
 
 def check_installed(backends: Sequence[Backend], precision: Precision) -> None:
-    """Refuse to begin where a package is missing, or a file could not be run as it is made."""
+    """Check, before anything is exported, that every package is installed and every file can be run here."""
     quantizes = precision == "int8" and any(one.quantized_graph for one in backends)
     missing = {name: "edgestill[convert]" for name in NEEDED if quantizes and find_spec(name) is None}
     missing |= {name: one.requirement for one in backends for name in one.missing()}
@@ -38,14 +38,14 @@ def check_installed(backends: Sequence[Backend], precision: Precision) -> None:
 
 
 def files_of(
-    backends: Sequence[Backend], precision: Precision, yardsticks: bool = True
+    backends: Sequence[Backend], precision: Precision, fp32_baseline: bool = True
 ) -> dict[str, tuple[Backend, bool]]:
-    """File → its backend, and whether it is quantized."""
+    """File name → its backend, and whether it is quantized."""
     found = {}
     for one in backends:
         if precision == "int8" and one.quantized_graph is not None:
             found[one.file_name(quantized=True)] = (one, True)
-        if precision == "fp32" or yardsticks:
+        if precision == "fp32" or fp32_baseline:
             found[one.file_name(quantized=False)] = (one, False)
     return found
 
@@ -57,34 +57,35 @@ def make_exports(
     precision: Precision,
     float_nodes: Sequence[str],
     trained: GraphModule | None,
-    yardsticks: Bundle | None,
+    fp32_baseline: Bundle | None,
 ) -> tuple[dict[str, Export], tuple[str, ...]]:
-    """File → what is to be exported; and the layers that the quantizer left in float.
+    """File name → the graph to export; and the layers that the quantizer leaves in float.
 
     Raises:
-        ConversionError: a backend that makes fp32 files alone has none among the yardsticks.
+        ConversionError: a backend that makes fp32 files alone has no file in the fp32 baseline.
     """
     for one in backends:
-        if yardsticks and not one.quantized_graph and not yardsticks.manifest.find(one.name, "fp32"):
+        if fp32_baseline and not one.quantized_graph and not fp32_baseline.manifest.find(one.name, "fp32"):
             raise ConversionError(
-                f"yardsticks {yardsticks.path} has no fp32 file for {one.name}, which makes no other; leave it out"
+                f"the fp32 baseline {fp32_baseline.path} has no fp32 file for {one.name}, which makes no other; leave "
+                "it out"
             )
-    files = files_of(backends, precision, yardsticks is None)
+    files = files_of(backends, precision, fp32_baseline is None)
     forms: dict[str | None, ExportedProgram] = {}
     floating: tuple[str, ...] = ()
     if any(quantized for _, quantized in files.values()):
-        # Heavy to import, so that happens only when something is quantized.
+        # Slow to import, so only when something is quantized.
         from . import quantize
 
         prepared = trained
         if prepared is None or float_nodes:
-            # Layers that stay in float take the weights that were trained, and everything is calibrated again.
+            # Layers that stay in float get the trained weights, and everything is calibrated again.
             source = graph.module if trained is None else quantize.float_graph(trained)
             prepared = quantize.prepare(source, graph.inputs, float_nodes)
             quantize.calibrate(prepared, tensors(samples, graph.processor))
         floating = float_layers(prepared)
-        wanted = {one.quantized_graph for one, quantized in files.values() if quantized}
-        forms = {form: make(prepared, graph.examples) for form, make in quantize.FORMS.items() if form in wanted}
+        used = {one.quantized_graph for one, quantized in files.values() if quantized}
+        forms = {form: make(prepared, graph.examples) for form, make in quantize.FORMS.items() if form in used}
     plain = after_quantization(graph.module)
     exports = {}
     for name, (backend, quantized) in files.items():
@@ -94,7 +95,7 @@ def make_exports(
 
 
 def flat_contents(contents: Mapping[str, Content]) -> dict[str, bytes]:
-    """Model files as `write_bundle` takes them: of one that is a folder each member under its path."""
+    """Model files as `write_bundle` expects them: each member of a file that is a folder under its own path."""
     flat: dict[str, bytes] = {}
     for name, content in contents.items():
         if isinstance(content, bytes):

@@ -1,4 +1,4 @@
-"""A model as it is brought → the float graph that everything else starts from, and real samples as it takes them."""
+"""The user's model → the float graph that everything else starts from; the user's samples → its inputs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from .source_model import checked_call, place_of, private_copy
 from .support import refuse_unsupported
 
 Tensors = tuple[Tensor, ...]
-# An example batch below 16 silently caps what the graph takes at 15.
+# An example batch below 16 silently limits the graph to batches of at most 15.
 EXAMPLE_BATCH = 64
-# In the type or the words of what torch raises where a graph would depend on values.
+# In the type or the message of what torch raises where a graph would depend on values.
 VALUE_DEPENDENT = (
     "datadependent", "data-dependent", "data dependent", "unbacked", "fake tensor", "faketensor", ".item()",
     "functionaltensor", "data pointer", ".numpy()",
@@ -36,14 +36,14 @@ Samples = NDArray[np.uint8] | Sequence[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Graph:
-    """The float graph, rewritten for the engines, and what it takes.
+    """The float graph, rewritten for the engines, and its inputs.
 
     Args:
-        processor: what is left to do to raw pixels before it; None where it takes no images.
-        inputs: position of an input → the scale that its int8 form must have.
+        processor: what remains to be done to raw pixels before it; None for inputs other than images.
+        inputs: position of an input → its fixed scale in int8.
         examples: one tensor for each input, batch 1.
         rewrites: name of a rewrite → how often it was applied.
-        outputs: a name for each output, its key in the dict that the model returns; empty where it has none.
+        outputs: a name for each output, its key in the dict that the model returns; empty without one.
     """
 
     module: GraphModule
@@ -55,7 +55,7 @@ class Graph:
 
     @property
     def last(self) -> str:
-        """`softmax` or `sigmoid` where that makes the only output, else empty."""
+        """`softmax` or `sigmoid` if that computes the only output, else empty."""
         made = [one.target for one in self.module.graph.output_node().all_input_nodes]
         return _LAST.get(made[0], "") if len(made) == 1 else ""
 
@@ -70,12 +70,12 @@ def make_graph(
     """Export a copy of `model` and rewrite it; `model` itself is untouched.
 
     Args:
-        processor: raw pixels → what the model takes; None: `samples` are what it takes.
-        fold: put the normalization of pixels into the graph. any_batch: for training, not for batch 1.
+        processor: raw pixels → the model's input; None: `samples` are its inputs.
+        fold: put the normalization of pixels into the graph. any_batch: for training, instead of batch 1.
 
     Raises:
-        CalibrationError: samples that do not fit. ConversionError: the model does not run on them, no graph can be made
-            of it, or an engine cannot run one of its operators; names the place in the model.
+        CalibrationError: samples that do not fit. ConversionError: the model does not run on them, it cannot be
+            exported, or an engine cannot run one of its operators; names the place in the model.
     """
     examples = next(tensors(samples, processor))
     checked = checked_call(private_copy(model), examples)
@@ -91,7 +91,7 @@ def make_graph(
 def _exported(model: nn.Module, examples: Tensors, any_batch: bool) -> GraphModule:
     try:
         return export(model, examples, any_batch).module(check_guards=False)
-    except Exception as error:  # whatever torch.export finds in somebody's model
+    except Exception as error:  # whatever torch.export raises on the user's model
         words = f"{type(error).__name__} {error}".lower()
         depends = any(word in words for word in VALUE_DEPENDENT)
         why = (
@@ -107,13 +107,13 @@ def _exported(model: nn.Module, examples: Tensors, any_batch: bool) -> GraphModu
 
 
 def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> ExportedProgram:
-    """`model` as a graph of ATen operators, of which none writes in place.
+    """`model` as a graph of ATen operators without writes in place.
 
     Args:
-        examples: one tensor for each input, batch 1; the graph takes exactly these shapes,
-        any_batch: or any batch of two and more.
+        examples: one tensor for each input, batch 1; the graph is for exactly these shapes.
+        any_batch: the graph is for any batch of two or more instead.
     """
-    # Fresh tensors: strides of a channels-last one would end in the file as its layout.
+    # New tensors: the strides of a channels-last one would become the layout of the file.
     batch = EXAMPLE_BATCH if any_batch else 1
     fresh = tuple(torch.zeros((batch, *one.shape[1:]), dtype=one.dtype) for one in examples)
     axis = torch.export.Dim("batch", min=2, max=1 << 16)
@@ -122,40 +122,40 @@ def export(model: nn.Module, examples: Tensors, any_batch: bool = False) -> Expo
 
 
 def in_order(module: nn.Module) -> None:
-    """Lay weights out in the order of their axes, in place.
+    """Make weights contiguous, in place.
 
-    A model that was trained channels last has them in another order, which ExecuTorch refuses.
+    A model that was trained channels last has other strides, which ExecuTorch refuses.
     """
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.contiguous()
 
 
 def tensors(samples: Samples, processor: Processor | None) -> Iterator[Tensors]:
-    """Samples one by one, each as the tensors that a graph takes: copies, which a model may write into.
+    """Samples one by one, each as the inputs of a graph: copies, which a model may write into.
 
     Raises:
-        CalibrationError: none, or of another shape or type.
+        CalibrationError: no samples, or of the wrong shape or type.
     """
     arrays = as_arrays(samples, processor)
     for row in range(len(arrays[0])):
         rows = [one[row : row + 1] for one in arrays]
         try:
-            given = rows if processor is None else [processor.tensor(rows[0])]
+            inputs = rows if processor is None else [processor.tensor(rows[0])]
         except InputError as error:
             raise CalibrationError(f"calibration: {error}") from error
-        yield tuple(torch.from_numpy(np.array(one, order="C")) for one in given)
+        yield tuple(torch.from_numpy(np.array(one, order="C")) for one in inputs)
 
 
 def as_arrays(samples: Samples, processor: Processor | None) -> list[NDArray[Any]]:
-    """What somebody gives as samples: one array for each input, (N, …), N above 0; floats as float32.
+    """The user's samples as one array for each input, (N, …), N above 0; floats as float32.
 
-    One array or tensor alone is that of the only input.
+    A single array or tensor is that of the only input.
 
     Args:
-        processor: samples are the images that it takes, one array; None: they are what the model takes.
+        processor: samples are images for it, one array; None: they are the model's inputs.
 
     Raises:
-        CalibrationError: they are something else.
+        CalibrationError: they are anything else.
     """
     if processor is None and isinstance(samples, Mapping):
         raise CalibrationError("calibration: a dict; give its arrays in a list, in the order of the model's inputs")
@@ -170,11 +170,11 @@ def as_arrays(samples: Samples, processor: Processor | None) -> list[NDArray[Any
         raise CalibrationError(f"calibration: the inputs have {sorted(counts)} samples; give as many of each")
     if not counts or counts == {0}:
         raise CalibrationError("calibration: no samples; a few hundred real ones are usual")
-    return arrays if processor is not None else [_taken(one) for one in arrays]
+    return arrays if processor is not None else [_checked(one) for one in arrays]
 
 
-def _taken(one: NDArray[Any]) -> NDArray[Any]:
-    """Samples of one input in the type that a model takes."""
+def _checked(one: NDArray[Any]) -> NDArray[Any]:
+    """Samples of one input, with floats as float32."""
     if one.dtype == np.uint8:
         raise CalibrationError(
             "calibration: an input of uint8, as raw pixels have it; give them with a processor, or as the float32 "
@@ -188,7 +188,7 @@ def _taken(one: NDArray[Any]) -> NDArray[Any]:
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """An array out of an array, a tensor on any device, or nested lists of numbers."""
+    """An array, from an array, a tensor on any device, or nested lists of numbers."""
     if isinstance(value, Tensor):
         plain = value.detach().cpu()
         return (plain.float() if plain.is_floating_point() else plain).numpy()

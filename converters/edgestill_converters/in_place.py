@@ -1,30 +1,28 @@
 """Writes in place, such as `relu_(a)` and `a[:, 0] = 0`: the same graph without them.
 
-Rewrites and the quantizer follow who reads which result. A write that reaches its readers through memory alone (into a
-part of a tensor, or into one that others read as well) would be lost there: the graph would no longer be the model.
+Rewrites and the quantizer follow the edges of the graph. A write that reaches its readers through memory alone (into a
+part of a tensor, or into one that others read as well) would be lost: the graph would no longer compute the same.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Graph, Node
 
+from .private.torch import BATCH_NORM_AT_INFERENCE, HigherOrderOperator, OpOverload, schema_of, storage_ids
 from .rewrites.editing import cleaned
 
 aten = torch.ops.aten
 _MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKind.USER_INPUT_MUTATION)
-_NORM = aten._native_batch_norm_legit_no_training.default
 
 
 def without_writes(program: ExportedProgram) -> ExportedProgram:
-    """The same outputs for the same inputs, from operators that only give results.
+    """The same outputs for the same inputs, from operators that only return results.
 
-    What a model leaves behind in its inputs and buffers is dropped: a file answers each call by itself. A model whose
+    What a model writes into its inputs and buffers is dropped: a file has no state between calls. A model whose
     outputs depend on that is found by calling it twice (`parity.check_model`).
     """
     memory = {node: _storages(node) for node in program.graph.nodes}
@@ -42,35 +40,34 @@ def without_writes(program: ExportedProgram) -> ExportedProgram:
 
 def _writes(node: Node) -> bool:
     if isinstance(node.target, OpOverload):
-        return bool(node.target._schema.is_mutable)
-    # A part of the model in a graph of its own, such as one under `torch.autocast`: it may.
+        return bool(schema_of(node.target).is_mutable)
+    # A part of the model in a graph of its own, such as one under `torch.autocast`: it may write.
     return isinstance(node.target, HigherOrderOperator)
 
 
 def _storages(node: Node) -> frozenset[int]:
-    """What memory a result lies in: views, and what an operator gives back as it came, share it."""
+    """The memory of a result, which views and inputs that are returned unchanged share."""
     value = node.meta.get("val")
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return frozenset(one.untyped_storage()._cdata for one in values if isinstance(one, Tensor))
+    return storage_ids(value if isinstance(value, (list, tuple)) else [value])
 
 
 def _plain(node: Node) -> Any:
-    """The operator that gives what `node` writes into its first argument; None where there is none."""
+    """The operator that returns what `node` writes into its first argument; None if there is none."""
     if not isinstance(node.target, OpOverload) or not _writes(node) or not isinstance(node.args[0], Node):
         return None
     name, _, overload = str(node.target).removeprefix("aten.").partition(".")
     plain = getattr(getattr(aten, name.removesuffix("_"), None), overload, None)
-    if plain is None or not name.endswith("_") or plain._schema.is_mutable:
+    if plain is None or not name.endswith("_") or schema_of(plain).is_mutable:
         return None
     arguments, named = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: one.meta["val"])
     with node.meta["val"].fake_mode:
         result = plain(*arguments, **named)
-    # A write keeps the type of what it writes into; the operator by itself may give a wider one.
+    # A write keeps the type of the tensor it writes into; the plain operator may return a wider one.
     return plain if result.dtype == node.meta["val"].dtype else None
 
 
 def _read_later(write: Node, memory: Mapping[Node, frozenset[int]]) -> bool:
-    """Whether anybody reads the written memory afterwards by another way than through the result of the write."""
+    """Whether a later node reads the written memory through another tensor than the result of the write."""
     nodes = list(write.graph.nodes)
     place, written = nodes.index(write), memory[write.all_input_nodes[0]]
     before = {node for node in nodes[:place] if memory[node] & written}
@@ -78,9 +75,9 @@ def _read_later(write: Node, memory: Mapping[Node, frozenset[int]]) -> bool:
 
 
 def _restore_batch_norms(graph: Graph) -> None:
-    """What became of `batch_norm` at inference, back: patterns are written with that."""
+    """Restore `batch_norm` at inference from its decomposition: the patterns of rewrites expect it."""
     for node in list(graph.nodes):
-        if node.target is _NORM:
+        if node.target is BATCH_NORM_AT_INFERENCE:
             node.target, node.args = aten.batch_norm.default, (*node.args[:5], False, *node.args[5:], True)
             node.meta["val"] = node.meta["val"][0]
             for user in list(node.users):
@@ -89,7 +86,7 @@ def _restore_batch_norms(graph: Graph) -> None:
 
 
 def _drop_mutations(program: ExportedProgram) -> None:
-    """Give out what the model gives, and not what it leaves behind."""
+    """Remove outputs of the program that are written buffers and inputs, not outputs of the model."""
     specs = program.graph_signature.output_specs
     kept = [number for number, one in enumerate(specs) if one.kind not in _MUTATIONS]
     (output,) = (node for node in program.graph.nodes if node.op == "output")

@@ -1,4 +1,4 @@
-"""Do the files answer like the model they were made from?"""
+"""Do the files compute the same as the model they were made from?"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,10 +23,10 @@ def relative_error(found: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def check_model(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], changed: Sequence[str] = ()) -> None:
-    """Refuse a model of which no file can be the same: one that gives no numbers, or others at every call.
+    """Refuse a model that no file can match: one whose outputs are not finite, or not deterministic.
 
     Args:
-        first, second: its outputs for the same samples. changed: buffers that the calls have written.
+        first, second: its outputs for the same samples. changed: buffers that the calls have changed.
 
     Raises:
         ConversionError: names the output, and the buffers.
@@ -43,18 +43,18 @@ def check_model(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]], c
                 f"the model itself gives nothing but infinities in output {number}: look for a division by zero or an "
                 "overflow, and for weights that are not finite"
             )
-    # The same operators on the same numbers: kernels may add them in another order, no more.
+    # Same operators, same numbers: kernels may only add in another order.
     compared = compare_outputs(second, first, Tolerance(rms=ALLOWED_FLOAT, changed=ALLOWED_FLOAT))
     if not compared.passed:
         why = f"its buffer {changed[0]!r} changes with every call" if changed else "something in it is random"
         raise ConversionError(
-            f"the model is not deterministic: called twice with the same samples in eval mode, it gives something else "
-            f"({compared.reason}); {why}, and a file gives the same answer to the same input"
+            f"the model is not deterministic: called twice with the same samples in eval mode, its outputs differ "
+            f"({compared.reason}); {why}, and a file has the same outputs for the same input"
         )
 
 
 def check_rewrites(model: Sequence[NDArray[Any]], graph: Sequence[NDArray[Any]]) -> None:
-    """Refuse a graph that no longer computes what the model does.
+    """Refuse a graph that no longer computes the same as the model.
 
     Raises:
         ConversionError: it deviates by more than float rounding and the half pixel that `pixels.py` allows itself.
@@ -73,16 +73,15 @@ def check_against_model(
     manifest: Manifest,
     allowed_quantized: float = ALLOWED_QUANTIZED,
 ) -> None:
-    """Refuse a file that is not the model.
+    """Refuse files that do not compute the same as the model.
 
     Args:
-        reference: what the model gives, one array for each output.
-        outputs: for each file of the manifest, what it gave for the same samples.
-        allowed_quantized: how far a quantized file may deviate, as a share of the model's values.
+        reference: outputs of the model, one array for each.
+        outputs: for each file of the manifest, its outputs for the same samples.
+        allowed_quantized: how far a quantized file may deviate, relative to the model's outputs (RMS).
 
     Raises:
-        ConversionError: a float file deviates at all, or an int8 file so far that quantization has
-            destroyed it.
+        ConversionError: a float file deviates by more than rounding, or an int8 file by more than is allowed.
     """
     for name, found in outputs.items():
         floating = manifest.models[name].precision == "fp32"

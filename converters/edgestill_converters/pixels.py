@@ -1,16 +1,16 @@
-"""Raw pixels in: the normalization goes into the graph, and an int8 file takes `uint8 - 128` and nothing else.
+"""The normalization of pixels as part of the graph, so that the input of an int8 file is `uint8 - 128`.
 
-The model was trained on `(pixel / 255 - mean) / std`. Here that line becomes part of it, in the cheapest of three ways
-that leave zero padding what it was, the value 0 after the normalization:
+The model was trained on `(pixel / 255 - mean) / std`. This becomes part of it, in the cheapest of three ways that keep
+the meaning of zero padding, the value 0 after the normalization:
 
-    the first convolution pads nothing      both factors go into its weights and bias; the file takes pixel / 255
-    all channels have one mean              the factor goes into the weights; the file takes pixel / 255 - mean, of
-                                            which a padded 0 is the mean; as a code that is pixel - 128 as well
-    anything else                           a depthwise 1×1 convolution before it; the file takes pixel / 255
+    the first convolution has no padding    scale and shift go into its weights and bias; the input is pixel / 255
+    all channels have the same mean         the scale goes into the weights; the input is pixel / 255 - mean, of
+                                            which a padded 0 is the mean; its code is pixel - 128 as well
+    anything else                           a depthwise 1×1 convolution before it; the input is pixel / 255
 
-The second moves the mean to a whole pixel value. The rest, at most half of one, goes into the bias, which is exact but
-at the border: there a result is off by less than half a quantum of the input. The division by 255 stays outside:
-inside, it would make weights so small that their scales reach the smallest that observers give.
+The second rounds the mean to a whole pixel value. The rest, at most half of one, goes into the bias, which is exact
+except at the border: there a result is off by less than half a quantization step of the input. The division by 255
+stays outside: inside, it would make weights so small that their scales reach the minimum of the observers.
 """
 
 from dataclasses import replace
@@ -35,8 +35,8 @@ def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Sc
         graph: one input, float32 (1, C, H, W), normalized.
 
     Returns:
-        What is left to do before the graph (`(pixel / 255 - mean) / std`, with a std of 1), and the input's
-        fixed scale, with which `code = pixel - 128`.
+        What remains to be done before the graph (`(pixel / 255 - mean) / std`, with a std of 1), and the fixed scale of
+        the input, with which `code = pixel - 128`.
     """
     (images,) = (node for node in graph.graph.nodes if node.op == "placeholder")
     factor = 1 / torch.tensor(processor.std, dtype=torch.float64)
@@ -61,14 +61,14 @@ def fold_pixels(graph: GraphModule, processor: Processor) -> tuple[Processor, Sc
 
 
 def _is_plain_convolution(node: Node) -> bool:
-    """Whether it is one whose weight and bias are known, and which has one group."""
+    """Whether it is a convolution with one group and constant weight and bias."""
     known = node.target is aten.conv2d.default and has_constants(node, 2)
     return known and bool(len(node.args) < 7 or node.args[6] == 1)
 
 
 def _padding(node: Node) -> list[int]:
-    given: Any = node.args[4] if len(node.args) > 4 else [0, 0]
-    return list(given) * 2 if len(given) == 1 else list(given)
+    padding: Any = node.args[4] if len(node.args) > 4 else [0, 0]
+    return list(padding) * 2 if len(padding) == 1 else list(padding)
 
 
 def _fold(graph: GraphModule, node: Node, factor: Tensor, shift: Tensor) -> None:

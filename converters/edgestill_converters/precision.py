@@ -1,4 +1,4 @@
-"""How much of a file is int8, read from the file itself, never from its name; and which layers stayed in float."""
+"""How much of a file is int8, read from the file itself; and which layers stayed in float."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from .inspection import Inspection, inspect_bytes
 from .rewrites.editing import module_path
 
 aten = torch.ops.aten
-# An int8 file may compute this share of its multiply-accumulates in float: layer norms have as much, attention more.
+# An int8 file may compute this share of its multiply-accumulates in float: enough for layer norms, not for attention.
 FLOAT_SHARE = 0.01
 # Operators that multiply and accumulate.
 LAYERS = (
@@ -45,8 +45,8 @@ def precision_of(name: str, content: Content, backend: Backend, quantized: bool)
     """`int8`, `mixed` or `fp32`, and the share of multiply-accumulates that a file computes in float, 0–1.
 
     Args:
-        name: of the file, for messages. quantized: what its graph was, which is believed, and the share None, where
-            the backend has nothing that looks into files.
+        name: of the file, for messages. quantized: whether its graph was, which decides, with a share of None, if the
+            backend cannot inspect files.
     """
     if backend.inspect is None:
         return ("int8" if quantized else "fp32"), None
@@ -57,14 +57,14 @@ def precision_of(name: str, content: Content, backend: Backend, quantized: bool)
 
 
 def computes_in_int8(seen: Inspection) -> bool:
-    """Whether a file does more in int8 than to turn its inputs into it and back."""
+    """Whether a file does more in int8 than to quantize and dequantize."""
     if seen.macs:
         return seen.float_macs < 1
     return any("int8" in one.precision and not one.name.startswith(CONVERSIONS) for one in seen.operators)
 
 
 def refuse_float(name: str, layers: Sequence[str]) -> None:
-    """Say that a file which was to be int8 is not.
+    """Refuse a file that should be int8 and is all float.
 
     Raises:
         ConversionError: always.

@@ -1,7 +1,7 @@
 """A float graph → one prepared graph → calibrated: the single quantization that both formats are exported from.
 
-PT2E (torchao): observers where the quantizer wants int8, real samples through them, then scales and zero points. Those
-chosen here are the ones in the `.pte` and in the `.tflite`; that is why the files agree.
+PT2E (torchao): observers where the quantizer asks for int8, real samples through them, then scales and zero points.
+The `.pte` and the `.tflite` have the same ones, which is why the files agree.
 """
 
 import copy
@@ -17,20 +17,20 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e, 
 
 from .errors import ConversionError
 from .graph import Tensors, export, in_order
-from .grid import snap
 from .quantizer import KEY, EdgestillQuantizer
 from .rewrites import after_quantization, fold_batch_norms
 from .rewrites.editing import cleaned
 from .scale import Scale
+from .weight_rounding import round_weights
 
 
 def prepare(
     graph: GraphModule, inputs: Mapping[int, Scale] | None = None, float_nodes: Collection[str] = ()
 ) -> GraphModule:
-    """Put observers where the quantizer wants int8; `graph` is untouched. Arguments as of `EdgestillQuantizer`.
+    """A copy of `graph` with observers where the quantizer asks for int8. Arguments as of `EdgestillQuantizer`.
 
     Raises:
-        ConversionError: a name in `float_nodes` is of no node.
+        ConversionError: `float_nodes` has a name of no node.
     """
     names = [node.name for node in graph.graph.nodes if node.op == "call_function"]
     for name in float_nodes:
@@ -48,14 +48,14 @@ def prepare(
 class FakeQuantized(nn.Module):
     """A graph with fake quantization (Jacob et al. 2018, arXiv:1712.05877), to be trained like any module.
 
-    Batch norms are folded into their convolutions first: the training adjusts what the device will compute with.
-    Ranges follow the data in training, and stand still in evaluation.
+    Batch norms are folded into their convolutions first: the training adjusts the weights that the device uses.
+    Ranges follow the data in training, and are fixed in evaluation.
 
     Args:
-        graph: for any batch; it is untouched. inputs: as of `EdgestillQuantizer`.
+        graph: for any batch; it is copied. inputs: as of `EdgestillQuantizer`.
 
     Attributes:
-        graph: the prepared graph, which `folded` and `unfolded` make files of.
+        graph: the prepared graph, the input of `folded` and `unfolded`.
     """
 
     def __init__(self, graph: GraphModule, inputs: Mapping[int, Scale] | None = None) -> None:
@@ -63,32 +63,32 @@ class FakeQuantized(nn.Module):
         plain = copy.deepcopy(graph)
         fold_batch_norms(plain)
         quantizer = EdgestillQuantizer(qat=True, inputs=inputs)
-        with torch.random.fork_rng(devices=[]):  # torchao draws example inputs for the patterns that it looks for
+        with torch.random.fork_rng(devices=[]):  # torchao draws random example inputs for its patterns
             self.graph: GraphModule = prepare_qat_pt2e(cleaned(plain), quantizer)
         for parameter in self.graph.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What the graph gives."""
+        """The output of the graph."""
         result: Tensor = self.graph(*inputs)
         return result
 
     def train(self, mode: bool = True) -> "FakeQuantized":
-        """Training or evaluation. (The graph itself has neither: it was exported as it evaluates.)"""
+        """Training or evaluation: of the observers, since the graph was exported in evaluation."""
         self.training = mode
         self.graph.apply(enable_observer if mode else disable_observer)
         return self
 
 
 def float_graph(trained: GraphModule) -> GraphModule:
-    """What `FakeQuantized` has trained, without the fake quantization: the same weights in float, to be prepared anew.
+    """A trained `FakeQuantized` without its fake quantization: the same weights in float, for `prepare`.
 
     Args:
-        trained: `FakeQuantized.graph`; it is untouched.
+        trained: `FakeQuantized.graph`; it is copied.
     """
     plain = copy.deepcopy(trained)
     for node in list(plain.graph.nodes):
-        # Where the quantizer wanted int8 then is not where it will want it.
+        # The quantizer will annotate the graph anew, with other `float_nodes`.
         node.meta.pop(KEY, None)
         if node.op == "call_module" and hasattr(plain.get_submodule(str(node.target)), "calculate_qparams"):
             node.replace_all_uses_with(node.args[0])
@@ -97,7 +97,7 @@ def float_graph(trained: GraphModule) -> GraphModule:
 
 
 def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:
-    """Show the observers real samples, one at a time: the graph was exported for one."""
+    """Run real samples through the observers, one at a time: the graph was exported for batch 1."""
     with torch.inference_mode():
         for sample in samples:
             prepared(*sample)
@@ -105,22 +105,22 @@ def calibrate(prepared: GraphModule, samples: Iterable[Tensors]) -> GraphModule:
 
 
 def folded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
-    """The quantized graph with int8 weights in place, as ExecuTorch wants it. `prepared` is untouched."""
+    """The quantized graph with int8 weights, for ExecuTorch. `prepared` is copied."""
     graph = _converted(prepared)
     return export(after_quantization(graph), examples)
 
 
 def unfolded(prepared: GraphModule, examples: Tensors) -> ExportedProgram:
-    """The quantized graph with float weights and quantize/dequantize pairs, as litert-torch wants it."""
+    """The quantized graph with float weights and quantize/dequantize pairs, for litert-torch."""
     graph = _converted(prepared, fold_quantize=False)
     after_quantization(graph)
-    # Exporting asks an exported graph to go into evaluation, which it refuses until it is told to bear it.
+    # Exporting calls `.eval()`, which an exported graph refuses without this.
     allow_exported_model_train_eval(graph)
     return export(graph, examples)
 
 
 FORMS: Mapping[str, Callable[[GraphModule, Tensors], ExportedProgram]] = {"folded": folded, "unfolded": unfolded}
-"""What backends take: see `Backend.quantized_graph`."""
+"""See `Backend.quantized_graph`."""
 
 
 def _converted(prepared: GraphModule, **options: bool) -> GraphModule:
@@ -128,4 +128,4 @@ def _converted(prepared: GraphModule, **options: bool) -> GraphModule:
     in_order(copied)
     with torch.random.fork_rng(devices=[]):  # as above
         converted = convert_pt2e(copied, **options)
-    return snap(converted)
+    return round_weights(converted)

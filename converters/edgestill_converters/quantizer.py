@@ -1,19 +1,19 @@
-"""Where the graph is quantized: ExecuTorch's `XNNPACKQuantizer`, and what both engines can do beyond it.
+"""What is quantized, and how: ExecuTorch's `XNNPACKQuantizer`, extended by what both engines support.
 
-On top of XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric activations per tensor) this one
+Beyond XNNPACKQuantizer (int8, symmetric weights per channel, asymmetric activations per tensor) this quantizer
 
-- quantizes what comes out of an activation function too (hard-swish, GELU, leaky ReLU, …), so that the pooling,
-  addition or concatenation that follows is int8 as well;
-- fixes the scale where an operator's range is known: sigmoid, hard sigmoid and softmax give 0…1, tanh gives -1…1. A
-  measured range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
-- lets scales of weights become 16 times smaller: XNNPACKQuantizer's smallest, 2^-12, leaves three of the 127 levels to
-  a channel whose weights are all below 0.0007;
-- fixes the scale of the input where raw pixels come in (`pixels.py`), so that a pixel is its own code;
+- quantizes the outputs of activation functions too (hard-swish, GELU, leaky ReLU, …), so that the pooling, addition or
+  concatenation that follows is int8 as well;
+- fixes the scale of operators with a known range: 0…1 for sigmoid, hard sigmoid and softmax, -1…1 for tanh. A measured
+  range would waste codes, and the kernels of tflite-runtime 2.14 refuse any other scale;
+- allows scales of weights that are 16 times smaller: XNNPACKQuantizer's smallest, 2^-12, leaves three of the 127 levels
+  to a channel whose weights are all below 0.0007;
+- fixes the scale of an input of raw pixels (`pixels.py`), so that the code is the pixel minus 128;
 - keeps the scale through padding with zeros, which neither engine pads from one scale to another;
-- leaves whole layers in float that are named as too sensitive (`sensitivity.py`).
+- leaves the named layers in float, those that are too sensitive (`sensitivity.py`).
 
-What an engine has no fast int8 kernel for stays between one dequantize and one quantize, inside the delegate:
-`benchmarks/suite/converters/operators.py` measures what that costs, in both engines.
+Operators without a fast int8 kernel stay in a float region, between one dequantize and one quantize, inside the
+delegate: `benchmarks/suite/converters/operators.py` measures what that costs, in both engines.
 """
 
 from collections.abc import Collection, Mapping
@@ -32,11 +32,12 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import (
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
-    QuantizationAnnotation,
     QuantizationSpec,
     SharedQuantizationSpec,
 )
 
+from .private.executorch import annotate_patterns, drop_batch_norm_patterns
+from .private.torchao import annotation, with_smallest_scale
 from .rewrites.editing import FLOAT
 from .scale import Scale
 
@@ -46,29 +47,27 @@ KEY = "quantization_annotation"
 
 # Smaller ones gain nothing, and a bias in units of it and of the input's scale must stay within 32 bits.
 SMALLEST_WEIGHT_SCALE = 2**-16
-# Ranges that the operator itself sets. 1/256 and 1/128 are what TensorFlow Lite's int8 specification asks for.
+# Ranges that the operator itself sets. 1/256 and 1/128 are required by TensorFlow Lite's int8 specification.
 FIXED: Mapping[Any, Scale] = {
     aten.sigmoid.default: Scale(1 / 256, -128),
     aten.hardsigmoid.default: Scale(1 / 256, -128),
     aten.softmax.int: Scale(1 / 256, -128),
     aten.tanh.default: Scale(1 / 128, 0),
 }
-# Activation functions that XNNPACKQuantizer leaves alone. (SiLU has become sigmoid and product before: rewrites/.)
+# Activation functions that XNNPACKQuantizer does not annotate. (SiLU is sigmoid and product by now: rewrites/.)
 ACTIVATIONS = (
     aten.hardswish.default, aten.gelu.default, aten.leaky_relu.default, aten.elu.default,
 )  # fmt: skip
 
 
 class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
-    """The one quantizer.
+    """The only quantizer: the files of all backends come from its graph.
 
     Args:
         qat: fake quantization for training instead of observers.
         inputs: position of an input → its fixed scale.
         float_nodes: names of graph nodes (convolutions, linear layers, …) that stay in float.
     """
-
-    SUPPORTED_PATTERNS: list[Any]
 
     def __init__(
         self, *, qat: bool = False, inputs: Mapping[int, Scale] | None = None, float_nodes: Collection[str] = ()
@@ -82,14 +81,13 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
     def annotate(self, model: GraphModule) -> GraphModule:
         """See `torchao.quantization.pt2e.quantizer.Quantizer`."""
         if all(node.target is not aten.batch_norm.default for node in model.graph.nodes):
-            # To look for batch norms it exports two dozen patterns, which takes seconds, where there are none as well.
-            self.SUPPORTED_PATTERNS = [one for one in self.SUPPORTED_PATTERNS if "_bn" not in one.name]
-        model = self._annotate_for_quantization_config(model)
+            drop_batch_norm_patterns(self)
+        model = annotate_patterns(self, model)
         for node in model.graph.nodes:
             if node.target in ACTIVATIONS and KEY not in node.meta and _comes_quantized(node):
                 _annotate_activation(node, self.global_config.output_activation)
-        # Once more, for those that wait for a quantized input.
-        model = self._annotate_for_quantization_config(model)
+        # Once more, for patterns that need a quantized input.
+        model = annotate_patterns(self, model)
         for node in model.graph.nodes:
             if node.target in FIXED and _between_quantized(node):
                 _fix(node, _specification(FIXED[node.target]))
@@ -97,7 +95,7 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
         for position, scale in self._inputs.items():
             _fix(placeholders[position], _specification(scale))
         propagate_annotation(model)
-        # After padding, those that share a scale may follow again.
+        # Operators after a padding may share its scale in turn.
         while sum(_share_scale(node) for node in model.graph.nodes):
             propagate_annotation(model)
         return model
@@ -105,8 +103,7 @@ class EdgestillQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
 def _configuration(qat: bool) -> QuantizationConfig:
     standard: QuantizationConfig = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
-    made = standard.weight.observer_or_fake_quant_ctr.p
-    observer = made.func.with_args(**{**made.keywords, "eps": SMALLEST_WEIGHT_SCALE})
+    observer = with_smallest_scale(standard.weight.observer_or_fake_quant_ctr, SMALLEST_WEIGHT_SCALE)
     return replace(standard, weight=replace(standard.weight, observer_or_fake_quant_ctr=observer))
 
 
@@ -123,30 +120,28 @@ def _specification(scale: Scale) -> FixedQParamsQuantizationSpec:
 
 def _comes_quantized(node: Node) -> bool:
     source = node.args[0]
-    annotation = source.meta.get(KEY) if isinstance(source, Node) else None
-    return annotation is not None and annotation.output_qspec is not None
+    found = source.meta.get(KEY) if isinstance(source, Node) else None
+    return found is not None and found.output_qspec is not None
 
 
 def _between_quantized(node: Node) -> bool:
-    """Whether what comes in is quantized, and everyone who takes what goes out reads it quantized, by itself."""
+    """Whether the input is quantized, and every user of the output reads it quantized, with a spec of its own."""
     return _comes_quantized(node) and all(_reads(user, node) for user in node.users)
 
 
 def _annotate_activation(node: Node, specification: QuantizationSpec) -> None:
     source = node.args[0]
     assert isinstance(source, Node)
-    node.meta[KEY] = QuantizationAnnotation(
-        input_qspec_map={source: source.meta[KEY].output_qspec}, output_qspec=specification, _annotated=True
-    )
+    node.meta[KEY] = annotation({source: source.meta[KEY].output_qspec}, specification)
 
 
 def _reads(user: Node, node: Node) -> bool:
-    annotation = user.meta.get(KEY)
-    return annotation is not None and isinstance(annotation.input_qspec_map.get(node), QuantizationSpec)
+    found = user.meta.get(KEY)
+    return found is not None and isinstance(found.input_qspec_map.get(node), QuantizationSpec)
 
 
 def _share_scale(node: Node) -> bool:
-    """Let padding with zeros keep the scale of what it pads: neither engine pads from one scale to another."""
+    """Let padding with zeros keep the scale of its input: neither engine pads from one scale to another."""
     if node.target not in (aten.pad.default, aten.constant_pad_nd.default) or KEY in node.meta:
         return False
     more = list(node.args[2:])
@@ -156,7 +151,7 @@ def _share_scale(node: Node) -> bool:
     source = node.args[0]
     assert isinstance(source, Node)
     shared = SharedQuantizationSpec(source)
-    node.meta[KEY] = QuantizationAnnotation(input_qspec_map={source: shared}, output_qspec=shared, _annotated=True)
+    node.meta[KEY] = annotation({source: shared}, shared)
     return True
 
 
@@ -166,8 +161,8 @@ def _fix(node: Node, fixed: FixedQParamsQuantizationSpec) -> None:
         source = node.args[0]
         assert isinstance(source, Node)
         reads = {source: source.meta[KEY].output_qspec}
-    node.meta[KEY] = QuantizationAnnotation(input_qspec_map=reads, output_qspec=fixed, _annotated=True)
-    # The same for those who read it, or there would be a second pair of quantize and dequantize between the two.
+    node.meta[KEY] = annotation(reads, fixed)
+    # The same for the users, or there would be a second pair of quantize and dequantize between the two.
     for user in node.users:
         if _reads(user, node):
             user.meta[KEY].input_qspec_map[node] = fixed

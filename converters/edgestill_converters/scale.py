@@ -1,11 +1,11 @@
-"""How an int8 tensor stands for real numbers."""
+"""Scale and zero point of an int8 tensor."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How an int8 tensor stands for real numbers: `real = (code - zero_point) * scale`."""
+    """Scale and zero point of an int8 tensor: `real = (code - zero_point) * scale`."""
 
     scale: float
     zero_point: int

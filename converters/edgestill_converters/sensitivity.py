@@ -1,7 +1,7 @@
 """Which layers suffer from int8: the error that quantizing each one alone adds, on real samples.
 
 In a calibrated graph each observer becomes a switch. With all of them off the graph computes in float; with those of
-one layer on (its input, its weights, its output), it shows what this layer alone costs.
+one layer on (its input, its weights, its output), the outputs show the error of this layer alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +28,9 @@ class Layer:
     """A convolution or linear layer.
 
     Args:
-        node: its name in the graph, which `convert(float_nodes=…)` takes. module: its place in the model, as in
-            `named_modules()`; empty where a rewrite made it.
-        error: root mean square of what quantizing it alone changes in the outputs, as a share of their own.
+        node: its name in the graph, for `convert(float_nodes=…)`. module: its path in the model, as in
+            `named_modules()`; empty if a rewrite made it.
+        error: of the outputs when this layer alone is quantized, relative (RMS).
     """
 
     node: str
@@ -44,19 +44,19 @@ def rank_layers(
     """Every layer with its error, the worst first.
 
     Args:
-        samples: real ones, 16 to 64; each layer runs all of them. on_layer: called as each is done.
+        samples: real ones, 16 to 64, all of which run once for each layer. on_layer: called after each layer.
     """
     prepared = quantize.prepare(graph.module, graph.inputs)
-    shown = list(tensors(samples, graph.processor))
-    quantize.calibrate(prepared, shown)
+    inputs = list(tensors(samples, graph.processor))
+    quantize.calibrate(prepared, inputs)
     switches = _switches(prepared)
     nodes = [node for node in prepared.graph.nodes if node.target in LAYERS and FLOAT not in node.meta]
-    reference = _run(prepared, shown)
+    reference = _run(prepared, inputs)
     scale = sum(float(one.double().square().sum()) for one in reference) or 1.0
     found = []
     for number, node in enumerate(nodes, start=1):
         with _on([switches[name] for name in _observers(node) if name in switches]):
-            results = _run(prepared, shown)
+            results = _run(prepared, inputs)
         deviation = sum(
             float((a.double() - b.double()).square().sum()) for a, b in zip(results, reference, strict=True)
         )
@@ -66,7 +66,7 @@ def rank_layers(
 
 
 class _Switch(nn.Module):
-    """An observer that has seen its samples: quantizes and dequantizes when it is on."""
+    """A calibrated observer: quantizes and dequantizes when it is on."""
 
     def __init__(self, observer: Any) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def _switches(prepared: GraphModule) -> dict[str, _Switch]:
 
 
 def _observers(node: Node) -> set[str]:
-    """Names of the observers of what a layer reads, of its weights, and of what it gives, after its activation."""
+    """Names of the observers of a layer: of its input, its weights, and its output after the activation."""
     found = {str(one.target) for one in node.all_input_nodes if one.op == "call_module"}
     while len(node.users) == 1:
         (node,) = node.users
@@ -124,4 +124,4 @@ def _on(switches: Sequence[_Switch]) -> Iterator[None]:
 def _run(module: nn.Module, samples: Sequence[Tensors]) -> list[Tensor]:
     with torch.inference_mode():
         results = [module(*sample) for sample in samples]
-    return [one for given in results for one in (given if isinstance(given, (tuple, list)) else (given,))]
+    return [one for outputs in results for one in (outputs if isinstance(outputs, (tuple, list)) else (outputs,))]

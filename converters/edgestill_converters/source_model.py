@@ -1,4 +1,4 @@
-"""The model as it was brought: a copy to work on, its outputs as a flat list, and where in it something failed."""
+"""The user's model: a copy to work on, its outputs as a flat list, and where in it something failed."""
 
 import copy
 import inspect
@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.utils import _pytree as pytree
 
 from edgestill_runtime.errors import first_line
 
 from .errors import ConversionError
+from .private.torch import CALL, MODULE_PARTS, leaves, leaves_with_paths
 from .rewrites.editing import WRAPPED
 
 
 def private_copy(model: nn.Module) -> nn.Module:
-    """The same model on the CPU, in float32, in evaluation and without gradients; `model` itself is untouched.
+    """A copy of `model` on the CPU, in float32, in evaluation mode and without gradients.
 
     Raises:
-        ConversionError: it is no module, has weights without a shape, or holds something that cannot be copied (an
-            open file, a lock).
+        ConversionError: not a module, or its weights have no shape yet, or it holds something that cannot be copied
+            (an open file, a lock).
     """
     if not isinstance(model, nn.Module):
         raise ConversionError(f"the model must be a torch.nn.Module, and a {type(model).__name__} was given")
@@ -41,7 +41,7 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"the model's {odd[0]!r} is complex, and no engine has complex numbers; use real and imaginary part as two "
             "channels"
         )
-    # What a module computes and keeps as a plain attribute (the old `weight_norm`) cannot be copied with its history.
+    # A computed tensor that a module keeps as an attribute (the old `weight_norm`) cannot be copied with its history.
     memo: dict[int, Any] = {
         id(value): value.detach().clone()
         for module in model.modules()
@@ -50,12 +50,12 @@ def private_copy(model: nn.Module) -> nn.Module:
     }
     try:
         copied: nn.Module = copy.deepcopy(model, memo)
-    except Exception as error:  # whatever somebody's attribute raises
+    except Exception as error:  # whatever an attribute raises
         raise ConversionError(
             f"the model cannot be copied, and a conversion works on a copy: {_not_copied(model)}; remove it from the "
             "module, or define __deepcopy__"
         ) from error
-    # Where gradients are recorded, torch forbids some writes in place that a model may do when it only answers.
+    # With gradients recorded, torch forbids some writes in place that are fine at inference.
     for parameter in copied.parameters():
         parameter.detach_()
     return copied.cpu().float().eval()
@@ -64,7 +64,7 @@ def private_copy(model: nn.Module) -> nn.Module:
 def _not_copied(model: nn.Module) -> str:
     for path, module in model.named_modules():
         for name, value in vars(module).items():
-            if name in ("_parameters", "_buffers", "_modules"):
+            if name in MODULE_PARTS:
                 continue
             try:
                 copy.deepcopy(value)
@@ -74,7 +74,7 @@ def _not_copied(model: nn.Module) -> str:
 
 
 class FlatOutputs(nn.Module):
-    """A model whose outputs are one flat tuple of tensors, in their order; None is left out.
+    """A model whose outputs are one flat tuple of tensors, in order; None is left out.
 
     Args:
         model: its outputs may be nested in tuples, lists, dicts and dataclasses.
@@ -91,20 +91,19 @@ class FlatOutputs(nn.Module):
 
 def flat_outputs(outputs: Any) -> list[Any]:
     """Every output of a model, from left to right, however they are nested; None is left out."""
-    return [one for one in pytree.tree_leaves(outputs) if one is not None]
+    return [one for one in leaves(outputs) if one is not None]
 
 
 def output_names(outputs: Any) -> tuple[str, ...]:
-    """A name for each of `flat_outputs`: its key in a dict (`a.0` in one within), empty where it has none."""
+    """A name for each of `flat_outputs`: its key in a dict (`a.0` for a nested one), else empty."""
     found = []
-    for path, value in pytree.tree_flatten_with_path(outputs)[0]:
+    for keys, value in leaves_with_paths(outputs):
         if value is not None:
-            keys = [getattr(one, "key", getattr(one, "name", getattr(one, "idx", one))) for one in path]
             found.append(".".join(map(str, keys)) if any(isinstance(one, str) for one in keys) else "")
     return tuple(found)
 
 
-# Files of which no line and no word is shown. In `<…>` are those that torch makes up.
+# Files of which no line and no message is shown. `<…>` are files that torch makes up.
 LIBRARIES = (
     "<", *(str(Path(str(one.__file__)).parent) for one in (torch, np)), str(Path(__file__).parent),
 )  # fmt: skip
@@ -125,7 +124,7 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
         model: a private copy. examples: one tensor for each input, batch 1.
 
     Raises:
-        ConversionError: it takes other inputs, fails, or gives something that no file can give.
+        ConversionError: it has other inputs, fails, or has outputs that no file can have.
     """
     if isinstance(model, torch.jit.ScriptModule):
         raise ConversionError(
@@ -136,7 +135,7 @@ def checked_call(model: nn.Module, examples: Sequence[Tensor]) -> Checked:
     try:
         with torch.inference_mode():
             outputs = model(*examples)
-    except Exception as error:  # whatever is wrong in somebody's model
+    except Exception as error:  # whatever is wrong in the user's model
         raise ConversionError(
             f"the model does not run on a sample of shape {shapes}: it fails {place_of(error, model)}"
             f"{of_other_types(error)}; call the model with one such sample by itself, and give samples that it takes"
@@ -191,17 +190,17 @@ def _kind(value: Tensor) -> str:
 
 
 def of_other_types(error: BaseException) -> str:
-    """What to say of a model that fails for the types of its tensors; empty where torch complains of something else."""
-    said = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
-    if not isinstance(error, RuntimeError) or not re.search(said, str(error)):
+    """An addition to the message if a model fails because of the types of its tensors, else empty."""
+    mismatch = r"same dtype|scalar type \w+ but found|[Ii]nput type .* should be the same"
+    if not isinstance(error, RuntimeError) or not re.search(mismatch, str(error)):
         return ""
     return " (a tensor there has another type than the weights, which a copy of the model has in float32)"
 
 
 def place_of(error: BaseException, model: nn.Module) -> str:
-    """Where an exception came from, in the model's own words: module, class, file, line and the line itself.
+    """Where in the model an exception came from: module, class, file, line and the line itself.
 
-    What the model's own code raised is quoted; what a library raised is not.
+    The message of an exception is quoted if the model's own code raised it, not if a library did.
     """
     paths = {id(module): path for path, module in model.named_modules()}
     place, line, own = "", "", False
@@ -209,7 +208,7 @@ def place_of(error: BaseException, model: nn.Module) -> str:
         code = frame.f_code
         owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
         own = not code.co_filename.startswith(LIBRARIES)
-        if id(owner) in paths and code.co_name != "_call_impl":
+        if id(owner) in paths and code.co_name != CALL:
             path = paths[id(owner)].removeprefix(WRAPPED).removeprefix(".")
             place = f"in module {path!r} ({type(owner).__name__})" if path else f"in {type(owner).__name__}"
         if own and place:

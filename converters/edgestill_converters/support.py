@@ -1,6 +1,6 @@
-"""What an engine cannot take, found in the graph before an exporter is started, and what to use instead.
+"""Operators that an engine does not support, found in the graph before an export, and what to use instead.
 
-`docs/converters.md` has the list of what is carried and what is refused, made by
+`docs/converters.md` lists what is supported and what is refused, made by
 `python -m benchmarks.suite.converters.coverage docs/converters.md`.
 """
 
@@ -17,7 +17,7 @@ from .blame import operator_name
 from .errors import ConversionError
 from .rewrites.editing import is_random, module_path
 
-# ATen's name of an operator, without its overload → what to use instead.
+# Name of an operator in ATen, without its overload → what to use instead.
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(
         ("conv3d", "conv_transpose3d", "max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "max_pool3d_with_indices"),
@@ -38,16 +38,15 @@ _RANDOM = (
     "nn.Dropout or `training=self.training` where it is meant for training alone, else an input that brings the random "
     "numbers: a file gives the same answer to the same input"
 )
-# Of everything that is no plain tensor of numbers.
+# For results that are complex.
 _COMPLEX = "real and imaginary part as two channels, and a Fourier transform as a product with a constant matrix"
 
 
 def refuse_unsupported(graph: GraphModule) -> None:
-    """Look through a rewritten graph.
+    """Check a rewritten graph for operators that no engine supports.
 
     Raises:
-        ConversionError: for the first operator that an engine cannot take; names the module, the operator and what to
-            use instead.
+        ConversionError: for the first one; names the module, the operator and what to use instead.
     """
     for node in graph.graph.nodes:
         if node.op != "call_function":
@@ -59,10 +58,10 @@ def refuse_unsupported(graph: GraphModule) -> None:
 
 
 def refuse_for(graph: GraphModule, backends: Sequence[Backend]) -> None:
-    """Look through a graph for what one of the backends lacks.
+    """Check a graph for operators that one of the backends does not support.
 
     Raises:
-        ConversionError: as `refuse_unsupported`; names the backend.
+        ConversionError: as `refuse_unsupported`; names the backend too.
     """
     for node in graph.graph.nodes:
         if node.op != "call_function":
@@ -82,13 +81,13 @@ def _place(node: Node) -> str:
 
 
 def _unfit(node: Node) -> str:
-    """What to use instead of an operator whose result is of a kind that no engine has; empty where it is fine."""
+    """What to use instead of an operator whose results no engine supports; empty if they are fine."""
     if is_random(node):
         return _RANDOM
     for value in _tensors(node.meta.get("val")):
         if value.is_complex():
             return _COMPLEX
-        # A size that depends on values; one that only varies is the batch of a graph for training.
+        # A size that depends on values. (One that is only symbolic is the batch, in a graph for training.)
         if any(not isinstance(size, int) and free_unbacked_symbols(size) for size in value.shape):
             return "operators whose results have a shape that does not depend on values"
     return ""

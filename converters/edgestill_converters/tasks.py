@@ -1,4 +1,4 @@
-"""What a bundle says of the outputs of a model that was converted: their task, and whether they are logits."""
+"""How a bundle describes the outputs of a converted model: their task, and whether they are logits."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from edgestill_runtime.tasks.base import Scores
 
 
 def usual_task(processor: Processor | None, shapes: Sequence[tuple[int, ...]]) -> str:
-    """The task of a model that nobody said the task of.
+    """The task of a model for which none is named.
 
     Args:
-        processor: of its images or recordings; None where it takes tensors. shapes: of its outputs for one sample.
+        processor: of its images or recordings; None for inputs that are tensors. shapes: of its outputs for one sample.
     """
     scores_classes = len(shapes) == 1 and len(shapes[0]) == 2 and shapes[0][1] > 1
     return "image-classification" if processor is not None and scores_classes else "tensors"
 
 
 def scores_of(task: str, last: str) -> Scores:
-    """What the one output of a classifier is.
+    """Whether the output of a classifier is logits or probabilities.
 
     Args:
-        last: what makes the output, `softmax` or `sigmoid`; empty for anything else.
+        last: what computes the output, `softmax` or `sigmoid`; empty for anything else.
     """
     kind = task_class(task)
     return "probabilities" if kind is not None and last and kind.activation == last else "logits"

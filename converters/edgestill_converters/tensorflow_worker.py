@@ -1,6 +1,6 @@
 """Runs in an environment with tensorflow, by itself: `python tensorflow_worker.py SOURCE keras|saved-model FOLDER`.
 
-Reads FOLDER/samples.npz; writes model.tflite (int8), model.fp32.tflite, outputs.npz (what the model itself gives for
+Reads FOLDER/samples.npz; writes model.tflite (int8), model.fp32.tflite, outputs.npz (outputs of the model itself for
 the samples) and facts.json.
 """
 
@@ -18,14 +18,14 @@ def main(source: str, kind: str, folder: Path) -> None:
     with np.load(folder / "samples.npz") as arrays:
         samples = [arrays[str(number)] for number in range(len(arrays.files))]
     if kind == "keras":
-        # As a SavedModel first: what Keras keeps its variables in, the converter does not freeze.
+        # As a SavedModel first: the converter does not freeze variables of a Keras model.
         tf.keras.models.load_model(source, compile=False).export(str(folder / "exported"), verbose=False)
         source = str(folder / "exported")
     call = _saved_model(source, len(samples))
     module = tf.Module()
     module.kept = call  # with the variables that it uses
     module.call = tf.function(lambda *inputs: call(inputs))
-    # Written out at batch 1: the converter freezes variables of a SavedModel alone.
+    # Saved again with batch 1: the converter freezes only variables of a SavedModel.
     specs = [
         tf.TensorSpec((1, *one.shape[1:]), one.dtype, name=f"input_{number}") for number, one in enumerate(samples)
     ]
@@ -62,7 +62,7 @@ def _saved_model(source: str, count: int) -> Any:
 
 
 class _Call(tf.Module):
-    """A function with whoever owns its variables."""
+    """A function together with the owner of its variables."""
 
     def __init__(self, owner: Any, function: Any) -> None:
         super().__init__()

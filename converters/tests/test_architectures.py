@@ -31,8 +31,8 @@ class Transformer(nn.Module):
     def forward(self, values):
         values = self.stem(values)
         parts = self.together(self.norms[0](values)).view(1, 12, 3, 4, 8)
-        queries, keys, given = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        found = F.scaled_dot_product_attention(queries, keys, given).transpose(1, 2).reshape(1, 12, 32)
+        queries, keys, outputs = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        found = F.scaled_dot_product_attention(queries, keys, outputs).transpose(1, 2).reshape(1, 12, 32)
         values = values + self.last(found)
         values = values + self.narrow(F.gelu(self.wide(self.norms[1](values))))
         return self.head(self.norms[2](values).mean(1))
@@ -53,7 +53,7 @@ def test_a_transformer_is_one_piece_and_both_files_agree():
     codes = {}
     for kind, content in contents.items():
         inside = inspect_bytes(content, kind, kind)
-        assert inside.pieces == 1 and not inside.outside
+        assert inside.partitions == 1 and not inside.outside
         # Nothing but the products between queries, keys and values, and the means of the norms.
         assert inside.float_macs < 0.2
         with closing(load_engine(kind, content, 1)) as engine:

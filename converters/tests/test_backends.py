@@ -136,7 +136,7 @@ def test_fp32_files_of_every_backend_are_taken_over(toy, tmp_path):
     assert second.read_model("model.fp32.parts") == first.read_model("model.fp32.parts")
 
 
-def test_yardsticks_without_the_one_file_of_a_backend_are_refused(toy, bundle_path, tmp_path):
+def test_an_fp32_baseline_without_the_only_file_of_a_backend_is_refused(toy, bundle_path, tmp_path):
     with pytest.raises(ConversionError, match="has no fp32 file for toy, which makes no other; leave it out"):
         convert(
             linear(),
@@ -148,8 +148,8 @@ def test_yardsticks_without_the_one_file_of_a_backend_are_refused(toy, bundle_pa
 
 
 def test_what_a_backend_lacks_is_said_before_anything_is_exported(toy, tmp_path):
-    said = r"uses relu, which parts has not; leave parts out of the targets, or use abs"
-    with pytest.raises(ConversionError, match=said):
+    reason = r"uses relu, which parts has not; leave parts out of the targets, or use abs"
+    with pytest.raises(ConversionError, match=reason):
         convert(
             nn.Sequential(linear(), nn.ReLU()),
             SAMPLES,
@@ -168,15 +168,15 @@ def test_nothing_looks_into_a_file_without_an_inspector(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("targets", "said"),
+    ("targets", "reason"),
     [
         ("litert", "targets are one or several names in a list or tuple, not 'litert'; valid: executorch, litert"),
         ((), r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
         (("onnx",), "unknown target 'onnx'; valid: executorch, litert"),
     ],
 )
-def test_targets_that_are_none(tmp_path, targets, said):
-    with pytest.raises(ConversionError, match=said):
+def test_targets_that_are_none(tmp_path, targets, reason):
+    with pytest.raises(ConversionError, match=reason):
         convert(linear(), SAMPLES, description(), tmp_path / "x.edge", options=ConversionOptions(targets=targets))
 
 
@@ -187,7 +187,7 @@ BACKEND = Backend("acme", "{suffix}", print, modules=({modules}), why_not_here=l
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "reason"),
     [
         ({}, "every file is run as it is made, and no package here brings an engine 'acme'"),
         (
@@ -202,10 +202,10 @@ BACKEND = Backend("acme", "{suffix}", print, modules=({modules}), why_not_here=l
         ),
     ],
 )
-def test_a_backend_that_cannot_be_used_is_said_before_anything_takes_time(bring_package, tmp_path, facts, said):
+def test_a_backend_that_cannot_be_used_is_said_before_anything_takes_time(bring_package, tmp_path, facts, reason):
     source = BROKEN.format(**({"suffix": ".acme", "modules": "", "here": ""} | facts))
     bring_package("acme-npu", {"acme_npu": source}, {BACKENDS: {"acme": "acme_npu:BACKEND"}})
-    with pytest.raises(ConversionError, match=said):
+    with pytest.raises(ConversionError, match=reason):
         convert(
             linear(),
             SAMPLES,

@@ -98,10 +98,10 @@ def outputs(bundle):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_file_gives_what_the_model_gives(model, outputs, name):
+def test_every_file_has_the_outputs_of_the_model(model, outputs, name):
     with torch.inference_mode():
-        given = model(torch.from_numpy(IMAGES[0]))
-    expected = {**given, "again.0": given["again"][0], "again.1": given["again"][1]}[name].numpy()
+        logits = model(torch.from_numpy(IMAGES[0]))
+    expected = {**logits, "again.0": logits["again"][0], "again.1": logits["again"][1]}[name].numpy()
     for file, found in outputs.items():
         assert found[name].shape == expected.shape
         assert relative_error(found[name], expected) < (1e-4 if "fp32" in file else 0.06), file
@@ -111,7 +111,7 @@ def test_every_file_gives_what_the_model_gives(model, outputs, name):
 def test_the_two_int8_files_agree(bundle, outputs, name):
     models = bundle.manifest.models
     spec = models["model.pte"].outputs[NAMES.index(name)]
-    # One rounding at the last layer at most. An input that is given out again is as it came in the .pte, and as int8
+    # One rounding at the last layer at most. An input that is also an output is unchanged in the .pte, and as int8
     # stands for it in the .tflite: there a value beyond the calibrated range is cut.
     tolerance = Tolerance(rms=0.02) if spec.scale is None else Tolerance(steps=1)
     found, other = (outputs[file][name] for file in ("model.tflite", "model.pte"))

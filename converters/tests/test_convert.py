@@ -31,8 +31,8 @@ from edgestill_converters import (
 )
 from edgestill_converters.graph import make_graph
 from edgestill_converters.inspection import inspect_bytes
+from edgestill_converters.output_capture import _OutputByThread
 from edgestill_converters.parity import check_against_model
-from edgestill_converters.quiet import _ByThread
 from edgestill_runtime import (
     EngineCrashError,
     EngineError,
@@ -100,7 +100,7 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
                 logits[engine, precision] = loaded.logits(held_out)
         assert relative_error(logits[engine, "fp32"], reference) < 1e-4
         assert relative_error(logits[engine, "int8"], reference) < 0.1
-    # One quantization: the same integers, so the same answers. Measured, 0 of 300 differ.
+    # One quantization: the same integers, so the same outputs. Measured, 0 of 300 differ.
     assert (logits["litert", "int8"].argmax(1) == logits["executorch", "int8"].argmax(1)).all()
     with pytest.raises(StorageError, match="exists already"):
         convert(model, images, description, tmp_path / "x.edge")
@@ -108,11 +108,11 @@ def test_a_residual_net_in_colour_becomes_two_int8_files_that_agree(data, tmp_pa
 
 def test_calibration_images_of_the_wrong_type_are_refused(data, tmp_path):
     model = create_model("dscnn_xs", 10)
-    for images, said in (
+    for images, reason in (
         (np.zeros((8, 28, 28, 1), np.float32), "must be uint8"),
         (np.zeros((0, 28, 28, 1), np.uint8), "no samples"),
     ):
-        with pytest.raises(CalibrationError, match=said):
+        with pytest.raises(CalibrationError, match=reason):
             convert(model, images, describe(model, data), tmp_path / "x.edge")
     assert list(tmp_path.iterdir()) == []
 
@@ -159,12 +159,12 @@ def test_a_model_that_cannot_be_exported_is_an_error_with_its_log(data, tmp_path
     assert not (tmp_path / "x.edge").exists()
 
 
-QUIET = """
+CAPTURED = """
 import os, sys, warnings
 from pathlib import Path
-from edgestill_converters.quiet import logged_to
+from edgestill_converters.output_capture import capture_output
 print("before", flush=True)
-with logged_to(Path(sys.argv[1])):
+with capture_output(Path(sys.argv[1])):
     print("from Python")
     os.write(1, b"from native code\\n")
     os.write(2, b"also on standard error\\n")
@@ -175,7 +175,7 @@ print("after")
 
 def test_what_exporters_write_goes_to_the_log_alone(tmp_path):
     log = tmp_path / "logs" / "conversion.log"
-    done = subprocess.run([sys.executable, "-c", QUIET, log], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", CAPTURED, log], capture_output=True, text=True, check=True)
     assert done.stdout == "before\nafter\n" and done.stderr == ""
     for words in ("from Python", "from native code", "also on standard error", "a warning"):
         assert words in log.read_text()
@@ -184,22 +184,22 @@ def test_what_exporters_write_goes_to_the_log_alone(tmp_path):
 THREADS = """
 import os, sys, threading, warnings
 from pathlib import Path
-from edgestill_converters.quiet import words_to
-with words_to(Path(sys.argv[1])):
+from edgestill_converters.output_capture import capture_thread_output
+with capture_thread_output(Path(sys.argv[1])):
     print("mine", file=sys.stderr)
     warnings.warn("my warning")
     other = threading.Thread(target=lambda: print("of another thread", file=sys.stderr))
     other.start(), other.join()
     print("on standard output")
     os.write(2, b"native\\n")
-    with words_to(Path(sys.argv[1])):
+    with capture_thread_output(Path(sys.argv[1])):
         print("within", file=sys.stderr)
     print("still mine", file=sys.stderr)
 print("afterwards", file=sys.stderr)
 """
 
 
-def test_a_conversion_takes_the_words_of_its_own_thread_alone(tmp_path):
+def test_a_conversion_captures_the_output_of_its_own_thread_only(tmp_path):
     log = tmp_path / "conversion.log"
     done = subprocess.run([sys.executable, "-c", THREADS, log], capture_output=True, text=True, check=True)
     assert done.stdout == "on standard output\n" and done.stderr == "of another thread\nnative\nafterwards\n"
@@ -216,7 +216,7 @@ def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, hol
         shown.append((message, file))
 
     monkeypatch.setattr(warnings, "showwarning", show)
-    words = _ByThread()
+    words = _OutputByThread()
     for number in range(3):
         log = io.StringIO()
         ours, theirs = words.to(log), holder()
@@ -235,7 +235,7 @@ def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, hol
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (EngineError("unresolved operator"), "the engine lacks; leave that engine out of the targets"),
         (EngineTimeoutError("no answer"), "was not done with it after 20 s and was ended; allow more"),
@@ -243,7 +243,7 @@ def test_others_may_hold_the_same_hooks_and_give_them_back_late(monkeypatch, hol
         (EngineCrashError("died", "SIGSEGV"), "its engine's process was ended by SIGSEGV as it loaded or ran it"),
     ],
 )
-def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch, error, said):
+def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch, error, reason):
     asked = []
 
     def refuse(*_, package, isolated):
@@ -252,7 +252,7 @@ def test_a_file_that_its_engine_does_not_run_is_said_with_the_reason(monkeypatch
 
     monkeypatch.setattr(making, "Model", refuse)
     with (
-        pytest.raises(ConversionError, match=f"model.pte was written, but .*{said}") as caught,
+        pytest.raises(ConversionError, match=f"model.pte was written, but .*{reason}") as caught,
         making._loaded(None, "model.pte", b"", making._checking(20.0)),
     ):
         pass
@@ -264,8 +264,8 @@ def test_a_file_with_another_number_of_outputs_is_an_exporters_bug(bundle_path):
     """No model is known that an exporter does this to, so the file of a model with one output stands in."""
     exported = {"model.fp32.tflite": exporting.Exported(open_bundle(bundle_path).read("model.fp32.tflite"))}
     exports = {"model.fp32.tflite": exporting.Export("litert", None, quantized=False)}
-    said = r"model\.fp32\.tflite has 1 outputs, the model 2: this is an exporter's bug, .*leave litert out of the t"
-    with pytest.raises(ConversionError, match=said):
+    reason = r"model\.fp32\.tflite has 1 outputs, the model 2: this is an exporter's bug, .*leave litert out of the t"
+    with pytest.raises(ConversionError, match=reason):
         making._manifest(None, None, exports, exported, (), 2, (), making._checking(20.0))
 
 
@@ -308,7 +308,7 @@ def test_a_hard_swish_net_is_one_int8_graph_in_both_formats(tmp_path):
     logits = {}
     for engine, name in (("litert", "model.tflite"), ("executorch", "model.pte")):
         seen = inspect_file(bundle.path / name)
-        assert (seen.delegated_macs, seen.pieces, seen.transposes, seen.float_macs) == (1.0, 1, 0, 0.0)
+        assert (seen.delegated_macs, seen.partitions, seen.transposes, seen.float_macs) == (1.0, 1, 0, 0.0)
         with load(bundle, engine=engine) as loaded:
             tensor = loaded.tensor(images[:1])
             logits[engine] = loaded.logits(images[16:])
@@ -357,8 +357,8 @@ def test_several_inputs_and_outputs(tmp_path):
             # As the model has them, channels first, whatever the file's own order is.
             found = loaded.infer(*samples)
             assert [one.shape for one in found] == [(24, 8, 8, 6), (24, 4)]
-        for given, expected in zip(found, reference, strict=True):
-            assert relative_error(given, expected) < (1e-4 if "fp32" in name else 0.05)
+        for output, expected in zip(found, reference, strict=True):
+            assert relative_error(output, expected) < (1e-4 if "fp32" in name else 0.05)
     golden = bundle.golden()
     assert [one.shape for one in golden.inputs] == [(16, 3, 8, 6), (16, 5)]
     assert all(replay.passed for replay in replay_golden(bundle))
@@ -388,44 +388,44 @@ def test_mixed_files_with_two_outputs_agree_to_the_last_bit(data, tmp_path):
     )
     with torch.inference_mode():
         reference = [one.numpy() for one in model(torch.from_numpy(pixels.tensor(images)))]
-    answers = {}
+    outputs = {}
     for name, entry in bundle.manifest.models.items():
         with load(bundle, engine=entry.engine, precision="fp32" if "fp32" in name else "int8") as loaded:
-            answers[name] = loaded.outputs_of([images])
+            outputs[name] = loaded.outputs_of([images])
             if "fp32" not in name:
                 assert entry.precision == "mixed" and loaded.input.dtype == "int8"
-        assert [one.shape for one in answers[name]] == [(48, 2, 30, 28), (48, 4)]
-        for given, expected in zip(answers[name], reference, strict=True):
-            assert relative_error(given, expected) < (1e-3 if "fp32" in name else 0.05)
-    for one, other in zip(answers["model.pte"], answers["model.tflite"], strict=True):
+        assert [one.shape for one in outputs[name]] == [(48, 2, 30, 28), (48, 4)]
+        for output, expected in zip(outputs[name], reference, strict=True):
+            assert relative_error(output, expected) < (1e-3 if "fp32" in name else 0.05)
+    for one, other in zip(outputs["model.pte"], outputs["model.tflite"], strict=True):
         assert (one == other).all()
     # The layer that was kept is in float in both: neither exporter quantizes its weights on its own.
     for name, word in (("model.pte", "Conv2d"), ("model.tflite", "CONV_2D")):
         inside = inspect_bytes(bundle.read(name), bundle.manifest.models[name].engine, name)
-        assert inside.pieces == 1 and not inside.outside
+        assert inside.partitions == 1 and not inside.outside
         precisions = [one.precision for one in inside.operators if one.name == word]
         assert precisions.count("float32") == 1 and precisions.count("int8") == 2
 
 
 def test_a_spoilt_file_is_refused_unless_that_is_allowed(bundle_path):
     bundle = open_bundle(bundle_path)
-    answers = bundle.golden().outputs
-    reference = answers["model.fp32.pte"]
-    check_against_model(reference, answers, bundle.manifest)
-    spoilt = {**answers, "model.tflite": (-answers["model.tflite"][0],)}
+    outputs = bundle.golden().outputs
+    reference = outputs["model.fp32.pte"]
+    check_against_model(reference, outputs, bundle.manifest)
+    spoilt = {**outputs, "model.tflite": (-outputs["model.tflite"][0],)}
     with pytest.raises(
         ConversionError,
         match=r"model.tflite is not the model: output 0: deviates by 2 of its values \(allowed: 0.5\); calib",
     ):
         check_against_model(reference, spoilt, bundle.manifest)
     check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
-    spoilt = {**answers, "model.fp32.tflite": (1.01 * reference[0],)}
+    spoilt = {**outputs, "model.fp32.tflite": (1.01 * reference[0],)}
     with pytest.raises(
         ConversionError, match="model.fp32.tflite is not the model: .*deviates.*; this is an exporter's bug"
     ):
         check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
     # NaN is no accuracy that somebody could judge.
-    spoilt = {**answers, "model.tflite": (np.nan * reference[0],)}
+    spoilt = {**outputs, "model.tflite": (np.nan * reference[0],)}
     with pytest.raises(ConversionError, match="model.tflite is not the model: output 0: NaN in 160 of 160 values"):
         check_against_model(reference, spoilt, bundle.manifest, allowed_quantized=float("inf"))
 
@@ -473,17 +473,17 @@ def test_exporters_wait_for_the_next_conversion_and_make_the_same_files(data, tm
         )
         made.append(({name: bundle.read(name) for name in bundle.manifest.models}, sorted(children())))
     assert made[0] == made[1] and len(made[0][1]) == 2
-    real = exporting._give
+    real = exporting._send
 
-    def give(child, *job):
-        """To one that has waited, and ends before it reads it."""
+    def send(child, *job):
+        """To an idle child, which is killed before it reads the job."""
         if child.idle_since is not None:
             child.process.send_signal(signal.SIGSTOP)
         real(child, *job)
         if child.idle_since is not None:
             child.process.kill()
 
-    monkeypatch.setattr(exporting, "_give", give)
+    monkeypatch.setattr(exporting, "_send", send)
     last = convert(
         model,
         calibration,
@@ -529,8 +529,8 @@ def test_an_exporter_that_crashes_is_an_error_with_its_log(data, tmp_path):
                     os.kill(pid, signal.SIGSEGV)
 
     model, log = create_model("dscnn_xs", 10), tmp_path / "conversion.log"
-    said = r"model\.pte: the executorch exporter was ended by SIGSEGV; leave executorch out .*see .*conversion\.log"
-    with pytest.raises(ConversionError, match=said):
+    reason = r"model\.pte: the executorch exporter was ended by SIGSEGV; leave executorch out .*see .*conversion\.log"
+    with pytest.raises(ConversionError, match=reason):
         convert(
             model,
             data.calibration(8).images,
@@ -588,18 +588,18 @@ def test_bad_targets_and_samples(data, tmp_path):
             options=ConversionOptions(targets=("onnx",)),
         )
     description = Description("x", (), None, 0, 0, {})
-    for samples, said in (
+    for samples, reason in (
         ([np.zeros((4, 5), np.float32), np.zeros((3, 5), np.float32)], r"\[3, 4\] samples"),
         ([np.full((4, 5), np.nan, np.float32)], "not finite"),
         ([np.array(["a", "b"])], "floats, signed integers or booleans"),
     ):
-        with pytest.raises(CalibrationError, match=said):
+        with pytest.raises(CalibrationError, match=reason):
             convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "reason"),
     [
         ({"targets": ()}, r"targets are one or several names in a list or tuple, not \(\); valid: executorch, litert"),
         ({"targets": "litert"}, "names in a list or tuple, not 'litert'"),
@@ -609,9 +609,9 @@ def test_bad_targets_and_samples(data, tmp_path):
         ({"limit_seconds": 0}, "a number of seconds above 0, not 0"),
     ],
 )
-def test_options_that_ask_for_nothing_are_refused(tmp_path, options, said):
+def test_options_that_ask_for_nothing_are_refused(tmp_path, options, reason):
     samples = [np.ones((2, 5), np.float32)]
-    with pytest.raises(ConversionError, match=said):
+    with pytest.raises(ConversionError, match=reason):
         description = Description("x", (), None, 0, 0, {})
         convert(nn.Linear(5, 2), samples, description, tmp_path / "x.edge", ConversionOptions(**options))
     assert list(tmp_path.iterdir()) == []
@@ -647,7 +647,7 @@ def with_nan():
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "reason"),
     [
         (Counts(), "the model is not deterministic: called twice .*; its buffer 'calls' changes with every call"),
         (Does(lambda values: F.dropout(values, 0.5, True)), "uses dropout, which no engine"),
@@ -662,9 +662,9 @@ def with_nan():
         (Does(lambda values: values.topk(2, 1)[0]), "uses topk, which litert has not; leave litert out of the targets"),
     ],
 )
-def test_a_model_that_no_file_can_equal_is_refused_before_any_exporter(tmp_path, model, said):
+def test_a_model_that_no_file_can_equal_is_refused_before_any_exporter(tmp_path, model, reason):
     begun, samples = [], [np.ones((8, 5), np.float32)]
-    with pytest.raises(ConversionError, match=said) as caught:
+    with pytest.raises(ConversionError, match=reason) as caught:
         convert(model, samples, Description("x", (), None, 0, 0, {}), tmp_path / "x.edge", on_step=begun.append)
     assert begun == ["quantize"] and "bug of edgestill" not in str(caught.value)
 

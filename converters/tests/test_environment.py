@@ -4,8 +4,8 @@ import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from edgestill_converters import tensorflow
-from edgestill_converters.tensorflow import cached_environment
+from edgestill_converters import tensorflow_environment
+from edgestill_converters.tensorflow_environment import cached_environment
 
 
 def test_two_that_need_an_environment_at_once_make_it_once(monkeypatch, tmp_path):
@@ -19,7 +19,7 @@ def test_two_that_need_an_environment_at_once_make_it_once(monkeypatch, tmp_path
         (folder / "bin").mkdir(parents=True, exist_ok=True)
         (folder / "bin" / "python").touch()
 
-    monkeypatch.setattr(tensorflow, "_make_environment", make)
+    monkeypatch.setattr(tensorflow_environment, "_make_environment", make)
     with ThreadPoolExecutor(2) as threads:
         asked = [threads.submit(cached_environment, "some-1.0", [], tmp_path / "log") for _ in range(2)]
         pythons = [one.result() for one in asked]

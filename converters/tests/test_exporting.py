@@ -38,7 +38,7 @@ def test_progress_is_read_from_any_descriptor(tmp_path):
 
 
 def failing(folder, last, limit_seconds):
-    """What is said of an exporter that fails, says that it looks for the operator, and then does `last`."""
+    """The message for an exporter that fails, reports that it looks for the operator, and then does `last`."""
     reading, writing = os.pipe()
     code = f"import os; os.write({writing}, b'model.pte\\n?\\n'); {last}"
     with subprocess.Popen([sys.executable, "-c", code], pass_fds=(writing,), stdin=subprocess.PIPE) as process:
@@ -56,11 +56,11 @@ def failing(folder, last, limit_seconds):
 
 def test_the_search_for_the_operator_has_a_time_of_its_own(tmp_path, monkeypatch):
     (tmp_path / "model.pte.blame.json").write_text('{"operator": "tanh", "module": "second.1"}')
-    said = failing(tmp_path, "os._exit(1)", limit_seconds=1e-9)
-    assert "model.pte: the executorch exporter cannot convert operator tanh in module 'second.1'" in said
+    reason = failing(tmp_path, "os._exit(1)", limit_seconds=1e-9)
+    assert "model.pte: the executorch exporter cannot convert operator tanh in module 'second.1'" in reason
     monkeypatch.setattr("edgestill_converters.exporter.BLAME_SECONDS", 0.01)
-    said = failing(tmp_path, "os.read(0, 1)", limit_seconds=600.0)
-    assert "cannot convert this graph, and no single operator was found" in said
+    reason = failing(tmp_path, "os.read(0, 1)", limit_seconds=600.0)
+    assert "cannot convert this graph, and no single operator was found" in reason
     assert "no single operator" in failing(tmp_path, "os.kill(os.getpid(), 9)", limit_seconds=600.0)
 
 

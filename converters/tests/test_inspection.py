@@ -29,15 +29,16 @@ from edgestill_converters.inspection import (
     inspect_file,
 )
 from edgestill_converters.precision import computes_in_int8
+from edgestill_converters.private import executorch as private_executorch
 from edgestill_runtime import open_bundle
 
 
 @pytest.mark.parametrize("name", ["model.pte", "model.tflite", "model.fp32.pte", "model.fp32.tflite"])
 def test_our_own_file(bundle_path, name):
     seen = inspect_file(bundle_path / name)
-    # dscnn_s: the same layers in both formats, all in the delegate, in one piece.
+    # dscnn_s: the same layers in both formats, all in the delegate, in one partition.
     assert seen.macs == multiply_accumulates(create_model("dscnn_s", 10), (1, 28, 28))
-    assert (seen.delegated_macs, seen.pieces, seen.outside, seen.transposes) == (1.0, 1, (), 0)
+    assert (seen.delegated_macs, seen.partitions, seen.outside, seen.transposes) == (1.0, 1, (), 0)
     assert seen.delegate == "XNNPACK" and seen.bytes == (bundle_path / name).stat().st_size
     precision = "float32" if "fp32" in name else "int8"
     assert seen.float_macs == (precision == "float32")
@@ -91,28 +92,28 @@ def test_the_numbers_of_a_list_are_no_tensors():
     assert [pte._members(plan, index) for index in range(4)] == [[0], [1], [2], [4, 5]]
 
 
-def made(*operators, takes=0, gives=9):
+def made(*operators, source=0, target=9):
     """A file of (name, precision, macs, what flows in, what flows out, whether it reorders)."""
     found = [
-        Operator(name, precision, (), macs, 0, taken, given, None, reorders=turns)
-        for name, precision, macs, taken, given, turns in operators
+        Operator(name, precision, (), macs, 0, inputs, outputs, None, reorders=turns)
+        for name, precision, macs, inputs, outputs, turns in operators
     ]
-    ends = [Tensor(number, "", (1,), "int8") for number in (takes, gives)]
-    return Inspection("litert", 0, "none", (ends[0],), (ends[1],), tuple(found), 0, "")
+    tensors = [Tensor(number, "", (1,), "int8") for number in (source, target)]
+    return Inspection("litert", 0, "none", (tensors[0],), (tensors[1],), tuple(found), 0, "")
 
 
 def test_a_transpose_at_an_end_is_not_counted():
     turns = [("TRANSPOSE", "int8", 0, (number,), (number + 1,), True) for number in range(9)]
     assert made(*turns).transposes == 7
-    assert made(*turns[:1], takes=5).transposes == 1
+    assert made(*turns[:1], source=5).transposes == 1
 
 
 def test_an_output_that_nothing_makes_is_no_probability():
-    assert made(takes=1, gives=1).last == ""
+    assert made(source=1, target=1).last == ""
 
 
 @pytest.mark.parametrize(
-    ("taken", "given", "weights", "word"),
+    ("inputs", "outputs", "weights", "word"),
     [
         (["int8", "int32"], ["int8", "bool"], [], "int8"),
         (["float32"], ["int8"], [], "float32 → int8"),
@@ -122,8 +123,8 @@ def test_an_output_that_nothing_makes_is_no_probability():
         ([], [], [], "none"),
     ],
 )
-def test_the_word_for_a_precision(taken, given, weights, word):
-    assert contents.precision_of(taken, given, weights) == word
+def test_the_word_for_a_precision(inputs, outputs, weights, word):
+    assert contents.precision_of(inputs, outputs, weights) == word
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_file_is_int8_by_its_products_or_by_more_than_its_ends(operators, know
     [([0, 3, 1, 2], (1, 3, 4, 5), True), ([0, 3, 1, 2], (1, 1, 4, 5), False), ([0, 3, 1, 2], (1, 6, 1, 1), False)],
 )
 def test_a_transpose_of_axes_of_length_one_reorders_nothing(order, shape, turns):
-    # Two tensors of a .tflite: the order, and what is given.
+    # Two tensors of a .tflite: the order, and the output.
     tensors = [SimpleNamespace(buffer=0), SimpleNamespace(shape=shape)]
     buffer = SimpleNamespace(data=np.array(order, np.int32).view(np.uint8))
     model, graph = SimpleNamespace(buffers=[buffer]), SimpleNamespace(tensors=tensors)
@@ -177,18 +178,18 @@ def test_products_of_a_transposed_convolution():
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reason"),
     [
         ("import os; os.abort()", "unknown: the interpreter was ended by SIGABRT"),
         ("raise SystemExit(1)", "unknown: the interpreter does not load this file"),
         ("print('noise'); print('{}')", "none"),
     ],
 )
-def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monkeypatch, code, said):
+def test_an_interpreter_that_fails_leaves_it_unknown(bundle_path, tmp_path, monkeypatch, code, reason):
     (tmp_path / "delegation.py").write_text(code)
     monkeypatch.setattr(tflite, "_DELEGATION", tmp_path / "delegation.py")
     seen = inspect_file(bundle_path / "model.tflite")
-    assert seen.delegate == said and seen.pieces == 0 and seen.delegation_known == (said == "none")
+    assert seen.delegate == reason and seen.partitions == 0 and seen.delegation_known == (reason == "none")
 
 
 def test_the_picture_has_a_line_for_each_operator(bundle_path):
@@ -206,7 +207,7 @@ def test_a_program_with_operators_outside_the_delegate(programs):
     assert any(outside.values())
     for seen in found.values():
         assert all(one.why for one in seen.outside)
-        assert seen.pieces or seen.delegate == "none"
+        assert seen.partitions or seen.delegate == "none"
 
 
 @pytest.mark.parametrize("suffix", ["pte", "tflite"])
@@ -226,6 +227,7 @@ def test_a_damaged_file_is_an_error(bundle_path, tmp_path, suffix, damage):
 )
 def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, backend, suffix, module):
     monkeypatch.delitem(sys.modules, f"edgestill_converters.backends.{backend}.inspector")
+    monkeypatch.delitem(sys.modules, f"edgestill_converters.private.{backend}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     package = module.partition(".")[0]
     with pytest.raises(InspectionError, match=rf"{package}, which is not installed.*edgestill\[convert\]"):
@@ -233,7 +235,7 @@ def test_a_reader_that_is_missing_is_no_damage(bundle_path, monkeypatch, backend
 
 
 def test_a_program_or_a_system_that_fails_is_no_damage(bundle_path, monkeypatch):
-    monkeypatch.setattr(pte, "_get_flatc_path", lambda: "/no/flatc")
+    monkeypatch.setattr(private_executorch, "_get_flatc_path", lambda: "/no/flatc")
     with pytest.raises(InspectionError, match="program flatc, which executorch brings"):
         inspect_file(bundle_path / "model.pte")
 

@@ -1,4 +1,4 @@
-"""Normalization inside the graph: the same answers, and `uint8 - 128` at the door."""
+"""Normalization inside the graph: the same outputs, and `uint8 - 128` as the input."""
 
 import numpy as np
 import pytest
@@ -40,38 +40,38 @@ def test_the_graph_takes_pixels(processor, padding, zero_point, convolutions):
     every = np.arange(256, dtype=np.uint8)
     codes = to_int8(graph.processor.table(), 1 / 255, zero_point)
     assert (codes == every.astype(int) - 128).all()
-    for (given,), (raw,) in zip(tensors(pixels, processor), tensors(pixels, graph.processor), strict=True):
+    for (normalized,), (raw,) in zip(tensors(pixels, processor), tensors(pixels, graph.processor), strict=True):
         # Within the rounding of a float sum, but for the part of a pixel that the mean was moved by.
         torch.testing.assert_close(
-            graph.module(raw), model(given), rtol=1e-3, atol=2e-2 if zero_point != -128 else 1e-4
+            graph.module(raw), model(normalized), rtol=1e-3, atol=2e-2 if zero_point != -128 else 1e-4
         )
 
 
-def test_a_moved_mean_is_exact_inside_and_less_than_a_quantum_off_at_the_border():
+def test_a_moved_mean_is_exact_inside_and_less_than_a_step_off_at_the_border():
     model, pixels = net(1, 1)[0], images(ODD_GREY)
     graph = make_graph(model, pixels, ODD_GREY)
-    (given,), (raw,) = next(tensors(pixels, ODD_GREY)), next(tensors(pixels, graph.processor))
-    apart = (graph.module(raw) - model(given)).abs()[0]
+    (normalized,), (raw,) = next(tensors(pixels, ODD_GREY)), next(tensors(pixels, graph.processor))
+    apart = (graph.module(raw) - model(normalized)).abs()[0]
     assert apart[:, 1:-1, 1:-1].max() < 1e-4
     # One pixel step of the input through all weights that reach beyond the border.
-    quantum = 1 / (255 * 0.35) * model.weight.abs().sum((1, 2, 3))
-    assert (apart.amax((1, 2)) <= 0.5 * quantum + 1e-4).all()
+    step = 1 / (255 * 0.35) * model.weight.abs().sum((1, 2, 3))
+    assert (apart.amax((1, 2)) <= 0.5 * step + 1e-4).all()
     assert apart.max() > 1e-3  # the border does differ: the test looks at the right place
 
 
-def test_folded_and_unfolded_answer_alike_in_int8():
+def test_folded_and_unfolded_agree_in_int8():
     """Through the same calibration, the simulated int8 nets differ by quantization alone."""
     model, pixels = net(3, 1), images(COLOUR, 32)
-    answers = {}
+    outputs = {}
     for fold in (True, False):
         graph = make_graph(model, pixels, COLOUR, fold)
         prepared = quantize.calibrate(quantize.prepare(graph.module, graph.inputs), tensors(pixels, graph.processor))
         program = quantize.folded(prepared, graph.examples).module()
-        answers[fold] = torch.cat([program(*sample) for sample in tensors(pixels[:8], graph.processor)])
-    quantum = answers[False].unique().diff().min()
+        outputs[fold] = torch.cat([program(*sample) for sample in tensors(pixels[:8], graph.processor)])
+    step = outputs[False].unique().diff().min()
     with torch.inference_mode():
         reference = torch.cat([model(*sample) for sample in tensors(pixels[:8], COLOUR)])
-    errors = {fold: (found - reference).abs().mean() for fold, found in answers.items()}
-    assert errors[False] < 1.5 * quantum
+    errors = {fold: (found - reference).abs().mean() for fold, found in outputs.items()}
+    assert errors[False] < 1.5 * step
     # With an input that is exact, it is nearer to the model, not further.
     assert errors[True] < 1.1 * errors[False]

@@ -1,4 +1,4 @@
-"""What the quantizer marks, what snapping does, which layers are found sensitive."""
+"""What the quantizer marks, how weights are rounded, which layers are found sensitive."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from torch import nn
 
 from edgestill_converters import ConversionError, quantize
 from edgestill_converters.graph import make_graph, tensors
-from edgestill_converters.grid import snap
 from edgestill_converters.sensitivity import rank_layers
+from edgestill_converters.weight_rounding import round_weights
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
 DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
@@ -34,10 +34,10 @@ def samples(count=16):
     return [np.random.default_rng(0).normal(0, 1, (count, 3, 10, 10)).astype(np.float32)]
 
 
-def converted(model, given, **options):
-    graph = make_graph(model, given, None)
+def converted(model, calibration, **options):
+    graph = make_graph(model, calibration, None)
     prepared = quantize.prepare(graph.module, **options)
-    quantize.calibrate(prepared, tensors(given, None))
+    quantize.calibrate(prepared, tensors(calibration, None))
     return graph, prepared
 
 
@@ -48,8 +48,8 @@ def after(node):
 def test_known_ranges_are_fixed_and_activations_quantized():
     graph, prepared = converted(Gated(), samples())
     program = quantize.folded(prepared, graph.examples)
-    wanted = (aten.sigmoid.default, aten.hardswish.default)
-    found = {node.target: after(node) for node in program.graph.nodes if node.target in wanted}
+    expected = (aten.sigmoid.default, aten.hardswish.default)
+    found = {node.target: after(node) for node in program.graph.nodes if node.target in expected}
     assert found[aten.sigmoid.default].args[1:3] == (1 / 256, -128)
     assert found[aten.hardswish.default].target is QUANTIZE
     # The hard sigmoid was one operator when its range was fixed; its last part carries the scale now.
@@ -89,16 +89,16 @@ def test_small_weights_have_all_their_levels():
         assert (one.abs().flatten(1).amax(1) == 127).all()
 
 
-def test_snapped_weights_and_biases_are_whole_units_and_stay_so():
+def test_rounded_weights_and_biases_are_whole_steps_and_stay_so():
     graph, prepared = converted(Gated(), samples())
     program = quantize.unfolded(prepared, graph.examples)
     module = program.module(check_guards=False)
     before = module(*graph.examples)
     state = {name: value.clone() for name, value in module.state_dict().items()}
-    snap(module)
+    round_weights(module)
     torch.testing.assert_close(module(*graph.examples), before, rtol=0, atol=0)
-    snapped = [name for name in state if "snapped" in name]
-    assert len(snapped) == 6  # weight and bias of three layers
+    rounded = [name for name in state if "rounded" in name]
+    assert len(rounded) == 6  # weight and bias of three layers
 
 
 def test_the_layer_that_suffers_most_is_found():
@@ -146,14 +146,14 @@ def test_a_layer_norm_stays_in_float_between_int8_layers(any_batch):
 
 
 def test_a_fake_quantized_net_trains_and_becomes_both_programs():
-    given = samples(32)
-    graph = make_graph(Gated(), given, None, any_batch=True)
+    arrays = samples(32)
+    graph = make_graph(Gated(), arrays, None, any_batch=True)
     net = quantize.FakeQuantized(graph.module)
-    inputs, wanted = torch.from_numpy(given[0]), torch.full((32, 6), 0.25)
+    inputs, expected = torch.from_numpy(arrays[0]), torch.full((32, 6), 0.25)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     losses = []
     for _ in range(30):
-        loss = F.mse_loss(net.train()(inputs), wanted)
+        loss = F.mse_loss(net.train()(inputs), expected)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -66,7 +66,7 @@ class Numbers(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "reason"),
     [
         (Named(), "forward(images, *, scale) is called with the samples' 1 input, which it does not take; scale must"),
         (Pair(), "forward(images, others) is called with the samples' 1 input"),
@@ -95,10 +95,10 @@ class Numbers(nn.Module):
         (Nested(nn.AdaptiveMaxPool2d((3, 5))), "module 'body.1' uses adaptive_max_pool2d, which no engine"),
     ],
 )
-def test_a_refusal_names_the_place_in_the_model(model, said):
+def test_a_refusal_names_the_place_in_the_model(model, reason):
     with pytest.raises(ConversionError) as caught:
         make_graph(model, SAMPLES, None)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     for words in ("torch.export.", "Traceback", "\x1b", "mat1", "GuardOn", "FakeTensor"):
         assert words not in str(caught.value)
 
@@ -179,7 +179,7 @@ def test_a_classifier_that_ends_in_its_own_activation_gives_probabilities(task, 
 
 
 @pytest.mark.parametrize(
-    "given",
+    "samples",
     [
         torch.from_numpy(SAMPLES[0]).requires_grad_(),
         torch.from_numpy(SAMPLES[0]).bfloat16(),
@@ -189,17 +189,17 @@ def test_a_classifier_that_ends_in_its_own_activation_gives_probabilities(task, 
     ],
     ids=["gradient", "bfloat16", "float64", "float16", "list"],
 )
-def test_samples_of_any_float_kind_are_float32_rows_of_their_own(given):
-    rows = list(tensors([given], None))
+def test_samples_of_any_float_kind_are_float32_rows_of_their_own(samples):
+    rows = list(tensors([samples], None))
     assert [(one.dtype, tuple(one.shape)) for (one,) in rows] == [(torch.float32, (1, 3, 12, 10))] * 2
     np.testing.assert_allclose(rows[1][0].numpy(), SAMPLES[0][1:], rtol=0.01, atol=0.01)
-    kept = as_arrays([given], None)[0].copy()
+    kept = as_arrays([samples], None)[0].copy()
     rows[0][0].zero_()  # as a model may that writes into its input
-    assert (as_arrays([given], None)[0] == kept).all()
+    assert (as_arrays([samples], None)[0] == kept).all()
 
 
 @pytest.mark.parametrize(
-    ("samples", "said"),
+    ("samples", "reason"),
     [
         ([[[1.0, 2.0], [3.0]]], "a list that is no array: its parts differ in shape"),
         ([[torch.ones(2, requires_grad=True)]], "a list that is no array"),
@@ -214,10 +214,10 @@ def test_samples_of_any_float_kind_are_float32_rows_of_their_own(given):
         ([SAMPLES[0][:0]], "no samples"),
     ],
 )
-def test_samples_that_no_model_takes_are_refused_in_words(samples, said):
+def test_samples_that_no_model_takes_are_refused_in_words(samples, reason):
     with pytest.raises(CalibrationError) as caught:
         next(tensors(samples, None))
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize("model", [Calls(lambda y: y.sum(dim="a")), Calls(lambda y: y.gather(1, y))])
@@ -229,8 +229,8 @@ def test_torch_names_types_in_messages_about_something_else(model):
 
 @pytest.mark.parametrize("alone", [SAMPLES[0], torch.from_numpy(SAMPLES[0])], ids=["array", "tensor"])
 def test_an_array_alone_is_that_of_the_only_input(alone):
-    (given,) = as_arrays(alone, None)
-    np.testing.assert_array_equal(given, SAMPLES[0])
+    (samples,) = as_arrays(alone, None)
+    np.testing.assert_array_equal(samples, SAMPLES[0])
 
 
 def test_photos_are_prepared_one_at_a_time():
@@ -240,5 +240,5 @@ def test_photos_are_prepared_one_at_a_time():
             return super().tensor(images)
 
     prepared = []
-    given = tensors(np.zeros((3, 4, 4, 1), np.uint8), Counting(4, 4, (0.5,), (0.5,)))
-    assert next(given)[0].shape == (1, 1, 4, 4) and prepared == [1]
+    samples = tensors(np.zeros((3, 4, 4, 1), np.uint8), Counting(4, 4, (0.5,), (0.5,)))
+    assert next(samples)[0].shape == (1, 1, 4, 4) and prepared == [1]

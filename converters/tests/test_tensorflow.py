@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgestill_converters import ConversionError
-from edgestill_converters.tensorflow import convert_tensorflow, find_environment
+from edgestill_converters.tensorflow import TensorFlowModel, TensorFlowOptions, convert_tensorflow
+from edgestill_converters.tensorflow_environment import find_environment
 from edgestill_runtime import ImageProcessor, load, open_bundle, replay_golden
 
 pytestmark = pytest.mark.tensorflow
@@ -77,8 +78,8 @@ def test_a_keras_model_becomes_a_bundle(made, tmp_path, source, kind):
     data = load_data("fashion-mnist-mini")
     begun = []
     bundle = convert_tensorflow(
-        made / source, kind, data.calibration(128).images, tmp_path / "k.edge", name="k", labels=data.classes,
-        processor=PIXELS, on_step=begun.append,
+        TensorFlowModel(made / source, kind, "k", data.classes, PIXELS), data.calibration(128).images,
+        tmp_path / "k.edge", on_step=begun.append,
     )  # fmt: skip
     assert len(begun) == 3 and set(bundle.manifest.models) == {"model.tflite", "model.fp32.tflite"}
     # Three convolutions and a dense layer, each with its biases: the batch norm is folded into the second.
@@ -102,7 +103,7 @@ def test_probabilities_of_a_keras_classifier_are_not_made_flat(made, tmp_path):
     images, found = data.calibration(32).images, []
     for number, source in enumerate(("net.keras", "soft.keras")):
         made_of_it = convert_tensorflow(
-            made / source, "keras", images, tmp_path / f"{number}.edge", name="k", labels=data.classes, processor=PIXELS
+            TensorFlowModel(made / source, "keras", "k", data.classes, PIXELS), images, tmp_path / f"{number}.edge"
         )
         assert made_of_it.manifest.scores == ("logits", "probabilities")[number]
         with load(made_of_it, precision="fp32") as loaded:
@@ -124,12 +125,15 @@ def test_what_is_no_keras_model(made, tmp_path):
     (tmp_path / "bad.keras").write_bytes(b"nothing")
     images = np.zeros((2, 28, 28, 1), np.uint8)
     with pytest.raises(ConversionError, match=r"TensorFlow's converter failed on .*bad\.keras"):
-        convert_tensorflow(tmp_path / "bad.keras", "keras", images, tmp_path / "k.edge", name="k", processor=PIXELS)
+        convert_tensorflow(
+            TensorFlowModel(tmp_path / "bad.keras", "keras", "k", processor=PIXELS), images, tmp_path / "k.edge"
+        )
     with pytest.raises(ConversionError, match="does not exist"):
-        convert_tensorflow(tmp_path / "none", "saved-model", images, tmp_path / "k.edge", name="k")
+        convert_tensorflow(TensorFlowModel(tmp_path / "none", "saved-model", "k"), images, tmp_path / "k.edge")
     with pytest.raises(ConversionError, match="is no environment with tensorflow; make one"):
         convert_tensorflow(
-            made / "net.keras", "keras", images, tmp_path / "k.edge", name="k", environment=tmp_path
+            TensorFlowModel(made / "net.keras", "keras", "k"), images, tmp_path / "k.edge",
+            TensorFlowOptions(environment=tmp_path),
         )  # fmt: skip
     assert not (tmp_path / "k.edge").exists()
 

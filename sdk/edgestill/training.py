@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -29,6 +28,8 @@ from .models.identity import identity
 from .objectives import Objective, Outputs
 from .options import TrainOptions
 from .prediction import default_device, outputs_of, quality_of, run_model
+from .private.accelerate import forget_settings
+from .private.torch import drop_compiled_code, has_avx512_bf16, is_compiler_error
 from .processes import processes
 from .progress import SILENT, Progress, Task
 from .schedule import Precision, Schedule
@@ -113,7 +114,7 @@ def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
             "that use the GPU"
         ) from error
     except Exception as error:
-        if not schedule.compile or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        if not schedule.compile or not is_compiler_error(error):
             raise
         raise TrainingError(
             f"the student could not be compiled ({type(error).__name__}): set compile = false; compiling needs a C++ "
@@ -299,14 +300,14 @@ def _shared_quality(accelerator: Accelerator, model: nn.Module, split: Split, da
 
 
 def _plain(model: nn.Module) -> nn.Module:
-    model._compiled_call_impl = None  # the result goes out as it came, without compiled code
+    drop_compiled_code(model)  # the result is a plain module, as the caller's was
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:
     # Accelerate keeps the precision of the first Accelerator for the whole process; a teacher's and a student's differ.
     cpu = processes().device.type == "cpu"
-    AcceleratorState._reset_state(reset_partial_state=False)
+    forget_settings()
     # Objectives on features may leave a student's last layer out, which DDP has to be told.
     unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
     return Accelerator(cpu=cpu, mixed_precision=_choose(precision, model), kwargs_handlers=[unused])
@@ -321,4 +322,4 @@ def _choose(precision: Precision, model: nn.Module) -> str:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     # On a CPU bfloat16 halves the time of dense convolutions where the instructions exist; depthwise ones get slower.
     depthwise = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in model.modules())
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() and not depthwise else "no"
+    return "bf16" if has_avx512_bf16() and not depthwise else "no"

@@ -23,7 +23,7 @@ from edgestill.quantization import Budget, _fewest, quantize
 from edgestill.schedule import QatSchedule
 from edgestill.training import outputs_of
 from edgestill_converters import CalibrationError, ConversionOptions
-from edgestill_converters.tensorflow import convert_tensorflow
+from edgestill_converters.tensorflow import TensorFlowModel, TensorFlowOptions, convert_tensorflow
 from edgestill_runtime import StorageError, open_bundle, write_bundle
 
 
@@ -173,7 +173,7 @@ def test_a_net_of_ones_own_from_the_command_line(cli, tmp_path):
     assert manifest.labels == ("a", "b", "c") and manifest.training["data"]["samples"] == 40
     assert "model.tflite" in done.stdout and "exists already" in cli(*words, cwd=tmp_path).stderr
     seen = cli("inspect", "x.edge", "--file", "model.pte", "--picture", "graph.html", cwd=tmp_path)
-    assert seen.returncode == 0 and "Conv2d int8" in seen.stdout and "100.00 %, in 1 piece(s)" in seen.stdout
+    assert seen.returncode == 0 and "Conv2d int8" in seen.stdout and "100.00 %, in 1 partition(s)" in seen.stdout
     assert "<svg" in (tmp_path / "graph.html").read_text()
     assert json.loads(cli("inspect", tmp_path / "x.edge" / "model.tflite", "--json").stdout)["delegated_macs"] == 1.0
 
@@ -270,7 +270,12 @@ def test_a_log_that_is_a_folder_is_said(tmp_path):
     (tmp_path / "net.keras").write_bytes(b"nothing")
     log, samples = Path("/proc/no/such.log"), [np.ones((2, 5), np.float32)]
     with pytest.raises(StorageError, match="the log /proc/no/such.log cannot be written"):
-        convert_tensorflow(tmp_path / "net.keras", "keras", samples, tmp_path / "x.edge", name="x", log=log)
+        convert_tensorflow(
+            TensorFlowModel(tmp_path / "net.keras", "keras", "x"),
+            samples,
+            tmp_path / "x.edge",
+            TensorFlowOptions(log=log),
+        )
 
 
 @pytest.mark.parametrize(

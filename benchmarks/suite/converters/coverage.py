@@ -1,9 +1,9 @@
-"""Which layers are carried to both engines, which are refused, and why → the table in docs/converters.md.
+"""Which layers both engines support, which are refused, and why → the table in docs/converters.md.
 
 python -m benchmarks.suite.converters.coverage docs/converters.md
-python -m benchmarks.suite.converters.coverage docs/converters.md --layers Mish GRU   # these alone; others stay
+python -m benchmarks.suite.converters.coverage docs/converters.md --layers Mish GRU   # only these; other rows stay
 
-Each layer stands behind a layer of its own, in a model of these two. `docs/results/layers.json` keeps the numbers.
+Each layer follows a convolution or linear layer, in a model of these two. `docs/results/layers.json` keeps the numbers.
 """
 
 import argparse
@@ -31,11 +31,11 @@ IMAGE, SEQUENCE, CHANNELS = (3, 12, 10), (6, 8), 8
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a layer.
+    """The result for a layer.
 
     Args:
-        precision: in words. steps: largest difference of the two int8 files in quantization steps, None where no output
-            has them. error: of int8, as a share of the values. refused: the message, empty where it is carried.
+        precision: `int8` or `float`. steps: largest difference of the two int8 files, in quantization steps; None if no
+            output is quantized. error: of int8, relative. refused: the message, empty if supported.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Row:
 
 
 class Behind(nn.Module):
-    """A layer behind one that gives it int8."""
+    """A layer after one whose output is int8."""
 
     def __init__(self, layer: nn.Module, images: bool) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Behind(nn.Module):
         self.before = nn.Conv2d(IMAGE[0], CHANNELS, 1) if images else nn.Linear(SEQUENCE[1], SEQUENCE[1])
 
     def forward(self, values: Tensor) -> Any:
-        """What the layer gives."""
+        """The outputs of the layer."""
         return self.layer(self.before(values))
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     """All layers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
-    parser.add_argument("--layers", nargs="*", default=[], help="these alone; of the others, what is kept stays")
+    parser.add_argument("--layers", nargs="*", default=[], help="only these; other rows stay as they are")
     arguments = parser.parse_args()
     kept = arguments.page.parent / KEPT
     rows = {one["name"]: Row(**one) for one in json.loads(kept.read_text())} if kept.exists() else {}
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def examine(name: str, layer: nn.Module, images: bool) -> Row:
-    """What becomes of a layer."""
+    """Convert a model with the layer, and compare."""
     samples = [np.random.default_rng(0).normal(0, 1, (24, *(IMAGE if images else SEQUENCE))).astype(np.float32)]
     model = Behind(layer, images).eval()
     with TemporaryDirectory() as folder:
@@ -92,25 +92,25 @@ def examine(name: str, layer: nn.Module, images: bool) -> Row:
 
 
 def _judged(name: str, bundle: Bundle, model: nn.Module, samples: list[Any]) -> Row:
-    given: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     for engine in ("executorch", "litert"):
         with load(bundle, engine=engine) as loaded:
-            given[engine], specs = loaded.outputs_of(samples), loaded.outputs
+            outputs[engine], specs = loaded.outputs_of(samples), loaded.outputs
     with torch.inference_mode():
-        answers = [flat_outputs(model(torch.from_numpy(one[None]))) for one in samples[0]]
+        predictions = [flat_outputs(model(torch.from_numpy(one[None]))) for one in samples[0]]
     floating = bundle.manifest.training.get("float_layers", ())
-    apart, error = [], []
-    references = [torch.cat(one).numpy() for one in zip(*answers, strict=True)]
-    for spec, wanted, one, other in zip(specs, references, given["executorch"], given["litert"], strict=True):
+    steps, error = [], []
+    references = [torch.cat(one).numpy() for one in zip(*predictions, strict=True)]
+    for spec, reference, one, other in zip(specs, references, outputs["executorch"], outputs["litert"], strict=True):
         if spec.scale is not None:
-            apart.append(float(np.abs(one.astype(np.float64) - other).max() / spec.scale))
-        error += [float(relative_error(values, wanted)) for values in (one, other)]
+            steps.append(float(np.abs(one.astype(np.float64) - other).max() / spec.scale))
+        error += [float(relative_error(values, reference)) for values in (one, other)]
     precision = "float" if any(re.match(r"layer[:.]", one) for one in floating) else "int8"
-    return Row(name, precision, max(apart, default=None), max(error))
+    return Row(name, precision, max(steps, default=None), max(error))
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Carried first, then refused."""
+    """Supported layers first, then refused ones."""
     lines = ["| layer | layers with weights in | files apart, steps | error of int8 |", "| --- | --- | --- | --- |"]
     for row in rows:
         if row.error is not None:

@@ -16,7 +16,7 @@ class Call(nn.Module):
         self._function, self._arguments, self._named = function, arguments, named
 
     def forward(self, values: Tensor) -> Tensor:
-        """What the function gives."""
+        """The outputs of the function."""
         result: Tensor = self._function(values, *self._arguments, **self._named)
         return result
 

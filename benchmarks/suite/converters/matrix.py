@@ -1,9 +1,9 @@
-"""Many architectures through the converter: does it convert, do the files agree, does int8 pay?
+"""Many architectures through the converter: does it convert, do the files agree, is int8 faster?
 
-    python -m benchmarks.suite.converters.matrix runs/converters/matrix            # what is missing; hours at first
+    python -m benchmarks.suite.converters.matrix runs/converters/matrix            # the missing ones; hours at first
     python -m benchmarks.suite.converters.matrix runs/converters/matrix --latency  # times again, on a quiet machine
 
-One JSON file and one bundle for each architecture, so that it goes on where it was stopped.
+One JSON file and one bundle for each architecture, so that it continues where it was stopped.
 """
 
 import argparse
@@ -36,7 +36,7 @@ ALL = (*OURS, *TENSORS, *CONVOLUTIONAL, *OTHERS)
 
 
 def main() -> None:
-    """Make what is missing, each in a process of its own."""
+    """Convert the architectures that are missing, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", default=ALL, help="architectures (default: all)")
@@ -68,7 +68,7 @@ def path(name: str, folder: Path, suffix: str) -> Path:
 
 
 def make(name: str, folder: Path) -> dict[str, Any]:
-    """Convert one architecture and look at what came out."""
+    """Convert one architecture and inspect the files."""
     from edgestill.models import multiply_accumulates, parameters
     from edgestill_converters import ConversionError, Description, convert
     from edgestill_runtime import open_bundle
@@ -80,22 +80,22 @@ def make(name: str, folder: Path) -> dict[str, Any]:
     description = Description(name, (), processor, count, macs, {})
     begun, steps = time.perf_counter(), []
     earlier = path(name, folder, ".edge")
-    baseline = open_bundle(earlier) if earlier.exists() else None
+    fp32_baseline = open_bundle(earlier) if earlier.exists() else None
     try:
         bundle = convert(
             model,
             calibration,
             description,
             path(name, folder, ".edge"),
-            options=ConversionOptions(log=path(name, folder, ".exporters.log"), fp32_baseline=baseline),
+            options=ConversionOptions(log=path(name, folder, ".exporters.log"), fp32_baseline=fp32_baseline),
             overwrite=True,
             on_step=lambda step: steps.append((step, round(time.perf_counter() - begun, 1))),
         )
     except ConversionError as error:
         return {"name": name, "parameters": count, "macs": macs, "failed": str(error).replace(str(folder), "…")}
     row = {"name": name, "parameters": count, "macs": macs, "rewrites": bundle.manifest.training["rewrites"]}
-    # A bundle of an earlier time lends its fp32 files, which take half of the conversion's time.
-    row |= {"fp32_reused": baseline is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
+    # The fp32 files of an earlier bundle are used again: they take half of the conversion's time.
+    row |= {"fp32_reused": fp32_baseline is not None, "seconds": round(time.perf_counter() - begun, 1), "steps": steps}
     row |= compare(bundle, evaluation) | {"files": look_inside(bundle)}
     return row | {"latency_ms": measure_bundle(bundle)}
 
@@ -111,7 +111,7 @@ def remeasure(name: str, folder: Path) -> dict[str, Any]:
 
 
 def prepare(name: str) -> tuple[Any, Any, Any, Any]:
-    """(model, calibration, evaluation, processor): an image model sees real images, enlarged; others noise."""
+    """(model, calibration, evaluation, processor): real images, enlarged, for image models; noise for others."""
     import timm
     import torch
     import torchvision
@@ -159,25 +159,25 @@ def pictures(count: int, size: int, channels: int) -> Any:
 
 
 def compare(bundle: Any, samples: Any) -> dict[str, Any]:
-    """Agreement of the two int8 files, and how near they are to fp32, over all outputs."""
+    """Agreement of the two int8 files, and their similarity to fp32, over all outputs."""
     from edgestill_benchmarks import open_models
     from edgestill_runtime.tasks.image_classification import same_class
 
-    given = {}
+    outputs = {}
     for name, model in open_models(bundle, 2).items():
         with model:
-            given[name] = model.outputs_of([samples] if bundle.manifest.processor else samples)[0]
-    pte, tflite = given["model.pte"], given["model.tflite"]
-    quantum = bundle.manifest.models["model.tflite"].outputs[0].scale or np.abs(tflite).max() / 128
+            outputs[name] = model.outputs_of([samples] if bundle.manifest.processor else samples)[0]
+    pte, tflite = outputs["model.pte"], outputs["model.tflite"]
+    step = bundle.manifest.models["model.tflite"].outputs[0].scale or np.abs(tflite).max() / 128
     return {
         "agreement": float(same_class(pte, tflite).mean()),
-        "identical": float((np.abs(pte - tflite) < quantum / 2).mean()),
-        "largest_quanta": float(np.abs(pte - tflite).max() / quantum),
+        "identical": float((np.abs(pte - tflite) < step / 2).mean()),
+        "largest_steps": float(np.abs(pte - tflite).max() / step),
         "cosine": {
-            name: cosine(given[name], given[name.replace("model.", "model.fp32.")])
+            name: cosine(outputs[name], outputs[name.replace("model.", "model.fp32.")])
             for name in ("model.pte", "model.tflite")
         },
-        "fp32_difference": float(np.abs(given["model.fp32.pte"] - given["model.fp32.tflite"]).max()),
+        "fp32_difference": float(np.abs(outputs["model.fp32.pte"] - outputs["model.fp32.tflite"]).max()),
     }  # fmt: skip
 
 
@@ -190,14 +190,14 @@ def cosine(found: Any, reference: Any) -> float:
 
 
 def look_inside(bundle: Any) -> dict[str, Any]:
-    """Size, delegation and what is left over, for each file."""
+    """Size, delegation and operators outside the delegate, for each file."""
     from edgestill_converters.inspection import inspect_bytes
 
     found = {}
     for name, entry in bundle.manifest.models.items():
         seen = inspect_bytes(bundle.read(name), entry.engine, name)
         found[name] = {
-            "bytes": seen.bytes, "delegated_macs": seen.delegated_macs, "pieces": seen.pieces,
+            "bytes": seen.bytes, "delegated_macs": seen.delegated_macs, "partitions": seen.partitions,
             "transposes": seen.transposes, "conversions": seen.conversions, "float_macs": seen.float_macs,
             "counts": seen.counts, "outside": sorted({one.name for one in seen.outside}),
         }  # fmt: skip
@@ -213,7 +213,7 @@ def measure_bundle(bundle: Any, min_seconds: float = 2.0) -> dict[str, Any]:
 
 
 def rows(folder: Path, names: Sequence[str] = ALL) -> list[dict[str, Any]]:
-    """What has been made, in order."""
+    """The rows that exist, in order."""
     files = [path(name, folder, ".json") for name in names]
     return [json.loads(file.read_text()) for file in files if file.is_file()]
 

@@ -1,4 +1,4 @@
-"""Each operator between int8 convolutions: do both engines run it in int8, alike, and does it pay?
+"""Each operator between int8 convolutions: is it int8 in both engines, with the same outputs, and faster than fp32?
 
 python -m benchmarks.suite.converters.operators runs/converters/operators.json
 """
@@ -79,17 +79,17 @@ def one_operator(name: str, operator: nn.Module) -> dict[str, Any]:
             Path(folder) / "x.edge",
             options=ConversionOptions(log=Path(folder) / "log"),
         )
-        given = {}
+        outputs = {}
         for file, opened in open_models(bundle).items():
             with opened:
-                given[file] = opened.infer(values[16:])
+                outputs[file] = opened.infer(values[16:])
         rule = Rule(min_calls=200, min_seconds=1.0)
         times = {one.file: one.latency_ms.min for one in measure(bundle, 1, rule).files}
         seen = inspect_bytes(bundle.read("model.tflite"), "litert", "model.tflite")
         other = inspect_bytes(bundle.read("model.pte"), "executorch", "model.pte")
     with torch.inference_mode():
         reference = model(torch.from_numpy(values[16:])).numpy()
-    quantum = bundle.manifest.models["model.tflite"].outputs[0].scale or 1.0
+    step = bundle.manifest.models["model.tflite"].outputs[0].scale or 1.0
     floats = {side: {one.name for one in inside.operators if one.precision == "float32"} for side, inside in
               (("tflite", seen), ("pte", other))}  # fmt: skip
     return {
@@ -97,11 +97,11 @@ def one_operator(name: str, operator: nn.Module) -> dict[str, Any]:
         "ratio": {
             file: times[file] / times[file.replace("model.", "model.fp32.")] for file in ("model.pte", "model.tflite")
         },
-        "identical": float((np.abs(given["model.pte"] - given["model.tflite"]) < quantum / 2).mean()),
-        "error": max(relative_error(given[file], reference) for file in ("model.pte", "model.tflite")),
+        "identical": float((np.abs(outputs["model.pte"] - outputs["model.tflite"]) < step / 2).mean()),
+        "error": max(relative_error(outputs[file], reference) for file in ("model.pte", "model.tflite")),
         "int8": " / ".join("no" if floats[side] else "yes" for side in ("pte", "tflite")),
         "float": "; ".join(f"{side}: {', '.join(sorted(names))}" for side, names in floats.items() if names),
-        "pieces": [other.pieces, seen.pieces],
+        "partitions": [other.partitions, seen.partitions],
     }
 
 

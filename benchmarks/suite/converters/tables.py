@@ -1,4 +1,4 @@
-"""What was measured → the tables of docs/converters.md, between its marks, and docs/results/converters.json.
+"""Measurements → the tables of docs/converters.md, between its marks, and docs/results/converters.json.
 
 python -m benchmarks.suite.converters.tables runs/converters docs
 """
@@ -47,8 +47,8 @@ def main() -> None:
 def matrix_table(rows: list[dict[str, Any]]) -> str:
     """One architecture a line."""
     lines = [
-        "| architecture | M parameters | int8 / fp32 time `.pte` | `.tflite` | MACs delegated | pieces | same logits "
-        "| same class | cosine to fp32 | int8 kB | minutes | why |",
+        "| architecture | M parameters | int8 / fp32 time `.pte` | `.tflite` | MACs delegated | partitions "
+        "| same logits | same class | cosine to fp32 | int8 kB | minutes | why |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -61,7 +61,7 @@ def matrix_table(rows: list[dict[str, Any]]) -> str:
         cells = [
             name, size, *(f"{ratio:.2f}" for ratio in ratios.values()),
             f"{100 * min(one['delegated_macs'] for one in inside):.0f} %",
-            " / ".join(str(one["pieces"]) for one in inside),
+            " / ".join(str(one["partitions"]) for one in inside),
             f"{100 * row['identical']:.2f} %",
             f"{100 * row['agreement']:.1f} %", f"{min(row['cosine'].values()):.4f}",
             " / ".join(f"{one['bytes'] / 1e3:,.0f}" for one in inside), f"{row['seconds'] / 60:.1f}",
@@ -72,20 +72,20 @@ def matrix_table(rows: list[dict[str, Any]]) -> str:
 
 
 def cause(row: dict[str, Any], ratios: dict[str, float]) -> str:
-    """Why a row is slower than fp32, leaves something outside, or has transposes; empty where all is well."""
-    said = []
+    """Why a row is slower than fp32, is not delegated whole, or has transposes; empty if nothing is wrong."""
+    causes = []
     for file in FILES:
         inside, kind, slower = row["files"][file], file.rpartition(".")[2], ratios[file] > 1
         if inside["outside"]:
             names = ", ".join(one.removeprefix("aten::") for one in inside["outside"][:5])
-            said.append(f"{kind} leaves outside: {names}")
+            causes.append(f"{kind} leaves outside: {names}")
         if inside["transposes"]:
-            said.append(f"{kind}: {inside['transposes']} transposes")
+            causes.append(f"{kind}: {inside['transposes']} transposes")
         if slower and 0 < row["macs"] < 2e6:
-            said.append(f"{kind} slower: so small a net that fixed costs decide")
+            causes.append(f"{kind} slower: so small a net that fixed costs decide")
         elif slower:
-            said.append(f"{kind} slower: {inside['conversions']} conversions around what stays in float")
-    return "; ".join(said)
+            causes.append(f"{kind} slower: {inside['conversions']} conversions around what stays in float")
+    return "; ".join(causes)
 
 
 def nets_table(rows: list[dict[str, Any]]) -> str:
@@ -109,7 +109,7 @@ def nets_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _how(row: dict[str, Any]) -> str:
-    """`int8`, that it was trained for it, or how many of the layers are in float."""
+    """`int8`, with training or without, or the number of layers in float."""
     found = row["quantization"]
     if found["float_nodes"]:
         return f"mixed, {len(found['float_nodes'])} layers in float"

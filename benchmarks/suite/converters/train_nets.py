@@ -1,6 +1,6 @@
-"""Train the nets of the converters' benchmark on real data; each goes on where it was stopped.
+"""Train the nets of the converters' benchmark on real data; each continues where it was stopped.
 
-A checkpoint that is there already is taken as it is, such as a run's student.
+An existing checkpoint is used unchanged, such as a run's student.
 
 python -m benchmarks.suite.converters.train_nets runs/nets
 """

@@ -1,8 +1,8 @@
-"""Trained nets on real data: what int8 costs, whether both files agree, and what other tools make of the same net.
+"""Trained nets on real data: what int8 costs, whether both files agree, and how other tools quantize the same net.
 
     python -m benchmarks.suite.converters.trained runs/nets runs/converters/trained.json
 
-Test splits are read here, once, by files that are finished; calibration and budgets never see them.
+Test splits are read here, once, by finished files; calibration and budgets never use them.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from edgestill.quantization import quantize as quantize_model
 from edgestill.training import outputs_of
 from edgestill_benchmarks import Rule, accuracy, measure, measure_latency, open_models
 from edgestill_converters import ConversionOptions, convert
-from edgestill_converters.quiet import logged_to
-from edgestill_converters.tensorflow import cached_environment
+from edgestill_converters.output_capture import capture_output
+from edgestill_converters.tensorflow_environment import cached_environment
 from edgestill_runtime import Bundle, ModelFile, Processor, TensorSpec
 from edgestill_runtime.engines import load_engine
 from edgestill_runtime.processing import quantize
@@ -38,7 +38,7 @@ from .train_nets import NETS
 CALIBRATION = 256
 RIVALS_ON = "cifar10-resnet8"
 ONNX2TF = "1.28.8"
-# What it imports and does not ask for.
+# What it imports and does not require.
 ONNX2TF_NEEDS = (
     "onnx", "onnxscript", "onnxsim", "onnxruntime", "onnx_graphsurgeon", "sng4onnx", "tensorflow==2.21.*", "tf_keras",
     "psutil", "ai-edge-litert",
@@ -93,7 +93,7 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
     return {
         "test": len(data.test),
         "quantization": bundle.manifest.training["quantization"],
-        "accuracy": {name: accuracy(given, data.test.targets) for name, given in logits.items()},
+        "accuracy": {name: accuracy(found, data.test.targets) for name, found in logits.items()},
         "agreement": float(same_class(pte, tflite).mean()),
         "identical_logits": float((pte == tflite).mean()),
         "largest_difference": float(np.abs(pte - tflite).max()),
@@ -105,13 +105,13 @@ def judge(model: Any, bundle: Bundle, data: Data) -> dict[str, Any]:
 def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     """Ways to int8 files from one net and the same calibration images; one measurement for all, in turns.
 
-    The other tools leave the normalization to the caller; ours are there with it and without.
+    The other tools leave the normalization to the caller; ours is measured with it and without.
     """
     images = data.calibration(CALIBRATION)
     samples = torch.split(torch.from_numpy(data.processor.tensor(images.images)), 1)
     log, rows = folder / "rivals.log", []
     files: dict[str, tuple[str, bytes]] = {}
-    takes: dict[str, tuple[ModelFile, Processor | None]] = {}
+    entries: dict[str, tuple[ModelFile, Processor | None]] = {}
     for fold, word in ((True, "takes pixels"), (False, "takes what the net takes")):
         description = describe_model(model, images, RIVALS_ON)
         output = folder / f"rivals-{fold}.edge"
@@ -125,7 +125,7 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
         )
         for name in ("model.pte", "model.tflite"):
             entry, label = bundle.manifest.models[name], f"edgestill {name[5:]}, {word}"
-            files[label], takes[label] = (entry.engine, bundle.read(name)), (entry, bundle.manifest.processor)
+            files[label], entries[label] = (entry.engine, bundle.read(name)), (entry, bundle.manifest.processor)
     ways = {
         "executorch recipe": executorch_recipe,
         "litert-torch + ai-edge-quantizer": ai_edge_quantizer,
@@ -133,14 +133,14 @@ def compare_ways(model: Any, data: Data, folder: Path) -> list[dict[str, Any]]:
     }
     for label, way in ways.items():
         try:
-            with logged_to(log):
+            with capture_output(log):
                 files[label] = way(model, samples, log)
         except Exception as error:  # a rival's failure is a row of the table
             rows.append({"name": label, "failed": f"{type(error).__name__}: {error}"[:300]})
     engines = {label: load_engine(engine, content, 1) for label, (engine, content) in files.items()}
     calls, measured = {}, []
     for label, engine in engines.items():
-        entry, processor = takes.get(label, (None, None))
+        entry, processor = entries.get(label, (None, None))
         spec = entry.inputs[0] if entry else engine.inputs[0]
         tensors = (processor or data.processor).tensor(data.test.images, spec.layout or _layout(spec))
         if spec.scale is not None and spec.zero_point is not None:
@@ -180,8 +180,8 @@ def ai_edge_quantizer(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
         work = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
         name = next(iter(load_engine("litert", path.read_bytes(), 1).inputs)).name.removeprefix("serving_default_")
         name = name.partition(":")[0]
-        shown = {"serving_default": [{name: one.permute(0, 2, 3, 1).contiguous().numpy()} for one in samples]}
-        result = work.quantize(work.calibrate(shown))
+        inputs = {"serving_default": [{name: one.permute(0, 2, 3, 1).contiguous().numpy()} for one in samples]}
+        result = work.quantize(work.calibrate(inputs))
     return "litert", bytes(result.quantized_model)
 
 
@@ -189,11 +189,11 @@ def onnx2tf(model: Any, samples: Any, log: Path) -> tuple[str, bytes]:
     """torch → ONNX → TensorFlow → int8 by TensorFlow's converter, in an environment of its own."""
     requirements = [f"onnx2tf=={ONNX2TF}", f"torch=={metadata.version('torch')}", *ONNX2TF_NEEDS]
     python = cached_environment(f"onnx2tf-{ONNX2TF}", requirements, log)
-    with TemporaryDirectory() as folder, open(log, "ab") as said:
+    with TemporaryDirectory() as folder, open(log, "ab") as output:
         torch.export.save(torch.export.export(model, (samples[0],)), Path(folder) / "model.pt2")
         np.save(Path(folder) / "calibration.npy", torch.cat(samples).permute(0, 2, 3, 1).numpy())
         worker = Path(__file__).with_name("onnx2tf_worker.py")
-        done = subprocess.run([python, "-I", worker], cwd=folder, stdout=said, stderr=said, check=False)
+        done = subprocess.run([python, "-I", worker], cwd=folder, stdout=output, stderr=output, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"onnx2tf ended with code {done.returncode}")
         return "litert", (Path(folder) / "out" / "model_full_integer_quant.tflite").read_bytes()

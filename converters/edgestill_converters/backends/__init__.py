@@ -1,12 +1,12 @@
 """Backends: one folder each, and those that other packages bring.
 
-    base.py         what a backend says of itself
+    base.py         what describes a backend
     executorch/     → .pte, delegated to XNNPACK            export.py  inspector.py
     litert/         → .tflite                               export.py  inspector.py
-                    io_quantization.py, float_regions.py, padding.py: the form that LiteRT's delegate takes all of
+                    io_quantization.py, float_regions.py, padding.py: the form that XNNPACK delegates whole
 
-A package of somebody else brings one through an entry point in the group `edgestill.backends`, whose name is the
-backend's; see docs/backends.md. Nobody else has a list of backends or of their suffixes.
+Another package can provide one through an entry point in the group `edgestill.backends`, with the name of the backend;
+see docs/backends.md. No other module lists backends or their suffixes.
 """
 
 from collections.abc import Sequence
@@ -33,21 +33,21 @@ __all__ = [
 BUILT_IN = (executorch.BACKEND, litert.BACKEND)
 """Those of this package, in the order of their files in a bundle."""
 TARGETS = tuple(one.name for one in BUILT_IN)
-"""Those that a conversion makes files for when it is not told."""
+"""Those that a conversion makes files for by default."""
 _OWN = {one.name: one for one in BUILT_IN}
 _OTHERS = Group("edgestill.backends", Backend, "backend", TARGETS, ConversionError)
 
 
 def backend_names() -> list[str]:
-    """Of all that are known here, ours first; nothing of another package is imported."""
+    """Names of all backends, ours first; no other package is imported for this."""
     return [*TARGETS, *_OTHERS.names()]
 
 
 def find_backend(name: str) -> Backend | None:
-    """The backend of this name; None where nobody here knows it.
+    """The backend of this name; None if no installed package provides it.
 
     Raises:
-        ConversionError: another package brings it, and it cannot be used; names the package.
+        ConversionError: another package provides it, and it cannot be used; names the package.
     """
     if own := _OWN.get(name):
         return own
@@ -63,10 +63,10 @@ def find_backend(name: str) -> Backend | None:
 
 
 def get_backend(name: str) -> Backend:
-    """The same, where there must be one.
+    """The backend of this name.
 
     Raises:
-        ConversionError: says which names are valid.
+        ConversionError: there is none; lists the valid names.
     """
     backend = find_backend(name)
     if backend is None:
@@ -75,7 +75,7 @@ def get_backend(name: str) -> Backend:
 
 
 def backends_of(targets: Sequence[str]) -> list[Backend]:
-    """Of some targets, each once, in the order of their files in a bundle: ours first.
+    """The backends of some targets, each once, in the order of their files in a bundle: ours first.
 
     Raises:
         ConversionError: no targets, or one is unknown, or two of them have files of the same suffix.

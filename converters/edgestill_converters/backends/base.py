@@ -1,7 +1,7 @@
 """What a backend is: how a graph becomes a file of one format, and what is known of such files on the host.
 
-What runs a file on a device is the engine of the same name, in `edgestill_runtime.engines`; its times of operators come
-from the engine's profiler. A backend's own packages are imported inside its functions: nobody needs all of them.
+On a device the engine of the same name runs the file (`edgestill_runtime.engines`); times of operators come from the
+engine's profiler. A backend imports its packages inside its functions, so that only those in use must be installed.
 """
 
 import re
@@ -26,11 +26,11 @@ SUFFIX = re.compile(r"(\.[a-z0-9]{1,20}){1,3}")
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished file, and the scales of its quantized inputs and outputs that the file itself does not tell.
+    """A finished file, and the scales of its quantized inputs and outputs that the file itself does not store.
 
     Args:
         content: bytes; of a format whose files are folders, member → bytes.
-        inputs, outputs: one entry each, None where it is not quantized; empty where the engine reads them in the file.
+        inputs, outputs: one entry each, None if it is not quantized; empty if the engine reads them from the file.
     """
 
     content: Content
@@ -38,7 +38,7 @@ class Exported:
     outputs: tuple[Scale | None, ...] = ()
 
 
-def _anywhere() -> str:
+def _runs_anywhere() -> str:
     return ""
 
 
@@ -47,17 +47,17 @@ class Backend:
     """How graphs become files of one format.
 
     Args:
-        name: that of its engine in `edgestill_runtime.engines`. suffix: of its files, with the dot.
+        name: the same as that of its engine in `edgestill_runtime.engines`. suffix: of its files, with the dot.
         export: a graph for batch 1, and whether it is quantized → the file. It runs in a process of its own.
-        quantized_graph: in what form it takes the one quantized graph: with int8 weights `folded` in, or `unfolded`:
-            float weights and quantize/dequantize pairs; None: it makes fp32 files alone.
-        inspect: content, and whether the engine may be asked what it delegates → what is inside; None: nobody can look.
-        exporter: the package that files say made them; empty: the one that brings this backend.
-        packages: others that a file depends on. modules: that `export` imports; one that is missing is said early.
-        requirement: what pip is asked for to get these.
-        lacks: ATen's names of operators that its engine has not → what to use instead.
-        why_not_here: why this machine can run no file of it, whatever is installed; empty where it can.
-        gradle: lines for the dependencies of an Android app that runs its files; empty: none can.
+        quantized_graph: the form of the quantized graph that `export` expects: `folded`, with int8 weights, or
+            `unfolded`, with float weights and quantize/dequantize pairs; None: it makes fp32 files only.
+        inspect: content, and whether to ask the engine what it delegates → what is inside; None: not available.
+        exporter: the package that manifests name as the exporter; empty: the one that provides this backend.
+        packages: others that a file depends on. modules: imported by `export`, and checked before a conversion.
+        requirement: what to install with pip to get these.
+        lacks: operator that its engine does not have, as ATen names it → what to use instead.
+        why_not_here: why this machine cannot run its files, whatever is installed; empty if it can.
+        gradle: dependencies of an Android app that runs its files; empty: not possible.
 
     Raises:
         ValueError: a name or suffix that no file can have.
@@ -73,7 +73,7 @@ class Backend:
     modules: tuple[str, ...] = ()
     requirement: str = "edgestill[convert]"
     lacks: Mapping[str, str] = field(default_factory=dict)
-    why_not_here: Callable[[], str] = _anywhere
+    why_not_here: Callable[[], str] = _runs_anywhere
     gradle: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Backend:
         return [one for one in self.modules if find_spec(one) is None]
 
     def why_not_run(self) -> str:
-        """Why this machine cannot run its files, and what to install; empty where it can.
+        """Why this machine cannot run its files, and what to install; empty if it can.
 
         Raises:
             EngineError: its engine is another package's, and cannot be used.
@@ -106,5 +106,5 @@ class Backend:
         return ""
 
     def maker(self) -> str:
-        """Name and version of what writes its files, as their manifest says it."""
+        """Name and version of its exporter, for the manifest."""
         return f"{self.exporter} {metadata.version(self.exporter)}"

@@ -1,6 +1,6 @@
 """What is inside a model file, whoever made it: `inspect_file(path)` → `Inspection`, plain data.
 
-Each backend reads its own format; `contents.py` says what was found and adds it up, `picture.py` draws it.
+Each backend reads its own format; `contents.py` is what was found, with totals, `picture.py` draws it.
 """
 
 import signal
@@ -31,10 +31,10 @@ __all__ = [
 
 
 def inspect_file(path: Path) -> Inspection:
-    """Look into a file; the engine that would run it is asked only what it delegates, in a process of its own.
+    """Inspect a file. The engine is asked which operators it delegates, in a process of its own; nothing is run.
 
     Raises:
-        InspectionError: no model file, one that is damaged, or what reads it is missing or failed.
+        InspectionError: not a model file, or damaged, or its reader is missing or failed.
     """
     try:
         engine, content = bare_format(path), read_bare(path)
@@ -50,8 +50,8 @@ def inspect_bytes(content: Content, engine: str, name: str, ask_engine: bool = T
     """The same for the content of a file.
 
     Args:
-        engine: whose file it is. name: what messages call the file.
-        ask_engine: what its delegate takes, where only the engine knows; without it nothing counts as delegated.
+        engine: the one that runs the file. name: of the file, for messages.
+        ask_engine: ask the engine what it delegates, if the file does not tell; else nothing counts as delegated.
     """
     backend = find_backend(engine)
     if backend is None or backend.inspect is None:
@@ -71,7 +71,7 @@ def inspect_bytes(content: Content, engine: str, name: str, ask_engine: bool = T
         raise InspectionError(
             f"{name} could not be looked into, the system refused: {error.strerror}{where}"
         ) from error
-    except Exception as error:  # a damaged flatbuffer fails in as many ways as there are readers
+    except Exception as error:  # each reader fails in its own way on a damaged flatbuffer
         if isinstance(error, CalledProcessError) and error.returncode == -signal.SIGKILL:
             raise InspectionError(
                 f"{name} could not be looked into: a program that reads it was killed, as when memory runs out; try "
@@ -83,6 +83,6 @@ def inspect_bytes(content: Content, engine: str, name: str, ask_engine: bool = T
 
 
 def can_inspect(engine: str) -> bool:
-    """Whether anything looks into an engine's files."""
+    """Whether files of an engine can be inspected."""
     backend = find_backend(engine)
     return backend is not None and backend.inspect is not None

@@ -1,6 +1,6 @@
-"""A picture of a file's graph: a line an operator in the order of execution, what flows past others as an arc beside.
+"""A picture of a file's graph: one line for each operator in the order of execution, tensors that skip lines as arcs.
 
-Plain SVG, so that it stands in a report as it stands alone; colours follow the page's light or dark scheme.
+Plain SVG, for reports and on its own; colours follow the light or dark scheme of the page.
 """
 
 from html import escape
@@ -39,10 +39,10 @@ def draw(seen: Inspection) -> str:
 
 
 def write_picture(seen: Inspection, path: Path, title: str) -> None:
-    """A page with the picture and the sums, that needs nothing else."""
+    """Write a self-contained page with the picture and the totals."""
     facts = (
         f"{len(seen.operators)} operators · {seen.macs / 1e6:.3g} M multiply-accumulates · "
-        f"{100 * seen.delegated_macs:.1f} % of them in {escape(seen.delegate)}, in {seen.pieces} piece(s) · "
+        f"{100 * seen.delegated_macs:.1f} % of them in {escape(seen.delegate)}, in {seen.partitions} partition(s) · "
         f"{seen.conversions} conversions · {seen.transposes} transposes inside · {seen.bytes / 1e3:,.1f} kB"
     )
     page = (
@@ -58,8 +58,8 @@ def write_picture(seen: Inspection, path: Path, title: str) -> None:
 def legend() -> str:
     """What the colours mean, as HTML."""
     squares = (("#2a9d6f", "int8"), ("#d98324", "float"), ("#8a8f98", "conversion between them, or other types"))
-    said = " &nbsp; ".join(f'<span style="color:{colour}">■</span> {word}' for colour, word in squares)
-    return f'{said} &nbsp; <span style="color:#c8352b">□</span> outside the delegate'
+    words = " &nbsp; ".join(f'<span style="color:{colour}">■</span> {word}' for colour, word in squares)
+    return f'{words} &nbsp; <span style="color:#c8352b">□</span> outside the delegate'
 
 
 def _line(number: int, one: Operator, most: int) -> str:
@@ -67,13 +67,13 @@ def _line(number: int, one: Operator, most: int) -> str:
     kind = "int8" if one.precision == "int8" else "float" if one.precision.startswith("float32") else "other"
     if "→" in one.precision:
         kind = "other"
-    outside = " outside" if one.piece is None else ""
+    outside = " outside" if one.partition is None else ""
     shape = "×".join(str(size) for size in one.shape)
     bar = 150 * one.macs / most
-    said = f"{one.name}, {one.precision}" + (f"; outside the delegate: {one.why}" if one.why else "")
+    title = f"{one.name}, {one.precision}" + (f"; outside the delegate: {one.why}" if one.why else "")
     precision = f'<tspan class="quiet">{escape(one.precision)}</tspan>'
     parts = [
-        f"<g><title>{escape(said)}</title>",
+        f"<g><title>{escape(title)}</title>",
         f'<rect class="{kind}{outside}" x="{LANE}" y="{y + 4}" width="12" height="14"/>',
         f'<text x="{LANE + 20}" y="{y + 15}">{escape(one.name)} {precision}</text>',
         f'<text class="quiet" x="{LANE + 330}" y="{y + 15}">{shape}</text>',
@@ -86,11 +86,11 @@ def _line(number: int, one: Operator, most: int) -> str:
 
 
 def _arcs(operators: tuple[Operator, ...]) -> list[str]:
-    """What flows from one line to the next as a stroke, to a later one as an arc, wider the farther it goes."""
+    """A tensor read by the next line as a stroke, by a later one as an arc, wider with the distance."""
     made: dict[int, int] = {}
     arcs = []
     for number, one in enumerate(operators):
-        for tensor in one.takes:
+        for tensor in one.inputs:
             if tensor in made:
                 start, end = LINE * (made[tensor] + 1) + 11, LINE * (number + 1) + 11
                 far = number - made[tensor]
@@ -99,7 +99,7 @@ def _arcs(operators: tuple[Operator, ...]) -> list[str]:
                 else:
                     side = LANE - min(12 + 6 * far, LANE - 10)
                     arcs.append(f'<path class="flow" d="M{LANE} {start}C{side} {start} {side} {end} {LANE} {end}"/>')
-        made |= dict.fromkeys(one.gives, number)
+        made |= dict.fromkeys(one.outputs, number)
     return arcs
 
 

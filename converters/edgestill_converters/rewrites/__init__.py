@@ -1,8 +1,8 @@
 """Small named changes of an exported graph that let the engines run more of it, and run it better.
 
-A graph is what `torch.export` gives: a `torch.fx.GraphModule` of ATen operators at batch 1. Each rewrite looks for one
-pattern, leaves the function that the graph computes as it is (to float rounding), and does nothing where its pattern
-does not occur. `tidy` applies those that come before quantization, `after_quantization` the one that must wait for it.
+A graph is a `torch.fx.GraphModule` of ATen operators at batch 1, as `torch.export` returns it. Each rewrite replaces
+one pattern, and does not change what the graph computes beyond float rounding. `tidy` applies those that come before
+quantization, `after_quantization` those that must come after it.
 """
 
 import copy
@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 
 from .activations import hard_shrink_to_choice, mish_to_product, softplus_to_logarithm
 from .batch_norm import batch_norm_to_convolution, fold_batch_norms, layer_scale_to_weights
-from .channels import channel_shuffle_to_order, select_to_slice, split_to_slices
+from .channel_shuffle import channel_shuffle_to_order
 from .cleaning import drop_no_ops, fold_constants
 from .editing import cleaned
 from .layout import channels_last_to_first
@@ -35,6 +35,7 @@ from .pads import negative_padding_to_slice
 from .parallel import parallel_convolutions_to_one
 from .resizing import exactly_nearest_to_nearest, resizing_to_products
 from .scatters import fills_to_values, masked_writes_to_choices, scatters_to_concatenations
+from .slices import select_to_slice, split_to_slices
 from .transposed import (
     batch_norm_into_transposed_convolution,
     pixel_shuffle_to_permutation,
@@ -58,7 +59,7 @@ AFTER: tuple[Rewrite, ...] = (hard_sigmoid_to_clamp, pooling_to_mean)
 
 
 def tidy(graph: GraphModule) -> tuple[GraphModule, dict[str, int]]:
-    """A copy of `graph` with every rewrite of `BEFORE` applied; and how often each one found its pattern."""
+    """A copy of `graph` with every rewrite of `BEFORE` applied; and how often each one was applied."""
     rewritten = copy.deepcopy(graph)
     counts = {rewrite.__name__: rewrite(rewritten) for rewrite in BEFORE}
     return cleaned(rewritten), {name: count for name, count in counts.items() if count}

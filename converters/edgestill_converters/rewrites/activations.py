@@ -1,4 +1,4 @@
-"""Activation functions out of operators that both engines have."""
+"""Activation functions as products and sums of operators that both engines support."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from .editing import constant, new_node, replace, replace_by
 from .norms import in_float
 
 aten = torch.ops.aten
-# Steep enough to be a step for float32: a threshold as a product, since a comparison is not delegated.
+# Steep enough to be a step in float32: a threshold as a product, since comparisons are not delegated.
 _STEEP = 1e20
 
 
@@ -28,15 +28,15 @@ def mish_to_product(graph: GraphModule) -> int:
 def softplus_to_logarithm(graph: GraphModule) -> int:
     """`softplus(x)` → `relu(x) + log(1 + exp(-|x|))`, which never overflows; `logsigmoid(x)` is its mirror image.
 
-    Both exporters take it apart with a comparison and a choice, which no delegate takes, and ExecuTorch's
-    passes fail on it.
+    Both exporters decompose it with a comparison and a `where`, which are not delegated, and ExecuTorch's passes fail
+    on it.
     """
 
     def change(node: Node) -> None:
-        given: list[Any] = [*node.args[1:]]
+        options: list[Any] = [*node.args[1:]]
         with node.graph.inserting_before(node):
             if node.target is aten.softplus.default:
-                beta, threshold = given + [1, 20][len(given) :]
+                beta, threshold = options + [1, 20][len(options) :]
                 result = _softplus(node, node.args[0], float(beta), float(threshold))
             else:
                 mirrored = _softplus(node, in_float(node, aten.neg.default, node.args[0]), 1.0, 20.0)
@@ -63,16 +63,16 @@ def hard_shrink_to_choice(graph: GraphModule) -> int:
 
 
 def _softplus(node: Node, source: Any, beta: float, threshold: float) -> Node:
-    def made(operator: Any, *arguments: Any) -> Node:
+    def new(operator: Any, *arguments: Any) -> Node:
         return in_float(node, operator, *arguments)
 
-    scaled = source if beta == 1 else made(aten.mul.Tensor, source, beta)
-    small = made(aten.exp.default, made(aten.neg.default, made(aten.abs.default, scaled)))
-    rest = made(aten.log.default, made(aten.add.Tensor, small, 1.0))
+    scaled = source if beta == 1 else new(aten.mul.Tensor, source, beta)
+    small = new(aten.exp.default, new(aten.neg.default, new(aten.abs.default, scaled)))
+    rest = new(aten.log.default, new(aten.add.Tensor, small, 1.0))
     # Beyond the threshold softplus is the identity by definition; from 15 on the difference is below 3e-7.
     if threshold < 15:
-        beyond = made(aten.mul.Tensor, made(aten.sub.Tensor, scaled, threshold), _STEEP)
-        within = made(aten.sub.Tensor, 1.0, made(aten.hardtanh.default, beyond, 0.0, 1.0))
-        rest = made(aten.mul.Tensor, rest, within)
-    whole = made(aten.add.Tensor, made(aten.relu.default, scaled), rest)
-    return whole if beta == 1 else made(aten.mul.Tensor, whole, 1 / beta)
+        beyond = new(aten.mul.Tensor, new(aten.sub.Tensor, scaled, threshold), _STEEP)
+        within = new(aten.sub.Tensor, 1.0, new(aten.hardtanh.default, beyond, 0.0, 1.0))
+        rest = new(aten.mul.Tensor, rest, within)
+    whole = new(aten.add.Tensor, new(aten.relu.default, scaled), rest)
+    return whole if beta == 1 else new(aten.mul.Tensor, whole, 1 / beta)

@@ -1,4 +1,4 @@
-"""Batch norms and layer scales: into the layer before them, or a convolution of their own."""
+"""Batch norms and layer scales: folded into the layer before them, or a convolution of their own."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ _LAYERS = (aten.conv2d.default, aten.conv2d.padding, aten.linear.default, aten.b
 
 
 def fold_batch_norms(graph: GraphModule) -> int:
-    """Convolution → batch norm at inference becomes one convolution: before training with fake quantization.
+    """Convolution → batch norm at inference → one convolution, before training with fake quantization.
 
     (Calibration does the same by itself.)
     """
@@ -59,7 +59,7 @@ def fold_batch_norms(graph: GraphModule) -> int:
 def layer_scale_to_weights(graph: GraphModule) -> int:
     """`layer(x) * scale`, one number for each channel (ConvNeXt, CaiT) → into the layer's weights and bias.
 
-    As a product it is one more rounding to int8, and ExecuTorch turns the order of its constant's axes at every call.
+    As a product it is one more rounding to int8, and ExecuTorch transposes its constant at every call.
     """
 
     def matches(node: Node) -> bool:
@@ -67,7 +67,7 @@ def layer_scale_to_weights(graph: GraphModule) -> int:
         if layer is None or len(layer.users) != 1 or shape_of(layer) != shape_of(node):
             return False
         axis = -1 if layer.target is aten.linear.default else 1
-        # Without a weight (a batch norm may have none) there is nothing to put the scale into.
+        # A layer without a weight, such as some batch norms, cannot absorb the scale.
         weighted = layer.args[1] is not None and has_constants(layer, 2)
         return weighted and is_per_channel(shape_of(scale), shape_of(node), axis)
 
@@ -89,7 +89,7 @@ def layer_scale_to_weights(graph: GraphModule) -> int:
 
 
 def _layer_and_scale(node: Node) -> tuple[Node | None, Node | None]:
-    """The two factors of a product, if they are a layer and a constant."""
+    """The two factors of a product, if they are a layer and a constant, else None for both."""
     constants = [one for one in node.all_input_nodes if is_constant(one)]
     layers = [one for one in node.all_input_nodes if one.target in _LAYERS]
     product = node.target is aten.mul.Tensor and len(constants) == len(layers) == 1
@@ -99,7 +99,7 @@ def _layer_and_scale(node: Node) -> tuple[Node | None, Node | None]:
 def batch_norm_to_convolution(graph: GraphModule) -> int:
     """A batch norm that follows no convolution → a depthwise 1×1 convolution with the same scale and shift.
 
-    One that follows a convolution is folded into it; this one (DenseNet has 60) would be left in float, outside int8.
+    One that follows a convolution is folded into it; this one (DenseNet has 60) would stay in float.
     """
 
     def matches(node: Node) -> bool:
@@ -121,7 +121,7 @@ def batch_norm_to_convolution(graph: GraphModule) -> int:
 
 
 def is_inference_norm(node: Node) -> bool:
-    """Whether it is a batch norm of which `affine` knows factor and shift."""
+    """Whether it is a batch norm at inference, with constants, as `affine` expects."""
     return node.target is aten.batch_norm.default and not node.args[5] and has_constants(node, 4)
 
 

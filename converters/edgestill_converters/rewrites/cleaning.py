@@ -1,4 +1,4 @@
-"""What changes nothing, and what never changes."""
+"""Operators without effect are removed, and those without inputs computed in advance."""
 
 import operator
 from typing import Any
@@ -7,26 +7,27 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from ..private.torch import TO_COPY, schema_of
 from .editing import constant, replace, replace_by
 
 aten = torch.ops.aten
-# Of bytes: what is computed from less, such as a mask from two rows, makes a file no larger than that.
+# Bytes. A constant that is computed from smaller ones, such as a mask from two rows, may not grow beyond this.
 LARGEST_CONSTANT = 1 << 22
 _ALWAYS_EMPTY = (aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default)
 _COPIES = (aten.contiguous.default, aten.clone.default)
-_CASTS = (aten.to.dtype, aten.to.dtype_layout, aten._to_copy.default, aten.to.device, aten.type_as.default)
+_CASTS = (aten.to.dtype, aten.to.dtype_layout, TO_COPY, aten.to.device, aten.type_as.default)
 _SHAPES = (
     aten.view.default, aten.reshape.default, aten.expand.default, aten.flatten.using_ints, aten.slice.Tensor,
 )  # fmt: skip
 
 
 def fold_constants(graph: GraphModule) -> int:
-    """Work out now what depends on no input: positions and masks that a model makes anew at every call.
+    """Compute in advance what depends on no input: positions and masks that a model computes at every call.
 
-    EdgeNeXt's positional encoding is 25 operators of this kind, none of which XNNPACK takes.
+    EdgeNeXt's positional encoding has 25 such operators, none of which XNNPACK supports.
     """
     known: dict[Node, Any] = {}
-    # Node → the bytes of the constants that it is made of.
+    # Node → bytes of the constants that it is computed from.
     made_of: dict[Node, int] = {}
     for node in graph.graph.nodes:
         if node.op == "get_attr":
@@ -47,10 +48,10 @@ def fold_constants(graph: GraphModule) -> int:
 
 
 def drop_no_ops(graph: GraphModule) -> int:
-    """Remove what changes nothing: aliases, slices of everything, copies to the type that it has, dropout at inference,
-    a concatenation of one, adding the number 0.
+    """Remove operators without effect: aliases, full slices, copies to the same type, dropout at inference,
+    concatenations of one tensor, additions of the number 0.
 
-    ExecuTorch turns each into a copy that XNNPACK does not take, which cuts its graph in two (GhostNet: 33 pieces).
+    ExecuTorch turns each into a copy that is not delegated, which splits the graph (GhostNet: 33 partitions).
     """
     return replace(graph, _is_no_op, lambda node: replace_by(node, node.all_input_nodes[0]))
 
@@ -65,7 +66,7 @@ def _is_no_op(node: Node) -> bool:
         return True
     if target in _COPIES:
         value = source.meta.get("val")
-        # A copy of what lies in another order than its axes makes room for a view.
+        # A copy of a tensor that is not contiguous has an effect: a view may need it.
         return (
             isinstance(value, Tensor)
             and value.is_contiguous()
@@ -76,15 +77,14 @@ def _is_no_op(node: Node) -> bool:
         return False
     if target in _CASTS or (target is aten.add.Tensor and node.args[1] == 0):
         return before.dtype == after.dtype and before.device == after.device
-    return target in _SHAPES and before.shape == after.shape and (target is not aten.slice.Tensor or _whole(node))
+    return target in _SHAPES and before.shape == after.shape and (target is not aten.slice.Tensor or _has_step_1(node))
 
 
-def _whole(node: Node) -> bool:
+def _has_step_1(node: Node) -> bool:
     step = node.args[4] if len(node.args) > 4 else 1
     return bool(step == 1)
 
 
 def _is_pure(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
     tags = getattr(node.target, "tags", ())
-    return schema is not None and torch.Tag.nondeterministic_seeded not in tags and bool(node.users)
+    return schema_of(node.target) is not None and torch.Tag.nondeterministic_seeded not in tags and bool(node.users)

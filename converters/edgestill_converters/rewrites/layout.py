@@ -1,4 +1,4 @@
-"""Parts of an image net that are written channels last, as the rest is: channels first."""
+"""Parts of an image net that compute channels last → channels first, like the rest."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ _BINARY = (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor)
 def channels_last_to_first(graph: GraphModule) -> int:
     """`permute → layer norm, linear, GELU … → permute back` (ConvNeXt) → the same on channels first, without either.
 
-    Linear layers become 1×1 convolutions, layer norms those over channels. Engines keep images in an order of their
-    own, and each permute that a graph asks for is a transpose for them.
+    Linear layers become 1×1 convolutions, layer norms go over channels. Engines choose the memory layout of images
+    themselves, and each permute in a graph is a transpose at run time.
     """
     moved = 0
     for node in list(graph.graph.nodes):
         if node.target in (aten.add.Tensor, aten.mul.Tensor) and is_constant(node.args[0]) and not node.kwargs:
-            node.args = node.args[1::-1]  # a scale is written before or after what it scales
+            node.args = node.args[1::-1]  # the constant may be either factor
         source = _source(node)
         if source is None:
             continue
@@ -47,10 +47,10 @@ def channels_last_to_first(graph: GraphModule) -> int:
 
 
 def _source(node: Node) -> Node | None:
-    """What the first argument was, channels first, before it was permuted."""
-    given = node.args[0] if node.op == "call_function" and node.args else None
-    if isinstance(given, Node) and _permutes(given, TO_LAST) and isinstance(given.args[0], Node):
-        return given.args[0]
+    """The first argument before it was permuted to channels last; None if it was not."""
+    source = node.args[0] if node.op == "call_function" and node.args else None
+    if isinstance(source, Node) and _permutes(source, TO_LAST) and isinstance(source.args[0], Node):
+        return source.args[0]
     return None
 
 
@@ -62,7 +62,7 @@ def _permutes(node: Node, order: list[int]) -> bool:
 
 
 def _on_channels(graph: GraphModule, node: Node, source: Node) -> Node | None:
-    """The operator on channels first; None where it is not known how."""
+    """The same operator on channels first; None if it is not supported here."""
     if is_layer_norm(node):
         return normalized(graph, node, source, channels_first=True)
     if node.target is aten.linear.default:

@@ -1,4 +1,4 @@
-"""Norms out of operators that both engines delegate."""
+"""Norms as products of operators that both engines delegate."""
 
 from typing import Any
 
@@ -11,10 +11,11 @@ aten = torch.ops.aten
 
 
 def layer_norm_to_products(graph: GraphModule) -> int:
-    """`layer_norm(x)` over the last axis → two means as products with 1/C, and what lies between them.
+    """`layer_norm(x)` over the last axis → two means as products with 1/C, and the operators between them.
 
-    ExecuTorch does not delegate a layer norm, which cuts a transformer into pieces, and LiteRT's converter makes a mean
-    of it that rounds otherwise. As a linear layer with one output a mean is the same in both, and delegated.
+    ExecuTorch does not delegate layer norms, which splits a transformer into many partitions, and LiteRT's converter
+    makes means of them that round differently. As a linear layer with one output a mean is the same in both, and
+    delegated.
     """
 
     def change(node: Node) -> None:
@@ -26,7 +27,7 @@ def layer_norm_to_products(graph: GraphModule) -> int:
 
 
 def is_layer_norm(node: Node) -> bool:
-    """Whether it is one over the last axis alone, with constants for scale and shift."""
+    """Whether it is a layer norm over the last axis alone, with constants for scale and shift."""
     if node.target is not aten.layer_norm.default:
         return False
     axes: Any = node.args[1]
@@ -45,40 +46,40 @@ def normalized(graph: GraphModule, node: Node, source: Any, channels_first: bool
     """The layer norm `node`, of `source`: over its last axis, or over the channels of (N, C, H, W)."""
     size: Any = node.args[1]
     width = int(size[0])
-    given: list[Any] = [*node.args[2:5]]
-    weight, bias, epsilon = given + [None, None, 1e-5][len(given) :]
+    options: list[Any] = [*node.args[2:5]]
+    weight, bias, epsilon = options + [None, None, 1e-5][len(options) :]
     target = aten.conv2d.default if channels_first else aten.linear.default
     ones = torch.full((1, width, 1, 1) if channels_first else (1, width), 1 / width)
     share = constant(graph, node, "share", ones)
 
-    def made(operator: Any, *arguments: Any) -> Node:
+    def new(operator: Any, *arguments: Any) -> Node:
         return in_float(node, operator, *arguments)
 
-    centred = made(aten.sub.Tensor, source, made(target, source, share))
-    variance = made(target, made(aten.mul.Tensor, centred, centred), share)
-    result = made(aten.mul.Tensor, centred, made(aten.rsqrt.default, made(aten.add.Tensor, variance, epsilon)))
+    centred = new(aten.sub.Tensor, source, new(target, source, share))
+    variance = new(target, new(aten.mul.Tensor, centred, centred), share)
+    result = new(aten.mul.Tensor, centred, new(aten.rsqrt.default, new(aten.add.Tensor, variance, epsilon)))
     if channels_first and (weight is not None or bias is not None):
-        # As a depthwise convolution: ExecuTorch turns the order of a constant's axes at every call.
+        # As a depthwise convolution: ExecuTorch transposes the constant of a product at every call.
         factor = torch.ones(width) if weight is None else value_of(graph, weight)
         kernel = constant(graph, node, "kernel", factor.reshape(-1, 1, 1, 1))
-        return made(aten.conv2d.default, result, kernel, bias, [1, 1], [0, 0], [1, 1], width)
+        return new(aten.conv2d.default, result, kernel, bias, [1, 1], [0, 0], [1, 1], width)
     if weight is not None:
-        result = made(aten.mul.Tensor, result, weight)
-    return result if bias is None else made(aten.add.Tensor, result, bias)
+        result = new(aten.mul.Tensor, result, weight)
+    return result if bias is None else new(aten.add.Tensor, result, bias)
 
 
 def vector_norm_to_products(graph: GraphModule) -> int:
     """Euclidean norms over the last axis → products and a square root.
 
     `torch.nn.functional.normalize` (XCiT's attention) is a norm, a lower bound, an expansion and a division. ExecuTorch
-    takes neither the sum of squares nor the expansion, which a division does by itself.
+    delegates neither the sum of squares nor the expansion, which a division does by itself.
     """
 
     def matches(node: Node) -> bool:
         if node.target is not aten.linalg_vector_norm.default or node.kwargs:
             return False
-        given: list[Any] = [*node.args[1:4]]
-        order, axes, keeps = given + [2, None, False][len(given) :]
+        options: list[Any] = [*node.args[1:4]]
+        order, axes, keeps = options + [2, None, False][len(options) :]
         return bool(order == 2 and keeps and axes in ([-1], [len(shape_of(node.args[0])) - 1]))
 
     def change(node: Node) -> None:
@@ -97,6 +98,6 @@ def vector_norm_to_products(graph: GraphModule) -> int:
 
 
 def _followers(node: Node) -> list[Node]:
-    """Who takes a tensor, and who takes its lower bound."""
+    """Users of a norm, and users of its lower bound."""
     bounds = [user for user in node.users if user.target in (aten.clamp_min.default, aten.clamp.default)]
     return [*node.users, *(user for bound in bounds for user in bound.users)]

@@ -1,4 +1,4 @@
-"""1-D nets as 2-D ones: what both engines are made for."""
+"""1-D nets as 2-D ones, which both engines support better."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +23,10 @@ _ANY_RANK = (
 
 
 def one_dimension_as_two(graph: GraphModule) -> int:
-    """1-D convolutions, pooling and what lies between them, over images of height 1.
+    """1-D convolutions, pooling and the operators between them → 2-D ones over images of height 1.
 
-    LiteRT's converter puts a transpose before and after each 1-D convolution, and neither engine takes a mean over the
-    last of three axes. As images the whole net stays in one order of axes, and in the delegate.
+    LiteRT's converter puts a transpose before and after each 1-D convolution, and neither engine delegates a mean over
+    the last of three axes. As images the whole net keeps one layout, and is delegated.
     """
     convolved = any(node.target in _CONVOLUTIONS for node in graph.graph.nodes)
     found = replace(graph, _is_one_dimensional, _lift) if convolved else 0
@@ -93,7 +93,7 @@ def _lift(node: Node) -> None:
 
 
 def _raise(node: Node, lowered: Sequence[Node]) -> None:
-    """`f(squeeze(x))` → `squeeze(f(x))` for an operator that does not mind the rank."""
+    """`f(squeeze(x))` → `squeeze(f(x))` for an operator that works with any rank."""
     graph = node.graph.owning_module
     assert graph is not None
     for one in node.all_input_nodes:

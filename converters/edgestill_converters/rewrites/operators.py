@@ -1,4 +1,4 @@
-"""Operators in the form that both engines have in int8."""
+"""Operators in a form that both engines support in int8."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SQUEEZES = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.uns
 def mean_to_pooling(graph: GraphModule) -> int:
     """`x.mean((2, 3))` → `adaptive_avg_pool2d(x, 1)`, flattened where the mean dropped its axes.
 
-    XNNPACK takes a mean over both image axes only when it keeps them, and the quantizer knows it as pooling.
+    XNNPACK supports a mean over both image axes only if it keeps them, and the quantizer annotates it as pooling.
     """
 
     def matches(node: Node) -> bool:
@@ -34,7 +34,7 @@ def mean_to_pooling(graph: GraphModule) -> int:
 
 
 def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
-    """`x.mean(1)` of tokens (N, L, C) → pooling of an image (N, C, 1, L): the mean that both engines have in int8."""
+    """`x.mean(1)` of tokens (N, L, C) → pooling of an image (N, C, 1, L): the mean that both have in int8."""
 
     def matches(node: Node) -> bool:
         if node.target is not aten.mean.dim or len(shape_of(node.args[0])) != 3:
@@ -57,7 +57,7 @@ def mean_of_tokens_to_pooling(graph: GraphModule) -> int:
 def pooling_to_mean(graph: GraphModule) -> int:
     """`adaptive_avg_pool2d(x, 1)` → `x.mean((-2, -1), True)`, after quantization.
 
-    ExecuTorch decomposes the pooling of what was permuted into a mean and a copy that XNNPACK does not take.
+    ExecuTorch decomposes the pooling of a permuted tensor into a mean and a copy that XNNPACK does not support.
     """
 
     def matches(node: Node) -> bool:
@@ -74,7 +74,7 @@ def pooling_to_mean(graph: GraphModule) -> int:
 def division_to_product(graph: GraphModule) -> int:
     """`x / number` → `x * (1 / number)`, in float as well.
 
-    ExecuTorch makes a tensor of the divisor, and a copy of it that XNNPACK does not take.
+    ExecuTorch makes a tensor of the divisor, and a copy of it that XNNPACK does not support.
     """
 
     def matches(node: Node) -> bool:
@@ -92,7 +92,7 @@ def division_to_product(graph: GraphModule) -> int:
 
 
 def squeezes_to_reshapes(graph: GraphModule) -> int:
-    """`squeeze`, `unsqueeze` → `reshape`: ExecuTorch delegates it, and the quantizer knows that it keeps scales."""
+    """`squeeze`, `unsqueeze` → `reshape`: ExecuTorch delegates these, and the quantizer keeps their scale."""
 
     def matches(node: Node) -> bool:
         static = shape_of(node) and all(isinstance(size, int) for size in shape_of(node))
@@ -107,7 +107,7 @@ def squeezes_to_reshapes(graph: GraphModule) -> int:
 
 
 def silu_to_product(graph: GraphModule) -> int:
-    """`silu(x)` → `x * sigmoid(x)`: two operators that both engines have in int8, where SiLU itself stays in float."""
+    """`silu(x)` → `x * sigmoid(x)`: both engines support these in int8, and SiLU itself only in float."""
 
     def change(node: Node) -> None:
         with node.graph.inserting_before(node):
@@ -121,8 +121,8 @@ def silu_to_product(graph: GraphModule) -> int:
 def attention_to_products(graph: GraphModule) -> int:
     """Scaled dot-product attention without a mask → two matrix products with a softmax between them.
 
-    ExecuTorch takes it apart with a guard against rows that are masked altogether: seven operators for each, which
-    XNNPACK does not take. Without a mask there are none.
+    ExecuTorch decomposes it with a guard against rows that are masked completely: seven operators that XNNPACK does not
+    support. Without a mask there are no such rows.
     """
 
     def matches(node: Node) -> bool:
@@ -135,7 +135,7 @@ def attention_to_products(graph: GraphModule) -> int:
         scale = shape_of(queries)[-1] ** -0.5 if scale is None else scale
         with node.graph.inserting_before(node):
             scaled = new_node(node, aten.mul.Tensor, (queries, scale))
-            # Between products in float there is nothing to gain from a factor in int8.
+            # Between products in float, int8 would gain nothing.
             scaled.meta[FLOAT] = True
             turned = new_node(node, aten.transpose.int, (keys, -2, -1))
             scores = new_node(node, aten.matmul.default, (scaled, turned))
@@ -149,8 +149,8 @@ def attention_to_products(graph: GraphModule) -> int:
 def average_pooling_to_convolution(graph: GraphModule) -> int:
     """`avg_pool2d(x, k)` → a depthwise convolution whose weights are all 1 / k².
 
-    As pooling, LiteRT rounds half of the ties up and ExecuTorch's delegate takes only what is not padded, in float.
-    As a convolution it is int8 in both, and the same to the last bit.
+    As pooling, LiteRT rounds half of the ties up, and ExecuTorch delegates it without padding only, in float. As a
+    convolution it is int8 in both, and bit-exact.
     """
 
     def matches(node: Node) -> bool:
@@ -172,7 +172,7 @@ def average_pooling_to_convolution(graph: GraphModule) -> int:
 
 
 def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
-    """`adaptive_max_pool(x, n)` → `max_pool`, where its windows are of one size, and their places not asked for."""
+    """`adaptive_max_pool(x, n)` → `max_pool`, where its windows are of one size and nothing reads the indices."""
 
     def sizes(node: Node) -> list[tuple[int, int]]:
         after: Any = node.args[1]
@@ -181,8 +181,8 @@ def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
     def matches(node: Node) -> bool:
         if node.target not in axes or len(shape_of(node.args[0])) != 2 + axes[node.target]:
             return False
-        asked = [user.args[1] for user in node.users]
-        return not any(asked) and not any(before % after for before, after in sizes(node))
+        used = [user.args[1] for user in node.users]
+        return not any(used) and not any(before % after for before, after in sizes(node))
 
     def change(node: Node) -> None:
         kernel = [before // after for before, after in sizes(node)]
@@ -198,7 +198,7 @@ def adaptive_max_pooling_to_plain(graph: GraphModule) -> int:
 
 
 def unfolding_to_convolution(graph: GraphModule) -> int:
-    """`unfold(x, k)` → a depthwise convolution that picks each place of its window, and a reshape."""
+    """`unfold(x, k)` → a depthwise convolution that selects each position of the window, and a reshape."""
 
     def matches(node: Node) -> bool:
         return node.target is aten.im2col.default and len(shape_of(node.args[0])) == 4
@@ -220,8 +220,8 @@ def unfolding_to_convolution(graph: GraphModule) -> int:
 def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
     """`hardsigmoid(x)` → `hardtanh(x + 3, 0, 6) / 6`, after quantization.
 
-    ExecuTorch's own decomposition adds a copy to float32 that XNNPACK does not take. Quantized as one operator before,
-    its parts stay in float between one dequantize and one quantize, in both formats alike.
+    ExecuTorch's own decomposition adds a copy to float32 that XNNPACK does not support. It was quantized as one
+    operator, so its parts are a float region between one dequantize and one quantize, in both formats.
     """
 
     def change(node: Node) -> None:
@@ -236,7 +236,7 @@ def hard_sigmoid_to_clamp(graph: GraphModule) -> int:
 
 def _pooling(node: Node) -> tuple[Any, Any, Any, Any, Any, Any]:
     """(kernel, stride, padding, ceil_mode, count_include_pad, divisor) of `avg_pool2d`, defaults filled in."""
-    given = list(node.args[1:]) + [None] * (7 - len(node.args))
-    kernel, stride, padding, ceil, counts, divisor = given
+    options = list(node.args[1:]) + [None] * (7 - len(node.args))
+    kernel, stride, padding, ceil, counts, divisor = options
     pair = [pair_of(value) if value else None for value in (kernel, stride, padding)]
     return pair[0], pair[1] or pair[0], pair[2] or [0, 0], bool(ceil), counts is not False, divisor

@@ -1,4 +1,4 @@
-"""Padding that takes away: the engines only add."""
+"""Negative padding, which the engines do not support."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ aten = torch.ops.aten
 
 
 def negative_padding_to_slice(graph: GraphModule) -> int:
-    """`pad(x, (-1, 2, …))` → the padding that adds, and a slice of what it leaves.
+    """`pad(x, (-1, 2, …))` → the positive part of the padding, and a slice.
 
-    Constants are added after the slice, which is cheaper; a reflection is of the whole tensor, and is cut afterwards.
+    Constant padding comes after the slice, which is cheaper; reflection uses the whole tensor, so it comes before.
     """
 
     def matches(node: Node) -> bool:

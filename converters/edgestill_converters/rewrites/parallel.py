@@ -1,4 +1,4 @@
-"""Convolutions side by side as one: nets that are trained with more branches than they need afterwards."""
+"""Parallel convolutions as one: nets that are trained with more branches than inference needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +29,14 @@ _SUMS = {aten.add.Tensor: 1, aten.sub.Tensor: -1}
 def parallel_convolutions_to_one(graph: GraphModule) -> int:
     """Sums of convolutions, batch norms and scales of one tensor → one convolution (RepVGG, MobileOne, FastViT).
 
-    "Structural re-parameterisation" (Ding et al. 2021, arXiv:2101.03697), whoever wrote the model: each branch alone
-    would be quantized, and added, by itself.
+    "Structural re-parameterization" (Ding et al. 2021, arXiv:2101.03697) for any model: otherwise each branch would be
+    quantized by itself, and added.
     """
     found = 0
     for node in reversed(list(graph.graph.nodes)):
         if node.target not in _SUMS or not node.users:
             continue
-        whole = _form(graph, node, top=True)
+        whole = _convolution_of(graph, node, top=True)
         if whole is None or whole.branches < 2:
             continue
         kernel = constant(graph, node, "kernel", whole.kernel.float())
@@ -52,12 +52,12 @@ def parallel_convolutions_to_one(graph: GraphModule) -> int:
 
 
 @dataclass(frozen=True)
-class _Form:
+class _Convolution:
     """`convolution(source)`, padded by half a kernel.
 
     Args:
         kernel: float64 (outputs, inputs / groups, height, width), both odd. bias: float64 (outputs,).
-        branches: convolutions and norms that are in it.
+        branches: number of convolutions and norms merged into it.
     """
 
     source: Node
@@ -67,13 +67,13 @@ class _Form:
     bias: Tensor
     branches: int
 
-    def scaled(self, factor: Tensor | float, shift: Tensor | float = 0.0) -> "_Form":
+    def scaled(self, factor: Tensor | float, shift: Tensor | float = 0.0) -> "_Convolution":
         by = factor.reshape(-1, 1, 1, 1) if isinstance(factor, Tensor) else factor
         return replace(self, kernel=self.kernel * by, bias=self.bias * factor + shift)
 
 
-def _form(graph: GraphModule, node: Any, top: bool = False) -> _Form | None:
-    """What a node is of some tensor before it; None where it is no such thing, or others need it too."""
+def _convolution_of(graph: GraphModule, node: Any, top: bool = False) -> _Convolution | None:
+    """A node as a convolution of a tensor before it; None if it is not one, or has other users."""
     if not isinstance(node, Node) or node.op != "call_function" or len(shape_of(node)) != 4 or node.kwargs:
         return None
     if not top and len(node.users) != 1:
@@ -81,23 +81,23 @@ def _form(graph: GraphModule, node: Any, top: bool = False) -> _Form | None:
     if node.target is aten.conv2d.default:
         return _convolution(graph, node)
     if is_inference_norm(node):
-        inner = _form(graph, node.args[0]) or _identity(node.args[0])
+        inner = _convolution_of(graph, node.args[0]) or _identity(node.args[0])
         return replace(inner.scaled(*affine(graph, node)), branches=max(inner.branches, 1))
     if node.target is aten.mul.Tensor:
         for layer, scale in (node.args[:2], node.args[1::-1]):
             if is_constant(scale) and is_per_channel(shape_of(scale), shape_of(node), 1):
-                scaled = _form(graph, layer)
+                scaled = _convolution_of(graph, layer)
                 return None if scaled is None else scaled.scaled(value_of(graph, scale).double().reshape(-1))
     if node.target in _SUMS and all(isinstance(one, Node) and shape_of(one) == shape_of(node) for one in node.args[:2]):
-        one, other = (_form(graph, term) or _identity(term) for term in node.args[:2])
+        one, other = (_convolution_of(graph, term) or _identity(term) for term in node.args[:2])
         return _sum(one, other.scaled(_SUMS[node.target]))
     return None
 
 
-def _convolution(graph: GraphModule, node: Node) -> _Form | None:
-    given: list[Any] = [*node.args]
-    rest = [None, [1, 1], [0, 0], [1, 1], 1][len(given) - 2 :]
-    source, kernel, bias, stride, padding, dilation, groups = given + rest
+def _convolution(graph: GraphModule, node: Node) -> _Convolution | None:
+    arguments: list[Any] = [*node.args]
+    rest = [None, [1, 1], [0, 0], [1, 1], 1][len(arguments) - 2 :]
+    source, kernel, bias, stride, padding, dilation, groups = arguments + rest
     if not has_constants(node, 2):
         return None
     weight, shift = value_of(graph, kernel).double(), tensor_of(graph, bias)
@@ -105,16 +105,16 @@ def _convolution(graph: GraphModule, node: Node) -> _Form | None:
     if [*padding] != [size // 2 for size in sizes] or any(size % 2 == 0 for size in sizes) or [*dilation] != [1, 1]:
         return None
     zeros = torch.zeros(len(weight), dtype=torch.float64)
-    return _Form(source, groups, tuple(stride), weight, zeros if shift is None else shift.double(), 1)
+    return _Convolution(source, groups, tuple(stride), weight, zeros if shift is None else shift.double(), 1)
 
 
-def _identity(source: Any) -> _Form:
+def _identity(source: Any) -> _Convolution:
     channels = shape_of(source)[1]
     ones, zeros = torch.ones(channels, 1, 1, 1, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
-    return _Form(source, channels, (1, 1), ones, zeros, 0)
+    return _Convolution(source, channels, (1, 1), ones, zeros, 0)
 
 
-def _sum(first: _Form, second: _Form) -> _Form | None:
+def _sum(first: _Convolution, second: _Convolution) -> _Convolution | None:
     if first.source is not second.source or first.stride != second.stride:
         return None
     if first.kernel.shape[0] != second.kernel.shape[0]:
@@ -131,7 +131,7 @@ def _sum(first: _Form, second: _Form) -> _Form | None:
     )
 
 
-def _grouped(form: _Form, groups: int) -> Tensor | None:
+def _grouped(form: _Convolution, groups: int) -> Tensor | None:
     """The kernel of a depthwise convolution as one of fewer groups."""
     outputs = form.kernel.shape[0]
     if form.groups == groups:

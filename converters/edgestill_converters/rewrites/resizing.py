@@ -1,4 +1,4 @@
-"""Resizing that one of the engines lacks, as products with two constant matrices: along the height, along the width."""
+"""Resizing that an engine does not support, as products with two constant matrices: for the height, for the width."""
 
 from typing import Any
 
@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from ..private.torch import RESIZE_BICUBIC_ANTIALIASED, RESIZE_BILINEAR_ANTIALIASED, RESIZE_NEAREST_EXACT
 from .editing import constant, new_node, replace, replace_by, shape_of
 
 aten = torch.ops.aten
-# Beside their input: sizes or scales of (height, width), and switches.
-_RESIZES = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
-_NEAREST = (aten.upsample_nearest2d.vec, aten._upsample_nearest_exact2d.vec)
+# Arguments after the input: sizes or scales of (height, width), and flags.
+_RESIZES = (aten.upsample_bicubic2d.vec, RESIZE_BICUBIC_ANTIALIASED, RESIZE_BILINEAR_ANTIALIASED)
+_NEAREST = (aten.upsample_nearest2d.vec, RESIZE_NEAREST_EXACT)
 
 
 def resizing_to_products(graph: GraphModule) -> int:
     """Resizing (bicubic, antialiased, corner-aligned, nearest by a fraction), uneven average pooling → two products.
 
-    Each is linear, and works along the height and the width by itself: `rows @ image @ columns.T`, whose matrices are
-    what the operator makes of an identity.
+    Each is linear and separable: `rows @ image @ columns.T`, where the matrices are the operator's outputs for an
+    identity matrix.
     """
 
     def matches(node: Node) -> bool:
@@ -37,7 +38,7 @@ def resizing_to_products(graph: GraphModule) -> int:
             high = new_node(node, aten.linear.default, (turned, rows))
             result = new_node(node, aten.transpose.int, (high, 2, 3))
         for one in (wide, turned, high, result):
-            # By these the quantizer would take them for the pooling that they were.
+            # With these the quantizer would annotate them as the pooling that they replace.
             one.meta.pop("source_fn_stack", None)
             stack = one.meta.get("nn_module_stack", {})
             one.meta["nn_module_stack"] = {key: (path, "rewritten") for key, (path, _) in stack.items()}
@@ -47,10 +48,10 @@ def resizing_to_products(graph: GraphModule) -> int:
 
 
 def exactly_nearest_to_nearest(graph: GraphModule) -> int:
-    """`nearest-exact` → `nearest`, which is the same for whole factors, and the one that the engines have."""
+    """`nearest-exact` → `nearest`, which is the same for integer factors, and supported by the engines."""
 
     def matches(node: Node) -> bool:
-        return node.target is aten._upsample_nearest_exact2d.vec and not _repeats_unevenly(node)
+        return node.target is RESIZE_NEAREST_EXACT and not _repeats_unevenly(node)
 
     def change(node: Node) -> None:
         node.target = aten.upsample_nearest2d.vec
@@ -59,14 +60,14 @@ def exactly_nearest_to_nearest(graph: GraphModule) -> int:
 
 
 def _has_corners(node: Node) -> bool:
-    """Bilinear with aligned corners, which the two engines compute in int8 several steps apart."""
+    """Bilinear with aligned corners, for which int8 outputs of the two engines differ by several quantization steps."""
     return node.target is aten.upsample_bilinear2d.vec and len(node.args) > 2 and bool(node.args[2])
 
 
 def _repeats_unevenly(node: Node) -> bool:
-    """Nearest by a factor that is no whole number: each engine has a rule of its own for which pixel is nearest.
+    """Nearest by a factor that is not an integer: each engine has its own rule for which pixel is nearest.
 
-    Where a factor was given, places are computed with that one: 2.05 makes 20 pixels of 10, and not each of them twice.
+    An explicit factor decides even if the sizes have an integer ratio: 2.05 makes 20 pixels of 10, but not each twice.
     """
     if node.target not in _NEAREST:
         return False

@@ -1,4 +1,4 @@
-"""What a model writes into a part of a tensor, in operators that both engines have in int8."""
+"""Writes into a part of a tensor, as operators that both engines support in int8."""
 
 import math
 from typing import Any
@@ -34,23 +34,23 @@ def fills_to_values(graph: GraphModule) -> int:
 
 
 def scatters_to_concatenations(graph: GraphModule) -> int:
-    """`x[:, a:b] = y` → what is before `a`, `y`, and what is from `b` on, joined."""
+    """`x[:, a:b] = y` → a concatenation of `x[:, :a]`, `y` and `x[:, b:]`."""
 
     def matches(node: Node) -> bool:
         return _written(node) is not None
 
     def change(node: Node) -> None:
-        source, part, axis, begin, end = _written(node)  # type: ignore[misc]
+        source, value, axis, begin, end = _written(node)  # type: ignore[misc]
         size = shape_of(node)[axis]
         with node.graph.inserting_before(node):
             if node.target is aten.select_scatter.default:
-                part = new_node(node, aten.unsqueeze.default, (part, axis))
-            pieces = [
+                value = new_node(node, aten.unsqueeze.default, (value, axis))
+            parts = [
                 new_node(node, aten.slice.Tensor, (source, axis, *place)) for place in ((0, begin), (end, size))
                 if place[0] < place[1]
             ]  # fmt: skip
-            pieces.insert(begin > 0, part)
-            result = new_node(node, aten.cat.default, (pieces, axis)) if len(pieces) > 1 else part
+            parts.insert(begin > 0, value)
+            result = new_node(node, aten.cat.default, (parts, axis)) if len(parts) > 1 else value
         replace_by(node, result)
 
     return replace(graph, matches, change)
@@ -67,8 +67,8 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
         return masked and math.prod(shape_of(node.args[2])) == 1
 
     def change(node: Node) -> None:
-        given: Any = node.args
-        source, (mask,), value = given[:3]
+        arguments: Any = node.args
+        source, (mask,), value = arguments[:3]
         missing = len(shape_of(source)) - len(shape_of(mask))
         with node.graph.inserting_before(node):
             if missing:
@@ -82,15 +82,15 @@ def masked_writes_to_choices(graph: GraphModule) -> int:
 
 
 def _written(node: Node) -> tuple[Node, Node, int, int, int] | None:
-    """(whole, part, axis, first place, place behind the last) of a write into neighbouring places; None for others."""
+    """(tensor, part, axis, begin, end) of a write into consecutive indices; None for other operators."""
     if node.target not in (aten.slice_scatter.default, aten.select_scatter.default):
         return None
-    given: Any = (*node.args, *[None] * (6 - len(node.args)))
-    axis = (given[2] or 0) % len(shape_of(node))
+    arguments: Any = (*node.args, *[None] * (6 - len(node.args)))
+    axis = (arguments[2] or 0) % len(shape_of(node))
     size = shape_of(node)[axis]
     if not isinstance(size, int) or node.kwargs:
         return None
     if node.target is aten.select_scatter.default:
-        return given[0], given[1], axis, given[3] % size, given[3] % size + 1
-    begin, end, step = slice(*given[3:6]).indices(size)
-    return (given[0], given[1], axis, begin, max(begin, end)) if step == 1 else None
+        return arguments[0], arguments[1], axis, arguments[3] % size, arguments[3] % size + 1
+    begin, end, step = slice(*arguments[3:6]).indices(size)
+    return (arguments[0], arguments[1], axis, begin, max(begin, end)) if step == 1 else None

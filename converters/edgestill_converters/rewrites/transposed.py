@@ -1,4 +1,4 @@
-"""Transposed convolutions as plain ones, which both engines have in int8."""
+"""Transposed convolutions as plain ones, which both engines support in int8."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ def batch_norm_into_transposed_convolution(graph: GraphModule) -> int:
 def transposed_convolution_to_plain(graph: GraphModule) -> int:
     """`conv_transpose2d(x)` with stride s → a convolution with s×s times the outputs, and a pixel shuffle of them.
 
-    Each of the s×s places within the stride is a plain convolution of the input: as many multiply-accumulates as
-    before, but for zeros where the kernel is no multiple of the stride. As it is, LiteRT's converter computes every
-    transposed convolution in float, turns its weights anew at each call, and takes no output padding;
+    Each of the s×s positions within the stride is a plain convolution of the input: as many multiply-accumulates as
+    before, except for zeros if the kernel is not a multiple of the stride. Unchanged, LiteRT's converter computes every
+    transposed convolution in float, transposes its weights at each call, and supports no output padding;
     XNNPACKQuantizer leaves those with groups in float.
     """
 
@@ -71,8 +71,10 @@ def transposed_convolution_to_plain(graph: GraphModule) -> int:
 def _defaults(node: Node) -> tuple[Any, Any, list[int], list[int], list[int], int, list[int]]:
     """(weight, bias, stride, padding, output padding, groups, dilation) of a transposed convolution, as nodes."""
     axes = 1 if node.target is aten.conv_transpose1d.default else 2
-    given: list[Any] = [*node.args[1:]]
-    weight, bias, stride, padding, output_padding, groups, dilation = given + [None, 1, 0, 0, 1, 1][len(given) - 1 :]
+    options: list[Any] = [*node.args[1:]]
+    weight, bias, stride, padding, output_padding, groups, dilation = (
+        options + [None, 1, 0, 0, 1, 1][len(options) - 1 :]
+    )
     four = [pair_of(one)[:axes] for one in (stride, padding, output_padding, dilation)]
     return weight, bias, four[0], four[1], four[2], groups, four[3]
 
@@ -85,7 +87,7 @@ def _arguments(
 
 
 def _plain_kernel(weight: Tensor, output_padding: list[int], dilation: list[int]) -> Tensor:
-    """The kernel with the zeros that dilation leaves between its values, and those of output padding behind them."""
+    """The kernel with zeros for dilation between its values, and for output padding after them."""
     high, wide = ((size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation, strict=True))
     kernel = torch.zeros(*weight.shape[:2], high + output_padding[0], wide + output_padding[1])
     kernel[:, :, : high : dilation[0], : wide : dilation[1]] = weight
@@ -101,7 +103,7 @@ def _by_places(
     padding: list[int],
     groups: int,
 ) -> Node:
-    """A convolution with an output for each place within the stride, and a pixel shuffle of them."""
+    """A convolution with an output for each position within the stride, and a pixel shuffle of them."""
     taps = [-(-size // step) for size, step in zip(kernel.shape[2:], stride, strict=True)]
     whole = torch.zeros(*kernel.shape[:2], taps[0] * stride[0], taps[1] * stride[1])
     whole[:, :, : kernel.shape[2], : kernel.shape[3]] = kernel
@@ -111,7 +113,7 @@ def _by_places(
     places = stride[0] * stride[1]
     weight = parts.reshape(groups * outputs * places, inputs, *taps).flip(2, 3).contiguous()
     values = torch.zeros(groups * outputs) if bias is None else bias
-    # Whole strides of what padding takes away are not computed; the rest is cut off afterwards.
+    # Of the outputs that padding removes, whole strides are not computed; the rest is sliced off afterwards.
     spared = [min(size // step, tap - 1) for size, step, tap in zip(padding, stride, taps, strict=True)]
     starts = [size - step * less for size, step, less in zip(padding, stride, spared, strict=True)]
     around = [tap - 1 - less for tap, less in zip(taps, spared, strict=True)]
@@ -132,7 +134,7 @@ def _by_places(
 
 
 def pixel_shuffle_to_permutation(graph: GraphModule) -> int:
-    """`pixel_shuffle(x)`, `pixel_unshuffle(x)` → reshape, permute, reshape: these keep the scale."""
+    """`pixel_shuffle(x)`, `pixel_unshuffle(x)` → reshape, permute, reshape, which keep the scale."""
 
     def matches(node: Node) -> bool:
         known = node.target in (aten.pixel_shuffle.default, aten.pixel_unshuffle.default)

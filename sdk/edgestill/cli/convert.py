@@ -165,11 +165,11 @@ def _check_served(context: typer.Context, kind: str) -> None:
 
 
 def _judge(request: Request, bundle: Any, judged: Any, min_agreement: float, as_json: bool) -> None:
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
 
     from ..gate import check_bundle
 
-    with request.progress.task("judge the files", 1) as task, logged_to(request.log):
+    with request.progress.task("judge the files", 1) as task, capture_output(request.log):
         gate = check_bundle(bundle, judged, max_drop=request.max_drop, min_agreement=min_agreement)
         task.advance(1)
     if as_json:

@@ -190,7 +190,7 @@ def _find(request: Request) -> _Given:
 
 def from_data(request: Request) -> tuple[Any, Any]:
     """A model, calibrated and judged with a data set."""
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
 
     from ..conversion import describe_model
     from ..model_check import check_classes
@@ -206,7 +206,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
     budget = Budget(request.quantize, request.precision, request.max_drop, count)
     description = describe_model(model, data.calibration(count), output.stem, {"student": given.name})
-    with logged_to(request.log):  # the engines that judge its files talk as well
+    with capture_output(request.log):  # the engines that judge its files talk as well
         bundle = quantize(
             model, data, output, budget, request.conversion(), description=description, overwrite=request.overwrite,
             progress=progress,
@@ -282,7 +282,7 @@ def from_samples(request: Request) -> tuple[Any, Any]:
 
 def from_tensorflow(request: Request) -> tuple[Any, Any]:
     """A Keras file or a SavedModel, calibrated and judged with samples from files."""
-    from edgestill_converters.tensorflow import STEPS, convert_tensorflow
+    from edgestill_converters.tensorflow import STEPS, TensorFlowModel, TensorFlowOptions, convert_tensorflow
 
     path = request.samples
     if path is None:
@@ -293,14 +293,16 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
     if path.is_dir():
         request.pixels.check((3, 1))
     read = _read_samples(request, None, request.labels, (3, 1))
+    source, labels = Path(request.model), tuple(request.labels or read.classes)
+    model = TensorFlowModel(
+        source, request.source, request.output.stem, labels, read.processor,
+        {"student": source.name, "data": read.facts}, **_task_of(request.task, read, labels),
+    )  # fmt: skip
+    options = TensorFlowOptions(request.environment, request.limit, request.overwrite, request.log)
     with request.progress.task("convert", len(STEPS)) as task:
         bundle = convert_tensorflow(
-            Path(request.model), request.source, read.calibration(request.calibration or CALIBRATION), request.output,
-            name=request.output.stem, labels=request.labels or read.classes, processor=read.processor,
-            training={"student": Path(request.model).name, "data": read.facts}, environment=request.environment,
-            **_task_of(request.task, read, tuple(request.labels or read.classes)),
-            on_step=lambda step: task.advance(step != STEPS[0], step=step), overwrite=request.overwrite,
-            limit_seconds=request.limit, log=request.log,
+            model, read.calibration(request.calibration or CALIBRATION), request.output, options,
+            lambda step: task.advance(step != STEPS[0], step=step),
         )  # fmt: skip
         task.advance(1)
     return bundle, read.judged()

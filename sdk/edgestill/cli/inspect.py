@@ -32,7 +32,7 @@ def inspect(
     Any .pte or .tflite will do, and what other backends can look into. Google's Model Explorer opens them too, for
     a closer look at one graph.
     """
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
     from edgestill_runtime.model import bare_format
 
     if file is None and not bare_format(path):
@@ -41,7 +41,7 @@ def inspect(
         _show_bundle(path, as_json)
         return
     name = str(path) if file is None else f"{path}/{file}"
-    with logged_to(None):  # what reads the files talks as well
+    with capture_output(None):  # what reads the files talks as well
         seen = _look(path, file)
         if picture is not None:
             from edgestill_converters.inspection import write_picture
@@ -86,7 +86,7 @@ def _show_file(seen: "Inspection", name: str) -> None:
     operators = _columns("operator", "count", "MACs", "weights", *["outside the delegate"] * bool(seen.outside))
     for kind, count in seen.counts.items():
         same = [one for one in seen.operators if f"{one.name} {one.precision}" == kind]
-        outside = sum(one.piece is None for one in same)
+        outside = sum(one.partition is None for one in same)
         why = next((one.why for one in same if one.why), "")
         operators.add_row(
             kind,
@@ -106,7 +106,7 @@ def _show_file(seen: "Inspection", name: str) -> None:
 def _delegated(seen: "Inspection") -> tuple[str, str]:
     if not seen.delegation_known:
         return "delegated", seen.delegate
-    return f"in {seen.delegate}", f"{100 * seen.delegated_macs:.2f} %, in {seen.pieces} piece(s)"
+    return f"in {seen.delegate}", f"{100 * seen.delegated_macs:.2f} %, in {seen.partitions} partition(s)"
 
 
 def _show_bundle(path: Path, as_json: bool) -> None:

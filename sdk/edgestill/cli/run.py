@@ -29,7 +29,7 @@ def run(
     Stages that an earlier run finished are reused; a run that was stopped goes on. Exit code 1, after everything is
     done, when an int8 file loses more than the budget or the two int8 files disagree.
     """
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
 
     from ..progress import SILENT
     from ..recipe import load_recipe
@@ -38,7 +38,7 @@ def run(
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
     progress = SILENT if as_json else TerminalProgress()
-    done = carry_out(chosen, output, force=force, progress=progress, capture=logged_to)
+    done = carry_out(chosen, output, force=force, progress=progress, capture=capture_output)
     gate = done.results["conversion"]["gate"]
     if as_json:
         print(json.dumps(done.results, indent=2))

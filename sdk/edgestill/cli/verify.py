@@ -18,14 +18,14 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare every file's hash with the manifest, then replay the golden samples in every installed engine."""
-    from edgestill_converters.quiet import logged_to
+    from edgestill_converters.output_capture import capture_output
     from edgestill_runtime import replay_golden, why_failed
 
     from .paths import the_bundle
 
     opened = the_bundle(bundle, trusted_key)
     opened.verify()
-    with TemporaryDirectory() as folder, logged_to(Path(folder) / "engines.log"):
+    with TemporaryDirectory() as folder, capture_output(Path(folder) / "engines.log"):
         replays = replay_golden(opened)
     failure = why_failed(replays)
     if as_json:

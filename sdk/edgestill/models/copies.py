@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..private.torch import without_compile
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -39,7 +40,7 @@ def copied(model: _Module) -> _Module:
         ModelError: it is no module, or holds something that cannot be copied.
     """
     check_module(model)
-    plain: Any = getattr(model, "_orig_mod", model)
+    plain: Any = without_compile(model)
     memo: dict[int, Any] = {}
     for module in plain.modules():
         for value in vars(module).values():

@@ -20,20 +20,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Of torch's: what every module has, and what `torch.compile` leaves on one.
-_OWN = frozenset(vars(nn.Module())) | {"_is_torch_compile"}
+from ..private.torch import MODULE_ATTRIBUTES, hooks_of, own_modules, own_tensors, without_compile
+
 _PLAIN = (
     bool, int, float, complex, str, bytes, np.generic, Enum, torch.dtype, torch.device, torch.layout,
     torch.memory_format,
 )  # fmt: skip
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def identity(*modules: nn.Module) -> str:
     """`sha256:…` of one or several modules; the device, the mode and `requires_grad` make no difference."""
     told = _Told()
     for module in modules:
-        told.add(getattr(module, "_orig_mod", module))  # of one that `torch.compile` wrapped
+        told.add(without_compile(module))
     return f"sha256:{told.hasher.hexdigest()}"
 
 
@@ -90,12 +89,12 @@ class _Told:
 
     def _module(self, module: nn.Module) -> None:
         self.add(type(module))
-        for hooks in _HOOKS:  # their keys count on from module to module
-            self._all(getattr(module, hooks).values())
-        for parts in (module._parameters, module._buffers):
+        for hooks in hooks_of(module):
+            self._all(hooks)
+        for parts in own_tensors(module):
             self._pairs(parts.items())
-        self._all(part for pair in module._modules.items() for part in pair)  # their order may count
-        self._pairs((name, value) for name, value in vars(module).items() if name not in _OWN)
+        self._all(part for pair in own_modules(module).items() for part in pair)  # their order may count
+        self._pairs((name, value) for name, value in vars(module).items() if name not in MODULE_ATTRIBUTES)
 
     def _class(self, kind: type) -> None:
         self._text(_name(kind))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..file_kinds import describe_file
+from ..private.torch import COMPILED_PREFIX
 from .pickles import SAVE_AGAIN, read_pickled
 
 # Keys under which checkpoints hold weights.
@@ -163,7 +164,7 @@ def is_average(name: str) -> bool:
 
 def without_wrapper(name: str) -> str:
     """A tensor's name without what torch.compile puts into it."""
-    return name.replace("_orig_mod.", "")
+    return name.replace(COMPILED_PREFIX, "")
 
 
 def wrong_choice(path: Path, names: Sequence[str], wanted: str | None = None) -> ModelError:

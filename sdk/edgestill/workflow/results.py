@@ -179,8 +179,13 @@ def _look_inside(run: RunOutputs, name: str) -> dict[str, Any] | None:
     seen = inspect_bytes(run.bundle.read_model(name), engine, name)
     picture = f"graphs/{name}.svg"
     write_bytes(run.folder / picture, draw(seen).encode())
-    facts = ("delegated_macs", "pieces", "conversions", "transposes")
-    return {**{fact: getattr(seen, fact) for fact in facts}, "picture": picture}
+    return {
+        "delegated_macs": seen.delegated_macs,
+        "pieces": seen.partitions,
+        "conversions": seen.conversions,
+        "transposes": seen.transposes,
+        "picture": picture,
+    }
 
 
 def _measured(measurement: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgestill_converters.backends import backends_of
-from edgestill_converters.quiet import words_to
+from edgestill_converters.output_capture import capture_thread_output
 from edgestill_runtime import Bundle
 
 from ..data import Data
@@ -56,15 +56,16 @@ def run(
     *,
     force: bool = False,
     progress: Progress = SILENT,
-    capture: Capture = words_to,
+    capture: Capture = capture_thread_output,
 ) -> Run:
     """Carry out a recipe, reusing the stages that an earlier run finished.
 
     Args:
         folder: where everything goes; `runs/NAME` when None.
         force: do every stage again.
-        capture: takes what engines write into a log. `words_to` touches nothing but this thread's words; a command that
-            owns its process gives `edgestill_converters.quiet.logged_to`, which takes those of native code too.
+        capture: writes what engines print into a log. `capture_thread_output` takes the output of this thread alone; a
+            command that owns its process passes `edgestill_converters.output_capture.capture_output`, which also takes
+            that of native code.
 
     Raises:
         EdgestillError: bad data, models or files, or another run at work in the folder; what was finished before stays.
@@ -103,13 +104,13 @@ def train_students(
     return {"student_alone": made["student-alone"], "student_distilled": made["student-distilled"]}
 
 
-def context_of(plan: Plan, progress: Progress = SILENT, capture: Capture = words_to) -> Context:
+def context_of(plan: Plan, progress: Progress = SILENT, capture: Capture = capture_thread_output) -> Context:
     """What the stages of a plan may use; checkpoints will tell its recipe and its data."""
     note = Note({"recipe": plan.recipe.model_dump(mode="json"), "data": plan.data.describe()})
     return Context(progress, capture, note)
 
 
-def finish_bundle(plan: Plan, made: Made, folder: Path, capture: Capture = words_to) -> Bundle:
+def finish_bundle(plan: Plan, made: Made, folder: Path, capture: Capture = capture_thread_output) -> Bundle:
     """`NAME.edge` in the folder of the run.
 
     Raises:

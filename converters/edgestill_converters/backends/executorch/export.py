@@ -3,35 +3,34 @@
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
-from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.passes.quantize_io_pass import quantize_input, quantize_output
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.passes.infra.pass_base import PassResult
 
+from ...private.executorch import COPIES
 from ...scale import Scale
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
-COPIES = (exir_ops.edge.aten.expand_copy.default, exir_ops.edge.dim_order_ops._to_dim_order_copy.default)
 DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
 
 
 def export_pte(program: ExportedProgram) -> tuple[bytes, list[Scale | None], list[Scale | None]]:
     """Lower a float graph, or a quantized one with folded weights, to an ExecuTorch program for batch 1.
 
-    Inputs and outputs that the graph quantizes first and dequantizes last become int8 in the file, which itself does
-    not say with what scale. Example inputs decide the layout: the file takes exactly their strides.
+    Inputs that the graph quantizes first, and outputs that it dequantizes last, become int8 in the file, which does not
+    store their scales. The layout follows the example inputs: the inputs of the file have exactly their strides.
 
     Returns:
-        The file, and for each input and output its scale where it is int8, None where it is as in the graph.
+        The file, and for each input and output its scale if it is int8, else None.
     """
-    inputs, outputs = _quantize_ends(program)
+    inputs, outputs = _quantize_io(program)
     lowered = to_edge_transform_and_lower(program, transform_passes=[_drop_copies], partitioner=[XnnpackPartitioner()])
     return bytes(lowered.to_executorch().buffer), inputs, outputs
 
 
 def _drop_copies(graph: GraphModule) -> PassResult:
-    """Remove copies that change nothing, which decompositions leave behind and XNNPACK does not take."""
+    """Remove copies that change nothing, which decompositions leave behind and XNNPACK does not support."""
     dropped = False
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target in COPIES:
@@ -45,22 +44,22 @@ def _drop_copies(graph: GraphModule) -> PassResult:
     return PassResult(graph, dropped)
 
 
-def _quantize_ends(program: ExportedProgram) -> tuple[list[Scale | None], list[Scale | None]]:
+def _quantize_io(program: ExportedProgram) -> tuple[list[Scale | None], list[Scale | None]]:
     nodes = program.graph.nodes
-    taken: list[Scale | None] = []
+    inputs: list[Scale | None] = []
     for position, name in enumerate(program.graph_signature.user_inputs):
         (node,) = (one for one in nodes if one.op == "placeholder" and one.name == name)
         users = [user for user in node.users if user.target is QUANTIZE]
         if len(node.users) == len(users) == 1:
-            taken.append(Scale(float(users[0].args[1]), int(users[0].args[2])))
+            inputs.append(Scale(float(users[0].args[1]), int(users[0].args[2])))
             quantize_input(program, position)
         else:
-            taken.append(None)
-    given: list[Scale | None] = []
-    (end,) = (one for one in nodes if one.op == "output")
-    for position, node in enumerate(end.args[0]):
+            inputs.append(None)
+    outputs: list[Scale | None] = []
+    (output,) = (one for one in nodes if one.op == "output")
+    for position, node in enumerate(output.args[0]):
         found = node.target is DEQUANTIZE
-        given.append(Scale(float(node.args[1]), int(node.args[2])) if found else None)
+        outputs.append(Scale(float(node.args[1]), int(node.args[2])) if found else None)
         if found:
             quantize_output(program, position)
-    return taken, given
+    return inputs, outputs

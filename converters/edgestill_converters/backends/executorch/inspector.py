@@ -1,21 +1,12 @@
 """A `.pte`: ExecuTorch's program, and the XNNPACK graphs inside it."""
 
-import json
-import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
-from importlib import resources
 from math import prod
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-from executorch.exir._serialize._flatbuffer import _get_flatc_path
-from executorch.exir._serialize._program import deserialize_pte_binary
 
 from ...contents import Inspection, Operator, Tensor, precision_of, reorders
 from ...errors import InspectionError
+from ...private.executorch import has_flatc, read_program, read_xnnpack_graph
 
 # executorch/exir/scalar_type.py
 SCALARS = (
@@ -48,15 +39,15 @@ CONSTANTS = ("filter_id", "bias_id", "scale_id", "mask_id")
 
 def read_pte(content: bytes) -> Inspection:
     """Look into an ExecuTorch program; of several methods, `forward` or the first."""
-    if shutil.which(_get_flatc_path()) is None:
+    if not has_flatc():
         raise InspectionError(
             "a .pte is read with the program flatc, which executorch brings and this installation of it lacks. "
             "Install it again with: pip install --force-reinstall executorch"
         )
-    program = deserialize_pte_binary(content).program
+    program = read_program(content)
     plan = next((one for one in program.execution_plan if one.name == "forward"), program.execution_plan[0])
     operators: list[Operator] = []
-    piece = 0
+    partition = 0
     backends = []
     for chain in plan.chains:
         for instruction in chain.instructions:
@@ -65,8 +56,8 @@ def read_pte(content: bytes) -> Inspection:
             if kind == "DelegateCall":
                 delegate = plan.delegates[call.delegate_index]
                 backends.append(delegate.id)
-                operators += _delegate(program, plan, delegate, call.args, piece)
-                piece += 1
+                operators += _delegate(program, plan, delegate, call.args, partition)
+                partition += 1
             elif kind == "KernelCall":
                 operators.append(_kernel(plan, call))
     return Inspection(
@@ -85,24 +76,24 @@ def _kernel(plan: Any, call: Any) -> Operator:
     definition = plan.operators[call.op_index]
     indices = [index for one in call.args for index in _members(plan, one)]
     tensors = [index for index in dict.fromkeys(indices) if _is_tensor(plan, index)]
-    # The last tensor of an out-variant is where the result goes.
-    given = tensors[-1:]
-    taken = [index for index in tensors[:-1] if not _is_constant(plan, index)]
-    fixed = [index for index in tensors[:-1] if _is_constant(plan, index)]
-    dtypes = [[_dtype(plan.values[index].val) for index in side] for side in (taken, given, fixed)]
+    # The last tensor of an out variant is its result.
+    outputs = tensors[-1:]
+    inputs = [index for index in tensors[:-1] if not _is_constant(plan, index)]
+    constants = [index for index in tensors[:-1] if _is_constant(plan, index)]
+    dtypes = [[_dtype(plan.values[index].val) for index in side] for side in (inputs, outputs, constants)]
     name = definition.name
     return Operator(
         name=name,
         precision=precision_of(*dtypes),
-        shape=_shape(plan, given[0]) if given else (),
+        shape=_shape(plan, outputs[0]) if outputs else (),
         macs=_kernel_macs(plan, name, tensors),
-        weights=sum(_bytes(plan, index) for index in fixed),
-        takes=tuple(taken),
-        gives=tuple(given),
-        piece=None,
-        why=f"ExecuTorch's XNNPACK partitioner takes no {name.removeprefix('aten::')} like this one",
-        # Of these the order is not looked up; only where one axis is longer than 1 nothing can change.
-        reorders=name in TRANSPOSES and sum(size > 1 for size in _shape(plan, given[0])) > 1,
+        weights=sum(_bytes(plan, index) for index in constants),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        partition=None,
+        why=f"ExecuTorch's XNNPACK partitioner does not take this {name.removeprefix('aten::')}",
+        # The order of the axes is not read; with at most one axis longer than 1 no transpose reorders values.
+        reorders=name in TRANSPOSES and sum(size > 1 for size in _shape(plan, outputs[0])) > 1,
     )
 
 
@@ -121,15 +112,15 @@ def _kernel_macs(plan: Any, name: str, tensors: list[int]) -> int:
     return 0
 
 
-def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], piece: int) -> Iterator[Operator]:
+def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], partition: int) -> Iterator[Operator]:
     where = delegate.processed
     if delegate.id != "XnnpackBackend" or where.location.name != "INLINE":
         flows = tuple(index for index in arguments if _is_tensor(plan, index))
-        yield Operator(f"delegate {delegate.id}", "unknown", (), 0, 0, flows[:-1], flows[-1:], piece)
+        yield Operator(f"delegate {delegate.id}", "unknown", (), 0, 0, flows[:-1], flows[-1:], partition)
         return
-    graph = _xnnpack_graph(bytes(program.backend_delegate_data[where.index].data))
+    graph = read_xnnpack_graph(bytes(program.backend_delegate_data[where.index].data))
     values = {_value(one)["id_out"]: _value(one) for one in graph["xvalues"]}
-    # Where the delegate's graph meets the outside: its external numbers are the positions of its arguments.
+    # Inputs and outputs of the delegate's graph: an external number is the position of an argument of the call.
     outside = {
         number: arguments[value["external_id"]] for number, value in values.items()
         if value["flags"] & 3 and value["external_id"] < len(arguments)
@@ -137,24 +128,24 @@ def _delegate(program: Any, plan: Any, delegate: Any, arguments: list[int], piec
     for node in graph["xnodes"]:
         name, facts = node["xnode_union_type"].removeprefix("_").removeprefix("XNN"), node["xnode_union"]
         facts = facts.get("leaf", facts)
-        taken = [facts[key] for key in OPERANDS if key in facts and facts[key] in values]
-        fixed = [facts[key] for key in CONSTANTS if key in facts and facts[key] in values]
-        moving = [number for number in taken if not values[number]["constant_buffer_idx"]]
-        fixed += [number for number in taken if values[number]["constant_buffer_idx"]]
-        given = [facts[key] for key in ("output_id", "output_value_id") if key in facts]
-        dtypes = [[_xnn_dtype(values[number]) for number in side] for side in (moving, given, fixed)]
-        shape = tuple(values[given[0]]["dims"])
-        sides = (moving, given)
-        flowing = [tuple(outside.get(number, (piece + 1) * 1_000_000 + number) for number in side) for side in sides]
+        inputs = [facts[key] for key in OPERANDS if key in facts and facts[key] in values]
+        constants = [facts[key] for key in CONSTANTS if key in facts and facts[key] in values]
+        activations = [number for number in inputs if not values[number]["constant_buffer_idx"]]
+        constants += [number for number in inputs if values[number]["constant_buffer_idx"]]
+        outputs = [facts[key] for key in ("output_id", "output_value_id") if key in facts]
+        dtypes = [[_xnn_dtype(values[number]) for number in side] for side in (activations, outputs, constants)]
+        shape = tuple(values[outputs[0]]["dims"])
+        inner = (partition + 1) * 1_000_000  # above every number of a tensor outside
+        numbers = [[outside.get(value, inner + value) for value in side] for side in (activations, outputs)]
         yield Operator(
             name=name,
             precision=precision_of(*dtypes),
             shape=shape,
             macs=_xnn_macs(name, facts, shape, values),
-            weights=sum(_xnn_bytes(values[number]) for number in fixed),
-            takes=flowing[0],
-            gives=flowing[1],
-            piece=piece,
+            weights=sum(_xnn_bytes(values[number]) for number in constants),
+            inputs=tuple(numbers[0]),
+            outputs=tuple(numbers[1]),
+            partition=partition,
             reorders=name == "StaticTranspose" and reorders(facts["perm"], shape),
         )
 
@@ -173,23 +164,8 @@ def _xnn_macs(name: str, facts: dict[str, Any], shape: tuple[int, ...], values: 
     return 0
 
 
-def _xnnpack_graph(blob: bytes) -> dict[str, Any]:
-    """The flatbuffer behind XNNPACK's header, as JSON: executorch/backends/xnnpack/serialization."""
-    offset, size = struct.unpack_from("<II", blob, 10)
-    schema = resources.files("executorch.backends.xnnpack.serialization").joinpath("schema.fbs")
-    with TemporaryDirectory() as folder, resources.as_file(schema) as schema_file:
-        packed = Path(folder) / "graph.bin"
-        packed.write_bytes(blob[offset : offset + size])
-        flags = ["--json", "--defaults-json", "--strict-json", "--raw-binary"]
-        command = [_get_flatc_path(), *flags, "-o", folder, str(schema_file), "--", str(packed)]
-        subprocess.run(command, check=True, capture_output=True)
-        text = packed.with_suffix(".json").read_text()
-    graph: dict[str, Any] = json.loads(text.replace(": inf", ": 1e999").replace(": -inf", ": -1e999"))
-    return graph
-
-
 def _value(entry: dict[str, Any]) -> dict[str, Any]:
-    """The tensor of an XValue; a quantized one wraps the plain one."""
+    """The tensor of an XValue, in which a quantized one wraps the plain one."""
     value: dict[str, Any] = entry["xvalue_union"]
     plain: dict[str, Any] = value.get("tensor_value", value)
     return plain
@@ -204,7 +180,7 @@ def _xnn_bytes(value: dict[str, Any]) -> int:
 
 
 def _members(plan: Any, index: int) -> list[int]:
-    """Of a list of tensors, their numbers; the numbers of other lists are sizes, factors, flags."""
+    """The tensors of a list of tensors; other lists hold sizes, factors or flags."""
     value = plan.values[index].val
     return list(value.items) if type(value).__name__ in ("TensorList", "OptionalTensorList") else [index]
 

@@ -1,6 +1,8 @@
-"""Which operators of a `.tflite` LiteRT's delegate takes: a script of its own, so that it starts without torch.
+"""Which operators of a `.tflite` LiteRT delegates: a script of its own, so that it starts without torch.
 
-python -P delegation.py < model.tflite      # prints {number of the operator: number of the piece} as JSON
+The only user of a private API of ai-edge-litert: see `edgestill_converters/private/`.
+
+python -P delegation.py < model.tflite      # prints {number of the operator: number of the partition} as JSON
 """
 
 import json
@@ -8,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Load the file from standard input, print which operators the delegate has taken."""
+    """Load the file from standard input, print which operators are delegated."""
     from ai_edge_litert.interpreter import Interpreter
 
     content = sys.stdin.buffer.read()
@@ -17,17 +19,17 @@ def main() -> None:
     operators = interpreter._get_ops_details()
     plain = [one for one in operators if one["op_name"] != "DELEGATE"]
     producer = {int(index): number for number, one in enumerate(plain) for index in one["outputs"]}
-    pieces: dict[int, int] = {}
-    for piece, one in enumerate(one for one in operators if one["op_name"] == "DELEGATE"):
+    partitions: dict[int, int] = {}
+    for partition, one in enumerate(one for one in operators if one["op_name"] == "DELEGATE"):
         border = {int(index) for index in one["inputs"]}
         waiting = [int(index) for index in one["outputs"]]
         while waiting:
             number = producer.get(waiting.pop())
-            if number is None or number in pieces:
+            if number is None or number in partitions:
                 continue
-            pieces[number] = piece
+            partitions[number] = partition
             waiting += [int(index) for index in plain[number]["inputs"] if int(index) not in border]
-    print(json.dumps(pieces))
+    print(json.dumps(partitions))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,21 @@
 """A graph → `.tflite`, images channels last."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import litert_torch
 from ai_edge_litert import schema_py_generated as schema
-from litert_converter.mlir._mlir_libs import converter_api_ext
-from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.pass_body import OptimizeLayoutTransposesPass
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.fx.graph import CodeGen
 from torchao.quantization.pt2e import allow_exported_model_train_eval
 
+from ...private.litert_converter import strict_quantization
+from ...private.litert_torch import layout_marks_kept
 from ...source_model import flat_outputs
 from .float_regions import put_into_float
-from .io_quantization import packed, repeat_outputs, take_and_give_integers, turn_outputs_once
+from .io_quantization import packed, remove_second_transposes, repeat_outputs, use_integer_io
 from .padding import pad_with_zeros
 
 
@@ -32,95 +30,55 @@ def export_tflite(program: ExportedProgram, quantized: bool) -> bytes:
     model = program.module(check_guards=False)
     order = _drop_repeated_outputs(model)
     results = flat_outputs(model(*examples))
-    taken = [position for position, one in enumerate(examples) if one.dim() == 4]
-    given = [position for position, one in enumerate(results) if one.dim() == 4]
-    # The converter calls `.eval()`, which an exported graph refuses until it is told to bear it.
+    image_inputs = [position for position, one in enumerate(examples) if one.dim() == 4]
+    image_outputs = [position for position, one in enumerate(results) if one.dim() == 4]
+    # The converter calls `.eval()`, which an exported graph refuses without this.
     allow_exported_model_train_eval(model)
-    if taken or given:
-        model = litert_torch.to_channel_last_io(model, args=taken, outputs=given)
+    if image_inputs or image_outputs:
+        model = litert_torch.to_channel_last_io(model, args=image_inputs, outputs=image_outputs)
     sample = tuple(
-        one.permute(0, 2, 3, 1).contiguous() if position in taken else one for position, one in enumerate(examples)
+        one.permute(0, 2, 3, 1).contiguous() if position in image_inputs else one
+        for position, one in enumerate(examples)
     )
     model.eval()
-    with _strict(), _kept_layout_marks():
+    with strict_quantization(), layout_marks_kept():
         converted = litert_torch.convert(model, sample)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         converted.export(str(path))
         content = path.read_bytes()
-    turned = [_channels_last(tuple(one.shape)) if position in given else None for position, one in enumerate(results)]
-    return _finished(content, quantized, turned, order)
+    transposed = [
+        _channels_last(tuple(one.shape)) if position in image_outputs else None for position, one in enumerate(results)
+    ]
+    return _finished(content, quantized, transposed, order)
 
 
 def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[0], *shape[2:], shape[1]
 
 
-def _finished(content: bytes, quantized: bool, turned: list[tuple[int, ...] | None], order: list[int]) -> bytes:
-    """The same model in the form that the delegate takes all of."""
+def _finished(content: bytes, quantized: bool, transposed: list[tuple[int, ...] | None], order: list[int]) -> bytes:
+    """The same model in the form that XNNPACK delegates whole."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    turn_outputs_once(model, turned)
+    remove_second_transposes(model, transposed)
     pad_with_zeros(model)
     if quantized:
-        take_and_give_integers(model)
+        use_integer_io(model)
         put_into_float(model)
     repeat_outputs(model, order)
     return packed(model, len(content))
 
 
 def _drop_repeated_outputs(model: GraphModule) -> list[int]:
-    """Give each tensor out once, in place, and tell for each output of before which one it is.
+    """Remove repeated outputs, in place; for each output of before, the number of its tensor among those left.
 
-    Of a tensor that is given out twice the converter turns the axes twice.
+    The converter would transpose a tensor that is an output twice two times.
     """
     (output,) = (node for node in model.graph.nodes if node.op == "output")
-    given: list[Any] = list(output.args[0])
-    kept = list(dict.fromkeys(given))
-    if len(kept) < len(given):
+    outputs: list[Any] = list(output.args[0])
+    kept = list(dict.fromkeys(outputs))
+    if len(kept) < len(outputs):
         output.args = (tuple(kept),)
         model.graph.set_codegen(CodeGen())
         model.recompile()
-    return [kept.index(one) for one in given]
-
-
-@contextmanager
-def _strict() -> Iterator[None]:
-    """Let the converter quantize what the graph quantizes, and nothing else.
-
-    Its static mode makes int8 weights for a convolution that was kept in float, wherever an int8 value goes in and one
-    comes out. `litert_torch` has no argument for the strict mode; the converter below it has.
-    """
-    configuration = converter_api_ext.ConvertToTFLConfig
-
-    def strict() -> Any:
-        made = configuration()
-        made.strict_qdq_mode = True
-        return made
-
-    converter_api_ext.ConvertToTFLConfig = strict
-    try:
-        yield
-    finally:
-        converter_api_ext.ConvertToTFLConfig = configuration
-
-
-@contextmanager
-def _kept_layout_marks() -> Iterator[None]:
-    """Let a dequantized tensor keep its layout mark, NCHW or NHWC.
-
-    Where the converter transposes it for one reader, it gives the tensor itself the mark of the transposed one, so that
-    a second reader in float (as in `where(x > 0.5, 0, x)`) gets the wrong layout. It has no switch for that.
-    """
-    insert = OptimizeLayoutTransposesPass.insert_t_q_dq
-
-    def keeping(self: Any, graph: Any, dequantized: Any, *arguments: Any) -> Any:
-        kept = dequantized.meta
-        inserted = insert(self, graph, dequantized, *arguments)
-        dequantized.meta = kept
-        return inserted
-
-    OptimizeLayoutTransposesPass.insert_t_q_dq = keeping
-    try:
-        yield
-    finally:
-        OptimizeLayoutTransposesPass.insert_t_q_dq = insert
+    return [kept.index(one) for one in outputs]

@@ -1,9 +1,9 @@
 """Put operators of an int8 `.tflite` back into float, where that is faster and agrees with ExecuTorch.
 
 LiteRT's converter turns `dequantize → operator → quantize` into an int8 operator wherever its interpreter has a kernel.
-XNNPACK has none for some of these, so each one cuts the delegate's graph in two and runs in a kernel that is slower
-than float (hard-swish); others round differently from ExecuTorch, which keeps them in float inside its
-delegate. Between a DEQUANTIZE and a QUANTIZE of their own they stay inside LiteRT's delegate too.
+XNNPACK has none for some of these: each one splits a partition in two and runs in a kernel that is slower than float
+(hard-swish). Others round differently from ExecuTorch, which keeps them in float inside its delegate. In a float
+region, between a DEQUANTIZE and a QUANTIZE of their own, they stay inside LiteRT's delegate too.
 """
 
 import copy
@@ -21,17 +21,17 @@ FLOAT_REGIONS = {
 
 
 def put_into_float(model: Any) -> None:
-    """Every int8 operator of `FLOAT_REGIONS` in float between a DEQUANTIZE and a QUANTIZE of its own, in place.
+    """Put every int8 operator of `FLOAT_REGIONS` into a float region of its own, in place.
 
     Args:
         model: `schema.ModelT`.
     """
-    wanted = {number for number, code in enumerate(model.operatorCodes) if code.builtinCode in FLOAT_REGIONS.values()}
+    codes = {number for number, code in enumerate(model.operatorCodes) if code.builtinCode in FLOAT_REGIONS.values()}
     for graph in model.subgraphs:
         operators: list[Any] = []
         for one in graph.operators:
             source, target = graph.tensors[one.inputs[0]], graph.tensors[one.outputs[0]]
-            if one.opcodeIndex in wanted and source.type == target.type == schema.TensorType.INT8:
+            if one.opcodeIndex in codes and source.type == target.type == schema.TensorType.INT8:
                 operators += _float_region(model, graph, one)
             else:
                 operators.append(one)
@@ -58,8 +58,8 @@ def _float_copy(graph: Any, index: int) -> int:
     return len(graph.tensors) - 1
 
 
-def _operator(model: Any, builtin: int, taken: int, given: int) -> Any:
+def _operator(model: Any, builtin: int, source: int, target: int) -> Any:
     operator = schema.OperatorT()
     operator.opcodeIndex = opcode(model, builtin, 2 if builtin == schema.BuiltinOperator.DEQUANTIZE else 1)
-    operator.inputs, operator.outputs = [taken], [given]
+    operator.inputs, operator.outputs = [source], [target]
     return operator

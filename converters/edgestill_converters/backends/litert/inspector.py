@@ -1,4 +1,4 @@
-"""A `.tflite`: read from the flatbuffer; what XNNPACK takes of it is asked of the interpreter."""
+"""A `.tflite`: read from the flatbuffer; which operators XNNPACK takes, the interpreter says."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ DTYPES = {
 SIZES = {"int4": 0.5, "int8": 1, "uint8": 1, "bool": 1, "float16": 2, "int16": 2, "uint16": 2, "int64": 8, "float64": 8}
 
 _DELEGATION = Path(__file__).with_name("delegation.py")
-LOAD_SECONDS = 120.0  # for the interpreter to load a file and say what it delegates
+LOAD_SECONDS = 120.0  # for the interpreter to load a file and list what it delegates
 
 
 def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
@@ -28,9 +28,9 @@ def read_tflite(content: bytes, ask_engine: bool = True) -> Inspection:
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     constant = {number for number, one in enumerate(graph.tensors) if _constant(model, one)}
-    pieces, delegate = _delegation(content) if ask_engine else ({}, "not asked")
+    partitions, delegate = _delegation(content) if ask_engine else ({}, "not asked")
     operators = tuple(
-        _operator(model, graph, one, constant, pieces.get(number)) for number, one in enumerate(graph.operators)
+        _operator(model, graph, one, constant, partitions.get(number)) for number, one in enumerate(graph.operators)
     )
     return Inspection(
         engine="litert",
@@ -56,53 +56,53 @@ def _constant(model: Any, tensor: Any) -> bool:
     return buffer.data is not None or bool(buffer.size)
 
 
-def _operator(model: Any, graph: Any, one: Any, constant: set[int], piece: int | None) -> Operator:
-    taken = [int(index) for index in one.inputs if index >= 0]
-    flowing, fixed = (
-        [index for index in taken if index not in constant],
-        [index for index in taken if index in constant],
+def _operator(model: Any, graph: Any, one: Any, constant: set[int], partition: int | None) -> Operator:
+    inputs = [int(index) for index in one.inputs if index >= 0]
+    activations, constants = (
+        [index for index in inputs if index not in constant],
+        [index for index in inputs if index in constant],
     )
-    given = [int(index) for index in one.outputs]
+    outputs = [int(index) for index in one.outputs]
     name = _name(model.operatorCodes[one.opcodeIndex])
-    dtypes = [[DTYPES[graph.tensors[index].type] for index in side] for side in (flowing, given, fixed)]
+    dtypes = [[DTYPES[graph.tensors[index].type] for index in side] for side in (activations, outputs, constants)]
     return Operator(
         name=name,
         precision=precision_of(dtypes[0], dtypes[1], dtypes[2]),
-        shape=_shape(graph.tensors[given[0]]) if given else (),
-        macs=_macs(name, graph, taken, given),
-        weights=sum(_bytes(graph.tensors[index]) for index in fixed),
-        takes=tuple(flowing),
-        gives=tuple(given),
-        piece=piece,
-        why="" if piece is not None else _why(name, dtypes[0] + dtypes[1]),
-        reorders=name == "TRANSPOSE" and _reorders(model, graph, taken[1], given[0]),
+        shape=_shape(graph.tensors[outputs[0]]) if outputs else (),
+        macs=_macs(name, graph, inputs, outputs),
+        weights=sum(_bytes(graph.tensors[index]) for index in constants),
+        inputs=tuple(activations),
+        outputs=tuple(outputs),
+        partition=partition,
+        why="" if partition is not None else _why(name, dtypes[0] + dtypes[1]),
+        reorders=name == "TRANSPOSE" and _reorders(model, graph, inputs[1], outputs[0]),
     )
 
 
-def _reorders(model: Any, graph: Any, order: int, given: int) -> bool:
+def _reorders(model: Any, graph: Any, order: int, output: int) -> bool:
     content = model.buffers[graph.tensors[order].buffer].data
-    # An order that is worked out as the file runs is not known here.
+    # An order that is computed as the model runs is not known here.
     if content is None:
         return True
-    return reorders(np.asarray(content, np.uint8).view(np.int32).tolist(), _shape(graph.tensors[given]))
+    return reorders(np.asarray(content, np.uint8).view(np.int32).tolist(), _shape(graph.tensors[output]))
 
 
-def _macs(name: str, graph: Any, taken: list[int], given: list[int]) -> int:
+def _macs(name: str, graph: Any, inputs: list[int], outputs: list[int]) -> int:
     """Multiply-accumulates of the operators that have any worth counting."""
-    if len(taken) < 2 or not given:
+    if len(inputs) < 2 or not outputs:
         return 0
-    outputs = prod(_shape(graph.tensors[given[0]]))
-    weights = _shape(graph.tensors[taken[1]])
+    count = prod(_shape(graph.tensors[outputs[0]]))
+    weights = _shape(graph.tensors[inputs[1]])
     if name == "CONV_2D" or name == "CONV_3D":
-        return outputs * prod(weights[1:])
+        return count * prod(weights[1:])
     if name == "DEPTHWISE_CONV_2D":
-        return outputs * prod(weights[1:3])
+        return count * prod(weights[1:3])
     if name == "FULLY_CONNECTED":
-        return outputs * weights[-1]
+        return count * weights[-1]
     if name == "BATCH_MATMUL":
-        return outputs * _shape(graph.tensors[taken[0]])[-1]
-    if name == "TRANSPOSE_CONV" and len(taken) > 2:
-        return prod(_shape(graph.tensors[taken[2]])) * weights[0] * prod(weights[1:3])
+        return count * _shape(graph.tensors[inputs[0]])[-1]
+    if name == "TRANSPOSE_CONV" and len(inputs) > 2:
+        return prod(_shape(graph.tensors[inputs[2]])) * weights[0] * prod(weights[1:3])
     return 0
 
 
@@ -111,11 +111,11 @@ def _why(name: str, dtypes: list[str]) -> str:
         return "a custom operator"
     if "int64" in dtypes or "int32" in dtypes or "bool" in dtypes:
         return f"XNNPACK has no {name} for {', '.join(dict.fromkeys(dtypes))}"
-    return f"XNNPACK takes no {name} of this precision or with these settings"
+    return f"XNNPACK does not take {name} of this precision or with these settings"
 
 
 def _delegation(content: bytes) -> tuple[dict[int, int], str]:
-    """Operator → piece of the delegate, asked in a child: a damaged file may crash the interpreter."""
+    """Operator → partition of the delegate, asked in a process of its own: a damaged file may crash the interpreter."""
     command = [sys.executable, "-P", str(_DELEGATION)]
     try:
         done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=LOAD_SECONDS)
@@ -126,16 +126,16 @@ def _delegation(content: bytes) -> tuple[dict[int, int], str]:
     if done.returncode != 0:
         return {}, "unknown: the interpreter does not load this file"
     found = json.loads(done.stdout.decode().splitlines()[-1])
-    return {int(number): piece for number, piece in found.items()}, "XNNPACK" if found else "none"
+    return {int(number): partition for number, partition in found.items()}, "XNNPACK" if found else "none"
 
 
 def _peak(graph: Any, operators: tuple[Operator, ...]) -> int:
-    last = {index: number for number, one in enumerate(operators) for index in one.takes}
+    last = {index: number for number, one in enumerate(operators) for index in one.inputs}
     last |= {int(index): len(operators) for index in graph.outputs}
     living = {int(index) for index in graph.inputs}
     peak = 0
     for number, one in enumerate(operators):
-        living |= set(one.gives)
+        living |= set(one.outputs)
         peak = max(peak, sum(_bytes(graph.tensors[index]) for index in living))
         living = {index for index in living if last.get(index, -1) > number}
     return peak

@@ -1,7 +1,7 @@
-"""Inputs and outputs of an int8 `.tflite`: integers, or, for runtimes that take none, float.
+"""Inputs and outputs of an int8 `.tflite`: integers, or float for runtimes that support no others.
 
 The converter keeps the inputs and outputs of a quantized graph in float, with a QUANTIZE after each input and a
-DEQUANTIZE before each output. Without the two the caller hands over the integers themselves.
+DEQUANTIZE before each output. Without the two the inputs and outputs are the integers themselves.
 """
 
 import copy
@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 IDENTIFIER = b"TFL3"
-# Operator → the version that takes int8.
+# Operator → the version that supports int8.
 _VERSIONS = {
     schema.BuiltinOperator.QUANTIZE: 1,
     schema.BuiltinOperator.DEQUANTIZE: 2,
@@ -20,8 +20,8 @@ _VERSIONS = {
 }
 
 
-def take_and_give_integers(model: Any) -> None:
-    """Integer inputs and outputs wherever the model converts them first and last, in place.
+def use_integer_io(model: Any) -> None:
+    """Make inputs that are quantized first, and outputs that are dequantized last, integers; in place.
 
     Args:
         model: `schema.ModelT`.
@@ -29,35 +29,35 @@ def take_and_give_integers(model: Any) -> None:
     codes = [code.builtinCode for code in model.operatorCodes]
     for graph in model.subgraphs:
         for index in graph.inputs:
-            if index not in graph.outputs:  # one that is given out again is given out as it came
+            if index not in graph.outputs:  # one that is also an output stays as it is
                 _integer_input(graph, int(index), codes)
         for index in graph.outputs:
             _integer_output(graph, int(index), codes)
 
 
-def with_float_ends(content: bytes) -> bytes:
+def with_float_io(content: bytes) -> bytes:
     """A `.tflite` with integer inputs and outputs → the same with float ones and the same integers inside.
 
-    For runtimes that take no integers from their caller, such as LiteRT.js. Quantizing and dequantizing give what
-    `edgestill_runtime.processing` does, so that the answers are the same numbers.
+    For runtimes without integer inputs, such as LiteRT.js. Quantizing and dequantizing compute what
+    `edgestill_runtime.processing` computes, so the outputs are the same numbers.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for number, graph in enumerate(model.subgraphs):
         for index in [int(one) for one in graph.inputs]:
-            _float_end(model, number, index, "inputs")
+            _float_tensor(model, number, index, "inputs")
         for index in [int(one) for one in graph.outputs]:
-            _float_end(model, number, index, "outputs")
+            _float_tensor(model, number, index, "outputs")
     return packed(model, len(content))
 
 
-def turn_outputs_once(model: Any, shapes: list[tuple[int, ...] | None]) -> None:
-    """Outputs whose axes the converter has turned twice, in place: a tensor in the order of its axes, once.
+def remove_second_transposes(model: Any, shapes: list[tuple[int, ...] | None]) -> None:
+    """Remove the second transpose of outputs that the converter has transposed twice, in place.
 
-    Where an image is an output and something else reads it as well, LiteRT's converter keeps it channels last and
+    If an image is an output and something else reads it as well, LiteRT's converter keeps it channels last and
     transposes it to channels last nevertheless.
 
     Args:
-        model: `schema.ModelT` of one graph. shapes: of each output as it must be; None where there is nothing to turn.
+        model: `schema.ModelT` of one graph. shapes: the right shape of each output; None if not transposed.
     """
     graph = model.subgraphs[0]
     codes = [code.builtinCode for code in model.operatorCodes]
@@ -91,20 +91,20 @@ def _become_copy(model: Any, operator: Any, source: int, shape: Sequence[int]) -
 
 
 def repeat_outputs(model: Any, order: list[int]) -> None:
-    """Give tensors out more than once, in place: a copy of each but its first.
+    """Restore repeated outputs, in place: each repetition is a copy of the tensor.
 
     Args:
-        model: `schema.ModelT` of one graph. order: for each output that it shall have, which one it is of those it has.
+        model: `schema.ModelT` of one graph. order: for each output to be, the number of the present one.
     """
     graph = model.subgraphs[0]
     if order == list(range(len(graph.outputs))):
         return
-    once, given = [int(one) for one in graph.outputs], []
+    once, outputs = [int(one) for one in graph.outputs], []
     for number in order:
-        given.append(once[number] if once[number] not in given else _copied(model, graph, once[number]))
-    graph.outputs = given
+        outputs.append(once[number] if once[number] not in outputs else _copied(model, graph, once[number]))
+    graph.outputs = outputs
     for signature in model.signatureDefs or []:
-        signature.outputs = [_entry(f"output_{number}", index) for number, index in enumerate(given)]
+        signature.outputs = [_entry(f"output_{number}", index) for number, index in enumerate(outputs)]
 
 
 def _copied(model: Any, graph: Any, index: int) -> int:
@@ -131,7 +131,7 @@ def packed(model: Any, size: int) -> bytes:
     return bytes(builder.Output())
 
 
-def _float_end(model: Any, number: int, index: int, side: str) -> None:
+def _float_tensor(model: Any, number: int, index: int, side: str) -> None:
     graph = model.subgraphs[number]
     inside = graph.tensors[index]
     if inside.quantization is None or inside.quantization.scale is None:
@@ -143,9 +143,9 @@ def _float_end(model: Any, number: int, index: int, side: str) -> None:
     graph.tensors.append(outside)
     new = len(graph.tensors) - 1
     code = schema.BuiltinOperator.QUANTIZE if side == "inputs" else schema.BuiltinOperator.DEQUANTIZE
-    taken, given = (new, index) if side == "inputs" else (index, new)
+    source, target = (new, index) if side == "inputs" else (index, new)
     operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = _code(model, code), [taken], [given]
+    operator.opcodeIndex, operator.inputs, operator.outputs = _code(model, code), [source], [target]
     graph.operators.insert(0 if side == "inputs" else len(graph.operators), operator)
     setattr(graph, side, [new if int(one) == index else int(one) for one in getattr(graph, side)])
     for signature in model.signatureDefs or []:
@@ -172,7 +172,7 @@ def _integer_input(graph: Any, index: int, codes: list[int]) -> None:
     inside = int(readers[0].outputs[0])
     _become(graph.tensors[index], graph.tensors[inside])
     for one in graph.operators:
-        one.inputs = [index if taken == inside else taken for taken in one.inputs]
+        one.inputs = [index if source == inside else source for source in one.inputs]
 
 
 def _integer_output(graph: Any, index: int, codes: list[int]) -> None:
@@ -186,10 +186,10 @@ def _integer_output(graph: Any, index: int, codes: list[int]) -> None:
     graph.operators.remove(makers[0])
     _become(graph.tensors[index], graph.tensors[inside])
     for one in graph.operators:
-        one.inputs = [index if taken == inside else taken for taken in one.inputs]
-        one.outputs = [index if given == inside else given for given in one.outputs]
+        one.inputs = [index if source == inside else source for source in one.inputs]
+        one.outputs = [index if target == inside else target for target in one.outputs]
 
 
 def _become(tensor: Any, other: Any) -> None:
-    """The outer tensor keeps its name and its place in the signature, and takes the type of the inner one."""
+    """The outer tensor keeps its name and its place in the signature, with the type of the inner one."""
     tensor.type, tensor.quantization = other.type, other.quantization

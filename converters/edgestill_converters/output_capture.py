@@ -1,7 +1,8 @@
-"""Exporters and engines talk a lot, from Python and from C++. Their words go to a log file, not to the terminal.
+"""Exporters and engines print a lot, from Python and from C++: into a log file, not to the terminal.
 
-`words_to` is for a library that is called in somebody's process: it takes the calling thread's words alone. `logged_to`
-is for a command that owns its process: it takes everything, other threads and native code included.
+`capture_thread_output` is for a library that is called in the user's process: it takes what the calling thread prints
+and nothing else. `capture_output` is for a command that owns its process: it takes everything, other threads and native
+code included.
 """
 
 import os
@@ -18,11 +19,11 @@ from edgestill_runtime import EdgestillError, StorageError
 
 
 @contextmanager
-def logged_to(path: Path | None) -> Iterator[Path]:
+def capture_output(path: Path | None) -> Iterator[Path]:
     """Send everything that is written to standard output and standard error, also by native code, to a file.
 
     Args:
-        path: the log, added to; None: a temporary file that is gone afterwards.
+        path: the log, which is appended to; None: a temporary file, deleted afterwards.
 
     Yields:
         The path of the log.
@@ -48,23 +49,23 @@ def logged_to(path: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def words_to(path: Path | None) -> Iterator[Path]:
-    """Send what this thread writes to Python's standard error, and its warnings, to a file. Nothing else is touched.
+def capture_thread_output(path: Path | None) -> Iterator[Path]:
+    """Send what this thread writes to Python's standard error, and its warnings, to a file; nothing else is affected.
 
-    Arguments as of `logged_to`.
+    Arguments as of `capture_output`.
     """
     with TemporaryDirectory() as folder:
         log = path or Path(folder) / "conversion.log"
         make_log(log)
-        with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file, _ERRORS.to(file):
+        with open(log, "a", encoding="utf-8", errors="replace", buffering=1) as file, _STANDARD_ERROR.to(file):
             yield log
 
 
 def make_log(log: Path) -> None:
-    """See that a log can be written, before anything takes time.
+    """Create a log, before anything that takes long.
 
     Raises:
-        StorageError: it cannot.
+        StorageError: it cannot be written.
     """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -73,12 +74,12 @@ def make_log(log: Path) -> None:
         raise StorageError(f"the log {log} cannot be written: {error.strerror}; name another file") from error
 
 
-class _ByThread:
-    """Standard error and warnings, for some threads a file instead. Installed while there is such a thread.
+class _OutputByThread:
+    """Replaces standard error and the hook of warnings while some thread has a file for them.
 
-    Others hold these two hooks as well (`warnings.catch_warnings`, `redirect_stderr`), and may put ours back when it is
-    long gone, or take it away while it is needed. So each is looked at by itself, ours is never put around ours, and
-    one that stays lets everything through.
+    Other code replaces these two as well (`warnings.catch_warnings`, `redirect_stderr`), and may restore ours after we
+    have removed it, or remove it while it is needed. So the two are checked one by one, ours never wraps itself, and
+    one that is restored too late passes everything through.
     """
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class _ByThread:
 
     @contextmanager
     def to(self, file: TextIO) -> Iterator[None]:
-        """Inside, what this thread says goes to `file`."""
+        """While the block runs, the output of this thread goes to `file`."""
         number = threading.get_ident()
         with self._lock:
             self._install()
@@ -125,7 +126,7 @@ class _ByThread:
 
 
 class _Stream:
-    """A stream that asks who writes."""
+    """A stream that writes to the file of the calling thread, if it has one."""
 
     def __init__(self, stream: TextIO, files: dict[int, TextIO]) -> None:
         self.stream, self._files = stream, files
@@ -137,20 +138,20 @@ class _Stream:
         return getattr(self._files.get(threading.get_ident(), self.stream), name)
 
 
-_ERRORS = _ByThread()
+_STANDARD_ERROR = _OutputByThread()
 
 
 def with_log(error: EdgestillError, written: Path, log: Path | None) -> EdgestillError:
-    """The same error with a log that stays.
+    """The same error, which names a log that is kept.
 
     Args:
-        written: the log. log: the same where the user asked for it; None: it is temporary, and a copy is kept.
+        written: the log. log: the same if the user asked for it; None: it is temporary, and a copy is kept.
     """
     if log is not None:
-        said = "" if str(log) in str(error) else f"; see {log}"
+        suffix = "" if str(log) in str(error) else f"; see {log}"
     else:
         with NamedTemporaryFile("wb", prefix="edgestill-", suffix=".log", delete=False) as kept:
             kept.write(written.read_bytes())
         text = str(error).replace(str(written), kept.name)
         return type(error)(text if kept.name in text else f"{text}; see {kept.name}")
-    return type(error)(f"{error}{said}")
+    return type(error)(f"{error}{suffix}")
