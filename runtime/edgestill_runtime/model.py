@@ -56,7 +56,7 @@ def load(
             installed and that there is a file for; `litert` or `executorch` the best package for it,
             `litert/tensorflow` and so on exactly that package.
         threads: that one call may use, ≥ 1.
-        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the unquantized yardstick.
+        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the files in float, the baseline.
         trusted_keys: an Ed25519 key, or several, one of which must have signed the bundle; see `open_bundle`.
         isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
             one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.

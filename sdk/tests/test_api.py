@@ -1,0 +1,70 @@
+"""The public names: their table is up to date, and the same thing is asked for in the same way everywhere."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import edgestill as es
+from edgestill.models import create_model
+from edgestill_runtime import load, open_bundle
+
+ROOT = Path(__file__).parents[2]
+PATHS = ("path", "output", "folder", "checkpoint", "cache", "log")
+LEADING = {
+    es.load_data: ["source", "task", "options"],
+    es.load_teacher: ["model", "data"],
+    es.create_student: ["model", "data"],
+    es.distill: ["teacher", "student", "data"],
+    es.train: ["model", "data", "objective", "options"],
+    es.quantize: ["model", "data", "output", "budget", "options"],
+    es.convert: ["model", "data", "output", "options"],
+}
+
+
+def public_functions():
+    for package in ("edgestill", "edgestill_runtime", "edgestill_converters", "edgestill_benchmarks"):
+        module = importlib.import_module(package)
+        yield from (getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name)))
+
+
+def test_the_page_is_what_its_command_writes(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "sdk/tools"))
+    page = importlib.import_module("make_api_page").page()
+    assert (ROOT / "docs/api.md").read_text() == page, "run: python sdk/tools/make_api_page.py"
+
+
+@pytest.mark.parametrize("function", LEADING, ids=lambda one: one.__name__)
+def test_what_comes_first_and_second_is_the_same_everywhere(function):
+    parameters = inspect.signature(function).parameters.values()
+    assert [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD] == LEADING[function]
+
+
+@pytest.mark.parametrize("function", set(public_functions()), ids=lambda one: f"{one.__module__}.{one.__name__}")
+def test_few_arguments_and_every_path_may_be_a_string(function):
+    parameters = inspect.signature(function).parameters
+    assert len(parameters) <= 8
+    for name, one in parameters.items():
+        if name in PATHS:
+            assert "PathLike" in str(one.annotation), f"{name}: {one.annotation}"
+
+
+class Place:
+    """A path that is neither text nor `pathlib.Path`."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __fspath__(self):
+        return self.path
+
+
+def test_paths_of_any_kind_are_taken(bundle_path, tmp_path):
+    model, checkpoint = create_model("dscnn_xs", 10), Place(tmp_path / "x.safetensors")
+    es.save_checkpoint(checkpoint, model)
+    es.load_checkpoint(checkpoint, model)
+    assert es.load_recipe(Place(ROOT / "recipes/demo.toml")).name == "demo"
+    assert open_bundle(Place(bundle_path)).manifest.labels
+    with load(Place(bundle_path)) as loaded:
+        assert loaded.labels
