@@ -41,7 +41,7 @@ def bench(
     Latency at each number of threads, cold start, memory, energy where it is counted, and, with the test images of the
     bundle's run, quality and agreement with this machine sample by sample. In a run's folder the report shows them.
     """
-    from ..devices import Wanted, measure_on
+    from ..devices import BenchmarkRequest, measure_on
     from ..progress import SILENT
     from ..samples import find_samples
 
@@ -53,8 +53,8 @@ def bench(
     chosen = [the_device(name, devices) for name in device or ["local"]]
     progress = SILENT if as_json else TerminalProgress()
     sent = find_samples(opened, data, samples, progress)
-    wanted = Wanted(threads or ("1", "all"), _rule(rule, quick), sent, engine, wheels or (), offline)
-    found = measure_on(chosen, opened, wanted, progress)
+    request = BenchmarkRequest(threads or ("1", "all"), _rule(rule, quick), sent, engine, wheels or (), offline)
+    found = measure_on(chosen, opened, request, progress)
     folder = output or _folder_of_run(bundle)
     measured = {name: one for name, one in found.items() if not isinstance(one, EdgestillError)}
     if folder is not None:  # where `edgestill report` looks for it

@@ -88,10 +88,10 @@ class Host:
         self.connection = connection
         self.device = connection.device
         self._python = python or find_python(connection)
-        self._source = Path(__file__).with_name("agent.py").read_bytes()
+        self._source = Path(__file__).with_name("remote_agent.py").read_bytes()
 
     def ask(self, command: str, on_line: Callable[[str], None] | None = None, **arguments: Any) -> dict[str, Any]:
-        """One command of `agent.py`; DeviceError when it refuses."""
+        """One command of `remote_agent.py`; DeviceError when it refuses."""
         words = [self._python, "-", command, json.dumps(arguments)]
         answer = self.connection.run(words, [self._source], on_line)
         lines = answer.output.decode(errors="replace").strip().splitlines()
@@ -103,7 +103,7 @@ class Host:
         return found
 
     def look(self) -> dict[str, Any]:
-        """Facts about the device; see `agent.look`."""
+        """Facts about the device; see `remote_agent.look`."""
         return self.ask("look", folder=self.device.folder or FOLDER)
 
     def send(self, files: Sequence[Path], target: str, progress: Progress) -> None:

@@ -14,8 +14,8 @@ from edgestill_runtime.bundle import everything
 
 from ..errors import DeviceError
 from ..progress import SILENT, Progress
+from .benchmark_request import BenchmarkRequest, add_answers, packed
 from .connection import Answer, Connection
-from .wanted import Wanted, add_answers, packed
 
 APP = "dev.edgestill.demo"
 FILES = f"/sdcard/Android/data/{APP}/files"
@@ -72,7 +72,7 @@ def describe_phone(connection: Connection) -> dict[str, Any]:
 
 
 def measure_phone(
-    connection: Connection, bundle: Bundle, wanted: Wanted, progress: Progress = SILENT
+    connection: Connection, bundle: Bundle, request: BenchmarkRequest, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Let the app measure a bundle, which is sent to it.
 
@@ -88,9 +88,9 @@ def measure_phone(
     token = f"bench-{secrets.token_hex(4)}"
     folder = f"{FILES}/{token}"
     try:
-        _send(connection, bundle, wanted, folder, progress)
-        rule = wanted.rule
-        given = {"folder": token, "threads": ",".join(wanted.threads), "rule": rule.name, "headline": rule.headline}
+        _send(connection, bundle, request, folder, progress)
+        rule = request.rule
+        given = {"folder": token, "threads": ",".join(request.threads), "rule": rule.name, "headline": rule.headline}
         given |= {key: str(getattr(rule, key)) for key in ("min_calls", "min_seconds", "turn_seconds")}
         words = ["am", "start", "-W", "-n", f"{APP}/.BenchmarkActivity"]
         for key, value in given.items():
@@ -106,15 +106,15 @@ def measure_phone(
                     task.advance(1, doing=f"{doing} {100 * float(share):.0f} %")
 
             connection.run(["sh", "-c", _FOLLOW.format(folder=shlex.quote(folder), app=APP)], on_line=follow)
-        return _fetch(connection, folder, wanted)
+        return _fetch(connection, folder, request)
     finally:
         connection.run(["rm", "-r", "-f", folder])
 
 
-def _send(connection: Connection, bundle: Bundle, wanted: Wanted, folder: str, progress: Progress) -> None:
+def _send(connection: Connection, bundle: Bundle, request: BenchmarkRequest, folder: str, progress: Progress) -> None:
     files = {f"bundle.edge/{name}": content for name, content in everything(bundle).items()}
-    if wanted.samples is not None:
-        files["samples.npz"] = packed(wanted.samples)
+    if request.samples is not None:
+        files["samples.npz"] = packed(request.samples)
     _done(connection, connection.run(["mkdir", "-p", f"{folder}/bundle.edge"]))
     with progress.task(f"send to {connection.device.name}", len(files)) as task:
         for name, content in files.items():
@@ -123,7 +123,7 @@ def _send(connection: Connection, bundle: Bundle, wanted: Wanted, folder: str, p
             task.advance(1)
 
 
-def _fetch(connection: Connection, folder: str, wanted: Wanted) -> dict[str, Any]:
+def _fetch(connection: Connection, folder: str, request: BenchmarkRequest) -> dict[str, Any]:
     name = connection.device.name
     error = connection.run(["cat", f"{folder}/error.txt"])
     if error.code == 0:
@@ -132,9 +132,9 @@ def _fetch(connection: Connection, folder: str, wanted: Wanted) -> dict[str, Any
     if answer.code != 0:
         raise DeviceError(f"{name}: the app ended without a result; `adb logcat` says more")
     found: dict[str, Any] = json.loads(answer.output)
-    if wanted.samples is not None:
+    if request.samples is not None:
         answers = _done(connection, connection.run(["cat", f"{folder}/answers.npz"]))
-        add_answers(found, answers.output, wanted.samples)
+        add_answers(found, answers.output, request.samples)
     return found
 
 

@@ -24,7 +24,7 @@ def probe(devices: Iterable[Device]) -> dict[str, dict[str, Any]]:
 
     Returns:
         Name → `kind`, and either `error`: why it does not answer, or `machine`: see `describe_machine`, `agent`: see
-        `agent.look`, and `engines`: package → version in the newest environment there, or in this one.
+        `remote_agent.look`, and `engines`: package → version in the newest environment there, or in this one.
     """
     wanted = list(devices)
     with ThreadPoolExecutor(max(len(wanted), 1)) as pool:

@@ -33,7 +33,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BenchmarkRequest:
     """What is to be measured.
 
     Args:

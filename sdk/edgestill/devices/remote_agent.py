@@ -1,6 +1,6 @@
 """What the device does for itself: sent there as text and run by its own Python, before anything is installed.
 
-    python3 - COMMAND ARGUMENTS < agent.py
+    python3 - COMMAND ARGUMENTS < remote_agent.py
 
 ARGUMENTS is JSON, the answer the last line of standard output, JSON as well; lines before it say how far it is. It
 imports the standard library alone.
