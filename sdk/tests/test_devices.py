@@ -14,8 +14,8 @@ import pytest
 from edgestill import devices, zoo
 from edgestill.devices import Device, Host, connect, find_device, load_devices, remote_agent
 from edgestill.devices.benchmark_request import compare
-from edgestill.devices.connection import Answer
-from edgestill.devices.deployment import find_python
+from edgestill.devices.connection import CommandResult
+from edgestill.devices.host import find_python
 from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirements
 from edgestill.errors import DeviceError
 from edgestill_runtime import EngineError, write_bundle
@@ -126,7 +126,7 @@ def test_only_fitting_wheels_are_brought_along(tmp_path):
         "edgestill_executorch-1.5.1-py3-none-manylinux_2_28_x86_64.whl",
         "numpy-2.5.5-cp313-cp313-manylinux_2_27_aarch64.whl",
         "newer-1-cp312-abi3-manylinux2014_aarch64.whl",
-        "edgestill-0.1.0-py3-none-any.whl",  # edgestill's own goes packed
+        "edgestill-0.1.0-py3-none-any.whl",  # edgestill's own is packed
     ]
     for name in fit + other:
         (tmp_path / name).touch()
@@ -134,6 +134,20 @@ def test_only_fitting_wheels_are_brought_along(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DeviceError, match="holds no wheels; `make wheels`"):
         fitting([tmp_path / "empty"], PI)
+
+
+@pytest.mark.parametrize("architecture", ["aarch64", "x86_64", "armv7l"])
+def test_wheels_of_another_machine_never_fit(tmp_path, architecture):
+    for one in ("aarch64", "x86_64", "armv7l"):
+        (tmp_path / f"numpy-2.5.5-cp311-cp311-manylinux2014_{one}.whl").touch()
+    (fit,) = fitting([tmp_path], Target(architecture, (3, 11), (2, 36)))
+    assert fit.name.endswith(f"_{architecture}.whl")
+
+
+def test_a_file_that_is_not_named_as_a_wheel_is_refused(tmp_path):
+    (tmp_path / "numpy.whl").touch()
+    with pytest.raises(DeviceError, match=r"numpy\.whl is not named as a wheel"):
+        fitting([tmp_path], PI)
 
 
 @pytest.mark.environments
@@ -235,7 +249,7 @@ def test_a_failing_self_test_leaves_the_old_version_in_use(host, newer, monkeypa
             return answer
         found = json.loads(answer.output)
         found |= {"passed": False, "reason": "model.pte: DIFFERENT: output 0"}  # as a device with a wrong engine would
-        return Answer(1, json.dumps(found).encode(), "")
+        return CommandResult(1, json.dumps(found).encode(), "")
 
     monkeypatch.setattr(type(host.connection), "run", run)
     with pytest.raises(
