@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,74 +11,88 @@ from rich import box
 from rich.table import Table
 
 from .console import CONSOLE, TerminalProgress, say
+from .flags import with_flags
 
 _CLASSES = 20  # shown; --json has all
 _LINES = 10
 
 
-def data(
+@dataclass(frozen=True)
+class DataFlags:
+    """See `data`."""
+
     source: Annotated[
         str,
         typer.Argument(
             help="As `source` under [data]: image-folder:PATH, audio-folder:PATH, parquet:PATH, …; or a recipe."
         ),
-    ],
+    ]
     task: Annotated[
         str | None,
         typer.Option(
             help="What the targets are: image-classification, multi-label-classification, regression, or module:Class; "
             "that of the recipe, or image-classification, without it."
         ),
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None,
+    ] = None
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None
     resize: Annotated[
         Literal["crop", "letterbox", "stretch"] | None, typer.Option(help="How photos get that size.")
-    ] = None,
-    rate: Annotated[int | None, typer.Option(help="Samples a second of the model, for recordings.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="How much of a recording the model hears.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Decode every sample, to find damaged ones.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
+    ] = None
+    rate: Annotated[int | None, typer.Option(help="Samples a second of the model, for recordings.")] = None
+    seconds: Annotated[float | None, typer.Option(help="How much of a recording the model hears.")] = None
+    check: Annotated[bool, typer.Option("--check", help="Decode every sample, to find damaged ones.")] = False
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False
+
+
+@with_flags
+def data(flags: DataFlags) -> None:
     """Show what is in a data source: splits, classes or values, sizes, formats, what is skipped, and a recipe's cut.
 
     Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
-    from ..data import Reading
     from ..data.sheet import check_sheet, write_sheet
+
+    if flags.sheet is not None:
+        check_sheet(flags.sheet)
+    found, names_word = _survey(flags)
+    if flags.as_json:
+        print(json.dumps(found.facts, indent=2, ensure_ascii=False))
+    else:
+        _show(found.facts, names_word)
+    if flags.sheet is not None:
+        write_sheet(flags.sheet, found.examples())
+        if not flags.as_json:
+            say(f"contact sheet: {flags.sheet}")
+    if found.facts["errors"]:
+        raise typer.Exit(1)
+
+
+def _survey(flags: DataFlags) -> tuple[Any, str]:
+    """The source's survey, and the task's word for its classes or values."""
+    from ..data import Reading
     from ..data.survey import survey
     from ..progress import SILENT
     from ..tasks import find_task
 
-    if sheet is not None:
-        check_sheet(sheet)
-    arguments: dict[str, Any] = {"source": source}
-    options: dict[str, Any] = {}
-    if source.endswith(".toml"):
+    arguments: dict[str, Any] = {"source": flags.source}
+    task, options = flags.task, {}
+    if flags.source.endswith(".toml"):
         from ..recipe import load_recipe
 
-        recipe = load_recipe(source)
+        recipe = load_recipe(flags.source)
         arguments = recipe.data.arguments()
         if task in (None, recipe.task):
             task, options = recipe.task, recipe.task_options
-    given = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
-    arguments |= {name: value for name, value in given.items() if value is not None}
+    overrides = {name: getattr(flags, name) for name in ("image_size", "resize", "rate", "seconds")}
+    arguments |= {name: value for name, value in overrides.items() if value is not None}
     reading = Reading(**{name: arguments[name] for name in Reading.__dataclass_fields__ if name in arguments})
     cut = ("validation", "calibration", "seed", "labelled", "unlabelled")
     shares = {name: arguments[name] for name in cut if name in arguments}
-    progress = SILENT if as_json else TerminalProgress()
+    progress = SILENT if flags.as_json else TerminalProgress()
     chosen = find_task(task or "image-classification", options)
-    found = survey(arguments["source"], reading, task=chosen, check=check, progress=progress, **shares)
-    if as_json:
-        print(json.dumps(found.facts, indent=2, ensure_ascii=False))
-    else:
-        _show(found.facts, chosen.names_word)
-    if sheet is not None:
-        write_sheet(sheet, found.examples())
-        if not as_json:
-            say(f"contact sheet: {sheet}")
-    if found.facts["errors"]:
-        raise typer.Exit(1)
+    found = survey(arguments["source"], reading, task=chosen, check=flags.check, progress=progress, **shares)
+    return found, chosen.names_word
 
 
 def _show(facts: dict[str, Any], names_word: str) -> None:
@@ -120,17 +135,17 @@ def _table(facts: dict[str, Any], names_word: str) -> Table:
     table.add_column(_one_of(names_word), overflow="fold")
     for name in facts["splits"]:
         table.add_column(name, justify="right", no_wrap=True)
-    said = len(facts["classes"])
+    rows = len(facts["classes"])
     if all("classes" in split for split in splits):
         _add_classes(table, facts)
     elif all("values" in split for split in splits):
         for name in facts["classes"][:_CLASSES]:
             table.add_row(name, *(_range(split["values"][name]) for split in splits))
     else:
-        said = 0
+        rows = 0
     if any(split.get("without") for split in splits):
         table.add_row(f"without {names_word}", *(f"{split['without']:,}" for split in splits))
-    if said > 1 or said == 0 or names_word != "classes":
+    if rows > 1 or rows == 0 or names_word != "classes":
         table.add_section()
         table.add_row("all" if names_word == "classes" else "samples", *(f"{split['samples']:,}" for split in splits))
     return table
@@ -164,9 +179,9 @@ def _input(processor: dict[str, Any]) -> str:
             f"{processor['seconds']:g} s at {processor['rate']:,} Hz as {processor['height']}×{processor['width']} "
             "log-mel values"
         )
-    how = {"crop": "its middle", "letterbox": "all of it, with bars", "stretch": "all of it, stretched"}
+    parts = {"crop": "its middle", "letterbox": "all of it, with bars", "stretch": "all of it, stretched"}
     return (
-        f"{processor['height']}×{processor['width']} pixels: {how[processor['resize']]} "
+        f"{processor['height']}×{processor['width']} pixels: {parts[processor['resize']]} "
         f'(resize = "{processor["resize"]}", {processor["filter"]})'
     )
 

@@ -1,5 +1,6 @@
-"""Connections to devices, all with the same interface: run a command there, and send it data. The system's `ssh` and `adb`
-do the work, so the user's keys, configuration and agents apply.
+"""Connections to devices, all with the same interface: run a command there, and send it data.
+
+The system's own `ssh` and `adb` do the work, so the user's keys, configuration and agents apply.
 """
 
 import os

@@ -69,9 +69,8 @@ def _measured(device: Device, bundle: Bundle, request: BenchmarkRequest, progres
         installed = install(
             host, bundle, request.engines, wheels=request.wheels, offline=request.offline, progress=progress
         )
-        scratch = host.ask("prepare", folder=installed.facts["folder"], id=f"measuring-{secrets.token_hex(4)}")[
-            "target"
-        ]
+        name = f"measuring-{secrets.token_hex(4)}"
+        scratch = host.ask("prepare", folder=installed.facts["folder"], id=name)["target"]
         try:
             return _run(host, installed.python, installed.path, scratch, request, progress)
         finally:

@@ -98,10 +98,8 @@ def install(arguments: Facts) -> Facts:
 
 def keep(arguments: Facts) -> Facts:
     """Make a version of the files that were sent: compare their hashes, then move them to its folder."""
-    sent, target = (
-        Path(arguments["sent"]),
-        Path(arguments["folder"], "bundles", arguments["name"], "versions", arguments["version"]),
-    )
+    sent, folder = Path(arguments["sent"]), Path(arguments["folder"])
+    target = folder / "bundles" / arguments["name"] / "versions" / arguments["version"]
     for file, expected in arguments["files"].items():
         with open(sent / file, "rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != expected:
