@@ -127,7 +127,7 @@ def _maven(build: Path) -> str:
 
 
 def _measurement(build: Path) -> str:
-    """What the app's survey wrote in the tests is what `edgestill bench` reads."""
+    """What the app measured in the tests is what `edgestill bench` reads."""
     import jsonschema
     import numpy as np
     from referencing import Registry, Resource

@@ -2,29 +2,29 @@
 
     python -m edgestill_benchmarks measure fashion.edge --threads 4      # on a device: numpy and an engine, no more
 
-`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `operators.py` and `machine.py` are one each; how good answers
-are, the bundle's task says (`edgestill_runtime.tasks`). `measurement.py` takes them for a bundle in this process,
-`survey.py` puts all of them together, each from a process of its own; `doubts.py` says what makes them doubtful.
-`results.py` checks the `results.json` of a run, which `migration.py` brings to the present version; `report/` makes the
-page from it (on the host).
+`latency.py`, `memory.py`, `energy.py`, `sensors.py`, `operators.py` and `machine.py` measure one quantity each; quality
+is that of the bundle's task (`edgestill_runtime.tasks`). `measurement.py` measures a bundle in this process;
+`benchmark.py` runs all measurements, each in a process of its own; `measurement_warnings.py` names what makes their
+numbers unreliable. `results.py` checks the `results.json` of a run, which `migration.py` converts from older schema
+versions; `report/` renders it as an HTML page (on the host).
 """
 
 from edgestill_runtime.tasks.image_classification import accuracy, standard_error
 
+from .benchmark import benchmark_bundle
 from .latency import INTERLEAVED, MLPERF, Latency, Rule, measure_latency
 from .machine import describe_machine, measurement_identity, usable_cores
 from .measurement import (
     FileMeasurement,
     Measurement,
     StartMeasurement,
-    answer_samples,
+    evaluate_samples,
     measure,
     measure_start,
     open_models,
 )
 from .memory import peak_bytes, resident_bytes
 from .operators import Operator, Profile, profile_bundle
-from .survey import survey_bundle
 
 __all__ = [
     "INTERLEAVED",
@@ -37,8 +37,9 @@ __all__ = [
     "Rule",
     "StartMeasurement",
     "accuracy",
-    "answer_samples",
+    "benchmark_bundle",
     "describe_machine",
+    "evaluate_samples",
     "measure",
     "measure_latency",
     "measure_start",
@@ -48,6 +49,5 @@ __all__ = [
     "profile_bundle",
     "resident_bytes",
     "standard_error",
-    "survey_bundle",
     "usable_cores",
 ]

@@ -1,6 +1,6 @@
-"""On a device: `python -m edgestill_benchmarks measure BUNDLE` measures all there is to measure, and prints JSON.
+"""On a device: `python -m edgestill_benchmarks measure BUNDLE` runs the whole benchmark and prints JSON.
 
-`latency`, `start`, `operators` and `answers` are its parts; each is run in a process of its own.
+`latency`, `start`, `operators` and `answers` are its parts; each runs in a process of its own.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from edgestill_runtime import Bundle, EdgestillError, open_bundle
 from edgestill_runtime.arguments import count
 from edgestill_runtime.files import write_bytes
 
+from .benchmark import PROGRESS, benchmark_bundle
 from .latency import INTERLEAVED, MLPERF, Rule
 from .machine import usable_cores
-from .measurement import answer_samples, measure, measure_start
+from .measurement import evaluate_samples, measure, measure_start
 from .operators import profile_bundle
-from .survey import PROGRESS, survey_bundle
 
 RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 
@@ -31,7 +31,7 @@ def main() -> int:
     try:
         bundle = open_bundle(arguments.bundle)
         if arguments.command in ("measure", "latency", "operators"):
-            bundle.verify()  # `start` is timed, and reads nothing that it has not checked
+            bundle.verify()  # not for `start`, which is timed, and which checks each file that it reads
         result = arguments.function(bundle, arguments)
     except (EdgestillError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -46,8 +46,8 @@ def main() -> int:
 
 def _measure(bundle: Bundle, arguments: argparse.Namespace) -> Any:
     threads = [_threads(text) for text in arguments.threads or ["1"]]
-    say = _say if arguments.progress else lambda doing, share: None
-    return survey_bundle(bundle, threads, _rule(arguments), arguments.samples, arguments.answers, say)
+    report = _report if arguments.progress else lambda step, share: None
+    return benchmark_bundle(bundle, threads, _rule(arguments), arguments.samples, arguments.answers, report)
 
 
 def _latency(bundle: Bundle, arguments: argparse.Namespace) -> Any:
@@ -63,7 +63,7 @@ def _operators(bundle: Bundle, arguments: argparse.Namespace) -> Any:
 
 
 def _answers(bundle: Bundle, arguments: argparse.Namespace) -> Any:
-    return answer_samples(bundle, arguments.samples, arguments.answers, _progress(arguments))
+    return evaluate_samples(bundle, arguments.samples, arguments.answers, _progress(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,14 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     whole = commands.add_parser("measure", help="all of the below; quality if samples are given")
     latency = commands.add_parser("latency", help="latency of every file of a bundle")
-    start = commands.add_parser("start", help="first answer and memory of a process that runs one file")
-    operators = commands.add_parser("operators", help="times of every file's operators, as its engine counts them")
+    start = commands.add_parser("start", help="time to the first output, and memory, of a process that runs one file")
+    operators = commands.add_parser("operators", help="times of every file's operators, as its engine reports them")
     answers = commands.add_parser("answers", help="outputs and quality of every file on samples")
     parts = ((whole, _measure), (latency, _latency), (start, _start), (operators, _operators), (answers, _answers))
     for command, function in parts:
         command.set_defaults(function=function)
         command.add_argument("bundle", type=Path)
-        command.add_argument("--progress", action="store_true", help="print lines that say how far it is")
+        command.add_argument("--progress", action="store_true", help="print lines with the progress")
     for command in (whole, latency):
         command.add_argument("--rule", choices=sorted(RULES), default=INTERLEAVED.name, help="default: interleaved")
         command.add_argument("--min-calls", type=count, help="calls per file, at least (default: the rule's)")
@@ -95,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rule(arguments: argparse.Namespace) -> Rule:
-    given = {name: getattr(arguments, name) for name in ("min_calls", "min_seconds")}
-    return replace(RULES[arguments.rule], **{name: value for name, value in given.items() if value is not None})
+    limits = {name: getattr(arguments, name) for name in ("min_calls", "min_seconds")}
+    return replace(RULES[arguments.rule], **{name: value for name, value in limits.items() if value is not None})
 
 
 def _seconds(text: str) -> float:
@@ -121,8 +121,8 @@ def _progress(arguments: argparse.Namespace) -> Callable[[float], None]:
     return (lambda share: print(f"{PROGRESS}{share:.3f}", flush=True)) if arguments.progress else lambda share: None
 
 
-def _say(doing: str, share: float) -> None:
-    print(f"{PROGRESS}{share:.3f} {doing}", flush=True)
+def _report(step: str, share: float) -> None:
+    print(f"{PROGRESS}{share:.3f} {step}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgestill_runtime.tasks import Measure
 
-from .doubts import DRIFT
+from .measurement_warnings import DRIFT
 from .measures import difference, measures_of
 from .results import Results, ResultsError
 
@@ -22,8 +22,8 @@ class Change:
     Args:
         what: the number; `of`: the model, or the device, file and threads it belongs to.
         before, after: the values; `change`: relative for times and bytes, a difference for a measure of quality.
-        noise: changes smaller than this are not told from none; None where nobody knows it.
-        verdict: `better`, `worse`, `same`: within the noise, or `unknown`: so is the noise, and nothing is claimed.
+        noise: changes smaller than this are not significant; None where it is unknown.
+        verdict: `better`, `worse`, `same`: within the noise, or `unknown`, like the noise.
         unit: `ms` or `bytes`; of a measure its own, `%` for a share.
     """
 
@@ -55,15 +55,15 @@ def compare_runs(
 
     The noise of the main measure is two standard errors of a difference:
 
-    - where it is a share of the samples (its confusion matrix counts the right ones), of the difference of two shares
-      of so many samples, as if the runs had seen different ones. They saw the same, so this is rather too much;
-    - else as each run knows it: the standard error of its gain, between two trainings of one student on the same
-      samples (`gain_standard_error`), of both runs added as those of independent numbers. Where one of the two is
-      zero, as where both students give the same answers, it says nothing of other models, and the noise is unknown.
+    - where it is a share of the samples (its confusion matrix counts the correct ones), of the difference of two
+      binomial shares, as if the runs had used different samples. They used the same, so this is an upper estimate;
+    - else the standard errors of both runs' gains (`gain_standard_error`: between two trainings of one student on the
+      same samples), added as those of independent numbers. Where one of the two is zero, as where both students
+      predict the same, it says nothing about other models, and the noise is unknown.
 
-    On a device that saw a part of the samples, the noise grows with the root of what it did not see. No standard error
-    is known of a task's other measures: their changes are told, and nothing is claimed. A latency's noise is how far
-    p50 moved within each of the two measurements, and never below 3 %.
+    On a device that ran on a part of the samples, the noise grows with the square root of whole / part. No standard
+    error is known of a task's other measures, so their changes are listed with the verdict `unknown`. A latency's noise
+    is the drift of p50 within each of the two measurements, and at least 3 %.
 
     Args:
         devices: of each of the two runs; see `metrics.read_devices`.
@@ -92,16 +92,16 @@ def refuse_other_task(first: Results, second: Results) -> None:
     """Refuse to compare runs of different tasks.
 
     Raises:
-        ResultsError: says which they are.
+        ResultsError: names the two tasks.
     """
     tasks = [(one["task"]["name"], [measure["name"] for measure in one["task"]["measures"]]) for one in (first, second)]
     if tasks[0] != tasks[1]:
-        told = " and ".join(f"{name} ({', '.join(measures)})" for name, measures in tasks)
-        raise ResultsError(f"the runs {first['name']} and {second['name']} cannot be compared: they are for {told}")
+        texts = " and ".join(f"{name} ({', '.join(measures)})" for name, measures in tasks)
+        raise ResultsError(f"the runs {first['name']} and {second['name']} cannot be compared: they are for {texts}")
 
 
 class _Noise:
-    """Of the main measure, between two runs; see `compare_runs`."""
+    """Noise of the main measure between two runs; see `compare_runs`."""
 
     def __init__(self, before: Results, after: Results) -> None:
         self.whole = min(before["data"]["test"], after["data"]["test"])
@@ -110,14 +110,14 @@ class _Noise:
         self._error = math.hypot(*errors) if all(errors) else None
 
     def of(self, before: float, after: float, count: int) -> float | None:
-        """Of a change of the main measure on so many samples."""
+        """Noise of a change of the main measure on `count` samples."""
         if self._share:
             return _STANDARD_ERRORS * math.sqrt((before * (1 - before) + after * (1 - after)) / count)
         return None if self._error is None else _STANDARD_ERRORS * self._error * math.sqrt(self.whole / count)
 
 
 def is_share_of_samples(results: Results) -> bool:
-    """Whether the main measure is the share of right samples: the diagonal of a confusion matrix says so."""
+    """Whether the main measure is the share of correct samples, which the diagonal of a confusion matrix confirms."""
     main = measures_of(results["task"])[0].name
     found = {who: results[who]["quality"][main] for who in ("teacher", "student_distilled")}
     found |= {file["path"].rpartition("/")[2]: file["quality"][main] for file in results["files"]}
@@ -133,7 +133,7 @@ def is_share_of_samples(results: Results) -> bool:
 def _of_quality(
     measures: Sequence[Measure], of: str, values: tuple[dict[str, float], dict[str, float]], noise: _Noise, count: int
 ) -> list[Change]:
-    """Of every measure; the noise is known of the first alone."""
+    """A change for every measure; the noise is known for the first alone."""
     changes = []
     for place, one in enumerate(measures):
         before, after = (value[one.name] for value in values)

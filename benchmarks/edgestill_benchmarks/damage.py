@@ -1,6 +1,6 @@
-"""What damaged copies of a bundle's files do: in a bundle, and bare in a process of their own.
+"""How engines react to damaged copies of a bundle's files: inside a bundle, and bare in a process of their own.
 
-Every variant comes from a seed, so a finding can be made again. Numpy and the engines alone, as on a device.
+Every variant comes from a seed, so a finding can be reproduced. Needs numpy and the engines alone, as on a device.
 """
 
 import os
@@ -41,7 +41,7 @@ OUTCOMES = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A damaged copy. kind: how it was damaged. number: with kind and seed, which one."""
+    """A damaged copy. kind: of damage. number: of the copy; seed and number reproduce it."""
 
     kind: str
     number: int
@@ -82,7 +82,7 @@ def _random_stretch(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def _garbage(content: bytes, random: np.random.Generator) -> bytes:
-    """Nothing but noise behind the eight bytes by which a format is known."""
+    """Random bytes after the eight that identify the format."""
     return content[:8] + random.bytes(len(content) - 8)
 
 
@@ -109,7 +109,7 @@ def variants(content: bytes, count: int, seed: int = 0) -> Iterator[Variant]:
 
 
 def try_in_bundle(bundle: Bundle, file: str, count: int, seed: int = 0) -> Counter[str]:
-    """Load damaged copies of one file where the bundle's manifest says what it must be; no engine is to be reached.
+    """Load bundles in which one file is damaged: the manifest's hash must refuse it before an engine loads it.
 
     Args:
         count: of copies; of a model file that is a folder, of each member.
@@ -128,9 +128,9 @@ def try_in_bundle(bundle: Bundle, file: str, count: int, seed: int = 0) -> Count
 
 
 def try_zip(bundle: Bundle, count: int, seed: int = 0) -> Counter[str]:
-    """Open and verify damaged copies of the bundle as a zip: manifest, directory and files, wherever it is hit.
+    """Open and verify damaged copies of the bundle as a zip; the damage may be in manifest, directory or files.
 
-    A copy whose files all still are what the manifest says (a date was hit, say) counts as answered as before.
+    A copy whose files still match the manifest (only a date is damaged, say) counts as answered as before.
     """
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +166,7 @@ def try_bare(
     """
     found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        expected = _answer(Path(folder), f"original{suffix}", content)
+        expected = _outputs_of(Path(folder), f"original{suffix}", content)
 
         def outcome(variant: Variant) -> tuple[str, str]:
             return variant.kind, _isolated(Path(folder), f"{variant.number}{suffix}", variant.content, expected)
@@ -184,12 +184,12 @@ def _in_process(path: Path, engine: str, precision: Any) -> str:
         return "refused"
     except EngineError:
         pass
-    return "harmed the parent"  # an engine was reached
+    return "harmed the parent"  # an engine was given the file
 
 
 def _isolated(folder: Path, name: str, content: bytes, expected: list[NDArray[Any]]) -> str:
     try:
-        answer = _answer(folder, name, content)
+        outputs = _outputs_of(folder, name, content)
     except EngineCrashError:
         return "crashed"
     except EngineTimeoutError:
@@ -200,22 +200,22 @@ def _isolated(folder: Path, name: str, content: bytes, expected: list[NDArray[An
         return "refused"
     finally:
         (folder / name).unlink(missing_ok=True)
-    same = len(answer) == len(expected) and all(map(np.array_equal, answer, expected))
+    same = len(outputs) == len(expected) and all(map(np.array_equal, outputs, expected))
     return "answered as before" if same else "answered differently"
 
 
-def _answer(folder: Path, name: str, content: bytes) -> list[NDArray[Any]]:
+def _outputs_of(folder: Path, name: str, content: bytes) -> list[NDArray[Any]]:
     (folder / name).write_bytes(content)
     with load(folder / name, isolated=LIMITS) as model:
-        return _outputs(model)
+        return _run_once(model)
 
 
-def _outputs(model: Model) -> list[NDArray[Any]]:
-    """One call with the same numbers each time, in whatever shapes and types the file says it takes."""
+def _run_once(model: Model) -> list[NDArray[Any]]:
+    """Outputs of one call with fixed numbers, in the shapes and types that the file declares for its inputs."""
     tensors = []
     for spec in model.inputs:
         if np.prod(spec.shape, dtype=np.float64) > LIMITS.memory_bytes:
-            raise EngineError(f"it takes {spec.shape}")
+            raise EngineError(f"its input has shape {spec.shape}")
         ramp = np.arange(np.prod(spec.shape, dtype=np.int64)) % 101
         tensors.append(ramp.reshape(spec.shape).astype(spec.dtype))
     results = model.invoke(*tensors)

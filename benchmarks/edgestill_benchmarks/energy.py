@@ -1,4 +1,4 @@
-"""Energy from counters, where there are any: of the whole package or board, idle parts included."""
+"""Energy from hardware counters, where there are any: of the whole package or board, idle parts included."""
 
 import threading
 import time
@@ -13,15 +13,15 @@ _POWER_SECONDS = 0.05
 
 
 class Meter(Protocol):
-    """A counter of energy. Close it, or use it in `with`: one that samples does so until then."""
+    """A counter of energy. Close it: one that samples runs a thread until then."""
 
     source: str
 
     def joules(self) -> float:
-        """Energy since some moment in the past, J."""
+        """Energy since a fixed moment in the past, J."""
 
     def close(self) -> None:
-        """End what reads the counter; it can be called again."""
+        """Stop reading the counter; calling it again does nothing."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def open_meter(root: Path = ROOT) -> Iterator[Meter | None]:
 
 def find_meter(root: Path = ROOT) -> Meter | None:
     """The best counter of this machine, or None: RAPL, an energy counter of hwmon, a power sensor (INA2xx) of hwmon."""
-    # Packages alone (intel-rapl:0): what is below them (intel-rapl:0:0) is counted in them.
+    # Packages alone (intel-rapl:0): their energy includes that of their parts (intel-rapl:0:0).
     packages = [path for path in sorted(root.glob("sys/class/powercap/intel-rapl:?")) if _reads(path / "energy_uj")]
     if packages:
         return _Rapl(packages)
@@ -49,7 +49,7 @@ def find_meter(root: Path = ROOT) -> Meter | None:
 
 
 class _Rapl:
-    """Intel's and AMD's running average power limit; the counters start again at their range."""
+    """Intel's and AMD's Running Average Power Limit (RAPL); the counters wrap around at `max_energy_range_uj`."""
 
     def __init__(self, packages: list[Path]) -> None:
         self.source = "RAPL, package"
@@ -67,7 +67,7 @@ class _Rapl:
         return self._total / 1e6
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Nothing to stop."""
 
     def _read(self) -> list[int]:
         return [int((path / "energy_uj").read_text()) for path in self._packages]
@@ -82,7 +82,7 @@ class _Counters:
         return sum(int(path.read_text()) for path in self._inputs) / 1e6
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Nothing to stop."""
 
 
 class _Power:
@@ -115,7 +115,7 @@ class _Power:
             try:
                 self.joules()
             except (OSError, ValueError):
-                return  # the sensor is gone; whoever asks next is told
+                return  # the sensor is gone; the next call of `joules` raises
 
 
 def _chip(path: Path) -> str:
@@ -129,5 +129,5 @@ def _reads(path: Path) -> bool:
     try:
         path.read_text()
     except OSError:
-        return False  # not there, or for root alone
+        return False  # missing, or readable by root only
     return True

@@ -1,7 +1,7 @@
 """Latency of single calls, in milliseconds.
 
 Machines are noisy, so files are measured together: a short turn each, round after round, until every one has enough
-calls. What disturbs the machine for a while then disturbs all of them, and their ratios stay.
+calls. A temporary disturbance then affects all of them, and their ratios stay the same.
 
 `MLPERF` is the rule of MLPerf's single-stream scenario instead: at least 1,024 calls and 60 seconds, one file after the
 other, and p90 is the number that counts (MLCommons, MLPerf Inference Rules, "Scenarios").
@@ -30,11 +30,11 @@ class Rule:
 
     Args:
         name: of the rule. headline: the percentile that counts.
-        min_calls, min_seconds: each function is timed until it has both, whichever takes longer.
-        turn_seconds: how long one is timed before the next has its turn.
+        min_calls, min_seconds: each function is timed until both are met.
+        turn_seconds: how long one is timed before the next.
 
     Raises:
-        EdgestillError: no call at all, or times that are below 0 or endless.
+        EdgestillError: min_calls below 1, or seconds that are negative or not finite.
     """
 
     name: str = "interleaved"
@@ -61,8 +61,8 @@ class Latency:
     """Times of single calls, milliseconds: percentiles, mean and minimum of the warm ones, and the first call apart.
 
     Args:
-        drift: p50 of the second half of the calls / that of the first, less 1: how far the machine changed meanwhile.
-        energy_mj: millijoules a call, of all that the meter sees; None without a meter.
+        drift: p50 of the second half of the calls / that of the first, minus 1.
+        energy_mj: millijoules a call, of everything that the meter covers; None without a meter.
     """
 
     p50: float
@@ -85,7 +85,7 @@ class _Turns:
     joules: float = 0.0
 
     def enough(self, rule: Rule) -> float:
-        """Share of what the rule asks for that is done, 0–1."""
+        """Share of the rule's calls and seconds that is done, 0–1."""
         return min(1.0, len(self.times) / rule.min_calls, self.seconds / max(rule.min_seconds, 1e-9))
 
 
@@ -111,12 +111,12 @@ def measure_latency(
             warm += 1
     while any(turn.enough(rule) < 1 for turn in turns.values()):
         for turn in turns.values():
-            _take(turn, rule, meter)
+            _time_turn(turn, rule, meter)
             on_progress(sum(turn.enough(rule) for turn in turns.values()) / len(turns))
     return {name: _summarize(turn, meter is not None) for name, turn in turns.items()}
 
 
-def _take(turn: _Turns, rule: Rule, meter: Meter | None) -> None:
+def _time_turn(turn: _Turns, rule: Rule, meter: Meter | None) -> None:
     turn.call()  # not counted: it finds the caches full of another file
     joules = meter.joules() if meter else 0.0
     started = time.perf_counter()

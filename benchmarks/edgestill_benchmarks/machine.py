@@ -1,4 +1,4 @@
-"""The facts without which a latency means nothing."""
+"""The machine of a measurement: without it a latency means nothing."""
 
 import os
 import platform
@@ -18,10 +18,10 @@ FEATURES = {
 def describe_machine(packages: Sequence[str] | None = None) -> dict[str, Any]:
     """Board or CPU, what it can do, cores, governor (None where there is none), memory, OS, Python, packages' versions.
 
-    Read from `/proc` and `/sys` on Linux; what another system does not tell is None.
+    Read from `/proc` and `/sys` on Linux; None for what another system does not provide.
 
     Args:
-        packages: whose versions are told; those of `machine_packages` when None.
+        packages: whose versions are included; those of `machine_packages` when None.
     """
     versions = {name: _version(name) for name in (machine_packages() if packages is None else packages)}
     return {
@@ -40,7 +40,7 @@ def describe_machine(packages: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 def measurement_identity() -> dict[str, Any]:
-    """What a measurement made here depends on, and nothing that changes by itself: it may be part of a cache's key.
+    """What a measurement made here depends on, without what varies by itself: it may be part of a cache's key.
 
     The machine's model and cores, Python, and the versions of engines and numpy; not the clock's governor or the load.
     """
@@ -50,8 +50,8 @@ def measurement_identity() -> dict[str, Any]:
 
 
 def machine_packages() -> list[str]:
-    """Those that answers and times depend on: the engines', and what they stand on."""
-    # Not at the top: this file is sent to devices that have nothing of ours yet; see `edgestill.devices.probing`.
+    """Packages that outputs and times depend on: the engines, and what they build on."""
+    # Not at the top: this file is sent to devices where edgestill is not installed; see `edgestill.devices.probing`.
     from edgestill_runtime.engines import families
 
     engines = [package.name for family in families() for package in family.packages]
@@ -64,7 +64,7 @@ def usable_cores() -> int:
 
 
 def busy_share(seconds: float = 0.5) -> float | None:
-    """Share of all cores' time, 0–1, that something used while this process slept; None where the system hides it."""
+    """Share of all cores' time, 0–1, that other processes used while this one slept; None where it is not known."""
     before = _cpu_times()
     time.sleep(seconds)
     after = _cpu_times()
@@ -74,7 +74,7 @@ def busy_share(seconds: float = 0.5) -> float | None:
 
 
 def _cpu_times() -> tuple[int, int] | None:
-    """Ticks that all cores together were idle, and ticks in all."""
+    """Idle ticks of all cores together, and all ticks."""
     line = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
     if line[:1] != ["cpu"]:
         return None

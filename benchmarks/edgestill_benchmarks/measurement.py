@@ -1,9 +1,10 @@
-"""A bundle in this process → latency, memory, answers and quality of its files, as plain data."""
+"""A bundle in this process → latency, memory, outputs and quality of its files, as plain data."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,10 +16,10 @@ from edgestill_runtime import Bundle, EngineError, InputError, Model, installed_
 from edgestill_runtime.engines import how_to_install
 from edgestill_runtime.files import atomic_file
 
-from .doubts import doubts_about_latency
 from .energy import open_meter
 from .latency import INTERLEAVED, Latency, Rule, measure_latency
 from .machine import busy_share, describe_machine
+from .measurement_warnings import latency_warnings
 from .memory import peak_bytes, resident_bytes
 
 
@@ -27,7 +28,7 @@ class FileMeasurement:
     """One model file, called with one sample at a time through `Model.invoke`.
 
     Args:
-        engine: engine, package and version. threads: as asked for; `threads_set`: the engine took the number.
+        engine: engine, package and version. threads: as asked for; `threads_set`: whether the engine uses that number.
     """
 
     file: str
@@ -39,10 +40,11 @@ class FileMeasurement:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All files of a bundle at one number of threads, and the machine; `warnings` say what to do about the doubtful.
+    """All files of a bundle at one number of threads, and the machine.
 
     Args:
-        energy: what the energy was read from; None without a meter.
+        warnings: what makes the numbers unreliable, and what to do about it.
+        energy: name of the energy meter; None without one.
     """
 
     files: tuple[FileMeasurement, ...]
@@ -57,10 +59,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class StartMeasurement:
-    """A process that does nothing but run one file.
+    """A process that only runs one file.
 
     Args:
-        answered_at: `time.monotonic` at its first answer; the same clock in every process of a machine.
+        answered_at: `time.monotonic` at its first output; all processes of a machine share this clock.
         before_bytes: resident memory before the engine was loaded. resident_bytes, peak_bytes: after some calls.
     """
 
@@ -83,7 +85,7 @@ def measure(
     """
     busy = busy_share()
     sample = [array[:1] for array in bundle.golden().inputs]
-    # Everything that is opened ends with the measurement, also when it raises.
+    # The meter and the models are closed after the measurement, also when it raises.
     with ExitStack() as opened:
         meter = opened.enter_context(open_meter())
         models = {name: opened.enter_context(model) for name, model in open_models(bundle, threads).items()}
@@ -94,56 +96,62 @@ def measure(
             for name, model in models.items()
         )
     machine = describe_machine()
-    doubts = (*_not_measured(bundle, models), *doubts_about_latency([asdict(one) for one in files], machine, busy))
-    return Measurement(files, machine, doubts, None if meter is None else meter.source)
+    warnings = (*_not_measured(bundle, models), *latency_warnings([asdict(one) for one in files], machine, busy))
+    return Measurement(files, machine, warnings, None if meter is None else meter.source)
 
 
 def measure_start(bundle: Bundle, file: str, calls: int = 20) -> StartMeasurement:
-    """First answer and memory of this process around one file. Use a fresh process."""
+    """Time of the first output, and memory of this process with one file loaded. Use a fresh process."""
     before = resident_bytes()
     with _open(bundle, file, 1) as model:
         call = _call(model, [array[:1] for array in bundle.golden().inputs])
         call()
-        answered = time.monotonic()
+        answered_at = time.monotonic()
         for _ in range(calls):
             call()
-        return StartMeasurement(file, answered, before, resident_bytes(), peak_bytes())
+        return StartMeasurement(file, answered_at, before, resident_bytes(), peak_bytes())
 
 
-def answer_samples(
-    bundle: Bundle, samples: Path, output: Path, on_progress: Callable[[float], None] = lambda share: None
-) -> dict[str, dict[str, float] | None]:
-    """Let every file whose engine is installed answer samples; file → quality by its task's measures.
+def evaluate_samples(
+    bundle: Bundle, samples: str | PathLike[str], output: str | PathLike[str],
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, dict[str, float] | None]:  # fmt: skip
+    """Run every file whose engine is installed on samples, and store the outputs.
 
-    The quality is None where the task has no measures, or is of somebody else, whose class is not here.
+    Returns:
+        File → quality by its task's measures; None where the task has no measures, or is a custom one whose class is
+        not installed here.
 
     Args:
-        samples: an npz with `images`, uint8 (N, H, W, C), and `targets`, what is right, (N, …), as the task's data have
-            it; an older host calls them `labels`.
-        output: where an npz with the outputs of each file is written, arrays (N, …) of real numbers: under the file's
-            name where it has one output, else under `FILE/0`, `FILE/1` and so on.
+        samples: an npz with `images`, uint8 (N, H, W, C), and `targets`, the ground truth, (N, …), in the form of the
+            task's data; older hosts call them `labels`.
+        output: the npz to write, with the outputs of each file, real numbers (N, …): under the file's name where it has
+            one output, else under `FILE/0`, `FILE/1` and so on.
 
     Raises:
-        InputError: no samples there, or targets that are none of the task's.
+        InputError: no samples in the file, or targets that do not fit the task.
         EngineError: no engine is installed.
     """
-    images, targets = _read_samples(samples)
+    images, targets = _read_samples(Path(samples))
     outputs: dict[str, Any] = {}
-    found = {}
+    qualities = {}
     models = open_models(bundle)
     for number, (name, model) in enumerate(models.items()):
         with model:
-            given = model.outputs_of([images])
-        outputs |= {name: given[0]} if len(given) == 1 else {f"{name}/{place}": one for place, one in enumerate(given)}
-        found[name] = model.task.quality(given, targets) if model.task.measures else None
+            predicted = model.outputs_of([images])
+        if len(predicted) == 1:
+            outputs[name] = predicted[0]
+        else:
+            outputs |= {f"{name}/{index}": output for index, output in enumerate(predicted)}
+        qualities[name] = model.task.quality(predicted, targets) if model.task.measures else None
         on_progress((number + 1) / len(models))
-    with atomic_file(output) as part, open(part, "wb") as file:
+    with atomic_file(Path(output)) as part, open(part, "wb") as file:
         np.savez_compressed(file, **outputs)
-    return found
+    return qualities
 
 
 def _read_samples(samples: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Images and targets, as many of each; see `answer_samples`."""
+    """Images and their targets, one each; see `evaluate_samples`."""
     try:
         with np.load(samples, allow_pickle=False) as arrays:
             images, targets = arrays["images"], arrays["targets" if "targets" in arrays.files else "labels"]
@@ -162,7 +170,7 @@ def open_models(bundle: Bundle, threads: int = 1) -> dict[str, Model]:
     """
     with ExitStack() as opened:
         models = {name: opened.enter_context(_open(bundle, name, threads)) for name in _runnable(bundle)}
-        opened.pop_all()  # they stay open: all of them could be loaded
+        opened.pop_all()  # all of them were loaded, so they stay open
     return models
 
 

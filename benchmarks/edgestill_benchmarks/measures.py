@@ -1,4 +1,4 @@
-"""The measures of a run's task, and how their values look in tables and texts."""
+"""The measures of a run's task, and how tables and texts show their values."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ Task = dict[str, Any]
 
 
 def measures_of(task: Task) -> tuple[Measure, ...]:
-    """All measures of a task; the first decides."""
+    """All measures of a task; the first is the main one."""
     return tuple(Measure(**one) for one in task["measures"])
 
 
 def main_measure(task: Task) -> Measure:
-    """The measure that budgets, the retained quality and every chart speak of; of it 1 is perfect."""
+    """The measure of budgets, the retained quality and every chart; its best value is 1."""
     return measures_of(task)[0]
 
 
 def title(measure: Measure) -> str:
     """The name at the beginning of a heading: `Accuracy`, `mAP`, `R²`."""
-    # A name with a capital in it is written as its field writes it.
+    # A name with a capital in it is a fixed spelling of the field.
     return measure.name[:1].upper() + measure.name[1:] if measure.name.islower() else measure.name
 
 
@@ -45,5 +45,5 @@ def difference(measure: Measure, value: float, sign: bool = True) -> str:
 
 
 def difference_unit(measure: Measure) -> str:
-    """What differences count: `points` of a share; empty for a number without unit."""
+    """The unit of differences: `points` for a share; empty for a number without unit."""
     return "points" if measure.unit == "%" else measure.unit

@@ -1,10 +1,10 @@
-"""Memory of this process, as the kernel counted it."""
+"""Memory of this process, as the kernel counts it."""
 
 from pathlib import Path
 
 
 def peak_bytes() -> int | None:
-    """Largest resident set of this process so far; None where the system does not tell.
+    """Largest resident set of this process so far; None where the system does not provide it.
 
     `VmHWM` of `/proc/self/status`: unlike `getrusage`, it does not carry over what the parent used before `exec`.
     """
@@ -12,7 +12,7 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Resident set of this process now; None where the system does not tell."""
+    """Resident set of this process now; None where the system does not provide it."""
     return _status("VmRSS")
 
 

@@ -19,7 +19,7 @@ COLUMNS = {
     "run": "name of the run",
     "device": "name of the device; `host` is the machine of the run",
     "board": "board or CPU",
-    "emulated": "true where times and memory are an emulator's, and say nothing of the board",
+    "emulated": "true where times and memory are an emulator's, and say nothing about the board",
     "file": "model file",
     "engine": "engine, package, version",
     "precision": "int8, mixed or fp32",
@@ -30,15 +30,15 @@ COLUMNS = {
     "p99_ms": "99th percentile, ms",
     "min_ms": "fastest call, ms",
     "first_ms": "first call, ms",
-    "cold_start_ms": "start of a process to its first answer, ms",
+    "cold_start_ms": "start of a process to its first output, ms",
     "resident_bytes": "memory after some calls",
     "peak_bytes": "largest memory",
     "energy_mj": "energy of a call, mJ; empty without a meter",
-    "measure": "name of the measure that decides",
+    "measure": "name of the main measure",
     "quality": "by this measure, on the test samples; 0-1 of a share",
     "samples": "test samples",
     "retained": "quality / the teacher's on the whole test split; empty where that is 0 or less",
-    "agreement": "share of the samples with the same answer as on the host",
+    "agreement": "share of the samples with the same prediction as on the host",
 }
 
 
@@ -46,7 +46,7 @@ def metrics(results: Results, devices: Sequence[dict[str, Any]] = ()) -> list[Ro
     """The rows of a run.
 
     Args:
-        devices: what `edgestill bench` measured; see `read_devices`.
+        devices: measurements by `edgestill bench`; see `read_devices`.
     """
     rows: list[Row] = []
     for file in results["files"]:
@@ -70,12 +70,12 @@ def qualities(
 
 
 def read_devices(folder: Path, results: Results) -> list[dict[str, Any]]:
-    """The measurements in `devices/` of a run's folder, those of schema version 1 as version 2 has them.
+    """The measurements in `devices/` of a run's folder, those of schema version 1 converted to version 2.
 
-    Those of an older bundle of that name are left out.
+    Those of an older bundle of the same name are left out.
 
     Raises:
-        ResultsError: one of them is no measurement, or not by the measures of the run.
+        ResultsError: one of them is no measurement, or has other measures than the run.
     """
     migrate = partial(migrate_measurement, labels=results["data"]["labels"])
     measures = measures_of(results["task"])
@@ -96,7 +96,7 @@ def read_devices(folder: Path, results: Results) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """Comma-separated values with a line of headings."""
+    """CSV with a header line."""
     text = io.StringIO()
     table = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
     table.writeheader()
@@ -105,12 +105,12 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """What the columns mean, and the rows."""
+    """JSON: descriptions of the columns, and the rows."""
     return json.dumps({"columns": COLUMNS, "rows": list(rows)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_markdown(results: Results, rows: Sequence[Row]) -> str:
-    """A table for a model card: the files of a run, each device at the number of threads that is fastest there."""
+    """A table for a model card: the files of a run, each device at its fastest number of threads."""
     student, teacher, measure = results["student_distilled"], results["teacher"], main_measure(results["task"])
     of_teacher, alone = (measure.show(results[who]["quality"][measure.name]) for who in ("teacher", "student_alone"))
     lines = [
@@ -143,7 +143,7 @@ def as_markdown(results: Results, rows: Sequence[Row]) -> str:
 
 
 def _rows(results: Results, device: str, machine: dict[str, Any], file: dict[str, Any], known: Row) -> list[Row]:
-    """Of one file, a row for each number of threads; `known` is what the file's entry does not say."""
+    """A row of one file for each number of threads; `known` has the values that the file's entry lacks."""
     measure = main_measure(results["task"]).name
     quality, teacher = file["quality"] and file["quality"][measure], results["teacher"]["quality"][measure]
     shared = {

@@ -1,6 +1,6 @@
-"""Results and measurements of schema version 1 → as version 2 has them.
+"""Converts results and measurements of schema version 1 to version 2.
 
-Version 1 knew one task, classes of images, and one measure, its accuracy.
+Version 1 had one task, image classification, and one measure, accuracy.
 """
 
 import copy
@@ -20,12 +20,12 @@ TASK = {
 
 
 def migrate_results(results: Content) -> Content:
-    """`results.json` of version 1 as version 2 has it.
+    """Convert `results.json` of version 1 to version 2.
 
-    `shown` is empty: what the samples are stands in their npz; see `migrate_samples`.
+    `shown` is empty: version 1 kept what it describes in the samples' npz; see `migrate_samples`.
 
     Raises:
-        AttributeError, IndexError, KeyError, TypeError, ValueError: they are not as version 1 was.
+        AttributeError, IndexError, KeyError, TypeError, ValueError: they do not have version 1's format.
     """
     found = copy.deepcopy(results) | {"schema_version": 2, "task": copy.deepcopy(TASK), "shown": []}
     labels = found["data"]["labels"] = found["data"].pop("classes")
@@ -33,7 +33,7 @@ def migrate_results(results: Content) -> Content:
         _to_quality(one)
     shares = found.pop("per_class")
     found["details"] = {who: {"per_class": dict(zip(labels, values, strict=True))} for who, values in shares.items()}
-    # The matrix was that of the last of the files that were to be deployed, which stood last here.
+    # The matrix was that of the last of the deployed files, which is the last entry here.
     found["details"][list(shares)[-1]]["confusion"] = found.pop("confusion")
     for entries in found["curves"].values():
         for entry in entries:
@@ -54,14 +54,14 @@ def migrate_results(results: Content) -> Content:
 def migrate_samples(
     arrays: Mapping[str, NDArray[Any]], labels: Sequence[str]
 ) -> tuple[dict[str, NDArray[Any]], list[Content]]:
-    """The arrays of version 1's `samples.npz` under version 2's names, and `shown` of them.
+    """The arrays of version 1's `samples.npz` under version 2's names, and the `shown` that describes them.
 
     Args:
         arrays: images, labels (N,), and teacher, student, int8: logits (N, classes).
         labels: names of the classes.
 
     Raises:
-        IndexError, KeyError, ValueError: they are not as version 1 had them.
+        IndexError, KeyError, ValueError: they do not have version 1's format.
     """
     targets = arrays["labels"]
     chosen = {who: arrays[who].argmax(1) for who in ("teacher", "student", "int8")}
@@ -77,13 +77,13 @@ def migrate_samples(
 
 
 def migrate_measurement(measurement: Content, labels: Sequence[str]) -> Content:
-    """A device's measurement of version 1 as version 2 has it.
+    """Convert a device's measurement of version 1 to version 2.
 
     Args:
-        labels: names of the classes of its bundle; a class beyond them is told by its number.
+        labels: names of the classes of its bundle; a class beyond them is named by its number.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: it is not as version 1 was.
+        AttributeError, KeyError, TypeError, ValueError: it does not have version 1's format.
     """
 
     def name(number: int) -> str:
@@ -104,6 +104,6 @@ def _to_quality(content: Content) -> None:
 
 
 def _rename(content: Content, old: str, new: str) -> None:
-    """What is missing under its old name, the check will miss under its new one."""
+    """Rename a key; where it is missing, the schema check reports the new name."""
     if old in content:
         content[new] = content.pop(old)

@@ -1,4 +1,4 @@
-"""Where the time of a call goes: a model file → the times of its operators, as its own engine counts them."""
+"""Times of a model file's operators, as its engine's profiler reports them."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from edgestill_runtime.engines import candidates
 
 from .profilers.base import Run
 
-MIN_RUNS, MIN_SECONDS = 20, 0.5  # a file is run until it was run so often and so long
+MIN_RUNS, MIN_SECONDS = 20, 0.5  # of one file, both at least
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator that the engine executes; what a converter fused is one.
+    """One operator that the engine executes; fused operators count as one.
 
     Args:
-        name: as the engine calls it. us: microseconds, the mean over the runs of the profile.
+        name: the engine's name. us: microseconds, the mean over the runs of the profile.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Operator:
 
 @dataclass(frozen=True)
 class Profile:
-    """A file's operators in the order in which they are computed, on one thread.
+    """A file's operators in the order of computation, on one thread.
 
-    XNNPACK counts whole microseconds and rounds each down: of a net whose operators take a few, the sum falls short.
+    XNNPACK rounds each time down to a whole microsecond: of a net of very fast operators, the sum is too small.
 
     Args:
-        call_us: microseconds of a whole run, counted by the engine too. runs: those that the means are over, the
-            fastest quarter of all: the others were interrupted, each at another operator.
-        why_not: why there are no operators; None where there are.
+        call_us: microseconds of a whole run, by the same profiler. runs: how many the means are of, the fastest
+            quarter of all: in the others some operator was interrupted.
+        why_not: reason why there are no operators; None where there are.
     """
 
     call_us: float | None
@@ -53,7 +53,7 @@ def profile_bundle(bundle: Bundle) -> dict[str, Profile]:
 
 
 def no_profiles(bundle: Bundle, why_not: str) -> dict[str, Profile]:
-    """As `profile_bundle`, where that did not come to an end."""
+    """The result in place of `profile_bundle`'s where that failed."""
     return dict.fromkeys(bundle.manifest.models, Profile(None, 0, (), why_not))
 
 
@@ -63,10 +63,10 @@ def _profile(bundle: Bundle, file: str) -> Profile:
         package = model.engine
         outputs = [(spec.shape, spec.dtype) for spec in model.outputs]
         if any(spec.dynamic for spec in (*model.inputs, *model.outputs)):
-            return Profile(None, 0, (), "the file's shapes vary, and profiles are made of fixed ones")
+            return Profile(None, 0, (), "the file's shapes vary, and only files of fixed shapes are profiled")
     profiler = _profiler(bundle.manifest.models[file].engine)
     if profiler is None:
-        return Profile(None, 0, (), f"{package} does not tell the times of operators")
+        return Profile(None, 0, (), f"{package} does not report the times of operators")
     try:
         runs = profiler(bundle.read_model(file), tensors, outputs, _enough())
     except EngineError as error:
@@ -81,7 +81,7 @@ def _profile(bundle: Bundle, file: str) -> Profile:
 
 
 def _profiler(engine: str) -> Callable[..., list[Run]] | None:
-    """The function of the package that runs an engine's files here; None where it has none."""
+    """The profiler of the package that runs an engine's files here; None where it has none."""
     (package,) = [one.package for one in candidates(engine) if one.taken]
     if not package.profiler:
         return None

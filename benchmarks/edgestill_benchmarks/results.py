@@ -19,13 +19,13 @@ SCHEMA_VERSION = 2
 
 
 class ResultsError(EdgestillError):
-    """Results that are missing, unreadable, of another version, or not what the schema says."""
+    """Results that are missing, unreadable, of another version, or do not match the schema."""
 
 
 def check_results(results: Results) -> None:
-    """Raise ResultsError, naming the place, unless `results` is as `results.schema.json` says.
+    """Raise ResultsError, naming the place, unless `results` matches `results.schema.json`.
 
-    Every quality has the measures of the task, and a share lies from 0 to 1, which a schema cannot say.
+    Also checks what a schema cannot express: every quality has the task's measures, and shares lie in 0–1.
     """
     check(results, "results.schema.json", "results")
     measures = measures_of(results["task"])
@@ -38,7 +38,7 @@ def check_results(results: Results) -> None:
 
 
 def check(content: dict[str, Any], schema: str, what: str) -> None:
-    """Raise ResultsError, naming the place in `what`, unless some content is as a schema of this package says."""
+    """Raise ResultsError, naming the place in `what`, unless the content matches a schema of this package."""
     import jsonschema
     from referencing import Registry, Resource
 
@@ -64,13 +64,13 @@ def check_quality(quality: dict[str, float], measures: tuple[Measure, ...], plac
 
 
 def upgrade(content: dict[str, Any], migrate: Callable[[dict[str, Any]], dict[str, Any]], what: str) -> dict[str, Any]:
-    """Content of schema version 1 as the present version has it; content of any other version as it is.
+    """Convert content of schema version 1 to the current version; return other content unchanged.
 
     Args:
-        migrate: see `migration`. what: it is, for the message.
+        migrate: see `migration`. what: name of the content in the message.
 
     Raises:
-        ResultsError: it says that it is of version 1, and is not as that version was.
+        ResultsError: it states version 1, and does not have that version's format.
     """
     if not isinstance(content, dict) or content.get("schema_version") != 1:
         return content
@@ -82,14 +82,14 @@ def upgrade(content: dict[str, Any], migrate: Callable[[dict[str, Any]], dict[st
 
 
 def quantized_files(results: Results) -> list[dict[str, Any]]:
-    """The files that are not fp32 (int8, or mixed where layers stayed in float), one an engine; all where none is."""
+    """The files that are int8, or mixed where layers stayed in float, one an engine; all files where none is."""
     return [file for file in results["files"] if file["precision"] != "fp32"] or results["files"]
 
 
 def quantized_details(results: Results) -> tuple[str, dict[str, Any]]:
-    """Who stands for the quantized student in `details`, and what it has there.
+    """The quantized student's key in `details`, and its entry there.
 
-    That is the last quantized file, as both engines' files give the same answers; the fp32 student where no file has
+    That is the last quantized file, as both engines' files predict the same; the fp32 student where no file has
     details.
     """
     names = [file["path"].rpartition("/")[2] for file in quantized_files(results)]
@@ -116,10 +116,10 @@ def gain_is_noise(results: Results) -> bool:
 
 
 def read_results(folder: Path) -> Results:
-    """Read and check `results.json` of a run's folder; one of schema version 1 as version 2 has it.
+    """Read and check `results.json` of a run's folder; one of schema version 1 is converted to version 2.
 
     Raises:
-        ResultsError: it is missing, unreadable, of another version, or not what its schema says.
+        ResultsError: it is missing, unreadable, of another version, or does not match its schema.
     """
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ def _read(schema: str) -> dict[str, Any]:
 
 
 def _qualities(results: Results) -> Iterator[tuple[str, dict[str, float]]]:
-    """Place and quality of everything that has one."""
+    """Place and value of every quality."""
     for who in ("teacher", "student_alone", "student_distilled"):
         yield f"$.{who}.quality", results[who]["quality"]
     for number, file in enumerate(results["files"]):
@@ -150,7 +150,7 @@ def _qualities(results: Results) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def _shares(results: Results) -> Iterator[tuple[str, float, float]]:
-    """Of a run whose main measure is a share: place, value and upper limit of what follows from it."""
+    """Place, value and upper limit of the numbers derived from a main measure that is a share."""
     yield "$.retained", results["retained"], float("inf")
     yield "$.gain_standard_error", results["gain_standard_error"], 1.0
     for number, file in enumerate(results["files"]):

@@ -1,4 +1,4 @@
-"""What a board feels: temperature, clock, throttling. Read from `/sys` and from a Raspberry Pi's `vcgencmd`."""
+"""Sensors of a board: temperature, clock, throttling. Read from `/sys` and from a Raspberry Pi's `vcgencmd`."""
 
 import re
 import shutil
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
-# Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "vcgencmd"); 16 higher: it happened since the start.
+# Bits of `vcgencmd get_throttled` (Raspberry Pi documentation, "vcgencmd"); 16 higher: it happened since boot.
 _THROTTLED = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 
 
 @dataclass(frozen=True)
 class Sensors:
-    """A reading; None for what this machine does not tell.
+    """A reading; None for what this machine does not provide.
 
     Args:
-        temperature_c: of the hottest thermal zone, °C. clock_mhz: mean of the cores. top_clock_mhz: what they can do.
-        throttled: what holds the board back now; () for nothing. throttled_since_start: what did at any time.
+        temperature_c: of the hottest thermal zone, °C. clock_mhz: mean of the cores. top_clock_mhz: their maximum.
+        throttled: reasons why the board is throttled now; () for none. throttled_since_start: all since it was booted.
     """
 
     temperature_c: float | None

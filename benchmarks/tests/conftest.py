@@ -74,7 +74,7 @@ def _made_run(factory, task, targets, right, spread):
     results = _made_results(read_results(VERSION_1), task, targets, outputs)
     count = len(results["shown"])
     images, _ = _samples()
-    kept = {name: outputs[who][0][:count] for name, who in _ANSWERS.items()}
+    kept = {name: outputs[who][0][:count] for name, who in _PREDICTIONS.items()}
     np.savez(folder / "samples.npz", images=images, targets=targets[:count], **kept)
     (folder / "results.json").write_text(json.dumps(results))
     board = json.loads((VERSION_1 / "devices/board.json").read_text())
@@ -83,15 +83,15 @@ def _made_run(factory, task, targets, right, spread):
     return folder
 
 
-_ANSWERS = {"teacher": "teacher", "student": "student_distilled", "int8": "int8"}
+_PREDICTIONS = {"teacher": "teacher", "student": "student_distilled", "int8": "int8"}
 
 
 def _made_results(results, task, targets, outputs):
     main = task.measures[0].name
-    quality = {who: task.quality(given, targets) for who, given in outputs.items()}
+    quality = {who: task.quality(predicted, targets) for who, predicted in outputs.items()}
     measures = [asdict(one) for one in task.measures]
-    told = {"name": task.name, "measures": measures, "same_answer": task.same_answer, "settings": task.settings}
-    results |= {"name": task.name, "task": told}
+    described = {"name": task.name, "measures": measures, "same_answer": task.same_answer, "settings": task.settings}
+    results |= {"name": task.name, "task": described}
     results["data"] |= {"name": "invented", "labels": list(task.labels), "test": TEST}
     for who in ("teacher", "student_alone", "student_distilled"):
         results[who]["quality"] = quality[who]
@@ -114,7 +114,7 @@ def _made_results(results, task, targets, outputs):
     results["conversion"]["quantization"] |= {"float_quality": quality["student_distilled"][main]}
     results["conversion"]["quantization"]["attempts"][0]["quality"] = quality["int8"][main]
     results["conversion"]["gate"] |= {"quality": {}, "findings": []}
-    texts = {name: [task.describe(one) for one in task.answer(outputs[who])] for name, who in _ANSWERS.items()}
+    texts = {name: [task.describe(one) for one in task.answer(outputs[who])] for name, who in _PREDICTIONS.items()}
     truth = [task.describe(one) for one in task.answer([_as_outputs(task, targets)])]
     same = task.same([_as_outputs(task, targets)], outputs["int8"])
     results["shown"] = [
@@ -127,13 +127,13 @@ def _made_results(results, task, targets, outputs):
 def _made_measurement(measurement, task, targets, outputs):
     """100 samples on a board that answers as the host does, but for one."""
     for file in measurement["files"]:
-        given = outputs["student_distilled" if file["precision"] == "fp32" else "int8"]
-        file["quality"] = task.quality([given[0][:100]], targets[:100])
+        predicted = outputs["student_distilled" if file["precision"] == "fp32" else "int8"]
+        file["quality"] = task.quality([predicted[0][:100]], targets[:100])
     first, other = (task.describe(one) for one in task.answer([outputs["int8"][0][7:9]]))
     measurement["answers"] = {"model.tflite": {"agreement": 0.99, "difference": 0.5, "differ": [[7, first, other]]}}
     return measurement | {"device": "board"}
 
 
 def _as_outputs(task, targets):
-    """Outputs of which the targets are the answer."""
+    """Outputs whose predictions are the targets."""
     return 20.0 * (targets - 0.5) if task.name == "multi-label-classification" else (targets - task.mean) / task.std

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from edgestill_benchmarks import Rule, describe_machine, machine, measurement
-from edgestill_benchmarks.doubts import doubts_about_latency, doubts_about_the_board
 from edgestill_benchmarks.energy import find_meter, open_meter
+from edgestill_benchmarks.measurement_warnings import board_warnings, latency_warnings
 from edgestill_benchmarks.sensors import Sensors, read_sensors
 from edgestill_runtime import open_bundle
 
@@ -130,7 +130,7 @@ def row(**changes):
 
 
 @pytest.mark.parametrize(
-    ("files", "machine", "busy", "says"),
+    ("files", "machine", "busy", "message"),
     [
         ([row()], QUIET, 0.5, "other programs used 50 % of the processor"),
         ([row()], {"governor": "ondemand powersave"}, 0.0, "governor is ondemand powersave.*echo performance"),
@@ -139,26 +139,26 @@ def row(**changes):
         ([row(set=False)], QUIET, 0.0, "executorch chooses its number of threads itself"),
     ],
 )
-def test_each_doubt_says_what_to_do(files, machine, busy, says):
+def test_each_warning_says_what_to_do(files, machine, busy, message):
     import re
 
-    (doubt,) = doubts_about_latency(files, machine, busy)
-    assert re.search(says, doubt)
+    (warning,) = latency_warnings(files, machine, busy)
+    assert re.search(message, warning)
 
 
 def test_nothing_to_doubt():
-    assert doubts_about_latency([row()], QUIET, 0.0) == ()
+    assert latency_warnings([row()], QUIET, 0.0) == ()
     still = Sensors(50.0, 2400.0, 2400.0, (), ("throttled",))
-    assert doubts_about_the_board(still, still) == (), "what was before this measurement is not its own"
+    assert board_warnings(still, still) == (), "what was before this measurement is not its own"
     unknown = Sensors(None, None, None, None, None)
-    assert doubts_about_the_board(unknown, unknown) == ()
+    assert board_warnings(unknown, unknown) == ()
 
 
 def test_a_board_that_is_held_back():
     before = Sensors(60.0, 2400.0, 2400.0, (), ())
-    (now,) = doubts_about_the_board(before, Sensors(85.0, 2300.0, 2400.0, ("throttled",), ("throttled",)))
+    (now,) = board_warnings(before, Sensors(85.0, 2300.0, 2400.0, ("throttled",), ("throttled",)))
     assert "held back (throttled): cool it" in now
-    (past,) = doubts_about_the_board(before, Sensors(70.0, 2400.0, 2400.0, (), ("under-voltage",)))
+    (past,) = board_warnings(before, Sensors(70.0, 2400.0, 2400.0, (), ("under-voltage",)))
     assert "held back meanwhile (under-voltage)" in past
-    (slower,) = doubts_about_the_board(before, Sensors(84.0, 1500.0, 2400.0, (), ()))
+    (slower,) = board_warnings(before, Sensors(84.0, 1500.0, 2400.0, (), ()))
     assert "fell from 2400 to 1500 MHz at 84 °C" in slower

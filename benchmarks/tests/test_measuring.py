@@ -13,8 +13,8 @@ from edgestill_benchmarks import (
     MLPERF,
     Rule,
     accuracy,
-    answer_samples,
     describe_machine,
+    evaluate_samples,
     measure,
     measure_latency,
     measurement_identity,
@@ -150,17 +150,17 @@ def test_a_device_measures_everything_and_prints_json(bundle_path, tmp_path):
     samples = ("--samples", tmp_path / "samples.npz", "--answers", tmp_path / "answers.npz")
     done = device("measure", bundle_path, "--threads", "1", "--threads", "all", *limits, *samples, "--progress")
     assert done.returncode == 0, done.stderr
-    assert "progress 1.000 answers" in done.stdout
+    assert "progress 1.000 outputs" in done.stdout
     found = json.loads(done.stdout[done.stdout.index("{\n") :])
     assert found["bundle"]["digest"] == open_bundle(bundle_path).digest()
-    answers = np.load(tmp_path / "answers.npz")
+    outputs = np.load(tmp_path / "answers.npz")
     assert len(found["files"]) == 4
     for file in found["files"]:
         assert [row["threads"] for row in file["threads"]] == sorted({1, usable_cores()})
         assert 0 < file["memory"]["before_bytes"] < file["memory"]["resident_bytes"] <= file["memory"]["peak_bytes"]
         # Starting Python alone takes longer than any call of such a model.
         assert file["cold_start_ms"]["p50"] > max(row["latency_ms"]["p50"] for row in file["threads"])
-        assert file["quality"] == {"accuracy": accuracy(answers[file["file"]], labels)}
+        assert file["quality"] == {"accuracy": accuracy(outputs[file["file"]], labels)}
     assert found["schema_version"] == 2
     assert found["rule"]["min_calls"] == 10 and found["sensors"].keys() == {"before", "after"}
 
@@ -242,10 +242,10 @@ def as_task(bundle_path, folder, **changes):
     return write_bundle(folder / "other.edge", replace(bundle.manifest, **changes), contents)
 
 
-def answered(bundle, folder, **samples):
+def evaluated(bundle, folder, **samples):
     """The qualities, and the npz of outputs."""
     np.savez(folder / "samples.npz", **samples)
-    found = answer_samples(bundle, folder / "samples.npz", folder / "answers.npz")
+    found = evaluate_samples(bundle, folder / "samples.npz", folder / "answers.npz")
     with np.load(folder / "answers.npz") as arrays:
         return found, {name: arrays[name] for name in arrays.files}
 
@@ -254,35 +254,35 @@ def test_an_older_host_calls_the_targets_labels(bundle_path, tmp_path):
     bundle = open_bundle(bundle_path)
     images = bundle.golden().inputs[0]
     targets = np.arange(len(images)) % 10
-    found, outputs = answered(bundle, tmp_path, images=images, labels=targets)
-    assert found == answered(bundle, tmp_path, images=images, targets=targets)[0]
+    found, outputs = evaluated(bundle, tmp_path, images=images, labels=targets)
+    assert found == evaluated(bundle, tmp_path, images=images, targets=targets)[0]
     # Of both, the targets are what is right.
-    assert found == answered(bundle, tmp_path, images=images, targets=targets, labels=targets + 1)[0]
-    assert found == {name: {"accuracy": accuracy(given, targets)} for name, given in outputs.items()} != {}
+    assert found == evaluated(bundle, tmp_path, images=images, targets=targets, labels=targets + 1)[0]
+    assert found == {name: {"accuracy": accuracy(predicted, targets)} for name, predicted in outputs.items()} != {}
 
 
-def test_the_bundles_task_says_how_good_answers_are(bundle_path, tmp_path):
+def test_quality_is_by_the_bundles_task(bundle_path, tmp_path):
     names = tuple(f"value {number}" for number in range(10))
     bundle = as_task(bundle_path, tmp_path, task="regression", labels=names, task_settings={"mean": 2, "std": 3})
     images = bundle.golden().inputs[0]
     targets = np.random.default_rng(0).normal(size=(len(images), 10))
-    found, outputs = answered(bundle, tmp_path, images=images, targets=targets)
-    for name, given in outputs.items():
-        assert found[name]["MAE"] == pytest.approx(np.abs(2 + 3 * given.astype(np.float64) - targets).mean())
+    found, outputs = evaluated(bundle, tmp_path, images=images, targets=targets)
+    for name, predicted in outputs.items():
+        assert found[name]["MAE"] == pytest.approx(np.abs(2 + 3 * predicted.astype(np.float64) - targets).mean())
         assert found[name].keys() == {"R²", "MAE"}
     with pytest.raises(InputError, match="need targets of that shape"):
-        answered(bundle, tmp_path, images=images, targets=targets[:, :3])
+        evaluated(bundle, tmp_path, images=images, targets=targets[:, :3])
 
 
 @pytest.mark.parametrize("task", ["tensors", "somebodys-own"])
-def test_a_task_without_measures_answers_and_has_no_quality(bundle_path, tmp_path, task):
+def test_a_task_without_measures_has_outputs_and_no_quality(bundle_path, tmp_path, task):
     bundle = as_task(bundle_path, tmp_path, task=task, labels=())
     images = bundle.golden().inputs[0]
-    found, outputs = answered(bundle, tmp_path, images=images, targets=np.zeros((len(images), 4)))
+    found, outputs = evaluated(bundle, tmp_path, images=images, targets=np.zeros((len(images), 4)))
     assert set(found.values()) == {None} and found.keys() == outputs.keys() == set(bundle.manifest.models)
 
 
-def test_every_output_is_an_answer(bundle_path, tmp_path):
+def test_every_output_is_stored(bundle_path, tmp_path):
     """The demo's float file that gives what is before its last layer as well."""
     from ai_edge_litert import schema_py_generated as schema
     from flatbuffers import Builder
@@ -300,7 +300,7 @@ def test_every_output_is_an_answer(bundle_path, tmp_path):
     manifest = replace(bundle.manifest, models={name: entry}, labels=(), task="tensors")
     made = write_bundle(tmp_path / "two.edge", manifest, {name: (tmp_path / name).read_bytes()})
     images = bundle.golden().inputs[0][:3]
-    found, outputs = answered(made, tmp_path, images=images, targets=np.zeros(3, np.int64))
+    found, outputs = evaluated(made, tmp_path, images=images, targets=np.zeros(3, np.int64))
     assert found == {name: None} and outputs.keys() == {f"{name}/0", f"{name}/1"}
     with load(bundle, "litert", precision="fp32") as model:
         np.testing.assert_allclose(outputs[f"{name}/0"], model.logits(images), rtol=1e-5, atol=1e-5)
@@ -308,7 +308,7 @@ def test_every_output_is_an_answer(bundle_path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"images": np.zeros((2, 28, 28, 1), np.uint8)}, "holds no samples (images and targets in an npz)"),
         ({"images": np.zeros((2, 28, 28, 1), np.uint8), "targets": np.zeros(3)}, "give one target an image"),
@@ -316,9 +316,9 @@ def test_every_output_is_an_answer(bundle_path, tmp_path):
         ({"images": np.uint8(1), "targets": np.zeros(1)}, "give one target an image"),
     ],
 )
-def test_targets_that_do_not_belong_to_the_images(bundle_path, tmp_path, arrays, said):
-    with pytest.raises(InputError, match=re.escape(said)):
-        answered(open_bundle(bundle_path), tmp_path, **arrays)
+def test_targets_that_do_not_belong_to_the_images(bundle_path, tmp_path, arrays, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        evaluated(open_bundle(bundle_path), tmp_path, **arrays)
 
 
 def test_samples_that_are_none(bundle_path, tmp_path):

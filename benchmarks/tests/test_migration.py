@@ -99,7 +99,7 @@ def test_the_command_line_reads_it(cli, version_1, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda content: content.pop("per_class"), "schema version 1, but not as that was: 'per_class' is missing"),
         (lambda content: content.update(data=3), "schema version 1, but not as that was"),
@@ -109,13 +109,13 @@ def test_the_command_line_reads_it(cli, version_1, tmp_path):
         (lambda content: content["curves"]["teacher"].append({}), "$.curves.teacher[0]"),
     ],
 )
-def test_what_was_damaged_is_refused_in_a_line(version_1, damage, said):
+def test_what_was_damaged_is_refused_in_a_line(version_1, damage, message):
     content = raw(version_1)
     damage(content)
     (version_1 / "results.json").write_text(json.dumps(content))
     with pytest.raises(ResultsError) as caught:
         read_results(version_1)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_samples_without_answers_are_refused(version_1):

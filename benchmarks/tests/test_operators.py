@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgestill_benchmarks import operators, survey
+from edgestill_benchmarks import benchmark, operators
 from edgestill_benchmarks.operators import profile_bundle
 from edgestill_runtime import Model, open_bundle
 
@@ -56,17 +56,17 @@ def test_a_file_whose_shapes_vary_says_why_not(bundle_path, monkeypatch):
         assert (profile.operators, profile.call_us) == ((), None) and "shapes vary" in profile.why_not
 
 
-def test_a_profiler_that_dies_takes_nothing_along(bundle_path, monkeypatch):
-    whole = survey._child
+def test_a_crashing_profiler_does_not_stop_the_benchmark(bundle_path, monkeypatch):
+    whole = benchmark._child
 
     def child(words, on_progress=None):
         if words[0] == "operators":
             words = ("operators", "/nowhere.edge")
         return whole(words, on_progress)
 
-    monkeypatch.setattr(survey, "_child", child)
+    monkeypatch.setattr(benchmark, "_child", child)
     bundle = open_bundle(bundle_path)
-    found = survey._profiles(bundle)
+    found = benchmark._profiles(bundle)
     assert found.keys() == bundle.manifest.models.keys()
     for profile in found.values():
         assert not profile["operators"] and "/nowhere.edge" in profile["why_not"]

@@ -211,7 +211,7 @@ def test_two_runs_on_one_page(browser, folder, tmp_path):
         assert "teacher of later" in page.locator("#quality-latency").text_content()
 
 
-def test_samples_that_differ_and_doubts_are_told(page, folder):
+def test_samples_that_differ_and_warnings_are_shown(page, folder):
     classes = read_results(folder)["data"]["labels"]
     assert page.get_by_text("slow: the clock fell").count() == 1
     page.get_by_text("slow, model.tflite: 2 of 100 test images").click()

@@ -42,7 +42,7 @@ def test_results_have_what_scripts_read(results, quick_run):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda results: results.update(schema_version=3), "schema version 3"),
         (lambda results: results.pop("task"), "'task' is a required property"),
@@ -62,12 +62,12 @@ def test_results_have_what_scripts_read(results, quick_run):
         (lambda results: results["files"][0].update(engine="ONNX!"), "$.files[0].engine"),
     ],
 )
-def test_results_that_break_the_schema_are_refused_with_the_place(results, change, said):
+def test_results_that_break_the_schema_are_refused_with_the_place(results, change, message):
     damaged = copy.deepcopy(results)
     change(damaged)
     with pytest.raises(ResultsError) as caught:
         check_results(damaged)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_what_did_not_pay_is_said(quick_run, results, tmp_path):
@@ -121,7 +121,7 @@ def test_a_run_with_other_files_has_a_page(quick_run, results, tmp_path, kept, r
     changed["agreement"] = changed["agreement"] if len(quantized) == 2 else None
     assert int8_against_fp32(changed).keys() == ratios
     page = page_of(quick_run, changed, tmp_path)
-    assert ("of the answers agree between" in page) == (len(quantized) == 2)
+    assert ("of the predictions agree between" in page) == (len(quantized) == 2)
 
 
 def test_a_folder_without_results_says_so(tmp_path):

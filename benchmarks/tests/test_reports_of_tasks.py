@@ -140,7 +140,7 @@ def test_of_other_measures_and_without_a_standard_error_nothing_is_claimed(multi
     assert (found["macro F1", "teacher"].noise, found["macro F1", "teacher"].verdict) == (None, "unknown")
     assert found["macro F1", "student alone"].verdict == "same"
     assert found["macro F1", "teacher"].shown()[2:] == ["+5.00", "unknown"]
-    # Both students gave the same answers: that says nothing of the noise of others.
+    # Both students predict the same: that says nothing about the noise of others.
     before = results | {"gain_standard_error": 0.0}
     found = {(one.what, one.of): one for one in compare_runs(before, after)}
     assert (found["mAP", "teacher"].noise, found["mAP", "teacher"].verdict) == (None, "unknown")
@@ -177,7 +177,7 @@ def test_runs_of_other_tasks_are_not_compared(multi_label_run, regression_run, t
 
 def test_samples_and_texts_must_belong_together(multi_label_run, tmp_path):
     folder = copied(multi_label_run, tmp_path, shown=read_results(multi_label_run)["shown"][:3])
-    with pytest.raises(ResultsError, match="holds 24 images, and the results tell of 3"):
+    with pytest.raises(ResultsError, match="holds 24 images, and the results describe 3"):
         write_report(folder)
 
 

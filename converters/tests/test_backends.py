@@ -7,7 +7,7 @@ from torch import nn
 
 from edgestill.file_findings import look_inside
 from edgestill.gate import check_bundle
-from edgestill_benchmarks import survey_bundle
+from edgestill_benchmarks import benchmark_bundle
 from edgestill_benchmarks.latency import Rule
 from edgestill_converters import ConversionError, ConversionOptions, Description, convert, steps
 from edgestill_converters.backends import TARGETS, backend_names, backends_of, find_backend, quantizing
@@ -110,7 +110,7 @@ def test_a_file_that_is_a_folder_goes_all_the_way(toy, tmp_path):
     assert made.files.keys() == {"golden.npz", "model.fp32.parts/about.txt", "model.fp32.parts/data/matrix.npy"}
     packed = pack_zip(made, tmp_path / "packed.edge")
     for bundle in (made, packed):
-        (measured,) = survey_bundle(bundle, rule=Rule(min_calls=5, min_seconds=0.01))["files"]
+        (measured,) = benchmark_bundle(bundle, rule=Rule(min_calls=5, min_seconds=0.01))["files"]
         assert (measured["file"], measured["engine"]) == ("model.fp32.parts", "parts")
         assert measured["bytes"] == bundle.size("model.fp32.parts") > len(b"a matrix")
         assert measured["profile"]["why_not"] == "parts (acme-toy 1.5) does not tell the times of operators"

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 from typer.main import get_command
 
-from edgestill.cli import bench, console, sweep
+from edgestill.cli import bench, console, data, sweep
 from edgestill.cli.app import app
 from edgestill.cli.console import columns
+from edgestill.cli.convert_flags import ConvertFlags
 from edgestill.cli.run import summary
 from edgestill.errors import EdgestillError
 
@@ -136,6 +138,22 @@ def test_help_shows_every_word_that_is_written(cli, name):
     texts = [command.callback.__doc__, *(getattr(one, "help", None) or "" for one in command.params)]
     words = set(" ".join(texts).replace("\\[", "[").split())
     assert done.returncode == 0 and words - shown == set()
+
+
+FLAGS = {"bench": bench.BenchFlags, "convert": ConvertFlags, "data": data.DataFlags, "sweep": sweep.SweepFlags}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_lists_every_flag(cli, name):
+    shown = cli(name, "--help", TERMINAL_WIDTH="400", COLUMNS="400").stdout.split()
+    flags = [one for one in COMMANDS[name].params if one.param_type_name == "option"]
+    assert all(option in shown for flag in flags for option in flag.opts)
+
+
+@pytest.mark.parametrize("name", sorted(FLAGS))
+def test_the_fields_of_a_dataclass_are_the_flags_of_its_command(name):
+    declared = [field.name for field in fields(FLAGS[name]) if field.name != "context"]
+    assert [one.name for one in COMMANDS[name].params if one.name != "help"] == declared
 
 
 @pytest.mark.parametrize(

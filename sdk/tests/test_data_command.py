@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from edgestill.cli import console
 from edgestill.cli.app import app
 from edgestill.data import DataOptions, Reading
+from edgestill.data.inspection import inspect_source
 from edgestill.data.samples import read_samples
-from edgestill.data.survey import survey
 from edgestill.errors import DataError, RecipeError
 from edgestill.recipe import load_recipe
 
@@ -124,7 +124,7 @@ def test_damaged_samples_are_listed_and_do_not_end_it(folder):
     whole = (folder / "rare" / "3.png").read_bytes()
     (folder / "rare" / "3.png").write_bytes(whole[:-60])
     (folder / "rare" / "4.png").write_bytes(whole[:20])
-    quick, thorough = (survey(f"image-folder:{folder}", check=check).facts["errors"] for check in (False, True))
+    quick, thorough = (inspect_source(f"image-folder:{folder}", check=check).facts["errors"] for check in (False, True))
     assert any("rare/4.png is" in line for line in quick) and not any("rare/3.png is" in line for line in quick)
     assert any("rare/3.png is damaged" in line for line in thorough)
     assert sum("rare/4.png is" in line for line in thorough) == 1
@@ -159,7 +159,7 @@ def test_damaged_recordings_are_listed_too(tmp_path):
     (tmp_path / "rate500.wav").write_bytes(whole)
     with pytest.raises(DataError, match="rate500.wav: rate is samples a second, .* not 500"):
         read_samples(tmp_path / "rate500.wav")
-    facts = survey(f"audio-folder:{tmp_path}").facts
+    facts = inspect_source(f"audio-folder:{tmp_path}").facts
     assert facts["input"]["rate"] == 16000 and facts["rates"] == {"16000": 7, "8000": 2}
     assert any("a/3.wav is a damaged WAV file" in line for line in facts["errors"])
     assert (facts["seconds"]["shortest"], facts["seconds"]["longest"]) == (0.5, 1.0)
@@ -169,10 +169,11 @@ def test_parquet_images_of_several_sizes_need_a_size(tmp_path):
     for word in ("train", "test"):
         table = pa.table({"image": [png(8), png(9)], "label": ["x", "y"]})
         parquet.write_table(table, tmp_path / f"{word}.parquet")
-    (line,) = (one for one in survey(f"parquet:{tmp_path}").facts["errors"] if "sizes" in one)
+    (line,) = (one for one in inspect_source(f"parquet:{tmp_path}").facts["errors"] if "sizes" in one)
     assert line == "images of 2 sizes: they need `image_size` under [data]"
     assert not any(
-        "sizes" in one for one in survey(f"parquet:{tmp_path}", options=DataOptions(image_size=16)).facts["errors"]
+        "sizes" in one
+        for one in inspect_source(f"parquet:{tmp_path}", options=DataOptions(image_size=16)).facts["errors"]
     )
 
 
@@ -182,7 +183,7 @@ def test_a_test_image_that_was_trained_on_is_said(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         pixels = image if path in ("train/a/1", "test/a/1") else GENERATOR.integers(0, 256, (9, 9, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{path}.png")
-    warnings = survey(f"image-folder:{tmp_path}").facts["warnings"]
+    warnings = inspect_source(f"image-folder:{tmp_path}").facts["warnings"]
     assert any(
         "the same content is in two splits, so that one is no test of the other: 1, such as" in w for w in warnings
     )
@@ -193,12 +194,14 @@ def test_digits_are_not_to_be_mirrored(tmp_path):
         (tmp_path / name).mkdir()
         for number in range(5):
             Image.fromarray(GENERATOR.integers(0, 256, (9, 9), dtype=np.uint8)).save(tmp_path / name / f"{number}.png")
-    assert any('augmentation = ["shift:2"]' in note for note in survey(f"image-folder:{tmp_path}").facts["notes"])
+    assert any(
+        'augmentation = ["shift:2"]' in note for note in inspect_source(f"image-folder:{tmp_path}").facts["notes"]
+    )
 
 
 def test_a_source_that_cannot_be_used_is_one_line(tmp_path):
     with pytest.raises(DataError, match="no class folders"):
-        survey(f"image-folder:{tmp_path}")
+        inspect_source(f"image-folder:{tmp_path}")
 
 
 def test_what_a_recipe_adds_without_labels_is_looked_at(folder, tmp_path_factory):
@@ -230,4 +233,4 @@ def test_the_command_and_a_recipe_take_the_same_sizes(folder, tmp_path_factory, 
     with pytest.raises(RecipeError, match=f"data.image_size = {size}: it must be"):
         load_recipe(path)
     with pytest.raises(DataError, match=f"image_size must be 1 to 16384, not {size}"):
-        survey(f"image-folder:{folder}", options=DataOptions(image_size=size))
+        inspect_source(f"image-folder:{folder}", options=DataOptions(image_size=size))

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from edgestill import devices, zoo
-from edgestill.devices import Device, Host, agent, connect, find_device, load_devices
-from edgestill.devices.connection import Answer
-from edgestill.devices.deployment import find_python
+from edgestill.devices import Device, Host, connect, find_device, load_devices, remote_agent
+from edgestill.devices.benchmark_request import compare
+from edgestill.devices.connection import CommandResult
+from edgestill.devices.host import find_python
 from edgestill.devices.packages import Target, download, fitting, pack_runtime, requirements
-from edgestill.devices.wanted import compare
 from edgestill.errors import DeviceError
 from edgestill_runtime import EngineError, write_bundle
 from edgestill_runtime.files import sha256
@@ -126,7 +126,7 @@ def test_only_fitting_wheels_are_brought_along(tmp_path):
         "edgestill_executorch-1.5.1-py3-none-manylinux_2_28_x86_64.whl",
         "numpy-2.5.5-cp313-cp313-manylinux_2_27_aarch64.whl",
         "newer-1-cp312-abi3-manylinux2014_aarch64.whl",
-        "edgestill-0.1.0-py3-none-any.whl",  # edgestill's own goes packed
+        "edgestill-0.1.0-py3-none-any.whl",  # edgestill's own is packed
     ]
     for name in fit + other:
         (tmp_path / name).touch()
@@ -134,6 +134,20 @@ def test_only_fitting_wheels_are_brought_along(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DeviceError, match="holds no wheels; `make wheels`"):
         fitting([tmp_path / "empty"], PI)
+
+
+@pytest.mark.parametrize("architecture", ["aarch64", "x86_64", "armv7l"])
+def test_wheels_of_another_machine_never_fit(tmp_path, architecture):
+    for one in ("aarch64", "x86_64", "armv7l"):
+        (tmp_path / f"numpy-2.5.5-cp311-cp311-manylinux2014_{one}.whl").touch()
+    (fit,) = fitting([tmp_path], Target(architecture, (3, 11), (2, 36)))
+    assert fit.name.endswith(f"_{architecture}.whl")
+
+
+def test_a_file_that_is_not_named_as_a_wheel_is_refused(tmp_path):
+    (tmp_path / "numpy.whl").touch()
+    with pytest.raises(DeviceError, match=r"numpy\.whl is not named as a wheel"):
+        fitting([tmp_path], PI)
 
 
 @pytest.mark.environments
@@ -145,7 +159,10 @@ def test_a_package_without_a_wheel_for_the_device_is_named(tmp_path):
 def test_the_agent_needs_the_standard_library_alone():
     code = "import sys; sys.argv = ['-', 'look', '{\"folder\": \"/tmp/none\"}']; exec(sys.stdin.read())"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], input=Path(agent.__file__).read_text(), capture_output=True, text=True
+        [sys.executable, "-I", "-S", "-c", code],
+        input=Path(remote_agent.__file__).read_text(),
+        capture_output=True,
+        text=True,
     )
     facts = json.loads(done.stdout)
     assert facts["bundles"] == {} and facts["free_bytes"] > 0, done.stderr
@@ -232,7 +249,7 @@ def test_a_failing_self_test_leaves_the_old_version_in_use(host, newer, monkeypa
             return answer
         found = json.loads(answer.output)
         found |= {"passed": False, "reason": "model.pte: DIFFERENT: output 0"}  # as a device with a wrong engine would
-        return Answer(1, json.dumps(found).encode(), "")
+        return CommandResult(1, json.dumps(found).encode(), "")
 
     monkeypatch.setattr(type(host.connection), "run", run)
     with pytest.raises(
@@ -271,18 +288,20 @@ def there(tmp_path):
 
 def keep(there, version, content=b"bundle"):
     """Send one file as a version."""
-    sent = agent.prepare(there | {"id": version})["target"]
+    sent = remote_agent.prepare(there | {"id": version})["target"]
     (Path(sent) / "x.edge").write_bytes(content)
-    return agent.keep(there | {"version": version, "sent": sent, "files": {"x.edge": sha256(content)}})
+    return remote_agent.keep(there | {"version": version, "sent": sent, "files": {"x.edge": sha256(content)}})
 
 
 def test_two_that_send_the_same_version_do_not_take_it_from_each_other(there):
-    first, second = (agent.prepare(there | {"id": "v1"})["target"] for _ in range(2))
+    first, second = (remote_agent.prepare(there | {"id": "v1"})["target"] for _ in range(2))
     assert first != second
     for sent in (first, second):
         (Path(sent) / "x.edge").write_bytes(b"bundle")
     files = {"x.edge": sha256(b"bundle")}
-    kept = [agent.keep(there | {"version": "v1", "sent": sent, "files": files})["target"] for sent in (second, first)]
+    kept = [
+        remote_agent.keep(there | {"version": "v1", "sent": sent, "files": files})["target"] for sent in (second, first)
+    ]
     assert kept[0] == kept[1] and (Path(kept[0]) / "x.edge").read_bytes() == b"bundle"
     assert not list(Path(there["folder"], "incoming").iterdir())
 
@@ -290,22 +309,24 @@ def test_two_that_send_the_same_version_do_not_take_it_from_each_other(there):
 def test_a_version_that_another_deployment_has_removed_is_not_put_into_use(there):
     keep(there, "v1")
     keep(there, "v2")  # nothing uses v1 yet, so it makes room
-    with pytest.raises(agent.RefusedError, match="another deployment of x has replaced this one meanwhile; do it"):
-        agent.activate(there | {"version": "v1"})
-    assert agent.activate(there | {"version": "v2"})["current"] == "v2"
+    with pytest.raises(
+        remote_agent.RefusedError, match="another deployment of x has replaced this one meanwhile; do it"
+    ):
+        remote_agent.activate(there | {"version": "v1"})
+    assert remote_agent.activate(there | {"version": "v2"})["current"] == "v2"
 
 
 def test_an_environment_that_another_deployment_has_removed_is_not_linked(there):
     Path(there["python"]).unlink()
-    with pytest.raises(agent.RefusedError, match="another deployment has removed the environment meanwhile"):
+    with pytest.raises(remote_agent.RefusedError, match="another deployment has removed the environment meanwhile"):
         keep(there, "v1")
 
 
 def test_links_are_changed_by_one_at_a_time(there):
     keep(there, "v1")
     with ThreadPoolExecutor(1) as pool:
-        with agent.alone(there):
-            waiting = pool.submit(agent.activate, there | {"version": "v1"})
+        with remote_agent.alone(there):
+            waiting = pool.submit(remote_agent.activate, there | {"version": "v1"})
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.2)
             assert not Path(there["folder"], "bundles", "x", "current").exists()
@@ -430,4 +451,4 @@ def test_an_unknown_engine_is_refused_before_anything_is_done(cli, tmp_path):
             done = cli(*words, "--engine", "litert", "--engine", name)
             assert done.returncode == 2 and says in " ".join(done.stderr.replace("│", " ").split()), done.stderr
     with pytest.raises(EngineError, match="unknown engine 'foo'"):
-        devices.Wanted(engines=("foo",))
+        devices.BenchmarkRequest(engines=("foo",))

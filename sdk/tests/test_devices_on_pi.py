@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from edgestill import devices
-from edgestill.devices import Device, Host, connect, deployment
+from edgestill.devices import Device, Host, connect, environments
 from edgestill.errors import DeviceError
 from edgestill_runtime import load, open_bundle, write_bundle
 
@@ -217,7 +217,7 @@ def test_a_full_disk(config, pi, bundle, arm_wheels, deployed, monkeypatch):
     with pytest.raises(DeviceError, match="pi: .* MB are needed in /small/edgestill and only .* MB are free"):
         devices.deploy(host, bundle, wheels=[arm_wheels], offline=True)
     # Another program may take what was free a moment ago.
-    monkeypatch.setattr(deployment, "_check_space", lambda *_: None)
+    monkeypatch.setattr(environments, "check_space", lambda *_: None)
     with pytest.raises(DeviceError, match="No space left on device; make room there and deploy again"):
         devices.deploy(host, bundle, wheels=[arm_wheels], offline=True)
     assert ssh(config, "ls /small/edgestill/bundles /small/edgestill/environments 2>/dev/null; true") == ""

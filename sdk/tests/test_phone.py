@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgestill.devices import Device, Host, Samples, Wanted, connect, measure_on, probe
+from edgestill.devices import BenchmarkRequest, Device, Host, Samples, connect, measure_on, probe
 from edgestill.errors import DeviceError
 from edgestill_benchmarks import Rule
 from edgestill_benchmarks.machine import describe_machine
@@ -56,12 +56,12 @@ def phone(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def wanted(bundle_path):
+def requested(bundle_path):
     images = open_bundle(bundle_path).golden().inputs[0]
     with load(bundle_path, engine="litert") as model:
         logits = model.logits(images)
     labels = logits.argmax(1)
-    return Wanted(
+    return BenchmarkRequest(
         ("1", "all"),
         Rule(min_calls=5, min_seconds=0.01),
         Samples(images, labels, 100, {"model.tflite": (logits,)}, model.task),
@@ -71,9 +71,9 @@ def wanted(bundle_path):
 PHONE = Device("phone", "adb", serial="PHONE")
 
 
-def test_the_app_measures_what_it_is_sent(phone, bundle_path, wanted):
+def test_the_app_measures_what_it_is_sent(phone, bundle_path, requested):
     bundle = open_bundle(bundle_path)
-    found = measure_on([PHONE], bundle, wanted)["phone"]
+    found = measure_on([PHONE], bundle, requested)["phone"]
     assert not isinstance(found, DeviceError), found
     assert found["device"] == "phone" and not found["emulated"]
     assert found["bundle"]["digest"] == bundle.digest()
@@ -99,9 +99,9 @@ def test_the_app_measures_what_it_is_sent(phone, bundle_path, wanted):
         ),
     ],
 )
-def test_what_goes_wrong_is_said(phone, bundle_path, wanted, change, said):
+def test_what_goes_wrong_is_said(phone, bundle_path, requested, change, said):
     change(phone)
-    error = measure_on([PHONE], open_bundle(bundle_path), wanted)["phone"]
+    error = measure_on([PHONE], open_bundle(bundle_path), requested)["phone"]
     assert isinstance(error, DeviceError) and said in str(error)
     files = phone / "sdcard/Android/data/dev.edgestill.demo/files"
     assert not files.exists() or not list(files.iterdir())

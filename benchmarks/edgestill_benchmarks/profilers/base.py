@@ -1,4 +1,4 @@
 """What a profiler returns."""
 
 Run = tuple[float, list[tuple[str, float]]]
-"""One run: µs of the whole, and name and µs of each operator in the order in which they are computed."""
+"""One run: µs of the whole, and name and µs of each operator in the order of computation."""

@@ -1,4 +1,4 @@
-"""ExecuTorch's events, which its binding in runtime/native traces."""
+"""ExecuTorch's events, traced by the binding in runtime/native."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,5 +42,5 @@ def runs(
 
 
 def _plain(name: str) -> str:
-    """Without the number among those of its kind that XNNPACK's part gives, and the word that kernels begin with."""
+    """The operator's name, without XNNPACK's running number and without the prefix of kernels' names."""
     return name.rpartition(" #")[0] or name.removeprefix("native_call_")

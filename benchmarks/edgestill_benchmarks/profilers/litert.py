@@ -1,8 +1,8 @@
-"""LiteRT's own profiler, which its Python package has only in C: `libLiteRt.so`, called through ctypes.
+"""LiteRT's profiler, which its Python package has only as a C library: `libLiteRt.so`, called through ctypes.
 
 Structures and functions are those of the C API of LiteRT 2 (`litert/c/litert_compiled_model.h`, `litert_profiler.h`,
 `litert_profiler_event.h`, `litert_tensor_buffer.h`). Run it in a process of its own: a library whose structures differ
-from these ends the process.
+from these crashes the process.
 """
 
 import ctypes
@@ -79,19 +79,19 @@ def trace(
     outputs: Sequence[tuple[tuple[int, ...], str]],
     enough: Callable[[], bool],
 ) -> list[list[tuple[str, int, int]]]:
-    """Run a `.tflite` file until it is enough; (name, type, µs) of the events of each run, on one thread.
+    """Run a `.tflite` file until `enough` returns True; (name, type, µs) of the events of each run, on one thread.
 
     Args:
-        tensors: what the file takes. outputs: shape and dtype of what it gives. enough: asked after each run.
+        tensors: the inputs. outputs: shape and dtype of each output. enough: called after each run.
 
     Raises:
-        EngineError: this LiteRT has no such library, or refuses the file.
+        EngineError: LiteRT has no such library here, or refuses the file.
     """
     library = _library()
 
     def call(name: str, *arguments: Any) -> None:
         if status := getattr(library, name)(*arguments):
-            raise EngineError(f"{name} of LiteRT's C library answered {status}")
+            raise EngineError(f"{name} of LiteRT's C library returned {status}")
 
     with ExitStack() as stack:
 
@@ -109,7 +109,7 @@ def trace(
             _add(library, call, options, f"{kind}_options_string".encode(), text)
         compiled = make("CompiledModel", environment, model, options)
         fresh = [np.zeros(shape, dtype) for shape, dtype in outputs]
-        held = [_buffer(make, array) for array in (*tensors, *fresh)]  # their memory must stay
+        held = [_buffer(make, array) for array in (*tensors, *fresh)]  # keeps their memory alive
         buffers = [buffer for buffer, _ in held]
         sides = [(_HANDLE * max(len(side), 1))(*side) for side in (buffers[: len(tensors)], buffers[len(tensors) :])]
         run = (compiled, _SIZE(0), _SIZE(len(tensors)), sides[0], _SIZE(len(outputs)), sides[1])
@@ -155,7 +155,7 @@ def _add(library: ctypes.CDLL, call: Callable[..., None], options: ctypes.c_void
 
 
 def _buffer(make: Callable[..., ctypes.c_void_p], array: NDArray[Any]) -> tuple[ctypes.c_void_p, NDArray[Any]]:
-    """A tensor buffer over a copy of an array, and the memory that it lies in."""
+    """A tensor buffer over a copy of an array, and the memory of that copy."""
     if array.dtype.name not in ELEMENTS or array.ndim > MAX_RANK:
         raise EngineError(f"the profiler knows no {array.dtype} tensors of {array.ndim} axes")
     room = np.zeros(array.nbytes + ALIGNMENT, np.uint8)

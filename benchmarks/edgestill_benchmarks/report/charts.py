@@ -16,11 +16,11 @@ NAMES = {"teacher": "teacher", "student_alone": "student alone", "student_distil
 COLOURS = {"teacher": "#6b7280", "student alone": "#d97706", "student distilled": "#0f766e"}
 DEVICES = ["#0f766e", "#b45309", "#1d4ed8", "#be185d", "#6d28d9", "#4d7c0f"]
 FONT = "system-ui, sans-serif"
-NARROW = 90  # smaller charts leave the labels no room
+NARROW = 90  # pixels; smaller charts have no room for the labels
 
 
 def all_charts(results: Results, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Name of the place on the page → specification; what the results do not have is left out.
+    """Id on the page → specification; charts without data are left out.
 
     Args:
         rows: of the run and all its devices; see `metrics`.
@@ -72,7 +72,7 @@ def training_curve(results: Results, field: str, title: str, measure: Measure | 
     ]
     present = [name for name in COLOURS if any(row["model"] == name for row in rows)]
     colour = alt.Color("model:N", title=None, scale=_scale(present), legend=alt.Legend(orient="top"))
-    # A loss counts other things for each model (and with a teacher other terms), so it gets no common zero.
+    # Each model's loss has its own terms, so they share no zero.
     return (
         alt.Chart(_table(rows))
         .mark_line(point=len(rows) < 120)
@@ -91,9 +91,9 @@ def quality_against_latency(
 ) -> alt.LayerChart:
     """Every file on every device, at its smallest number of threads: p50 against quality; a teacher is a line.
 
-    Devices that are emulated, or that saw a part of the test split only, are left out: they would not compare. So is
-    what has no quality, or none that is a finite number.
-    A line joins a device's Pareto front: the files that no other beats in both.
+    Devices that are emulated, or that ran on a part of the test split only, are left out: they are not comparable. So
+    are files without a quality, or with one that is not finite.
+    A line joins a device's Pareto front: the files that no other one beats in both.
     """
     first = _fewest_threads(
         row for row in rows if row["samples"] == test and not row["emulated"] and _finite(row["quality"])
@@ -144,12 +144,12 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
 
 def latency(rows: Sequence[Row]) -> alt.LayerChart:
     """Every device and number of threads: p50 of each file as a point, and a line from there to its p99."""
-    told = [
+    shown = [
         row | {"where": f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"}
         for row in rows
         if not row["emulated"]
     ]
-    base = alt.Chart(_table(told)).encode(
+    base = alt.Chart(_table(shown)).encode(
         y=alt.Y("where:N", title=None, sort=None),
         yOffset=alt.YOffset("file:N"),
         color=alt.Color("file:N", title=None, legend=alt.Legend(orient="top", columns=2)),
@@ -161,16 +161,16 @@ def latency(rows: Sequence[Row]) -> alt.LayerChart:
     )
     x = alt.X("p50_ms:Q", title="milliseconds, p50 to p99", scale=alt.Scale(type="log", nice=True))
     lines = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=x, x2="p99_ms:Q")
-    places = len({row["where"] for row in told})
+    places = len({row["where"] for row in shown})
     return alt.layer(lines, base.mark_point(filled=True, size=70).encode(x=x)).properties(height=70 * places)
 
 
 def memory(rows: Sequence[Row]) -> alt.Chart:
     """Peak memory of a process that runs one file, on each device."""
     first = _fewest_threads(row for row in rows if row["peak_bytes"] is not None and not row["emulated"])
-    told = [{"device": row["device"], "file": row["file"], "megabytes": row["peak_bytes"] / 1e6} for row in first]
+    shown = [{"device": row["device"], "file": row["file"], "megabytes": row["peak_bytes"] / 1e6} for row in first]
     return (
-        alt.Chart(_table(told))
+        alt.Chart(_table(shown))
         .mark_bar()
         .encode(
             x=alt.X("megabytes:Q", title="peak memory of a process, megabytes"),
@@ -179,17 +179,17 @@ def memory(rows: Sequence[Row]) -> alt.Chart:
             color=alt.Color("file:N", title=None, legend=alt.Legend(orient="top", columns=2)),
             tooltip=["device:N", "file:N", alt.Tooltip("megabytes:Q", format=".1f")],
         )
-        .properties(height=60 * len({row["device"] for row in told}))
+        .properties(height=60 * len({row["device"] for row in shown}))
     )
 
 
 def size(rows: Sequence[Row]) -> alt.Chart:
     """Bytes of each file."""
-    told = [
+    shown = [
         {"file": name, "kilobytes": count / 1e3} for name, count in {row["file"]: row["bytes"] for row in rows}.items()
     ]
     return (
-        alt.Chart(_table(told))
+        alt.Chart(_table(shown))
         .mark_bar()
         .encode(
             x=alt.X("kilobytes:Q", title="size of the file, kilobytes"),
@@ -197,12 +197,12 @@ def size(rows: Sequence[Row]) -> alt.Chart:
             color=alt.Color("file:N", legend=None),
             tooltip=["file:N", alt.Tooltip("kilobytes:Q", format=".1f")],
         )
-        .properties(height=24 * len(told))
+        .properties(height=24 * len(shown))
     )
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> alt.LayerChart:
-    """Rows the true class, columns what was chosen."""
+    """Confusion matrix: rows are true classes, columns predicted ones."""
     rows = [
         {"true": classes[row], "chosen": classes[column], "images": count, "share": count / max(sum(counts), 1)}
         for row, counts in enumerate(matrix)
@@ -260,7 +260,7 @@ def change_per_class(
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> alt.Data:
-    """The rows as data of a chart; without NaN and infinity, which JSON has no word for."""
+    """The rows as data of a chart; without NaN and infinity, which JSON cannot express."""
     return alt.Data(values=[{name: _drawable(value) for name, value in row.items()} for row in rows])
 
 

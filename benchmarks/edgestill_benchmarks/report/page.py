@@ -25,7 +25,7 @@ from .samples import Sample, read_samples, soft_targets
 
 
 def _title(engine: str) -> str:
-    """As people write it; the name where the engine is not known on this machine."""
+    """The engine's official spelling; its name where it is not known on this machine."""
     family = find_family(engine)
     return family.title or engine if family else engine
 
@@ -64,9 +64,9 @@ def _render(
     """The whole page as text.
 
     Args:
-        explored: see `soft_targets`; None leaves out the explorer, and shows the samples with their answers alone.
+        explored: see `soft_targets`; None leaves out the explorer, and shows the samples with their predictions alone.
         graphs: file name → picture of its graph, SVG.
-        devices: what `edgestill bench` measured.
+        devices: measurements by `edgestill bench`.
     """
     rows = metrics(results, devices)
     charts = all_charts(results, rows)
@@ -92,7 +92,7 @@ def _render(
         graphs={name: Markup(picture) for name, picture in graphs.items()},
         devices=devices,
         profiles=_profiles(results, devices),
-        doubts=list(dict.fromkeys(f"{one['device']}: {doubt}" for one in devices for doubt in one["warnings"])),
+        warnings=list(dict.fromkeys(f"{one['device']}: {text}" for one in devices for text in one["warnings"])),
     )
 
 
@@ -112,7 +112,7 @@ def _errors(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def _profiles(results: Results, devices: Sequence[dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Device, file and profile; quantized files first. An emulator's times say nothing."""
+    """Device, file and profile; quantized files first, emulated devices left out."""
     places = [("host", file, file["path"].rpartition("/")[2]) for file in results["files"]]
     places += [(one["device"], file, file["file"]) for one in devices if not one["emulated"] for file in one["files"]]
     places.sort(key=lambda place: place[1]["precision"] == "fp32")

@@ -1,4 +1,4 @@
-"""What every page has: its frame, the charts with their JavaScript inlined, the table of numbers, how numbers look."""
+"""Common parts of all pages: the frame, the charts with their JavaScript inlined, the table, formatted numbers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,12 +38,12 @@ def render(
     data: Mapping[str, Any] | None = None,
     **content: Any,
 ) -> str:
-    """A page as text; nothing in it is fetched from anywhere.
+    """A page as text; it loads nothing from elsewhere.
 
     Args:
         rows: of the table; see `metrics`. charts: place on the page → specification.
         task: of the results. qualities: device and file, as in the rows, → its quality; see `metrics.qualities`.
-        scripts: more of this folder's, after `page.js`. data: what they read. content: what the template reads.
+        scripts: file names in this folder, run after `page.js`. data: for the scripts. content: for the template.
     """
     main, *others = measures_of(task)
     environment = jinja2.Environment(
@@ -76,7 +76,7 @@ def render(
 
 @cache
 def _library() -> str:
-    """The JavaScript that draws charts: the same on every page, and seconds to put together."""
+    """The JavaScript that draws charts: the same on every page, and it takes seconds to bundle."""
     bundle: str = vl_convert.javascript_bundle(
         "window.draw = (place, specification) => vegaEmbed(place, specification, {actions: false, renderer: 'svg'});"
     )

@@ -1,4 +1,4 @@
-"""`samples.npz` of a run: test images, what is right, and what the models answer."""
+"""`samples.npz` of a run: test images, ground truth, and what the models predict."""
 
 import base64
 import io
@@ -28,12 +28,13 @@ class Sample:
     """A test image as a data URL, and texts.
 
     Args:
-        truth: what is right. answers: who on the page → what it answers. right: so does the quantized student.
+        truth: the ground truth. predictions: model, as named on the page → its prediction. right: the quantized
+            student's prediction is correct.
     """
 
     image: str
     truth: str
-    answers: Mapping[str, str]
+    predictions: Mapping[str, str]
     right: bool
 
 
@@ -53,7 +54,7 @@ def read_samples(folder: Path, results: Results) -> tuple[dict[str, NDArray[Any]
     except (OSError, ValueError, EOFError, BadZipFile, KeyError, IndexError) as error:
         raise ResultsError(f"{path} is missing or damaged; copy it from where the run was made") from error
     if len(shown) != len(images):
-        raise ResultsError(f"{path} holds {len(images)} images, and the results tell of {len(shown)}; make it again")
+        raise ResultsError(f"{path} holds {len(images)} images, and the results describe {len(shown)}; make it again")
     samples = [
         Sample(_data_url(image), one["truth"], {who: one[name] for name, who in WHO.items()}, one["right"])
         for image, one in zip(images, shown, strict=True)
@@ -64,8 +65,7 @@ def read_samples(folder: Path, results: Results) -> tuple[dict[str, NDArray[Any]
 def soft_targets(arrays: Arrays, labels: list[str]) -> dict[str, Any] | None:
     """What the explorer of soft targets draws; None unless each sample has one true class, and each class a score.
 
-    That is told by the samples: a whole number (N,) for each, and outputs (N, classes) of all three models, all of them
-    numbers.
+    That is so where targets are whole numbers (N,), and the outputs of all three models finite floats (N, classes).
     """
     targets, outputs = arrays["targets"], {who: arrays[name] for name, who in WHO.items() if name in arrays}
     one_class = targets.ndim == 1 and targets.dtype.kind in "iu" and len(labels) > 1

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from edgestill_benchmarks import Rule, describe_machine, measure_latency, open_models, survey_bundle
+from edgestill_benchmarks import Rule, benchmark_bundle, describe_machine, measure_latency, open_models
 from edgestill_runtime import Bundle, open_bundle
 from edgestill_runtime.files import write_bytes
 
@@ -80,7 +80,7 @@ def bare_loop(bundle: Bundle) -> Any:
 
 def repeated(bundle: Bundle) -> list[dict[str, Any]]:
     """The same measurement twice: p50 of each file, how far it moved, and what each measurement warned of."""
-    first, second = (survey_bundle(bundle) for _ in range(2))
+    first, second = (benchmark_bundle(bundle) for _ in range(2))
     rows = []
     for one, other in zip(first["files"], second["files"], strict=True):
         before, after = (file["threads"][0]["latency_ms"]["p50"] for file in (one, other))

@@ -1,7 +1,7 @@
 """`edgestill bench`: a bundle measured here, or on any devices at once."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from edgestill_runtime.tasks import task_class
 
 from ..errors import EdgestillError
 from .console import CONSOLE, ERRORS, TerminalProgress, columns, say
+from .flags import with_flags
 from .options import DEVICES, ENGINES, the_device
 from .paths import the_bundle
 
@@ -21,49 +22,58 @@ HEADINGS = ("thr.", "p50 ms", "p90 ms", "p99 ms", "cold ms", "peak MB")
 RULES = {rule.name: rule for rule in (INTERLEAVED, MLPERF)}
 
 
-def bench(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")],
-    device: Annotated[list[str] | None, typer.Option(help="As of `deploy`; repeat it for several.")] = None,
-    threads: Annotated[list[str] | None, typer.Option(help="A number from 1, or `all`; repeat it.")] = None,
-    rule: Annotated[str, typer.Option(help="interleaved, or mlperf: 1,024 calls and 60 s at least.")] = "interleaved",
-    samples: Annotated[int | None, typer.Option(min=0, help="How many test images to send; all without it.")] = None,
-    data: Annotated[str | None, typer.Option(help="Source of the test images; that of the run without it.")] = None,
-    engine: Annotated[list[str] | None, ENGINES] = None,
-    wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False,
-    devices: Annotated[Path | None, DEVICES] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for DEVICE.json; RUN/devices without it.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A second per file instead of five.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
-) -> None:
+@dataclass(frozen=True)
+class BenchFlags:
+    """See `bench`."""
+
+    bundle: Annotated[Path, typer.Argument(help="A bundle, folder or zip.")]
+    device: Annotated[list[str] | None, typer.Option(help="As of `deploy`; repeat it for several.")] = None
+    threads: Annotated[list[str] | None, typer.Option(help="A number from 1, or `all`; repeat it.")] = None
+    rule: Annotated[str, typer.Option(help="interleaved, or mlperf: 1,024 calls and 60 s at least.")] = "interleaved"
+    samples: Annotated[int | None, typer.Option(min=0, help="How many test images to send; all without it.")] = None
+    data: Annotated[str | None, typer.Option(help="Source of the test images; that of the run without it.")] = None
+    engine: Annotated[list[str] | None, ENGINES] = None
+    wheels: Annotated[list[Path] | None, typer.Option(help="A folder of wheels to bring along; repeat it.")] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Bring everything along: no internet there.")] = False
+    devices: Annotated[Path | None, DEVICES] = None
+    output: Annotated[Path | None, typer.Option(help="Folder for DEVICE.json; RUN/devices without it.")] = None
+    quick: Annotated[bool, typer.Option("--quick", help="A second per file instead of five.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False
+
+
+@with_flags
+def bench(flags: BenchFlags) -> None:
     """Measure every file of a bundle on devices, all of them at once.
 
     Latency at each number of threads, cold start, memory, energy where it is counted, and, with the test images of the
     bundle's run, quality and agreement with this machine sample by sample. In a run's folder the report shows them.
     """
-    from ..devices import Wanted, measure_on
+    from ..devices import BenchmarkRequest, measure_on
     from ..progress import SILENT
     from ..samples import find_samples
 
-    for number in threads or ():
+    for number in flags.threads or ():
         if number != "all" and not (number.isdecimal() and int(number)):
             raise typer.BadParameter(f"{number!r} is neither a whole number from 1 nor `all`", param_hint="--threads")
-    opened = the_bundle(bundle)
-    opened.verify()
-    chosen = [the_device(name, devices) for name in device or ["local"]]
-    progress = SILENT if as_json else TerminalProgress()
-    sent = find_samples(opened, data, samples, progress)
-    wanted = Wanted(threads or ("1", "all"), _rule(rule, quick), sent, engine, wheels or (), offline)
-    found = measure_on(chosen, opened, wanted, progress)
-    folder = output or _folder_of_run(bundle)
+    bundle = the_bundle(flags.bundle)
+    bundle.verify()
+    chosen = [the_device(name, flags.devices) for name in flags.device or ["local"]]
+    progress = SILENT if flags.as_json else TerminalProgress()
+    samples = find_samples(bundle, flags.data, flags.samples, progress)
+    request = BenchmarkRequest(
+        flags.threads or ("1", "all"), _rule(flags.rule, flags.quick), samples, flags.engine, flags.wheels or (),
+        flags.offline,
+    )  # fmt: skip
+    found = measure_on(chosen, bundle, request, progress)
     measured = {name: one for name, one in found.items() if not isinstance(one, EdgestillError)}
-    if folder is not None:  # where `edgestill report` looks for it
+    folder = flags.output or _folder_of_run(flags.bundle)
+    if folder is not None:  # where `edgestill report` reads them
         for name, one in measured.items():
             write_bytes(folder / f"{name.replace('/', '_')}.json", (json.dumps(one, indent=2) + "\n").encode())
-    if as_json:
+    if flags.as_json:
         print(json.dumps(measured, indent=2))
     else:
-        _print(opened, measured)
+        _print(bundle, measured)
         if folder is not None and measured:
             say(f"kept in {folder}")
     errors = [one for one in found.values() if isinstance(one, EdgestillError)]
@@ -102,7 +112,7 @@ def _print(bundle: Bundle, measured: dict[str, dict[str, Any]]) -> None:
         CONSOLE.print(table)
         if one["samples"]:
             part = f"{one['samples']['count']:,} of {one['samples']['of']:,} test images"
-            same = kind.same_answer if kind else "the same answer"
+            same = kind.same_answer if kind else "the same prediction"
             say(f"{headings[-2]} on {part} · as here: share of them with {same} as on this machine")
         for warning in one["warnings"]:
             say(f"warning: {warning}", style="yellow")
@@ -110,11 +120,11 @@ def _print(bundle: Bundle, measured: dict[str, dict[str, Any]]) -> None:
 
 def _once(one: dict[str, Any], file: dict[str, Any], main: Measure | None) -> list[str]:
     """What is the same for every number of threads."""
-    reached = (file["quality"] or {}).get(main.name) if main else None
+    value = (file["quality"] or {}).get(main.name) if main else None
     peak, same = file["memory"]["peak_bytes"], one.get("answers", {}).get(file["file"])
     return [
         f"{file['cold_start_ms']['p50']:.0f}",
         "" if peak is None else f"{peak / 1e6:.0f}",
-        "" if main is None or reached is None else main.show(reached),
+        "" if main is None or value is None else main.show(value),
         "" if same is None else f"{100 * same['agreement']:.2f} %",
     ]

@@ -4,91 +4,21 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 
 from edgestill_runtime.errors import reason
 
 from .console import TerminalProgress, say
+from .convert_flags import ConvertFlags
 from .convert_inputs import Pixels, Request, from_data, from_samples, from_tensorflow
+from .flags import with_flags
 from .paths import refuse_other_files
 
 
-def convert(
-    context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A student's name, timm:NAME, module:factory, the folder of a run; with --from, a Keras file or a "
-            "SavedModel's folder."
-        ),
-    ],
-    output: Annotated[Path, typer.Option(help="The bundle to write, NAME.edge.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Its weights: safetensors, or a state_dict by torch.save.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Of a checkpoint with several sets: ema, or a key of the file.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="A data set, to calibrate and judge with; that of its run or checkpoint without it."),
-    ] = None,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of a data set: a folder of photos or recordings, one such file, or an .npz (see "
-            "docs/converters.md)."
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help="What the outputs are, where it is another model's than a run's: image-classification, "
-            "multi-label-classification, regression, or module:Class. Without it class scores are told by the labels."
-        ),
-    ] = None,
-    labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side in pixels, where the model's own is another.")
-    ] = None,
-    mean: Annotated[str, typer.Option(help="Of pixels in 0–1, a number a channel: 0.485,0.456,0.406.")] = "",
-    std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
-    calibration: Annotated[
-        int | None, typer.Option(min=1, help="How many samples to calibrate with; as the run did, or 256, without it.")
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="Whose files to make: executorch, litert, another backend; repeat it. Both without it."),
-    ] = None,
-    precision: Annotated[
-        Literal["int8", "fp32", "mixed"],
-        typer.Option(help="mixed: int8, but the fewest layers in float that keep the accuracy."),
-    ] = "int8",
-    quantize: Annotated[
-        Literal["ptq", "qat", "auto"],
-        typer.Option(help="Calibrate, train in int8, or the second only where the first loses too much."),
-    ] = "ptq",
-    max_drop: Annotated[float, typer.Option(min=0, max=100, help="Points of accuracy that int8 may lose.")] = 0.3,
-    min_agreement: Annotated[
-        float,
-        typer.Option(min=0, max=100, help="Per cent of samples on which both int8 files must agree."),
-    ] = 99.5,
-    limit: Annotated[
-        float,
-        typer.Option(min=1, help="Seconds to export one file, and for its engine to load it."),
-    ] = 1800.0,
-    source: Annotated[
-        Literal["torch", "keras", "saved-model"], typer.Option("--from", help="What the model was made with.")
-    ] = "torch",
-    environment: Annotated[
-        Path | None, typer.Option(help="With --from keras or saved-model: a Python environment that has tensorflow.")
-    ] = None,
-    log: Annotated[Path | None, typer.Option(help="Keep the exporters' own output here.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print manifest and gate as JSON.")] = False,
-) -> None:
+@with_flags
+def convert(flags: ConvertFlags) -> None:
     """Quantize a trained model once, export it, and judge the files on real data.
 
     Exit code 1 when an int8 file loses more than the budget, or when the two int8 files disagree; the bundle is there
@@ -101,24 +31,25 @@ def convert(
     from ..progress import SILENT
     from ..tasks import find_task
 
-    kind = _kind(model, source, samples)
-    _check_served(context, kind)
-    check_shares(max_drop=max_drop / 100, min_agreement=min_agreement / 100)
-    if not overwrite:
-        refuse_existing(output)  # before anything takes time
-    if source == "torch":
-        refuse_other_files(model, checkpoint)
+    kind = _kind(flags)
+    _check_served(flags.context, kind)
+    check_shares(max_drop=flags.max_drop / 100, min_agreement=flags.min_agreement / 100)
+    if not flags.overwrite:
+        refuse_existing(flags.output)  # before anything takes time
+    if flags.source == "torch":
+        refuse_other_files(flags.model, flags.checkpoint)
         require("convert")
-    if kind == "samples" and (quantize != "ptq" or precision == "mixed"):
+    if kind == "samples" and (flags.quantize != "ptq" or flags.precision == "mixed"):
         raise typer.BadParameter("--samples serves --quantize ptq and int8 or fp32; for more, give --data")
-    pixels = Pixels(image_size, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    targets = _targets(flags.target) if flags.source == "torch" else ()
     request = Request(
-        model, output, SILENT if as_json else TerminalProgress(), checkpoint, weights, data, samples,
-        _classes(labels), pixels, calibration, quantize, precision, max_drop / 100, source, environment,
-        None if task is None else find_task(task), _targets(target) if source == "torch" else (), limit, log, overwrite,
+        flags.model, flags.output, SILENT if flags.as_json else TerminalProgress(), flags.checkpoint, flags.weights,
+        flags.data, flags.samples, _classes(flags.labels), _pixels(flags), flags.calibration, flags.quantize,
+        flags.precision, flags.max_drop / 100, flags.source, flags.environment,
+        None if flags.task is None else find_task(flags.task), targets, flags.limit, flags.log, flags.overwrite,
     )  # fmt: skip
     bundle, judged = _READERS[kind](request)
-    _judge(request, bundle, judged, min_agreement / 100, as_json)
+    _judge(request, bundle, judged, flags.min_agreement / 100, flags.as_json)
 
 
 # What there is to convert with, its words for a message, and who reads it.
@@ -144,22 +75,22 @@ _SERVES = {
 }
 
 
-def _kind(model: str, source: str, samples: Path | None) -> str:
+def _kind(flags: ConvertFlags) -> str:
     from ..models import MODELS
 
-    if source != "torch":
+    if flags.source != "torch":
         return "tensorflow"
-    if samples is not None:
+    if flags.samples is not None:
         return "samples"
-    return "run" if model not in MODELS and Path(model).is_dir() else "data"
+    return "run" if flags.model not in MODELS and Path(flags.model).is_dir() else "data"
 
 
 def _check_served(context: typer.Context, kind: str) -> None:
-    """Refuse options that would be read by nobody."""
+    """Refuse options that would have no effect."""
     for option in context.command.params:
         name = option.name or ""
-        given = context.get_parameter_source(name)
-        if given is not None and given.name != "DEFAULT" and kind not in _SERVES.get(name, _READERS):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT" and kind not in _SERVES.get(name, _READERS):
             served = ", or ".join(_WORDS[one] for one in _SERVES[name])
             raise typer.BadParameter(f"{option.opts[0]} is for {served}; with {_WORDS[kind]} it would do nothing")
 
@@ -193,6 +124,10 @@ def _targets(names: Sequence[str] | None) -> tuple[str, ...]:
 
     asked = [one for name in names or ("both",) for one in (TARGETS if name == "both" else (name,))]
     return tuple(one.name for one in backends_of(asked))
+
+
+def _pixels(flags: ConvertFlags) -> Pixels:
+    return Pixels(flags.image_size, _numbers(flags.mean, "--mean"), _numbers(flags.std, "--std"))
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

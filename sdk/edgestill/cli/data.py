@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,48 +11,72 @@ from rich import box
 from rich.table import Table
 
 from .console import CONSOLE, TerminalProgress, say
+from .flags import with_flags
 
 _CLASSES = 20  # shown; --json has all
 _LINES = 10
 
 
-def data(
+@dataclass(frozen=True)
+class DataFlags:
+    """See `data`."""
+
     source: Annotated[
         str,
         typer.Argument(
             help="As `source` under [data]: image-folder:PATH, audio-folder:PATH, parquet:PATH, …; or a recipe."
         ),
-    ],
+    ]
     task: Annotated[
         str | None,
         typer.Option(
             help="What the targets are: image-classification, multi-label-classification, regression, or module:Class; "
             "that of the recipe, or image-classification, without it."
         ),
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None,
+    ] = None
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None
     resize: Annotated[
         Literal["crop", "letterbox", "stretch"] | None, typer.Option(help="How photos get that size.")
-    ] = None,
-    rate: Annotated[int | None, typer.Option(help="Samples a second of the model, for recordings.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="How much of a recording the model hears.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Decode every sample, to find damaged ones.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
+    ] = None
+    rate: Annotated[int | None, typer.Option(help="Samples a second of the model, for recordings.")] = None
+    seconds: Annotated[float | None, typer.Option(help="How much of a recording the model hears.")] = None
+    check: Annotated[bool, typer.Option("--check", help="Decode every sample, to find damaged ones.")] = False
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet, a .png, here.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False
+
+
+@with_flags
+def data(flags: DataFlags) -> None:
     """Show what is in a data source: splits, classes or values, sizes, formats, what is skipped, and a recipe's cut.
 
     Nothing is trained and nothing is changed. Exit code 1 where a source cannot be used: a training would stop.
     """
-    from ..data import DataOptions
     from ..data.sheet import check_sheet, write_sheet
-    from ..data.survey import survey
+
+    if flags.sheet is not None:
+        check_sheet(flags.sheet)
+    found, names_word = _inspect(flags)
+    if flags.as_json:
+        print(json.dumps(found.facts, indent=2, ensure_ascii=False))
+    else:
+        _show(found.facts, names_word)
+    if flags.sheet is not None:
+        write_sheet(flags.sheet, found.examples())
+        if not flags.as_json:
+            say(f"contact sheet: {flags.sheet}")
+    if found.facts["errors"]:
+        raise typer.Exit(1)
+
+
+def _inspect(flags: DataFlags) -> tuple[Any, str]:
+    """What is in the source, and the task's word for its classes or values."""
+    from ..data import DataOptions
+    from ..data.inspection import inspect_source
     from ..progress import SILENT
     from ..tasks import find_task
 
-    if sheet is not None:
-        check_sheet(sheet)
-    options, task_options = DataOptions(), {}
+    source, task, options = flags.source, flags.task, DataOptions()
+    task_options: dict[str, Any] = {}
     if source.endswith(".toml"):
         from ..recipe import load_recipe
 
@@ -60,21 +84,12 @@ def data(
         source, options = recipe.data.source, recipe.data.options()
         if task in (None, recipe.task):
             task, task_options = recipe.task, recipe.task_options
-    stated: dict[str, Any] = {"image_size": image_size, "resize": resize, "rate": rate, "seconds": seconds}
-    options = replace(options, **{name: value for name, value in stated.items() if value is not None})
-    progress = SILENT if as_json else TerminalProgress()
+    overrides: dict[str, Any] = {name: getattr(flags, name) for name in ("image_size", "resize", "rate", "seconds")}
+    options = replace(options, **{name: value for name, value in overrides.items() if value is not None})
+    progress = SILENT if flags.as_json else TerminalProgress()
     chosen = find_task(task or "image-classification", task_options)
-    found = survey(source, chosen, options, check=check, progress=progress)
-    if as_json:
-        print(json.dumps(found.facts, indent=2, ensure_ascii=False))
-    else:
-        _show(found.facts, chosen.names_word)
-    if sheet is not None:
-        write_sheet(sheet, found.examples())
-        if not as_json:
-            say(f"contact sheet: {sheet}")
-    if found.facts["errors"]:
-        raise typer.Exit(1)
+    found = inspect_source(source, chosen, options, check=flags.check, progress=progress)
+    return found, chosen.names_word
 
 
 def _show(facts: dict[str, Any], names_word: str) -> None:
@@ -117,17 +132,17 @@ def _table(facts: dict[str, Any], names_word: str) -> Table:
     table.add_column(_one_of(names_word), overflow="fold")
     for name in facts["splits"]:
         table.add_column(name, justify="right", no_wrap=True)
-    said = len(facts["classes"])
+    rows = len(facts["classes"])
     if all("classes" in split for split in splits):
         _add_classes(table, facts)
     elif all("values" in split for split in splits):
         for name in facts["classes"][:_CLASSES]:
             table.add_row(name, *(_range(split["values"][name]) for split in splits))
     else:
-        said = 0
+        rows = 0
     if any(split.get("without") for split in splits):
         table.add_row(f"without {names_word}", *(f"{split['without']:,}" for split in splits))
-    if said > 1 or said == 0 or names_word != "classes":
+    if rows > 1 or rows == 0 or names_word != "classes":
         table.add_section()
         table.add_row("all" if names_word == "classes" else "samples", *(f"{split['samples']:,}" for split in splits))
     return table
@@ -161,9 +176,9 @@ def _input(processor: dict[str, Any]) -> str:
             f"{processor['seconds']:g} s at {processor['rate']:,} Hz as {processor['height']}×{processor['width']} "
             "log-mel values"
         )
-    how = {"crop": "its middle", "letterbox": "all of it, with bars", "stretch": "all of it, stretched"}
+    parts = {"crop": "its middle", "letterbox": "all of it, with bars", "stretch": "all of it, stretched"}
     return (
-        f"{processor['height']}×{processor['width']} pixels: {how[processor['resize']]} "
+        f"{processor['height']}×{processor['width']} pixels: {parts[processor['resize']]} "
         f'(resize = "{processor["resize"]}", {processor["filter"]})'
     )
 

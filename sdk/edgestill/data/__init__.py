@@ -12,7 +12,7 @@
 
 The test split is given by the source and only read at the very end of a run; validation is cut from the source's train
 split with a seed, class by class, where the source has none of its own; calibration draws from train. `edgestill data`
-prints what is in a source before anything is trained (`survey.py`).
+prints what is in a source before anything is trained (`inspection.py`).
 """
 
 from .augmentation import Augmentation, augmentation_for, default_augmentation

@@ -1,4 +1,4 @@
-"""Which devices there are: `devices.toml`, or an address given in place of a name.
+"""The devices: read from `devices.toml`, or by address.
 
     [pi5]
     kind = "ssh"                  # ssh (without it), adb, local
@@ -6,17 +6,17 @@
     user = "pi"                   # user, port and key only where ssh's own configuration does not say
     port = 22
     key = "~/.ssh/id_pi"
-    python = "/usr/bin/python3.11"      # the interpreter; the first fitting one that is found without it
+    python = "/usr/bin/python3.11"      # the interpreter; without it the first of a supported version
     environment = "/home/pi/venv"       # an environment to use as it is, instead of making one
-    folder = "/home/pi/edgestill"       # where things go; ~/.local/share/edgestill without it
+    folder = "/home/pi/edgestill"       # for all files; ~/.local/share/edgestill without it
     system_packages = false             # true: the environment sees the system's packages, such as picamera2
-    emulated = false                    # true: its answers count, times and memory do not
+    emulated = false                    # true: its outputs count, times and memory do not
 
     [phone]
     kind = "adb"
     serial = "R58M123ABC"
 
-`local` is always there. In place of a name, `ssh:USER@HOST:PORT` and `adb:SERIAL` need no file.
+`local` always exists. `ssh:USER@HOST:PORT` and `adb:SERIAL` work in place of a name, without a file.
 """
 
 import os
@@ -64,7 +64,7 @@ LOCAL = Device("local", "local")
 
 
 def device_files() -> list[Path]:
-    """Where `devices.toml` is looked for; of two devices with one name, that of the later file counts."""
+    """Paths of `devices.toml`; of two devices with one name, that of the later file counts."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     return [home / "edgestill" / "devices.toml", Path("devices.toml")]
 
@@ -73,10 +73,10 @@ def load_devices(*files: Path) -> dict[str, Device]:
     """Name → device, `local` first.
 
     Args:
-        files: to read, each of which has to exist; without any, those of `device_files` that do.
+        files: to read, which have to exist; without any, those of `device_files` that exist.
 
     Raises:
-        DeviceError: a file cannot be read, or holds something else than devices.
+        DeviceError: a file cannot be read, or has other content than devices.
     """
     found = {"local": LOCAL}
     for file in files or [path for path in device_files() if path.is_file()]:
@@ -117,7 +117,7 @@ def _read(file: Path) -> dict[str, Device]:
 def _device(file: Path, name: str, table: Any) -> Device:
     where = f"{file}: [{name}]"
     if not isinstance(table, dict):
-        raise DeviceError(f"{file}: {name!r} stands alone; every device is a table, [{name}]")
+        raise DeviceError(f"{file}: {name!r} is a value; every device is a table, [{name}]")
     kind = table.get("kind", "ssh")
     if kind not in get_args(Kind):
         raise DeviceError(f"{where} kind = {kind!r} is none of {', '.join(get_args(Kind))}")
@@ -125,9 +125,9 @@ def _device(file: Path, name: str, table: Any) -> Device:
     for key, value in table.items():
         if key not in allowed:
             raise DeviceError(f"{where} has no key {key!r} for kind = {kind!r}{nearest(key, allowed)}")
-        wanted, called = _TYPES.get(key, (str, "text"))
-        if type(value) is not wanted:
-            raise DeviceError(f"{where} {key} = {value!r} should be {called}")
+        expected, description = _TYPES.get(key, (str, "text"))
+        if type(value) is not expected:
+            raise DeviceError(f"{where} {key} = {value!r} should be {description}")
     for key in _NEEDS[kind]:
         if not table.get(key):
             raise DeviceError(f"{where} needs {key} = …")

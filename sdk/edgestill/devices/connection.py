@@ -1,5 +1,6 @@
-"""One way to every device: run a command there, and send it data. The system's own `ssh` and `adb` do the work, so
-people's keys, configurations and agents just work.
+"""Connections to devices, all with the same interface: run a command there, and send it data.
+
+The system's own `ssh` and `adb` do the work, so the user's keys, configuration and agents apply.
 """
 
 import os
@@ -22,22 +23,22 @@ from .config import Device
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command on a device gave."""
+class CommandResult:
+    """Exit code and output of a command on a device."""
 
     code: int
     output: bytes
     errors: str
 
-    def last_words(self) -> str:
-        """The line that tells most of what it said: of a full disk, else the last."""
+    def summary(self) -> str:
+        """The most informative line of the output: about a full disk, else the last."""
         lines = (self.errors.strip() or self.output.decode(errors="replace").strip()).splitlines()
-        telling = [line for line in lines if "No space left" in line] or lines[-1:]
-        return telling[0].strip() if telling else f"exit code {self.code}, without a word"
+        informative = [line for line in lines if "No space left" in line] or lines[-1:]
+        return informative[0].strip() if informative else f"exit code {self.code}, and no message"
 
 
 class Connection(Protocol):
-    """A device that can be reached."""
+    """An open connection to a device."""
 
     device: Device
 
@@ -47,17 +48,17 @@ class Connection(Protocol):
         data: Iterable[bytes] = (),
         on_line: Callable[[str], None] | None = None,
         seconds: float | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Run a command, in the home folder of the user there.
 
         Args:
-            words: the command and its arguments; nothing of them is interpreted by a shell.
-            data: what it reads from its standard input.
-            on_line: is called with each line of its standard output as it comes.
-            seconds: how long it may take.
+            words: the command and its arguments; no shell interprets them.
+            data: for its standard input.
+            on_line: called with each line of its standard output, at once.
+            seconds: time limit.
 
         Raises:
-            DeviceError: the device cannot be reached, the connection broke, or the time is over.
+            DeviceError: the device does not respond, the connection broke, or the time limit is over.
         """
 
     def close(self) -> None:
@@ -65,17 +66,17 @@ class Connection(Protocol):
 
 
 def connect(device: Device) -> Connection:
-    """Open a connection, and see that it holds.
+    """Open a connection, and check it by running a command.
 
     Raises:
-        DeviceError: it cannot be opened; says what the system's own tool said.
+        DeviceError: it cannot be opened; has the message of `ssh` or `adb`.
     """
     kinds: dict[str, type[_Local | _Ssh | _Adb]] = {"local": _Local, "ssh": _Ssh, "adb": _Adb}
     connection: Connection = kinds[device.kind](device)
-    answer = connection.run(["true"], seconds=60)
-    if answer.code != 0:
+    result = connection.run(["true"], seconds=60)
+    if result.code != 0:
         connection.close()
-        raise DeviceError(f"{device.name}: {answer.last_words()}")
+        raise DeviceError(f"{device.name}: {result.summary()}")
     return connection
 
 
@@ -89,8 +90,8 @@ class _Local:
         data: Iterable[bytes] = (),
         on_line: Callable[[str], None] | None = None,
         seconds: float | None = None,
-    ) -> Answer:
-        # The environment that runs this must not leak into the one that is made.
+    ) -> CommandResult:
+        # The variables of this virtual environment must not affect the one that is made.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         return _run(self.device, list(words), data, on_line, seconds, Path.home(), kept)
 
@@ -99,7 +100,7 @@ class _Local:
 
 
 class _Ssh:
-    """One connection that all commands share (ControlMaster): they start at once, and a key is asked for once."""
+    """One connection shared by all commands (ControlMaster): they start quickly, and a passphrase is asked for once."""
 
     def __init__(self, device: Device) -> None:
         if shutil.which("ssh") is None:
@@ -117,9 +118,9 @@ class _Ssh:
         self._words = ["ssh", "-T"]
         for name, value in options.items():
             self._words += ["-o", f"{name}={value}"]
-        for flag, given in (("-F", device.config), ("-l", device.user), ("-p", device.port), ("-i", device.key)):
-            if given is not None:
-                self._words += [flag, str(Path(str(given)).expanduser())]
+        for flag, setting in (("-F", device.config), ("-l", device.user), ("-p", device.port), ("-i", device.key)):
+            if setting is not None:
+                self._words += [flag, str(Path(str(setting)).expanduser())]
         assert device.host is not None
         self._host = ["--", device.host]
 
@@ -129,12 +130,12 @@ class _Ssh:
         data: Iterable[bytes] = (),
         on_line: Callable[[str], None] | None = None,
         seconds: float | None = None,
-    ) -> Answer:
-        # ssh hands the device one line for its shell.
-        answer = _run(self.device, [*self._words, *self._host, shlex.join(words)], data, on_line, seconds)
-        if answer.code == 255:  # ssh's own; a command that ends with it looks the same
-            raise DeviceError(f"{self.device.name}: {answer.last_words()}{_hint(answer.errors)}")
-        return answer
+    ) -> CommandResult:
+        # ssh passes one line to the device's shell.
+        result = _run(self.device, [*self._words, *self._host, shlex.join(words)], data, on_line, seconds)
+        if result.code == 255:  # ssh's own errors; a command may end with it too
+            raise DeviceError(f"{self.device.name}: {result.summary()}{_hint(result.errors)}")
+        return result
 
     def close(self) -> None:
         subprocess.run(
@@ -157,12 +158,12 @@ class _Adb:
         data: Iterable[bytes] = (),
         on_line: Callable[[str], None] | None = None,
         seconds: float | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         command = [*self._words, "shell", "-T", shlex.join(words)]
-        answer = _run(self.device, command, data, on_line, seconds)
-        if answer.code != 0 and answer.errors.startswith(("adb: ", "error: ")):
-            raise DeviceError(f"{self.device.name}: {answer.last_words()}; `adb devices` lists what is connected")
-        return answer
+        result = _run(self.device, command, data, on_line, seconds)
+        if result.code != 0 and result.errors.startswith(("adb: ", "error: ")):
+            raise DeviceError(f"{self.device.name}: {result.summary()}; `adb devices` lists what is connected")
+        return result
 
     def close(self) -> None:
         pass
@@ -176,15 +177,15 @@ def _run(
     seconds: float | None,
     folder: Path | None = None,
     environment: dict[str, str] | None = None,
-) -> Answer:
-    """Run a process: this thread reads what it says, one feeds it, one gathers its errors, so that none can block."""
+) -> CommandResult:
+    """Run a process. Three threads serve its three streams, so that none can block; this one reads the output."""
     try:
         process = subprocess.Popen(
             command, cwd=folder, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
-        return Answer(127, b"", f"{command[0]}: {reason(error)}")
+        return CommandResult(127, b"", f"{command[0]}: {reason(error)}")
     assert process.stdin and process.stdout and process.stderr
     over = threading.Timer(seconds or 0, process.kill)
     with process, ThreadPoolExecutor(2) as pool:
@@ -207,12 +208,12 @@ def _run(
             over.cancel()
         fed.result()
     if timed_out and code < 0:
-        raise DeviceError(f"{device.name}: no answer within {seconds:.0f} s")
-    return Answer(code, b"".join(output), errors.result().decode(errors="replace"))
+        raise DeviceError(f"{device.name}: no response within {seconds:.0f} s")
+    return CommandResult(code, b"".join(output), errors.result().decode(errors="replace"))
 
 
 def _feed(stream: IO[bytes], data: Iterable[bytes]) -> None:
-    # What a command does not read, because it failed, is its own answer to explain.
+    # A command that failed does not read all of its input; its exit code and messages explain why.
     with suppress(BrokenPipeError):
         for block in data:
             stream.write(block)
@@ -220,7 +221,7 @@ def _feed(stream: IO[bytes], data: Iterable[bytes]) -> None:
         stream.close()
 
 
-def _hint(said: str) -> str:
+def _hint(message: str) -> str:
     for part, hint in {
         "Permission denied": "; the key or the user is not the one that the device knows",
         "Host key verification failed": "; connect once by hand (`ssh HOST`) and compare the key's fingerprint",
@@ -228,6 +229,6 @@ def _hint(said: str) -> str:
         "Connection refused": "; is ssh switched on there (on a Raspberry Pi: `sudo raspi-config`)?",
         "timed out": "; is the device on, and in this network?",
     }.items():
-        if part in said:
+        if part in message:
             return hint
     return "; the connection broke, and the device stays as it was: do it again"

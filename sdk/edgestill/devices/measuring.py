@@ -1,6 +1,6 @@
 """A bundle measured on devices, all at once, each by `python -m edgestill_benchmarks measure`: numpy and engines alone.
 
-A phone is measured by the app there. What a device answers is compared with this machine sample by sample.
+A phone is measured by its app. The device's outputs are compared with this machine's, sample by sample.
 """
 
 import json
@@ -12,31 +12,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgestill_benchmarks.survey import PROGRESS
+from edgestill_benchmarks.benchmark import PROGRESS
 from edgestill_runtime import Bundle
 
 from ..errors import DeviceError, EdgestillError
 from ..progress import SILENT, Progress
+from .benchmark_request import BenchmarkRequest, add_outputs, pack_samples
 from .config import Device
 from .connection import connect
-from .deployment import Host, install
+from .deployment import install
+from .host import Host
 from .phone import is_phone, measure_phone
-from .wanted import Wanted, add_answers, packed
 
 
 def measure_on(
-    devices: Sequence[Device], bundle: Bundle, wanted: Wanted, progress: Progress = SILENT
+    devices: Sequence[Device], bundle: Bundle, request: BenchmarkRequest, progress: Progress = SILENT
 ) -> dict[str, dict[str, Any] | EdgestillError]:
     """Measure a bundle on several devices at the same time.
 
     Returns:
-        Name of the device → its measurement (see `survey_bundle`) with `device`, `emulated`, and `answers` where
-        samples were sent; or the error that kept it from being measured. One device's trouble is not another's.
+        Name of the device → its measurement (see `benchmark_bundle`) with `device`, `emulated`, and `answers`, the
+        comparison of the outputs, where samples were sent; or the error. A failing device does not stop the others.
     """
 
     def one(device: Device) -> dict[str, Any] | EdgestillError:
         try:
-            return _measure(device, bundle, wanted, progress)
+            return _measure(device, bundle, request, progress)
         except EdgestillError as error:
             return error
 
@@ -44,65 +45,70 @@ def measure_on(
         return dict(zip([device.name for device in devices], pool.map(one, devices), strict=True))
 
 
-def _measure(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) -> dict[str, Any]:
-    found = _answer(device, bundle, wanted, progress)
+def _measure(device: Device, bundle: Bundle, request: BenchmarkRequest, progress: Progress) -> dict[str, Any]:
+    found = _measured(device, bundle, request, progress)
     found |= {"device": device.name, "emulated": device.emulated}
     if device.emulated:
-        found["warnings"].append("emulated: the answers are the board's; times and memory are not, and mean nothing")
+        found["warnings"].append("emulated: the outputs are the board's; times and memory are not, and mean nothing")
     return found
 
 
-def _answer(device: Device, bundle: Bundle, wanted: Wanted, progress: Progress) -> dict[str, Any]:
+def _measured(device: Device, bundle: Bundle, request: BenchmarkRequest, progress: Progress) -> dict[str, Any]:
     connection = connect(device)
     try:
         if device.kind == "local" and device.environment is None and device.folder is None:
-            # This very environment, and the bundle where it lies.
-            _say_engines(device, wanted, progress)
+            # Neither environment nor bundle is copied.
+            _report_engines(device, request, progress)
             with TemporaryDirectory() as scratch:
                 host = Host(connection, sys.executable)
-                return _run(host, sys.executable, str(bundle.path.absolute()), scratch, wanted, progress)
+                return _run(host, sys.executable, str(bundle.path.absolute()), scratch, request, progress)
         if device.kind == "adb" and is_phone(connection):
-            _say_engines(device, wanted, progress)
-            return measure_phone(connection, bundle, wanted, progress)
+            _report_engines(device, request, progress)
+            return measure_phone(connection, bundle, request, progress)
         host = Host(connection)
-        done = install(host, bundle, wanted.engines, wheels=wanted.wheels, offline=wanted.offline, progress=progress)
-        scratch = host.ask("prepare", folder=done.facts["folder"], id=f"measuring-{secrets.token_hex(4)}")["target"]
+        installed = install(
+            host, bundle, request.engines, wheels=request.wheels, offline=request.offline, progress=progress
+        )
+        name = f"measuring-{secrets.token_hex(4)}"
+        scratch = host.ask("prepare", folder=installed.facts["folder"], id=name)["target"]
         try:
-            return _run(host, done.python, done.path, scratch, wanted, progress)
+            return _run(host, installed.python, installed.path, scratch, request, progress)
         finally:
             connection.run(["rm", "-r", "-f", scratch])
     finally:
         connection.close()
 
 
-def _say_engines(device: Device, wanted: Wanted, progress: Progress) -> None:
-    if wanted.engines:
+def _report_engines(device: Device, request: BenchmarkRequest, progress: Progress) -> None:
+    if request.engines:
         progress.message(f"{device.name}: nothing is installed there, so every engine that it has is measured")
 
 
-def _run(host: Host, python: str, bundle: str, scratch: str, wanted: Wanted, progress: Progress) -> dict[str, Any]:
+def _run(
+    host: Host, python: str, bundle: str, scratch: str, request: BenchmarkRequest, progress: Progress
+) -> dict[str, Any]:
     words = [python, "-m", "edgestill_benchmarks", "measure", bundle, "--progress", "--output", f"{scratch}/found.json"]
-    rule = wanted.rule
+    rule = request.rule
     words += ["--rule", rule.name, "--min-calls", str(rule.min_calls), "--min-seconds", str(rule.min_seconds)]
-    for threads in wanted.threads:
+    for threads in request.threads:
         words += ["--threads", threads]
-    if wanted.samples is not None:
+    if request.samples is not None:
         with TemporaryDirectory() as here:
             file = Path(here) / "samples.npz"
-            file.write_bytes(packed(wanted.samples))
+            file.write_bytes(pack_samples(request.samples))
             host.send([file], scratch, progress)
         words += ["--samples", f"{scratch}/samples.npz", "--answers", f"{scratch}/answers.npz"]
     with progress.task(f"measure {host.device.name}", 0) as task:
 
         def follow(line: str) -> None:
             if line.startswith(PROGRESS):
-                share, _, doing = line.removeprefix(PROGRESS).partition(" ")
-                task.advance(1, doing=f"{doing} {100 * float(share):.0f} %")
+                share, _, step = line.removeprefix(PROGRESS).partition(" ")
+                task.advance(1, doing=f"{step} {100 * float(share):.0f} %")
 
-        answer = host.connection.run(words, on_line=follow)
-    if answer.code != 0:
-        raise DeviceError(f"{host.device.name}: {answer.last_words().removeprefix('error: ')}")
+        result = host.connection.run(words, on_line=follow)
+    if result.code != 0:
+        raise DeviceError(f"{host.device.name}: {result.summary().removeprefix('error: ')}")
     found: dict[str, Any] = json.loads(host.fetch(f"{scratch}/found.json"))
-    if wanted.samples is not None:
-        add_answers(found, host.fetch(f"{scratch}/answers.npz"), wanted.samples)
+    if request.samples is not None:
+        add_outputs(found, host.fetch(f"{scratch}/answers.npz"), request.samples)
     return found

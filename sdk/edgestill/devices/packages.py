@@ -1,4 +1,4 @@
-"""What a device has to install, and the wheels that the host brings along for it."""
+"""The packages that a device has to install, and the wheels that the host brings along for it."""
 
 import hashlib
 import subprocess
@@ -9,60 +9,72 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
+
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from edgestill_runtime.engines import check_engine, get_family
 
 from ..errors import DeviceError
 
-PACKAGES = ("edgestill_runtime", "edgestill_benchmarks")  # what numpy and an engine are enough for
+PACKAGES = ("edgestill_runtime", "edgestill_benchmarks")  # those that need numpy and an engine alone
 PYTHONS = ((3, 11), (3, 13))
 _EXTRA = "edgestill["
 
 
 @dataclass(frozen=True)
 class Target:
-    """What wheels have to fit.
+    """The device that wheels have to fit.
 
     Args:
-        architecture: as `platform.machine()` says it. python: major and minor. glibc: version, () where there is none.
+        architecture: of `platform.machine()`. python: major and minor. glibc: version, () where there is none.
     """
 
     architecture: str
     python: tuple[int, int]
     glibc: tuple[int, int] | tuple[()]
 
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> "Target":
+        """The target that a device describes; see `remote_agent.look`."""
+        major, minor, *_ = facts["version"]
+        name, libc = facts["libc"]
+        glibc = tuple(int(part) for part in libc.split(".")[:2]) if name == "glibc" else ()
+        return cls(facts["architecture"], (major, minor), glibc)  # type: ignore[arg-type]
+
 
 def check_engines(engines: Iterable[str]) -> None:
-    """Refuse what is no engine that a device could get; of its packages a device gets the best one.
+    """Refuse names that are no engine; an engine's package cannot be chosen, a device gets the best one.
 
     Raises:
-        EngineError: says which names are valid.
+        EngineError: lists the valid names.
     """
     for engine in engines:
         check_engine(engine, packages=False)
 
 
 def requirements(engines: Iterable[str]) -> list[str]:
-    """What pip is asked for: this very version of edgestill with the extras of the engines, and Pillow for images; and
-    the packages that bring the other engines.
+    """Requirements for pip: this version of edgestill with the extras of its engines and Pillow for images, and the
+    packages of other engines.
 
     Raises:
         EngineError: an engine that is not known here.
     """
-    asked = [get_family(engine).requirement for engine in engines]
-    own = [one.removeprefix(_EXTRA).removesuffix("]") for one in asked if one.startswith(_EXTRA)]
-    others = sorted(one for one in asked if not one.startswith(_EXTRA))
+    packages = [get_family(engine).requirement for engine in engines]
+    own = [one.removeprefix(_EXTRA).removesuffix("]") for one in packages if one.startswith(_EXTRA)]
+    others = sorted(one for one in packages if not one.startswith(_EXTRA))
     return [f"{_EXTRA}{','.join(sorted({'image', *own}))}]=={metadata.version('edgestill')}", *others]
 
 
 def pack_runtime(folder: Path) -> Path:
-    """A wheel of edgestill with nothing in it but what runs on a device, made from what is installed here.
+    """A wheel of edgestill with the packages alone that run on a device, made from those installed here.
 
-    The same packages give the same bytes, so its hash says whether a device has them already.
+    The same packages give the same bytes, so the hash identifies them.
     """
     name = f"edgestill-{metadata.version('edgestill')}"
-    described = metadata.distribution("edgestill").read_text("METADATA")
-    if described is None:
+    distribution = metadata.distribution("edgestill").read_text("METADATA")
+    if distribution is None:
         raise DeviceError("edgestill is not installed here, only found; install it (pip install edgestill)")
     contents: dict[str, bytes] = {}
     for package in PACKAGES:
@@ -73,15 +85,15 @@ def pack_runtime(folder: Path) -> Path:
             inside = path.relative_to(root)
             if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "report":
                 contents[f"{package}/{inside.as_posix()}"] = path.read_bytes()
-    place = f"{name}.dist-info"
-    contents[f"{place}/METADATA"] = described.encode()
-    contents[f"{place}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: edgestill\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    info = f"{name}.dist-info"
+    contents[f"{info}/METADATA"] = distribution.encode()
+    contents[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: edgestill\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = "".join(f"{file},sha256={_record_hash(content)},{len(content)}\n" for file, content in contents.items())
-    contents[f"{place}/RECORD"] = (record + f"{place}/RECORD,,\n").encode()
+    contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
     target = folder / f"{name}-py3-none-any.whl"
     with zipfile.ZipFile(target, "w") as wheel:
         for file, content in contents.items():
-            wheel.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_DEFLATED)  # without a time
+            wheel.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_DEFLATED)  # ZipInfo's fixed time, not now
     return target
 
 
@@ -89,34 +101,38 @@ def fitting(folders: Sequence[Path], target: Target) -> list[Path]:
     """The wheels of some folders that fit a device, all but edgestill's own.
 
     Raises:
-        DeviceError: a folder is none, or holds no wheel at all.
+        DeviceError: a folder does not exist or holds no wheel, or a file's name is not that of a wheel.
     """
     found = []
     for folder in folders:
         wheels = sorted(folder.glob("*.whl"))
         if not wheels:
             raise DeviceError(f"{folder} holds no wheels; `make wheels` builds those of edgestill into dist/")
-        found += [wheel for wheel in wheels if _fits(wheel.name, target) and not wheel.name.startswith("edgestill-")]
+        found += [wheel for wheel in wheels if _fits(wheel, target)]
     return found
 
 
-def download(wanted: Sequence[str], brought: Sequence[Path], target: Target, folder: Path) -> list[Path]:
-    """Fetch every wheel that a device will need, on this machine, for a device that has no internet.
+def download(packages: Sequence[str], brought: Sequence[Path], target: Target, folder: Path) -> list[Path]:
+    """Fetch every wheel that a device needs, on this machine, for a device that has no internet.
+
+    Args:
+        packages: requirements for pip. brought: wheels here that pip may use. folder: to write the wheels to.
 
     Raises:
-        DeviceError: pip is not there, or a package has no wheel for the device; says what pip said.
+        DeviceError: pip is not installed, or a package has no wheel for the device; has pip's message.
     """
     if util.find_spec("pip") is None:
         raise DeviceError("to fetch wheels for a device, pip has to be installed here: python -m ensurepip")
+    # `packaging` lists platforms of the machine that it runs on alone, and pip takes each of another machine's by name.
     platforms = [f"manylinux_2_{minor}_{target.architecture}" for minor in range(17, (target.glibc or (2, 17))[1] + 1)]
     platforms += [f"manylinux2014_{target.architecture}", f"linux_{target.architecture}"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--only-binary", ":all:", "--implementation", "cp", "--dest", str(folder), *wanted]
+    command += ["--only-binary", ":all:", "--implementation", "cp", "--dest", str(folder), *packages]
     command += ["--python-version", "{}.{}".format(*target.python)]
     for platform in platforms:
         command += ["--platform", platform]
-    for place in dict.fromkeys(wheel.parent for wheel in brought):
-        command += ["--find-links", str(place)]
+    for directory in dict.fromkeys(wheel.parent for wheel in brought):
+        command += ["--find-links", str(directory)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
@@ -126,20 +142,23 @@ def download(wanted: Sequence[str], brought: Sequence[Path], target: Target, fol
     return sorted(folder.glob("*.whl"))
 
 
-def _fits(name: str, target: Target) -> bool:
-    """Whether a wheel's tags fit; the glibc is left to pip, which says it better."""
-    python, abi, platforms = name.removesuffix(".whl").split("-")[-3:]
-    machine = platforms == "any" or any(one.endswith(f"_{target.architecture}") for one in platforms.split("."))
-    major, minor = target.python
-    pythons = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
-    own = any(one in pythons for one in python.split("."))
-    stable = abi == "abi3" and any(_not_newer(one, target.python) for one in python.split("."))
-    return machine and (own or stable)
+def _fits(wheel: Path, target: Target) -> bool:
+    """Whether a wheel is another package's than edgestill, which is packed, and its tags fit.
 
-
-def _not_newer(tag: str, python: tuple[int, int]) -> bool:
-    digits = tag.removeprefix("cp")
-    return digits.isdecimal() and (int(digits[0]), int(digits[1:] or 0)) <= python
+    The glibc is left to pip, whose message is better.
+    """
+    try:
+        name, _, _, tags = parse_wheel_filename(wheel.name)
+    except InvalidWheelFilename as error:
+        raise DeviceError(f"{wheel} is not named as a wheel: {error}") from error
+    interpreter = "cp{}{}".format(*target.python)
+    # Never empty, which would stand for the platforms of this machine.
+    platforms = [tag.platform for tag in tags if tag.platform.endswith(f"_{target.architecture}")] or ["any"]
+    supported = {
+        *cpython_tags(target.python, abis=[interpreter], platforms=platforms),
+        *compatible_tags(target.python, interpreter, platforms),
+    }
+    return name != "edgestill" and not supported.isdisjoint(tags)
 
 
 def _record_hash(content: bytes) -> str:

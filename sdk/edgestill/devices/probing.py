@@ -1,4 +1,4 @@
-"""What a device is, and whether it answers: it describes itself by `edgestill_benchmarks.machine`, sent as text."""
+"""Facts about devices, and whether they respond; the source of `edgestill_benchmarks.machine` is run there."""
 
 import json
 import sys
@@ -13,22 +13,22 @@ from edgestill_benchmarks.machine import machine_packages
 from ..errors import EdgestillError
 from .config import Device
 from .connection import connect
-from .deployment import Host
+from .host import Host
 from .phone import describe_phone, is_phone
 
 _PRINT = "\n\nimport json\nprint(json.dumps(describe_machine({packages!r})))\n"
 
 
 def probe(devices: Iterable[Device]) -> dict[str, dict[str, Any]]:
-    """Ask devices what they are, all at once.
+    """Query devices, all at once.
 
     Returns:
-        Name → `kind`, and either `error`: why it does not answer, or `machine`: see `describe_machine`, `agent`: see
-        `agent.look`, and `engines`: package → version in the newest environment there, or in this one.
+        Name → `kind`, and either `error`: why it does not respond, or `machine`: see `describe_machine`, `agent`: see
+        `remote_agent.look`, and `engines`: package → version in the newest environment there, or in this one.
     """
-    wanted = list(devices)
-    with ThreadPoolExecutor(max(len(wanted), 1)) as pool:
-        return dict(zip([device.name for device in wanted], pool.map(_probe, wanted), strict=True))
+    devices = list(devices)
+    with ThreadPoolExecutor(max(len(devices), 1)) as pool:
+        return dict(zip([device.name for device in devices], pool.map(_probe, devices), strict=True))
 
 
 def _probe(device: Device) -> dict[str, Any]:
@@ -42,13 +42,13 @@ def _probe(device: Device) -> dict[str, Any]:
             return found | describe_phone(connection)
         host = Host(connection, sys.executable if device.kind == "local" and device.python is None else None)
         facts = host.look()
-        # The environment that runs bundles there knows which engines there are; without one, its Python does.
+        # Engines are listed by the environment that runs bundles there; without one, by the device's Python.
         pythons = [f"{facts['folder']}/environments/{key}/bin/python" for key in facts["environments"]]
         python = f"{device.environment}/bin/python" if device.environment else [facts["python"], *pythons][-1]
-        answer = connection.run([python, "-"], [_machine_source()])
-        if answer.code != 0:
-            return found | {"error": f"{device.name}: {answer.last_words()}"}
-        return found | {"agent": facts, "machine": json.loads(answer.output)}
+        result = connection.run([python, "-"], [_machine_source()])
+        if result.code != 0:
+            return found | {"error": f"{device.name}: {result.summary()}"}
+        return found | {"agent": facts, "machine": json.loads(result.output)}
     except EdgestillError as error:
         return found | {"error": str(error)}
     finally:

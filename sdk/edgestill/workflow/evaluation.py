@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgestill_benchmarks import Rule, open_models, survey_bundle
+from edgestill_benchmarks import Rule, benchmark_bundle, open_models
 from edgestill_runtime.files import write_bytes
 
 from ..data import Data
@@ -93,10 +93,10 @@ class MeasurementInputs:
 
 @stage("measurement")
 def measure_files(inputs: MeasurementInputs, folder: Path, context: Context) -> None:
-    """`measurement.json`: every file at each number of threads, cold start, memory; see `survey_bundle`."""
+    """`measurement.json`: every file at each number of threads, cold start, memory; see `benchmark_bundle`."""
     rule = Rule(min_calls=inputs.min_calls, min_seconds=inputs.min_seconds)
     with context.progress.task("measure", 0) as task:
-        measured = survey_bundle(
+        measured = benchmark_bundle(
             converted_bundle(inputs.conversion),
             inputs.threads,
             rule,

@@ -10,7 +10,7 @@ import dev.edgestill.core.Rule
 import dev.edgestill.core.Tensor
 import dev.edgestill.core.readJson
 import dev.edgestill.core.readSamples
-import dev.edgestill.core.survey
+import dev.edgestill.core.measureBundle
 import dev.edgestill.core.writeNpz
 import dev.edgestill.engines.ExecuTorchEngine
 import dev.edgestill.engines.LiteRtEngine
@@ -125,11 +125,11 @@ class EnginesTest {
     }
 
     @Test
-    fun `a survey measures every file as edgestill bench does`() {
+    fun `the app measures every file as edgestill bench does`() {
         val said = ArrayList<String>()
         val rule = Rule(minCalls = 20, minSeconds = 0.02, turnSeconds = 0.005)
         val machine = mapOf("cpu" to "a desktop", "features" to listOf<String>(), "architecture" to "x86-64", "cores" to 2, "python" to "none", "packages" to mapOf<String, String>(), "governor" to null)
-        val found = survey(bundle, factories, listOf(1, 2), rule, machine, samples, { 50_000_000 }) { doing, _ -> said.add(doing) }
+        val found = measureBundle(bundle, factories, listOf(1, 2), rule, machine, samples, { 50_000_000 }) { doing, _ -> said.add(doing) }
         assertEquals(bundle.manifest.models.keys, found.answers.keys)
         assertEquals(listOf("latency, 1 thread", "latency, 2 threads", "quality"), said.distinct())
         val quality = readJson(File(vectors, "quality.json").reader()) as Map<*, *>

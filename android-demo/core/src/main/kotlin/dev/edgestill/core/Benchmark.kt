@@ -27,7 +27,7 @@ fun benchmark(folder: File, own: Store, factories: EngineFactories, words: Map<S
         val sent = File(folder, "bundle.edge")
         val bundle = Bundle.open(if (sent.isDirectory) FolderStore(sent) else own)
         val samples = File(folder, "samples.npz").takeIf { it.isFile }?.let { readSamples(it.readBytes()) }
-        val found = survey(bundle, factories, threadsOf(words["threads"] ?: "1"), ruleOf(words), here.machine, samples, here.residentBytes) { doing, share ->
+        val found = measureBundle(bundle, factories, threadsOf(words["threads"] ?: "1"), ruleOf(words), here.machine, samples, here.residentBytes) { doing, share ->
             write(folder, "progress.txt", "%.3f %s\n".format(Locale.ROOT, share, doing).toByteArray())
             say("$doing ${(100 * share).toInt()} %")
         }

@@ -6,7 +6,7 @@ import org.junit.Assert.assertNull
 import org.junit.Test
 
 /** What of a measurement depends on the task; times and engines are measured in the app's tests. */
-class SurveyTest {
+class MeasureBundleTest {
     private val rule = Rule(minCalls = 1, minSeconds = 0.0, turnSeconds = 0.0)
 
     /** -1 as int8, and NaN as float32. */
@@ -21,7 +21,7 @@ class SurveyTest {
     }
 
     private fun qualities(bundle: String, samples: String): Map<Any?, Any?> {
-        val found = survey(Vectors.bundle(bundle), mapOf("litert" to ones), listOf(1), rule, mapOf(), readSamples(Vectors.bytes(samples))).measurement
+        val found = measureBundle(Vectors.bundle(bundle), mapOf("litert" to ones), listOf(1), rule, mapOf(), readSamples(Vectors.bytes(samples))).measurement
         assertEquals(2, found["schema_version"])
         return found["files"].list().associate { it.field("file") to it.field("quality") }
     }

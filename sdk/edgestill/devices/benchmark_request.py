@@ -1,4 +1,4 @@
-"""What is to be measured on devices, and their answers beside this machine's."""
+"""What to measure on devices, and the comparison of their outputs with this machine's."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from .packages import check_engines
 
 @dataclass(frozen=True)
 class Samples:
-    """Test images to send along, and what is known of them.
+    """Test images to send, with their targets and this machine's outputs.
 
     Args:
-        images: uint8 (N, H, W, C). targets: (N, …). of: how many the test split has.
-        reference: name of a model or a file → its outputs on this machine. task: what they mean.
+        images: uint8 (N, H, W, C). targets: (N, …). of: size of the whole test split.
+        reference: name of a model or a file → its outputs on this machine. task: of the outputs.
     """
 
     images: NDArray[np.uint8]
@@ -33,8 +33,8 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be measured.
+class BenchmarkRequest:
+    """What to measure on a device.
 
     Args:
         threads: numbers, or `all`. samples: None measures no quality. engines, wheels, offline: see `install`.
@@ -54,50 +54,49 @@ class Wanted:
         check_engines(self.engines or ())
 
 
-def compare(answers: Mapping[str, Outputs], samples: Samples) -> dict[str, Any]:
-    """A device's answers beside those of this machine, sample by sample.
+def compare(outputs: Mapping[str, Outputs], samples: Samples) -> dict[str, Any]:
+    """Compare a device's outputs with those of this machine, sample by sample.
 
     Returns:
-        File → share of samples with the same answer, largest difference of the outputs, and the samples (their numbers
-        in the test split, this machine's answer, the device's, in words) whose answer differs; `reason` where the
-        outputs cannot be compared (NaN, another shape), which is no agreement at all.
+        File → `agreement`: share of samples with the same prediction; `difference`: the largest of the outputs;
+        `differ`: samples whose predictions differ (number in the test split, this machine's prediction, the device's).
+        `reason`: why outputs cannot be compared (NaN, another shape); their agreement is 0.
     """
     found: dict[str, Any] = {}
     task = samples.task
-    for name, outputs in answers.items():
-        own = samples.reference.get(name)
-        if own is None:
+    for name, there in outputs.items():
+        here = samples.reference.get(name)
+        if here is None:
             continue
-        compared = compare_outputs(outputs, own, Tolerance())
+        compared = compare_outputs(there, here, Tolerance())
         if not compared.passed or not task.same_answer:
-            reason = compared.reason or f"nothing says when two answers of {task.name} are the same"
+            reason = compared.reason or f"{task.name} does not define when two predictions are the same"
             found[name] = {"agreement": 0.0, "difference": None, "differ": [], "reason": reason}
             continue
-        same = task.same(own, outputs)
+        same = task.same(here, there)
         rows = np.flatnonzero(~same)
-        here, there = (
-            [task.describe(answer) for answer in task.answer([part[rows] for part in side])] for side in (own, outputs)
+        predictions = (
+            [task.describe(one) for one in task.answer([part[rows] for part in side])] for side in (here, there)
         )
         found[name] = {
             "agreement": float(same.mean()),
             "difference": max(one.difference for one in compared.outputs),
-            "differ": [[int(row), *texts] for row, *texts in zip(rows, here, there, strict=True)],
+            "differ": [[int(row), *texts] for row, *texts in zip(rows, *predictions, strict=True)],
         }
     return found
 
 
-def packed(samples: Samples) -> bytes:
-    """The npz that a device answers: `images` and `targets`."""
+def pack_samples(samples: Samples) -> bytes:
+    """The npz that a device reads: `images` and `targets`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=samples.images, targets=samples.targets)
     return buffer.getvalue()
 
 
-def add_answers(found: dict[str, Any], content: bytes, samples: Samples) -> None:
-    """Put into a device's measurement what its answers, an npz of outputs by file, are worth beside this machine's."""
-    answers = read_outputs(io.BytesIO(content))
+def add_outputs(found: dict[str, Any], content: bytes, samples: Samples) -> None:
+    """Add to a device's measurement how its outputs, an npz of them by file, compare with this machine's."""
     found["samples"] |= {"count": len(samples.targets), "of": samples.of}
-    found["answers"] = compare(answers, samples)
+    found["answers"] = compare(read_outputs(io.BytesIO(content)), samples)
     found["warnings"] += [
         f"{name} cannot be compared with this machine: {one['reason']}: do not use it there"
         for name, one in found["answers"].items()

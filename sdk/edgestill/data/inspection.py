@@ -42,7 +42,7 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SourceInspection:
     """What was found.
 
     Args:
@@ -78,14 +78,14 @@ class Survey:
         return chosen
 
 
-def survey(
+def inspect_source(
     source: str,
     task: str | Task = IMAGE_CLASSIFICATION,
     options: DataOptions = DataOptions(),
     *,
     check: bool = False,
     progress: Progress = SILENT,
-) -> Survey:
+) -> SourceInspection:
     """Look through a source.
 
     Args:
@@ -132,7 +132,7 @@ def survey(
             *_twice(seen.places, task, found.classes),
         ],
     }
-    return Survey(facts, found, processor, task)
+    return SourceInspection(facts, found, processor, task)
 
 
 def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> tuple[Processor, tuple[str, ...]]:

@@ -23,7 +23,7 @@ class Measured(val measurement: Map<String, Any?>, val answers: Map<String, Tens
  * @param residentBytes memory of this process now; null where the system does not tell.
  * @param onProgress what is being done, and the share of that, 0–1.
  */
-fun survey(
+fun measureBundle(
     bundle: Bundle,
     factories: EngineFactories,
     threads: List<Int>,
@@ -66,7 +66,7 @@ fun survey(
             "samples" to samples?.let { mapOf("digest" to it.digest) },
             "energy_from" to null,
             "sensors" to mapOf("before" to mapOf<String, Any?>(), "after" to mapOf<String, Any?>()),
-            "warnings" to listOf(COLD_START_HERE) + rows.flatMap { it.doubts() },
+            "warnings" to listOf(COLD_START_HERE) + rows.flatMap { it.warnings() },
         ),
         answers,
     )
@@ -101,7 +101,7 @@ private val TARGETS: Map<String?, ByteBuffer.(Int) -> Double> = mapOf(
 private data class Row(val file: String, val engine: String, val threads: Int, val latency: Latency) {
     fun json() = mapOf("engine" to engine, "threads" to threads, "threads_set" to true, "latency_ms" to latency.json())
 
-    fun doubts(): List<String> {
+    fun warnings(): List<String> {
         val what = "$file, $threads thread${if (threads == 1) "" else "s"}"
         val scatter = latency.p90 / latency.p50
         return listOfNotNull(

@@ -1,19 +1,19 @@
-"""What the device does for itself: sent there as text and run by its own Python, before anything is installed.
+"""The remote agent: its source is sent to a device and run by the Python there, before anything is installed.
 
-    python3 - COMMAND ARGUMENTS < agent.py
+    python3 - COMMAND ARGUMENTS < remote_agent.py
 
-ARGUMENTS is JSON, the answer the last line of standard output, JSON as well; lines before it say how far it is. It
-imports the standard library alone.
+ARGUMENTS is JSON; so is the result, the last line of standard output. Lines before it report progress. It imports the
+standard library alone.
 
     FOLDER/environments/KEY/           a virtual environment; finished once `.complete` is in it
     FOLDER/bundles/NAME/versions/ID/   NAME.edge, `environment` (a link), `deployed.json`; never changed again
     FOLDER/bundles/NAME/current        a link to the version in use, switched in one step
     FOLDER/bundles/NAME/previous       a link to the one before it
     FOLDER/incoming/ID.RANDOM/         what is being sent
-    FOLDER/.lock                       held by whoever changes links, versions or environments
+    FOLDER/.lock                       held by a process that changes links, versions or environments
 
-Several deployments may be at it at once. Each command that changes what they share holds the lock; what one has removed
-that another was about to use is refused, never linked.
+Several deployments may run at once. A command that changes what they share holds the lock. A version or environment
+that another one has removed is refused, never linked.
 """
 
 import fcntl
@@ -38,12 +38,12 @@ Facts = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """Something that the user has to hear."""
+    """The command is refused; the message is for the user."""
 
 
-def look(asked: Facts) -> Facts:
+def look(arguments: Facts) -> Facts:
     """Facts that decide what can be installed."""
-    folder = Path(asked["folder"]).expanduser().absolute()
+    folder = Path(arguments["folder"]).expanduser().absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return {
         "folder": str(folder),
@@ -58,104 +58,105 @@ def look(asked: Facts) -> Facts:
     }
 
 
-def prepare(asked: Facts) -> Facts:
-    """An empty folder to send files into; what connections that broke have left is removed after an hour."""
-    incoming = Path(asked["folder"], "incoming")
+def prepare(arguments: Facts) -> Facts:
+    """An empty folder to send files into; leftovers of broken connections are removed after an hour."""
+    incoming = Path(arguments["folder"], "incoming")
     incoming.mkdir(parents=True, exist_ok=True)
-    for left in inside(incoming):
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    # Its own: another deployment may be sending the same.
-    return {"target": tempfile.mkdtemp(prefix=f"{asked['id']}.", dir=incoming)}
+    for leftover in inside(incoming):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+    # A random name: another deployment may be sending the same version.
+    return {"target": tempfile.mkdtemp(prefix=f"{arguments['id']}.", dir=incoming)}
 
 
-def install(asked: Facts) -> Facts:
+def install(arguments: Facts) -> Facts:
     """Make the environment, unless an earlier call finished it."""
-    target = Path(asked["folder"], "environments", asked["key"])
+    target = Path(arguments["folder"], "environments", arguments["key"])
     python = str(target / "bin" / "python")
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(lock_of(target), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another deployment may be at it; the system releases it in any case
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another deployment may be making it; released even if this process dies
         made = not (target / COMPLETE).exists()
         if made:
             shutil.rmtree(target, ignore_errors=True)
             try:
-                say("virtual environment")
-                shared = ["--system-site-packages"] if asked["system_packages"] else []
+                report("virtual environment")
+                shared = ["--system-site-packages"] if arguments["system_packages"] else []
                 follow([sys.executable, "-m", "venv", *shared, str(target)], "a virtual environment cannot be made")
-                say("packages")
+                report("packages")
                 pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
-                pip += ["--only-binary", ":all:", "--find-links", asked["wheels"]]
-                pip += [] if asked["index"] else ["--no-index"]
-                follow([*pip, *asked["requirements"]], "packages cannot be installed")
+                pip += ["--only-binary", ":all:", "--find-links", arguments["wheels"]]
+                pip += [] if arguments["index"] else ["--no-index"]
+                follow([*pip, *arguments["requirements"]], "packages cannot be installed")
             except BaseException:
                 shutil.rmtree(target, ignore_errors=True)
                 raise
-            (target / COMPLETE).write_text("\n".join(asked["requirements"]))
-    shutil.rmtree(asked["wheels"], ignore_errors=True)
+            (target / COMPLETE).write_text("\n".join(arguments["requirements"]))
+    shutil.rmtree(arguments["wheels"], ignore_errors=True)
     return {"python": python, "made": made}
 
 
-def keep(asked: Facts) -> Facts:
-    """Make a version of what was sent: compare the hashes, then move it to its place."""
-    sent, target = Path(asked["sent"]), Path(asked["folder"], "bundles", asked["name"], "versions", asked["version"])
-    for file, wanted in asked["files"].items():
+def keep(arguments: Facts) -> Facts:
+    """Make a version of the files that were sent: compare their hashes, then move them to its folder."""
+    sent, folder = Path(arguments["sent"]), Path(arguments["folder"])
+    target = folder / "bundles" / arguments["name"] / "versions" / arguments["version"]
+    for file, expected in arguments["files"].items():
         with open(sent / file, "rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != wanted:
+            if hashlib.file_digest(content, "sha256").hexdigest() != expected:
                 raise RefusedError(f"{file} did not arrive as it was sent; do it again")
-    (sent / "environment").symlink_to(Path(asked["python"]).parent.parent)
-    (sent / "deployed.json").write_text(json.dumps({"at": time.time(), "files": asked["files"]}))
+    (sent / "environment").symlink_to(Path(arguments["python"]).parent.parent)
+    (sent / "deployed.json").write_text(json.dumps({"at": time.time(), "files": arguments["files"]}))
     sent.chmod(0o755)
-    with alone(asked):
-        if not Path(asked["python"]).exists():
+    with alone(arguments):
+        if not Path(arguments["python"]).exists():
             raise RefusedError("another deployment has removed the environment meanwhile; do it again")
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.sync()  # a device may lose its power at any time: the name comes after the content
+            os.sync()  # the content first, then the name: the device may lose power at any time
             sent.rename(target)
-            forget(Path(asked["folder"]), target)
+            forget(folder, target)
     shutil.rmtree(sent, ignore_errors=True)
     return {"target": str(target)}
 
 
-def activate(asked: Facts) -> Facts:
+def activate(arguments: Facts) -> Facts:
     """Switch `current` to a version."""
-    folder = Path(asked["folder"])
-    home = folder / "bundles" / asked["name"]
-    with alone(asked):
-        if not (home / "versions" / asked["version"]).is_dir():
-            raise RefusedError(f"another deployment of {asked['name']} has replaced this one meanwhile; do it again")
+    folder, name = Path(arguments["folder"]), arguments["name"]
+    home = folder / "bundles" / name
+    with alone(arguments):
+        if not (home / "versions" / arguments["version"]).is_dir():
+            raise RefusedError(f"another deployment of {name} has replaced this one meanwhile; do it again")
         current = linked(home / "current")
-        if current != asked["version"]:
+        if current != arguments["version"]:
             if current:
                 link(home / "previous", current)
-            link(home / "current", asked["version"])
-        forget(folder, home / "versions" / asked["version"])
-        switched = current != asked["version"]
-        return {"current": asked["version"], "previous": linked(home / "previous"), "switched": switched}
+            link(home / "current", arguments["version"])
+        forget(folder, home / "versions" / arguments["version"])
+        switched = current != arguments["version"]
+        return {"current": arguments["version"], "previous": linked(home / "previous"), "switched": switched}
 
 
-def rollback(asked: Facts) -> Facts:
-    """Let `current` and `previous` change places."""
-    home = Path(asked["folder"], "bundles", asked["name"])
+def rollback(arguments: Facts) -> Facts:
+    """Swap `current` and `previous`."""
+    home = Path(arguments["folder"], "bundles", arguments["name"])
     if not home.is_dir():
-        raise RefusedError(f"{asked['name']} was never deployed here")
-    with alone(asked):
+        raise RefusedError(f"{arguments['name']} was never deployed here")
+    with alone(arguments):
         current, previous = linked(home / "current"), linked(home / "previous")
         if current is None:
-            raise RefusedError(f"{asked['name']} was never deployed here")
+            raise RefusedError(f"{arguments['name']} was never deployed here")
         if previous is None or previous == current:
-            raise RefusedError(f"there is no version of {asked['name']} before {current}")
-        # In this order: whatever stops it between the two, a version is in use.
+            raise RefusedError(f"there is no version of {arguments['name']} before {current}")
+        # In this order: if it stops between the two, a version is still in use.
         link(home / "current", previous)
         link(home / "previous", current)
         return {"current": previous, "previous": current}
 
 
 @contextmanager
-def alone(asked: Facts) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it in any case."""
-    folder = Path(asked["folder"])
+def alone(arguments: Facts) -> Iterator[None]:
+    """Hold the folder's lock, which is released even if this process dies."""
+    folder = Path(arguments["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a") as lock:  # not "w", which would change its time each time
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -168,11 +169,11 @@ def describe(home: Path) -> Facts:
     return {"current": linked(home / "current"), "previous": linked(home / "previous"), "versions": versions}
 
 
-def forget(folder: Path, wanted: Path) -> None:
-    """Remove versions of a bundle that no link names, but for the wanted one, and environments that no version uses."""
-    home = wanted.parent.parent
-    for version in inside(wanted.parent):
-        if version.name not in (wanted.name, linked(home / "current"), linked(home / "previous")):
+def forget(folder: Path, kept: Path) -> None:
+    """Remove versions of a bundle that no link names, except `kept`, and environments that no version uses."""
+    home = kept.parent.parent
+    for version in inside(kept.parent):
+        if version.name not in (kept.name, linked(home / "current"), linked(home / "previous")):
             shutil.rmtree(version, ignore_errors=True)
     used = {link.resolve() for link in folder.glob("bundles/*/versions/*/environment")}
     for environment in inside(folder / "environments"):
@@ -185,8 +186,8 @@ def forget(folder: Path, wanted: Path) -> None:
                 shutil.rmtree(environment, ignore_errors=True)
 
 
-def follow(command: list[str], trouble: str) -> None:
-    """Run a command and pass its lines on; the telling ones explain a failure."""
+def follow(command: list[str], failure: str) -> None:
+    """Run a command and report its lines; those about errors explain a failure."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     lines = []
     with subprocess.Popen(
@@ -201,14 +202,14 @@ def follow(command: list[str], trouble: str) -> None:
         assert process.stdout
         for line in map(str.strip, process.stdout):
             lines.append(line)
-            say(line)
+            report(line)
     if process.returncode != 0:
-        telling = [line for line in lines if line.startswith("ERROR") or "Errno" in line] or lines
-        raise RefusedError(f"{trouble}: {' · '.join(telling[-3:]) or f'exit code {process.returncode}'}")
+        errors = [line for line in lines if line.startswith("ERROR") or "Errno" in line] or lines
+        raise RefusedError(f"{failure}: {' · '.join(errors[-3:]) or f'exit code {process.returncode}'}")
 
 
-def say(text: str) -> None:
-    """Tell the host how far it is."""
+def report(text: str) -> None:
+    """Report progress to the host."""
     print(json.dumps({"doing": text}), flush=True)
 
 
@@ -226,26 +227,26 @@ def linked(path: Path) -> str | None:
 
 
 def inside(folder: Path) -> list[Path]:
-    """The folders in a folder, but for hidden ones."""
+    """The folders in a folder, except hidden ones."""
     return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
 
 
 def lock_of(environment: Path) -> Path:
-    """The file that who makes or removes an environment holds locked."""
+    """The lock file of an environment, held while it is made or removed."""
     return environment.with_name(f".{environment.name}.lock")
 
 
 def main() -> None:
-    """Do one command."""
+    """Run one command."""
     commands = {command.__name__: command for command in (look, prepare, install, keep, activate, rollback)}
-    asked = json.loads(sys.argv[2])
+    arguments = json.loads(sys.argv[2])
     try:
-        answer = commands[sys.argv[1]](asked)
+        result = commands[sys.argv[1]](arguments)
     except RefusedError as error:
-        answer = {"refused": str(error)}
+        result = {"refused": str(error)}
     except OSError as error:
-        answer = {"refused": f"{error.filename or asked['folder']}: {error.strerror or error}"}
-    print(json.dumps(answer), flush=True)
+        result = {"refused": f"{error.filename or arguments['folder']}: {error.strerror or error}"}
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
