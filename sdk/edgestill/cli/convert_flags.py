@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from .flags import TASK_NAMES
+
 
 @dataclass(frozen=True)
 class ConvertFlags:
@@ -40,8 +42,8 @@ class ConvertFlags:
     task: Annotated[
         str | None,
         typer.Option(
-            help="What the outputs are, where it is another model's than a run's: image-classification, "
-            "multi-label-classification, regression, or module:Class. Without it class scores are told by the labels."
+            help=f"What the outputs are, where it is another model's than a run's: {TASK_NAMES}, or module:Class. "
+            "Without it class scores are told by the labels."
         ),
     ] = None
     labels: Annotated[Path | None, typer.Option(help="With --samples: a text file with a class name a line.")] = None

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from .console import CONSOLE, TerminalProgress, say
-from .flags import with_flags
+from .flags import TASK_NAMES, with_flags
 
 _CLASSES = 20  # shown; --json has all
 _LINES = 10
@@ -30,8 +30,8 @@ class DataFlags:
     task: Annotated[
         str | None,
         typer.Option(
-            help="What the targets are: image-classification, multi-label-classification, regression, or module:Class; "
-            "that of the recipe, or image-classification, without it."
+            help=f"What the targets are: {TASK_NAMES}, or module:Class; that of the recipe, or image-classification, "
+            "without it."
         ),
     ] = None
     image_size: Annotated[int | None, typer.Option(help="Side in pixels to which photos are brought.")] = None

@@ -16,7 +16,10 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
+from edgestill_runtime.tasks import TASKS
+
 Flags = TypeVar("Flags")
+TASK_NAMES = ", ".join(name for name in TASKS if name != "tensors")  # for the help of `--task`
 
 
 def with_flags(command: Callable[[Flags], None]) -> Callable[..., None]:

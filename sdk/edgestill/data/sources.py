@@ -14,7 +14,7 @@ from edgestill_runtime.processing import ImageProcessor, Processor
 
 from ..errors import DataError, EdgestillError, nearest, one_line
 from ..progress import SILENT, Progress
-from ..tasks import Task, find_task
+from ..tasks import TASKS, Task, find_task
 from ..tasks.labels import class_places, few
 from .cutting import Cut, check_shares, cut
 from .folders import WORDS, Kind, Skipped
@@ -120,9 +120,10 @@ def _list_folder(path: Path, kind: Kind, task: Task) -> Listing:
     if not task.of_folders:
         return tables.list_tables(path, kind, task)
     if path.is_file() and path.suffix.lower() in ENDINGS:
+        with_tables = ", ".join(name for name, kind in TASKS.items() if not kind.of_folders)
         raise DataError(
-            f"{path} is a table, and {task.name} takes a folder for each class, or parquet; tables are for tasks "
-            "such as multi-label-classification"
+            f"{path} is a table, and {task.name} takes a folder for each class, or parquet; tables are for tasks such "
+            f"as {with_tables}"
         )
     return image_folder.list_folder(path, kind)
 
