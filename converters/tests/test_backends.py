@@ -113,7 +113,7 @@ def test_a_file_that_is_a_folder_goes_all_the_way(toy, tmp_path):
         (measured,) = benchmark_bundle(bundle, rule=Rule(min_calls=5, min_seconds=0.01))["files"]
         assert (measured["file"], measured["engine"]) == ("model.fp32.parts", "parts")
         assert measured["bytes"] == bundle.size("model.fp32.parts") > len(b"a matrix")
-        assert measured["profile"]["why_not"] == "parts (acme-toy 1.5) does not tell the times of operators"
+        assert measured["profile"]["why_not"] == "parts (acme-toy 1.5) does not report the times of operators"
         assert check_bundle(bundle, SAMPLES, latency=False).passed
 
 

@@ -71,7 +71,7 @@ def test_it_is_measured_like_every_other(edgestill, bundle):
     measured = files["model.fp32.onnx"]
     assert measured["engine"] == "onnx" and measured["threads"][0]["latency_ms"]["p50"] > 0
     assert measured["threads"][0]["engine"].startswith("onnx (onnxruntime ")
-    assert "does not tell the times of operators" in measured["profile"]["why_not"]
+    assert "does not report the times of operators" in measured["profile"]["why_not"]
 
 
 def test_the_doctor_and_the_self_test_know_it(edgestill, python, bundle):

@@ -116,10 +116,10 @@ def test_a_teacher_that_learnt_other_numbers_is_refused(task_runs):
     folder = task_runs / "disc"
     data = load_recipe(task_runs / "disc.toml").load_data()
     checkpoint = folder / "stages" / "teacher" / "model.safetensors"
-    es.load_teacher("resnet8", checkpoint, 2, 1, data)
+    es.load_teacher("resnet8", data, checkpoint=checkpoint)
     other = replace(data, task_settings={**data.task_settings, "mean": [0.0, 0.0]})
     with pytest.raises(ModelError, match=r"does not fit .*: it learnt values of mean"):
-        es.load_teacher("resnet8", checkpoint, 2, 1, other)
+        es.load_teacher("resnet8", other, checkpoint=checkpoint)
 
 
 # Guessing, by hand.
