@@ -1,10 +1,10 @@
-"""Classify an image or a recording, those of a folder, or what a camera sees. On the Pi: numpy and an engine are
-enough, and Pillow for images from files. How they become the model's input stands in the bundle.
+"""Classify an image or a recording, all files of a folder, or camera frames. Needs numpy and an engine, and Pillow
+for images from files. The preprocessing is stored in the bundle.
 
 python classify.py fashion.edge photo.jpg
 python classify.py fashion.edge photos/
 python classify.py digits.edge seven.wav
-python classify.py fashion.edge --camera              # Ctrl-C ends it; one line a picture
+python classify.py fashion.edge --camera              # one line per frame, until Ctrl-C
 """
 
 import argparse
