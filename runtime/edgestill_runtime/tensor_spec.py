@@ -29,6 +29,6 @@ class TensorSpec:
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor may have this shape: that of the file, but for its dynamic axes."""
         return len(shape) == len(self.shape) and all(
-            given == size or (axis in self.dynamic and given > 0 and (not self.bounded or given <= size))
-            for axis, (given, size) in enumerate(zip(shape, self.shape, strict=True))
+            actual == size or (axis in self.dynamic and actual > 0 and (not self.bounded or actual <= size))
+            for axis, (actual, size) in enumerate(zip(shape, self.shape, strict=True))
         )

@@ -194,5 +194,5 @@ def test_the_format_is_known_by_ending_or_content(bare, tmp_path):
 
 
 def test_a_bare_file_cannot_be_signed(bare):
-    with pytest.raises(BundleFormatError, match="which nobody can have signed"):
+    with pytest.raises(BundleFormatError, match="which has no signature"):
         load(bare / "model.tflite", trusted_keys=[bytes(32)])

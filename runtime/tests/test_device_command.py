@@ -49,7 +49,7 @@ def test_info_of_a_bundle(bundle_path):
 
 def test_info_of_a_bare_file(bundle_path, programs):
     done = device("info", bundle_path / "model.tflite")
-    assert "takes int8 (1, 28, 28, 1), scale" in done.stdout and "isolated" in done.stdout
+    assert "input int8 (1, 28, 28, 1), scale" in done.stdout and "isolated" in done.stdout
     facts = json.loads(device("info", programs / "types.pte", "--json", "--in-process").stdout)
     assert [spec["dtype"] for spec in facts["inputs"]] == ["float32", "int8", "uint8", "int32", "int64", "bool"]
     assert "isolated" not in facts["engine"]
@@ -169,7 +169,7 @@ def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path)
 
 @pytest.fixture(scope="module")
 def two_outputs(bundle_path, tmp_path_factory):
-    """Bundles of the demo's float file that gives what is before its last layer as well: with a processor, and without.
+    """Bundles of the demo's float file with the input of its last layer as a second output: with and without processor.
 
     From the flatbuffer, where that is the only way to a file of an image and two outputs without an exporter.
     """

@@ -150,7 +150,7 @@ def test_dynamic_axes_of_a_tflite_file(tensorflows):
 
 
 def test_text_is_refused_in_words(tensorflows):
-    with pytest.raises(EngineError, match="holds .*, which has no place in numbers"):
+    with pytest.raises(EngineError, match="holds .*, which is not a numeric type"):
         load(tensorflows / "text.tflite")
 
 

@@ -248,7 +248,7 @@ def test_an_answer_that_is_not_finite_is_no_class(programs, tmp_path):
     manifest = Manifest("overflows", (), processor, {program.name: entry}, 0, 0)
     with Model(manifest, program.name, program.read_bytes()) as model, warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(EngineError, match=r"net.pte answered with 5 of 5 values that are not finite"):
+        with pytest.raises(EngineError, match=r"net.pte returned 5 of 5 values that are not finite"):
             model.predict(np.full((8, 8, 3), 255, np.uint8))
         assert len(model.predict(np.zeros((8, 8, 3), np.uint8))) == 5
 

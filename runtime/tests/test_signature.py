@@ -76,14 +76,14 @@ def test_an_unknown_key_is_refused(signed, keys):
 def test_a_changed_manifest_is_refused(signed, keys):
     text = (signed / "manifest.json").read_text()
     (signed / "manifest.json").write_text(text.replace("Ankle boot", "Ankle Boot"))
-    with pytest.raises(SignatureError, match="does not fit the manifest"):
+    with pytest.raises(SignatureError, match="does not match the manifest"):
         load(signed, trusted_keys=[keys / "ada.pub"])
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"signature": base64.b64encode(bytes(64)).decode()}, "does not fit the manifest"),
+        ({"signature": base64.b64encode(bytes(64)).decode()}, "does not match the manifest"),
         ({"signature": "!!"}, "cannot be read"),
         ({"signature": None}, "cannot be read"),
         ({"algorithm": "rsa"}, "signed with 'rsa'; this edgestill knows ed25519"),

@@ -340,6 +340,6 @@ def test_a_classifier_without_names_of_before_still_answers_numbers(bundle_path,
 def test_an_answer_of_nothing_but_nan_is_no_answer(bundle_path, tmp_path, monkeypatch):
     bundle = as_task(bundle_path, tmp_path, task="regression", labels=tuple("abcdefghij"))
     with load(bundle) as model:
-        monkeypatch.setattr(model, "_answers", lambda pixels: (np.full((1, 10), np.nan, np.float32),))
+        monkeypatch.setattr(model, "_outputs_of_pixels", lambda pixels: (np.full((1, 10), np.nan, np.float32),))
         with pytest.raises(EngineError, match="10 of 10 values that are not finite"):
             model.predict(IMAGE)

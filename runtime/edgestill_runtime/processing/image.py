@@ -80,10 +80,10 @@ class ImageProcessor(Processor):
         return self._fit(self._colours(_opaque(_eight_bits(_upright(picture)), self.ground)))
 
     def _colours(self, image: PixelArray) -> PixelArray:
-        given = image.shape[2]
-        if given == self.channels:
+        channels = image.shape[2]
+        if channels == self.channels:
             return image
-        if given == 1:
+        if channels == 1:
             return np.repeat(image, 3, axis=2)
         red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
         return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)[..., None]
@@ -109,12 +109,12 @@ class ImageProcessor(Processor):
 
     def _middle(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The box of `crop`, in the order of operations of Pillow's `ImageOps.fit`."""
-        given, wanted = width / height, self.width / self.height
+        ratio, target = width / height, self.width / self.height
         across, down = float(width), float(height)
-        if given > wanted:
-            across = wanted * height
-        elif given < wanted:
-            down = width / wanted
+        if ratio > target:
+            across = target * height
+        elif ratio < target:
+            down = width / target
         across, down = across * self.crop_share, down * self.crop_share
         left, top = (width - across) * 0.5, (height - down) * 0.5
         return left, top, left + across, top + down

@@ -132,10 +132,10 @@ def _open(file: Any, name: str) -> Picture:
 def _check_size(width: int, height: int, limit: int | None, name: str) -> None:
     """Refuse what has too many pixels: more than `LIMIT`, or than twice Pillow's limit, from which on it warns."""
     most = None if limit is None else 2 * limit
-    if said := os.environ.get(LIMIT):
-        if not said.isdecimal() or int(said) < 1:
-            raise InputError(f"{LIMIT} must be a number of pixels, not {said!r}")
-        most = int(said)
+    if setting := os.environ.get(LIMIT):
+        if not setting.isdecimal() or int(setting) < 1:
+            raise InputError(f"{LIMIT} must be a number of pixels, not {setting!r}")
+        most = int(setting)
     if most is not None and width * height > most:
         raise InputError(
             f"{name} has {width * height:,} pixels, more than the {most:,} that are opened, lest a small file fill the "
@@ -178,10 +178,10 @@ def _array(image: Any, name: str) -> NDArray[Any]:
             "16 bits a channel"
         )
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or (transparent and mode in ("1", "L", "RGB", "P")):
-        wanted = "LA" if mode in ("LA", "La") else "RGBA"
+        mode_needed = "LA" if mode in ("LA", "La") else "RGBA"
     else:
-        wanted = "L" if mode in ("1", "L") else "RGB"
-    pixels = np.asarray(image if mode == wanted else image.convert(wanted))
+        mode_needed = "L" if mode in ("1", "L") else "RGB"
+    pixels = np.asarray(image if mode == mode_needed else image.convert(mode_needed))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 

@@ -24,9 +24,9 @@ def excerpt(recording: Recording, rate: int, length: int) -> NDArray[np.float64]
     return waveform if excess >= 0 else np.pad(waveform, (-excess // 2, -excess - -excess // 2))
 
 
-def _ratio(given: int, wanted: int) -> tuple[int, int]:
-    common = gcd(given, wanted)
-    return wanted // common, given // common
+def _ratio(rate: int, target: int) -> tuple[int, int]:
+    common = gcd(rate, target)
+    return target // common, rate // common
 
 
 def _resampled(samples: NDArray[np.float64], up: int, down: int, start: int, count: int) -> NDArray[np.float64]:

@@ -47,20 +47,20 @@ def task_of(
     labels: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     scores: "Scores" = "logits",
-    given: "type[Task] | None" = None,
+    custom: "type[Task] | None" = None,
 ) -> "Task":
     """The task that a bundle is for.
 
     Args:
         name: of the task; settings, labels, scores: as of `Task`.
-        given: the class of a task that is not of this package.
+        custom: class of a task that this package does not have.
 
     Raises:
-        InputError: the given class is another task's, or the settings are none of it.
+        InputError: `custom` is the class of another task, or a setting is unknown or invalid.
     """
-    if given is not None and given.name != name:
-        raise InputError(f"the bundle's task is {name!r}, not {given.name!r}, which {given.__name__} is for")
-    kind = given or task_class(name)
+    if custom is not None and custom.name != name:
+        raise InputError(f"the bundle's task is {name!r}, not {custom.name!r}, which {custom.__name__} is for")
+    kind = custom or task_class(name)
     if kind is None:
         from .tensors import UnknownTask
 

@@ -63,20 +63,20 @@ class MultiLabelClassification(Task):
         if threshold is not None:
             least = np.full_like(least, number_of(threshold, "threshold", 0, 1))
         names = self.labels or tuple(map(str, range(scores.shape[1])))
-        orders, given = np.argsort(-scores, axis=1, kind="stable"), scores >= least
+        orders, predicted = np.argsort(-scores, axis=1, kind="stable"), scores >= least
         return [
             [Prediction(names[index], float(row[index])) for index in order if chosen[index]][:top]
-            for row, order, chosen in zip(scores, orders, given, strict=True)
+            for row, order, chosen in zip(scores, orders, predicted, strict=True)
         ]
 
     def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
         """mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label."""
-        scores, wanted = self._compared(outputs, targets)
-        there = wanted.any(axis=0)
+        scores, expected = self._compared(outputs, targets)
+        there = expected.any(axis=0)
         if not there.any():
             raise InputError("no sample has any label: there is nothing to measure")
-        precisions = average_precision(scores[:, there], wanted[:, there])
-        return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, wanted)[there].mean())}
+        precisions = average_precision(scores[:, there], expected[:, there])
+        return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, expected)[there].mean())}
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
         """Where both give exactly the same labels."""
@@ -88,9 +88,9 @@ class MultiLabelClassification(Task):
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
         """`per_class`: label → average precision, None for a class that no sample has."""
-        scores, wanted = self._compared(outputs, targets)
+        scores, expected = self._compared(outputs, targets)
         names = self.labels or tuple(map(str, range(scores.shape[1])))
-        found = average_precision(scores, wanted)
+        found = average_precision(scores, expected)
         return {"per_class": {n: None if np.isnan(one) else float(one) for n, one in zip(names, found, strict=True)}}
 
     def describe(self, answer: Any) -> str:
@@ -111,10 +111,10 @@ class MultiLabelClassification(Task):
             raise InputError(f"outputs (N, classes) need targets of that shape, not {scores.shape} and {targets.shape}")
         return scores, np.asarray(targets) > 0.5
 
-    def _f1(self, scores: NDArray[np.float32], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """float64 (classes,): 2 · right / (given + wanted); 0 where nothing is given and nothing wanted."""
-        given = scores >= self._least(scores)
-        right, both = (given & wanted).sum(axis=0), given.sum(axis=0) + wanted.sum(axis=0)
+    def _f1(self, scores: NDArray[np.float32], expected: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """float64 (classes,): 2 · TP / (predicted + expected); 0 if a class is neither predicted nor expected."""
+        predicted = scores >= self._least(scores)
+        right, both = (predicted & expected).sum(axis=0), predicted.sum(axis=0) + expected.sum(axis=0)
         return np.asarray(2 * right / np.maximum(both, 1), np.float64)
 
 
@@ -125,21 +125,21 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(1 / (1 + np.exp(-np.asarray(logits, np.float64))), np.float32)
 
 
-def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+def average_precision(scores: NDArray[Any], expected: NDArray[np.bool_]) -> NDArray[np.float64]:
     """float64 (classes,): the area under each class's precision–recall curve, as a sum of steps.
 
     `Σ_n (R_n - R_{n-1}) · P_n` over the thresholds of falling score, samples of one score together, as scikit-learn's
     `average_precision_score` has it. NaN for a class that no sample has.
 
     Args:
-        scores: (N, classes); NaN ranks last. wanted: bool (N, classes).
+        scores: (N, classes); NaN ranks last. expected: bool (N, classes).
     """
     count, classes = scores.shape
     found = np.full(classes, np.nan)
     ranked = np.where(np.isnan(scores), -np.inf, scores)
     for column in range(classes):
         order = np.argsort(-ranked[:, column], kind="stable")
-        hits = wanted[order, column]
+        hits = expected[order, column]
         if not hits.any():
             continue
         values = ranked[order, column]

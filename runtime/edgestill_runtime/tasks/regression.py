@@ -117,13 +117,13 @@ class Regression(Task):
     def _errors(self, outputs: Outputs, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """How far each value is off, (N, values), and each target's sum of squares about its mean, (values,)."""
         values = self.values(outputs)
-        wanted = np.asarray(targets, np.float64)
-        if wanted.ndim == 1:
-            wanted = wanted[:, None]
-        if values.shape != wanted.shape or not len(values):
-            raise InputError(f"outputs (N, values) need targets of that shape, not {values.shape} and {wanted.shape}")
-        apart = values - wanted
+        expected = np.asarray(targets, np.float64)
+        if expected.ndim == 1:
+            expected = expected[:, None]
+        if values.shape != expected.shape or not len(values):
+            raise InputError(f"outputs (N, values) need targets of that shape, not {values.shape} and {expected.shape}")
+        apart = values - expected
         apart[np.isnan(apart)] = np.inf
-        spread = np.square(wanted - wanted.mean(axis=0)).sum(axis=0)
-        spread[wanted.max(axis=0) == wanted.min(axis=0)] = 0.0  # whatever the last bit of their mean is
+        spread = np.square(expected - expected.mean(axis=0)).sum(axis=0)
+        spread[expected.max(axis=0) == expected.min(axis=0)] = 0.0  # whatever the last bit of their mean is
         return apart, spread
