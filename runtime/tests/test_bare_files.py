@@ -33,9 +33,9 @@ def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated)
     with load(bare / name, isolated=isolated) as model:
         assert (model.input.shape, model.input.dtype) == (entry.inputs[0].shape, entry.inputs[0].dtype)
         if name == "model.pte":  # it does not say how its integers stand for numbers; the manifest does
-            taken, given = entry.inputs[0], entry.outputs[0]
-            raw = model.infer(quantize(values, taken.scale, taken.zero_point))
-            found = dequantize(raw, given.scale, given.zero_point)
+            input_spec, output_spec = entry.inputs[0], entry.outputs[0]
+            raw = model.infer(quantize(values, input_spec.scale, input_spec.zero_point))
+            found = dequantize(raw, output_spec.scale, output_spec.zero_point)
             values = values.astype(np.int8)
         else:
             assert (model.input.scale, model.input.zero_point) == (entry.inputs[0].scale, entry.inputs[0].zero_point)

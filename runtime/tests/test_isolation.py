@@ -221,7 +221,7 @@ def test_an_engine_that_was_ended_says_so(model):
 @pytest.mark.parametrize("isolated", [True, False])
 def test_a_signal_handler_cannot_call_into_a_call(bundle_path, isolated):
     """It would wait for itself for ever, or overwrite the inputs of the call that it came into."""
-    said = []
+    errors = []
     with load(bundle_path, isolated=isolated) as model:
         expected = model.logits(WHITE)
 
@@ -229,19 +229,19 @@ def test_a_signal_handler_cannot_call_into_a_call(bundle_path, isolated):
             try:
                 model.logits(BLANK)
             except EngineError as error:
-                said.append(str(error))
+                errors.append(str(error))
 
         before = signal.signal(signal.SIGALRM, handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
             for _ in range(5000):
                 np.testing.assert_array_equal(model.logits(WHITE), expected)
-                if said:
+                if errors:
                     break
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        assert said and "from a signal handler during a call" in said[0]
+        assert errors and "from a signal handler during a call" in errors[0]
 
 
 def test_close_in_a_signal_handler_ends_the_child_after_the_call(bundle_path):
@@ -435,15 +435,15 @@ def test_what_python_does_not_look_at_in_its_path_is_left_out(bundle_path, monke
 
 
 def test_descriptors_that_are_used_up_are_an_engine_error():
-    """Wherever it is that they end; and those that were taken until then are given back."""
+    """At whichever descriptor they run out; those opened before are closed again."""
     gc.collect()
     before = {path.name for path in Path("/proc/self/fd").iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for free in range(6):
-        taken = [os.dup(0) for _ in range(free + 1)]  # the lowest that are free
-        for descriptor in taken:
+        descriptors = [os.dup(0) for _ in range(free + 1)]  # the lowest that are free
+        for descriptor in descriptors:
             os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors[-1], hard))
         try:
             with pytest.raises(EngineError, match="could not be started: "):
                 IsolatedEngine("litert", b"x", 1, Limits())

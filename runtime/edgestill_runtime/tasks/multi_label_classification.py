@@ -1,4 +1,4 @@
-"""Any number of labels for one image: outputs are a score for each class, each on its own (sigmoid)."""
+"""Classification with any number of labels per image: the output has an independent score per class (sigmoid)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,11 +25,11 @@ from .image_classification import Prediction
 
 
 class MultiLabelClassification(Task):
-    """Logits or probabilities (N, classes); targets are 0 or 1 for each class, (N, classes).
+    """Outputs: logits or probabilities (N, classes). Targets: 0 or 1, (N, classes).
 
     Settings:
-        thresholds: probability, 0–1, from which on a label counts as given: one for each class, or one for all; 0.5
-            where nothing is said.
+        thresholds: smallest probability, 0–1, at which a label is predicted: one per class, or one for all; default
+            0.5.
     """
 
     name = "multi-label-classification"
@@ -52,10 +52,11 @@ class MultiLabelClassification(Task):
         one_output_spec(outputs, self.labels, "values")
 
     def answer(self, outputs: Outputs, **options: Any) -> list[list[Prediction]]:
-        """Labels whose probability reaches their threshold, best first; none at all where no label does.
+        """Labels whose probability is at least their threshold, best first; may be empty.
 
         Args:
-            top: at most so many. threshold: for all classes, 0–1, in place of the bundle's; 0 gives every label.
+            top: largest number of labels; None for all.
+            threshold: for all classes, 0–1, instead of the bundle's; 0 returns every label.
         """
         top, threshold = count_of(options.get("top"), "top"), options.get("threshold")
         scores = self._probabilities(outputs)
@@ -70,7 +71,7 @@ class MultiLabelClassification(Task):
         ]
 
     def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
-        """mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label."""
+        """mAP and macro F1: means over the classes with positive samples. NaN ranks last and predicts no label."""
         scores, expected = self._compared(outputs, targets)
         there = expected.any(axis=0)
         if not there.any():
@@ -79,7 +80,7 @@ class MultiLabelClassification(Task):
         return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, expected)[there].mean())}
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """Where both give exactly the same labels."""
+        """Whether both predict exactly the same labels."""
         one, other = self._probabilities(first), self._probabilities(second)
         if one.shape != other.shape:
             raise InputError(f"outputs {one.shape} and {other.shape} cannot be compared")
@@ -87,7 +88,7 @@ class MultiLabelClassification(Task):
         return np.asarray(((one >= self._least(one)) == (other >= self._least(one))).all(axis=1) & known)
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
-        """`per_class`: label → average precision, None for a class that no sample has."""
+        """`per_class`: label → average precision, None for a class without positive samples."""
         scores, expected = self._compared(outputs, targets)
         names = self.labels or tuple(map(str, range(scores.shape[1])))
         found = average_precision(scores, expected)
@@ -128,8 +129,8 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
 def average_precision(scores: NDArray[Any], expected: NDArray[np.bool_]) -> NDArray[np.float64]:
     """float64 (classes,): the area under each class's precision–recall curve, as a sum of steps.
 
-    `Σ_n (R_n - R_{n-1}) · P_n` over the thresholds of falling score, samples of one score together, as scikit-learn's
-    `average_precision_score` has it. NaN for a class that no sample has.
+    `Σ_n (R_n - R_{n-1}) · P_n` over the distinct scores in descending order, as in scikit-learn's
+    `average_precision_score`. NaN for a class without positive samples.
 
     Args:
         scores: (N, classes); NaN ranks last. expected: bool (N, classes).
@@ -143,7 +144,7 @@ def average_precision(scores: NDArray[Any], expected: NDArray[np.bool_]) -> NDAr
         if not hits.any():
             continue
         values = ranked[order, column]
-        last = np.append(values[1:] != values[:-1], True)  # of the samples that share a score
+        last = np.append(values[1:] != values[:-1], True)  # the last sample of each distinct score
         right = np.cumsum(hits)[last]
         precision, recall = right / (np.arange(1, count + 1)[last]), right / hits.sum()
         found[column] = float((np.diff(recall, prepend=0.0) * precision).sum())

@@ -29,7 +29,7 @@ Input = NDArray[Any] | int | float | bool | None
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor that a method takes or gives.
+    """A tensor that a method has as input or output.
 
     Args:
         name: in the file; often empty. shape: exact, or for a dynamic tensor the largest sizes that it may have
@@ -56,7 +56,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ScalarInfo:
-    """A plain Python value that a method takes or gives: int, float, bool or None."""
+    """A plain Python value that a method has as input or output: int, float, bool or None."""
 
     type: type
 
@@ -286,21 +286,21 @@ class Method:
         return array
 
     def _receive(self, out: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Arrays for the outputs, the caller's where they are given, with their addresses in place."""
+        """Arrays for the outputs, the caller's if passed, with their addresses set in the argument block."""
         if len(out) != len(self.outputs):
             raise ValueError(f"method {self.name!r} gives {len(self.outputs)} outputs; out has {len(out)}")
         arrays: list[NDArray[Any] | None] = []
-        for index, (given, info) in enumerate(zip(out, self.outputs, strict=True)):
+        for index, (array, info) in enumerate(zip(out, self.outputs, strict=True)):
             if isinstance(info, ScalarInfo):
                 arrays.append(None)
                 continue
-            if given is None:
-                given = _empty(info)
-            elif not isinstance(given, np.ndarray) or (given.dtype, given.shape) != (info.dtype, info.shape):
+            if array is None:
+                array = _empty(info)
+            elif not isinstance(array, np.ndarray) or (array.dtype, array.shape) != (info.dtype, info.shape):
                 raise ValueError(f"out[{index}] must be a {info.dtype} array of shape {info.shape}")
-            elif not (info.contiguous and given.flags.c_contiguous and given.flags.writeable):
+            elif not (info.contiguous and array.flags.c_contiguous and array.flags.writeable):
                 raise ValueError(f"out[{index}] must be contiguous and writable, and the output in C order")
-            arrays.append(given)
+            arrays.append(array)
         for slot, array in zip(self._out, arrays, strict=False):
             slot.data = None if array is None else array.ctypes.data
         return arrays
@@ -397,7 +397,7 @@ def _give_scalar(index: int, info: ScalarInfo, slot: Value, value: Input) -> Non
 
 def _check_smaller(index: int, info: TensorInfo, value: NDArray[Any]) -> None:
     fits = value.ndim == len(info.shape) and all(
-        given <= most for given, most in zip(value.shape, info.shape, strict=True)
+        size <= most for size, most in zip(value.shape, info.shape, strict=True)
     )
     if not info.dynamic or not fits:
         most = "at most " if info.dynamic else ""
