@@ -124,8 +124,8 @@ async function time() {
   const [button, bar] = [part("measure"), part("progress")];
   button.textContent = "Stop";
   bar.classList.add("on");
-  const given = values;
-  const { times, calls, tick } = await measure(() => model.run(given), 100, (share) => (bar.value = 100 * share), () => measuring);
+  const input = values;
+  const { times, calls, tick } = await measure(() => model.run(input), 100, (share) => (bar.value = 100 * share), () => measuring);
   measuring = false;
   for (const [id, value] of [["p50", percentile(times, 50)], ["p90", percentile(times, 90)], ["fastest", Math.min(...times)]]) {
     part(id).textContent = `${value.toFixed(value < 1 ? 3 : 2)} ms`;

@@ -92,7 +92,7 @@ export function averagePrecision({ scores, wanted }) {
 
 /** 2 · TP / (predicted + positive). */
 function f1({ scores, wanted, least }) {
-  const given = scores.map((one) => one >= least);
+  const predicted = scores.map((one) => one >= least);
   const count = (flags) => flags.filter((one) => one).length;
-  return (2 * count(given.map((one, at) => one && wanted[at]))) / Math.max(count(given) + count(wanted), 1);
+  return (2 * count(predicted.map((one, at) => one && wanted[at]))) / Math.max(count(predicted) + count(wanted), 1);
 }
