@@ -78,13 +78,13 @@ class Group(Generic[_Kind]):
             package, _ = _distribution(entry)
             if entry.name in self.own:
                 raise self.error(
-                    f"the package {package} brings the {self.what} {entry.name!r}, a name that edgestill has itself; "
+                    f"the package {package} provides the {self.what} {entry.name!r}, a name that edgestill has itself; "
                     f"it must choose another: uninstall {package} until it does"
                 )
             if entry.name in found:
                 other, _ = _distribution(found[entry.name])
                 raise self.error(
-                    f"the packages {other} and {package} both bring the {self.what} {entry.name!r}; uninstall one of "
+                    f"the packages {other} and {package} both provide the {self.what} {entry.name!r}; uninstall one of "
                     "them"
                 )
             found[entry.name] = entry

@@ -1,4 +1,4 @@
-"""Files without a manifest: what they take and give is read from themselves."""
+"""Bare files without a manifest: their inputs and outputs are read from the file itself."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""What counts as the same output: every rank and dtype, and nothing that was not compared."""
+"""Comparison of outputs: every rank and dtype; what cannot be compared fails."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files of other makers: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
+"""Third-party model files: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A self-test passes when something was run and every output of it is as recorded, and in no other case."""
+"""A self-test passes only if at least one file was run and every output matches the recorded one."""
 
 import json
 

@@ -379,5 +379,5 @@ def test_masked_arrays_are_refused_and_other_subclasses_are_plain(tmp_path):
     for size in (9, 28):  # to be resized, and ready as it is
         masked = np.ma.masked_equal(np.zeros((size, size), np.uint8), 0)
         for source in (masked, [masked], masked[None, ..., None]):
-            with pytest.raises(InputError, match=r"a masked array .* give array.filled\(value\)"):
+            with pytest.raises(InputError, match=r"a masked array .* pass array.filled\(value\)"):
                 processor().pixels(source)

@@ -1,4 +1,4 @@
-"""What an engine does in its own process stays there."""
+"""An isolated engine that crashes, hangs or uses too much memory does not affect this process."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Arrays from people's files: read as numpy reads them, and what is none is refused in our words."""
+"""Reading `.npy` files: the same arrays as numpy reads, and invalid files are refused with a clear message."""
 
 import io
 import re

@@ -220,7 +220,7 @@ def test_two_packages_with_one_name_are_both_named(bring_package):
     for package in ("acme-one", "acme-two"):
         bring_package(package, {}, {GROUP: {"acme": "acme:FAMILY"}})
     with pytest.raises(
-        EngineError, match=r"the packages acme-\w+ and acme-\w+ both bring the engine 'acme'; uninstall one"
+        EngineError, match=r"the packages acme-\w+ and acme-\w+ both provide the engine 'acme'; uninstall one"
     ):
         find_family("acme")
 
@@ -232,7 +232,7 @@ def test_a_name_or_a_suffix_of_ours_is_refused(bring_package):
         find_family("acme")
     bring_package("shadow", {}, {GROUP: {"litert": "shadow:FAMILY"}})
     with pytest.raises(
-        EngineError, match="the package shadow brings the engine 'litert', a name that edgestill has itself"
+        EngineError, match="the package shadow provides the engine 'litert', a name that edgestill has itself"
     ):
         engine_names()
 

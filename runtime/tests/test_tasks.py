@@ -1,4 +1,4 @@
-"""Tasks on the device: answers, measures and agreement, each number derived beside it."""
+"""Tasks on the device: predictions, measures and agreement, each number derived beside it."""
 
 import json
 import subprocess

@@ -55,7 +55,7 @@ def get_family(name: str, maker: str = "") -> Family:
     family = find_family(name)
     if family is None:
         made = f"its file was made by {maker}: install that package here, or another" if maker else "install a package"
-        raise EngineError(f"the engine {name!r} is not known here; {made} that brings it (see docs/backends.md)")
+        raise EngineError(f"the engine {name!r} is not known here; {made} that provides it (see docs/backends.md)")
     return family
 
 
