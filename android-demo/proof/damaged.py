@@ -1,4 +1,4 @@
-"""Bundles that are damaged, or whose manifest lies, and what the Python runtime says of each, for the Kotlin tests."""
+"""Damaged and malicious bundles, with the Python runtime's error for each, for the Kotlin tests."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from edgestill_runtime import BundleError, open_bundle, write_bundle
 
 
 def write_damaged(bundle: Path, target: Path) -> None:
-    """Bundles that lie, and `expected.json`: the error that the Python runtime answers each with, and the reason."""
+    """Write invalid bundles, and `expected.json`: the class and message of the Python runtime's error for each."""
 
     def rewrite(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
         def apply(path: Path) -> None:
@@ -75,11 +75,11 @@ def write_damaged(bundle: Path, target: Path) -> None:
         lambda path: (path / "model.pte").unlink(), lambda path: (path / "more.bin").write_bytes(b"?"),
         lambda path: (path / "manifest.json").unlink(),
     ]  # fmt: skip
-    today = write_bundle(target / "today", open_bundle(bundle).manifest, {
+    current = write_bundle(target / "today", open_bundle(bundle).manifest, {
         name: (bundle / name).read_bytes() for name in open_bundle(bundle).files
     }).path  # fmt: skip
     settings, output, labels = "task_settings", (*pte, "outputs", 0), ["a"] * 9
-    changes_of_today: list[Callable[[Path], object]] = [
+    current_changes: list[Callable[[Path], object]] = [
         lambda path: None,
         put("task", value=None), put("task", value=["regression"]), put(settings, value=[]),
         put(settings, value="none"), put(settings, value={"thresholds": 0.5}),
@@ -107,7 +107,7 @@ def write_damaged(bundle: Path, target: Path) -> None:
             {"task": "multi-label-classification", "labels": labels}, {"task": "regression", "labels": labels},
         )),
     ]  # fmt: skip
-    tried = [(bundle, one) for one in changes] + [(today, one) for one in changes_of_today]
+    tried = [(bundle, one) for one in changes] + [(current, one) for one in current_changes]
     expected = []
     for number, (whole, change) in enumerate(tried):
         path = target / f"{number}.edge"

@@ -61,5 +61,5 @@ def bind_to_host(target: Path) -> None:
 
 def _java_home() -> Path:
     words = ["java", "-XshowSettings:properties", "-version"]
-    said = subprocess.run(words, check=True, capture_output=True, text=True).stderr
-    return Path(re.search(r"java\.home = (.*)", said)[1])
+    settings = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+    return Path(re.search(r"java\.home = (.*)", settings)[1])

@@ -17,7 +17,7 @@ BUNDLES = ("regression", "multi-label")
 
 def write_manifests(bundle: Path, target: Path) -> None:
     """A classifier's bundle, which is of version 3, as other versions and other tasks have it, and `manifests.json`."""
-    given = open_bundle(bundle)
+    source = open_bundle(bundle)
     raw = json.loads((bundle / "manifest.json").read_text())
     assert raw["format_version"] == 3, "the demo's bundle is the one of an older version"
     # As edgestill wrote it before processors were in manifests.
@@ -36,8 +36,8 @@ def write_manifests(bundle: Path, target: Path) -> None:
         "numbers": raw | {"task": "tensors", "labels": [], "processor": None},
         "unmeasured": unmeasured,
     }.items():
-        _copy(given, target / f"{name}.edge", lambda folder, one=manifest: _put(folder, one))
-    here = given.manifest
+        _copy(source, target / f"{name}.edge", lambda folder, one=manifest: _put(folder, one))
+    here = source.manifest
     measured = {"R²": 0.9125, "MAE": 1.234567}
     for name, changes in {
         "version4": {},
@@ -66,12 +66,12 @@ def write_manifests(bundle: Path, target: Path) -> None:
         },
     }.items():
         manifest = replace(here, **changes)
-        contents = {file: given.read(file) for file in given.files}
+        contents = {file: source.read(file) for file in source.files}
         if "model.mlpackage" in manifest.models:
             contents |= {"model.mlpackage/Manifest.json": b"{}", "model.mlpackage/Data/weights/weight.bin": bytes(5)}
         write_bundle(target / f"{name}.edge", manifest, contents)
-    said = {path.stem: _read(open_bundle(path)) for path in sorted(target.glob("*.edge"))}
-    (target / "manifests.json").write_text(json.dumps(said))
+    expected = {path.stem: _read(open_bundle(path)) for path in sorted(target.glob("*.edge"))}
+    (target / "manifests.json").write_text(json.dumps(expected))
 
 
 def _with(quality: Mapping[str, float], models: Mapping[str, ModelFile]) -> dict[str, ModelFile]:

@@ -97,10 +97,10 @@ def _read(image: dict[str, Any], audio: dict[str, Any]) -> list[dict[str, Any]]:
         *({key: value for key, value in old.items() if key != missing} for missing in old),
         *(image | {key: value} for key, value in changed), *(audio | {key: value} for key, value in heard),
     ]  # fmt: skip
-    return [{"processor": one, "taken": _taken(one)} for one in all_of_them]
+    return [{"processor": one, "taken": _accepted(one)} for one in all_of_them]
 
 
-def _taken(data: dict[str, Any]) -> bool:
+def _accepted(data: dict[str, Any]) -> bool:
     try:
         processor_from_json(data)
     except InputError:

@@ -110,8 +110,8 @@ def _case(
     task = task_of(name, labels, settings, scores)
     samples = [outputs[at : at + 1] for at in range(len(outputs))] if outputs.ndim > 1 else [outputs]
 
-    def answered(sample: np.ndarray, given: Mapping[str, Any]) -> dict[str, Any]:
-        (answer,) = task.answer([sample], **given)
+    def predicted(sample: np.ndarray, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        (answer,) = task.answer([sample], **kwargs)
         return {"parts": [_part(one) for one in answer], "described": task.describe(answer)}
 
     return {
@@ -123,8 +123,8 @@ def _case(
         "other": _floats(other),
         "targets": {"shape": targets.shape, "numbers": hexadecimal(np.asarray(targets, np.float64).ravel().tolist())},
         "answers": [
-            {"options": given, "samples": [_tried(partial(answered, one, given)) for one in samples]}
-            for given in ({}, *options)
+            {"options": kwargs, "samples": [_tried(partial(predicted, one, kwargs)) for one in samples]}
+            for kwargs in ({}, *options)
         ],
         "quality": _tried(
             lambda: {key: hexadecimal([value])[0] for key, value in task.quality([outputs], targets).items()}

@@ -1,4 +1,4 @@
-// The page: a picture or a recording, what the model says of it, and how long that takes.
+// The page: a picture or a recording, its prediction, and the latency.
 
 import { measure, percentile } from "./latency.js";
 import { openModel } from "./model.js";
@@ -9,7 +9,7 @@ import { readWav } from "./waves.js";
 const part = (id) => document.getElementById(id);
 let model = null;
 let input = null; // pixels, before they are turned into a negative
-let values = null; // what the model was last given
+let values = null; // the model's last input
 let measuring = false;
 
 navigator.serviceWorker?.register("sw.js");
@@ -99,7 +99,7 @@ function draw(pixels, width, height) {
   canvas.setAttribute("aria-label", "The picture as the model sees it");
 }
 
-/** The rows that the bundle's task makes of its answer. */
+/** The rows of the prediction. */
 function render(rows) {
   part("error").hidden = true;
   part("answer").replaceChildren(
@@ -124,8 +124,8 @@ async function time() {
   const [button, bar] = [part("measure"), part("progress")];
   button.textContent = "Stop";
   bar.classList.add("on");
-  const given = values;
-  const { times, calls, tick } = await measure(() => model.run(given), 100, (share) => (bar.value = 100 * share), () => measuring);
+  const input = values;
+  const { times, calls, tick } = await measure(() => model.run(input), 100, (share) => (bar.value = 100 * share), () => measuring);
   measuring = false;
   for (const [id, value] of [["p50", percentile(times, 50)], ["p90", percentile(times, 90)], ["fastest", Math.min(...times)]]) {
     part(id).textContent = `${value.toFixed(value < 1 ? 3 : 2)} ms`;

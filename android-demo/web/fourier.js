@@ -28,7 +28,7 @@ export function powerSpectrum(size) {
         imaginary[at] = -(real[at] * filterImaginary[at] + imaginary[at] * filterReal[at]) / length;
         real[at] = product / length;
       }
-      transform(real, imaginary); // a factor of modulus 1 is left out: only the power is wanted
+      transform(real, imaginary); // a factor of modulus 1 is left out: only the power is needed
     }
     return Float64Array.from({ length: (size >> 1) + 1 }, (_, at) => real[at] ** 2 + imaginary[at] ** 2);
   };

@@ -85,11 +85,11 @@ function letterboxed({ height, width, mean, filter, fill }, source, whole) {
 }
 
 function middle({ height, width, crop_share: share }, source) {
-  const given = source.width / source.height;
-  const wanted = width / height;
+  const ratio = source.width / source.height;
+  const target = width / height;
   let [across, down] = [source.width, source.height];
-  if (given > wanted) across = wanted * source.height;
-  else if (given < wanted) down = source.width / wanted;
+  if (ratio > target) across = target * source.height;
+  else if (ratio < target) down = source.width / target;
   across *= share;
   down *= share;
   const [left, top] = [(source.width - across) * 0.5, (source.height - down) * 0.5];

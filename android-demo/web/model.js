@@ -1,4 +1,4 @@
-// A bundle's .tflite in LiteRT.js: pixels → an answer of its task, as in the app and in the Python runtime.
+// A bundle's .tflite in LiteRT.js: pixels → a prediction of its task, as in the app and in the Python runtime.
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
@@ -17,9 +17,9 @@ export async function openModel(folder) {
 }
 
 async function fetched(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path} cannot be loaded (${answer.status})`);
-  return answer;
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path} cannot be loaded (${response.status})`);
+  return response;
 }
 
 class Model {
@@ -65,13 +65,13 @@ class Model {
     return this.run(this.tensor(pixels));
   }
 
-  /** What the task says of outputs; see its file. */
+  /** The task's prediction from outputs; see its file. */
   answer(outputs, options = {}) {
     const unknown = Object.keys(options).sort().find((one) => !this.task.options.includes(one));
     if (unknown) throw new Error(`${this.task.name} has no option '${unknown}'; it has ${this.task.options.join(", ") || "none"}`);
     for (const { values } of outputs) {
       const odd = values.filter((one) => !Number.isFinite(one)).length;
-      if (odd) throw new Error(`The model answered with ${odd} of ${values.length} values that are not finite (NaN or infinity).`);
+      if (odd) throw new Error(`The model returned ${odd} of ${values.length} values that are not finite (NaN or infinity).`);
     }
     return this.task.answer(outputs, options);
   }

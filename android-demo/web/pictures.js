@@ -21,7 +21,7 @@ export async function readPicture(blob) {
   }
   const { height, width } = bitmap;
   const values = inBands(bitmap);
-  // A canvas multiplies alpha in, and cannot give back what that took; a texture does not.
+  // A canvas premultiplies alpha, which loses precision; a texture does not.
   if (values.some((one, at) => at % 4 === 3 && one < 255)) await byTextures(bitmap, values);
   bitmap.close();
   return { height, width, channels: 4, values, orientation };

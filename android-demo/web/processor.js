@@ -1,4 +1,4 @@
-// How what people have (a photo, a recording) becomes what a model takes: the arithmetic of edgestill_runtime.processing,
+// Preprocessing: a photo or a recording → the input tensor of a model, with the arithmetic of edgestill_runtime.processing,
 // equal to the last bit. `proof/browser.py` holds it to what Python made.
 
 import { audioPixels } from "./audio.js";

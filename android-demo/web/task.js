@@ -1,5 +1,5 @@
 // What the outputs of a model mean: the arithmetic of edgestill_runtime.tasks, one file a task. `proof/browser.py` holds
-// each of them to what Python answers.
+// each of them to Python's results.
 
 import { ImageClassification } from "./tasks/image_classification.js";
 import { MultiLabelClassification } from "./tasks/multi_label_classification.js";

@@ -28,7 +28,7 @@ export function readWav(content) {
   let form = null;
   for (let place = 12; place + 8 <= content.byteLength; ) {
     const size = file.getUint32(place + 4, true);
-    // A file that is still being written, or was cut off, says more than it has: what is there is read.
+    // A truncated or unfinished file has less data than its header states: the existing data is read.
     const there = Math.min(size, content.byteLength - place - 8);
     if (tag(file, place) === "fmt " && there >= 16) form = formOf(file, place + 8, there);
     else if (tag(file, place) === "data") {
@@ -91,7 +91,7 @@ const greatestCommonDivisor = (one, other) => (other === 0 ? one : greatestCommo
 /** Samples from `start` on of a recording at `up / down` times its rate; beyond its ends is silence. */
 function resample(samples, up, down, start, count) {
   if (up === down) return samples.subarray(start, start + count);
-  const cutoff = (ROLLOFF * Math.min(up, down)) / down; // as a share of half the given rate
+  const cutoff = (ROLLOFF * Math.min(up, down)) / down; // as a share of the recording's Nyquist frequency
   const half = Math.ceil(ZERO_CROSSINGS / cutoff);
   const rows = new Map(); // only the phases that occur
   return Float64Array.from({ length: count }, (_, at) => {
@@ -106,7 +106,7 @@ function resample(samples, up, down, start, count) {
   });
 }
 
-/** Weights for an output that lies `behind` of a sample behind an input: a sinc under a squared cosine; their sum is 1. */
+/** Weights for an output `behind` of a sample after an input: a sinc with a Hann window; their sum is 1. */
 function taps(behind, half, cutoff) {
   const weights = Float64Array.from({ length: 2 * half }, (_, tap) => {
     const x = Math.min(Math.max((tap - half + 1 - behind) * cutoff, -ZERO_CROSSINGS), ZERO_CROSSINGS);

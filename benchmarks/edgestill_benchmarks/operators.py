@@ -82,7 +82,7 @@ def _profile(bundle: Bundle, file: str) -> Profile:
 
 def _profiler(engine: str) -> Callable[..., list[Run]] | None:
     """The profiler of the package that runs an engine's files here; None where it has none."""
-    (package,) = [one.package for one in candidates(engine) if one.taken]
+    (package,) = [one.package for one in candidates(engine) if one.selected]
     if not package.profiler:
         return None
     module, _, function = package.profiler.partition(":")

@@ -220,11 +220,11 @@ def test_a_shadow_of_ours_and_two_of_one_name_are_refused(bring_package):
     bring_package("acme-npu", {}, {BACKENDS: {"acme": "acme_npu:BACKEND"}})
     assert backend_names() == ["executorch", "litert", "acme"]
     bring_package("acme-again", {}, {BACKENDS: {"acme": "acme_again:BACKEND"}})
-    with pytest.raises(ConversionError, match=r"the packages acme-\w+ and acme-\w+ both bring the backend 'acme'"):
+    with pytest.raises(ConversionError, match=r"the packages acme-\w+ and acme-\w+ both provide the backend 'acme'"):
         find_backend("acme")
     bring_package("shadow", {}, {BACKENDS: {"litert": "shadow:BACKEND"}})
     with pytest.raises(
-        ConversionError, match="the package shadow brings the backend 'litert', a name that edgestill has"
+        ConversionError, match="the package shadow provides the backend 'litert', a name that edgestill has"
     ):
         backend_names()
 

@@ -2,22 +2,22 @@
 
     from edgestill_runtime import load
 
-    model = load("fashion.edge")                    # the int8 file of the engine that is installed
+    model = load("fashion.edge")                    # the int8 file for the installed engine
     label, score = model.predict(image)[0]          # uint8 (H, W, C) → labels with probabilities, best first
 
     model = load("fashion.edge", engine="executorch", threads=4)
     logits = model.logits(images)                   # uint8 (N, H, W, C) → float32 (N, classes)
-    raw = model.invoke(tensor)                      # the file's own tensor in and out, see model.input, model.output
+    raw = model.invoke(tensor)                      # raw tensors in and out: see model.input, model.output
 
-    model = load("someone_elses.tflite", isolated=True)      # a bare file, in a process of its own
-    result = model.infer(values)                    # float32 in and out, whatever the file quantizes
+    model = load("untrusted.tflite", isolated=True) # a bare file, in a child process
+    result = model.infer(values)                    # float32 in and out, also for quantized files
 
-A bundle is a folder or a zip with two int8 files made from one quantization; `open_bundle` reads its manifest,
-`Bundle.verify` compares every file's hash, `replay_golden` runs the samples that were recorded when it was made,
-and `compare_outputs` is what says whether two answers are the same, here and everywhere else.
-No engine sees a file of a bundle before its hash was compared; `load(..., trusted_keys=…)` asks for a signature too.
-Engines are imported on their first use; importing this package costs what numpy costs. `python -m edgestill_runtime`
-shows, runs and tests a file on a device.
+A bundle is a folder or a zip with two int8 files made from one quantization. `open_bundle` reads its manifest,
+`Bundle.verify` compares every file's hash, `replay_golden` runs the samples recorded when it was made, and
+`compare_outputs` decides whether two sets of outputs agree.
+No engine reads a file of a bundle before its hash was checked; `load(..., trusted_keys=…)` requires a signature too.
+Engines are imported on first use; importing this package imports only numpy. `python -m edgestill_runtime` shows, runs
+and tests a file on a device.
 """
 
 from importlib import import_module
@@ -111,7 +111,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What loading and running a bundle does not need is imported when asked for: a device wants to start fast."""
+    """Names that loading and running a bundle does not need are imported on first access, for a fast start."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -1,8 +1,8 @@
 """On a device: show, run and test a file. `python -m edgestill_runtime info FILE | run FILE INPUT … | selftest BUNDLE`
 
 Exit codes: 0 done · 1 refused, or the self-test found a difference · 2 wrong usage. FILE is a
-bundle, whose files are checked against its manifest, or a bare .tflite or .pte. A bare file runs in a process of its
-own (`isolated`) unless `--in-process` says that it is trusted.
+bundle, whose files are checked against its manifest, or a bare .tflite or .pte. A bare file runs in a child process
+(`isolated`) unless `--in-process` says that it is trusted.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from .tensor_spec import TensorSpec
 
 
 def main() -> int:
-    """Parse, do, print."""
+    """Parse the arguments and run the command; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m edgestill_runtime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    info = commands.add_parser("info", help="what a bundle or a file takes and gives, and what can run it here")
-    run = commands.add_parser("run", help="classify an image, or run arrays; print the best answers and the latency")
+    info = commands.add_parser("info", help="inputs and outputs of a bundle or a file, and which engines can run it")
+    run = commands.add_parser("run", help="classify an image, or run arrays; print the outputs and the latency")
     selftest = commands.add_parser("selftest", help="check every hash and replay the bundle's golden samples")
     for command, function in ((info, _info), (run, _run), (selftest, _selftest)):
         command.set_defaults(function=function)
@@ -85,7 +85,7 @@ def _info(arguments: argparse.Namespace) -> int:
         facts = {**manifest.to_json(), "files": files, "signed_by": bundle.signed_by, "engines": engines}
         lines = [f"{path}: {manifest.name}, {manifest.task}, {len(manifest.labels)} labels"]
         if manifest.processor is not None:
-            lines.append(f"  takes {manifest.processor.summary}")
+            lines.append(f"  input: {manifest.processor.summary}")
         for name, entry in manifest.models.items():
             score = "".join(f", {text}" for text in shown_quality(manifest.task, entry.quality))
             runs = engines.get(entry.engine, "no engine for it is installed")
@@ -102,9 +102,9 @@ def _size(path: Path) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     with _load(arguments, arguments.threads, arguments.precision) as model:
         call, shown = (_of_tensors if model.processor is None else _of_processor)(model, arguments)
-        answer, latency = _timed(call, arguments.calls)
-        results = shown(answer)
-        threads = "its own number of" if model.threads is None else model.threads
+        outputs, latency = _timed(call, arguments.calls)
+        results = shown(outputs)
+        threads = "the engine's own number of" if model.threads is None else model.threads
         if arguments.json:
             print(_json({"engine": model.engine, "results": results, "latency_ms": latency}))
             return 0
@@ -131,7 +131,7 @@ def _selftest(arguments: argparse.Namespace) -> int:
     else:
         print(f"{len(bundle.files)} files match the manifest")
         for replay in replays:
-            print(f"{replay.file}: {replay.said}")
+            print(f"{replay.file}: {replay.summary}")
         print(f"FAILED: {failure}" if failure else "passed")
     return 1 if failure else 0
 
@@ -143,8 +143,8 @@ def _load(arguments: argparse.Namespace, threads: int = 1, precision: Any = "int
 
 def _of_processor(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     if len(arguments.input) != 1:
-        raise InputError(f"{model.file} answers one photo or recording at a time, not {len(arguments.input)}")
-    # The processor's work is done once: what is timed is the model.
+        raise InputError(f"{model.file} takes one photo or recording at a time, not {len(arguments.input)}")
+    # The input is processed once: only the model is timed.
     pixels = model.pixels(str(arguments.input[0]), arguments.rate)
 
     task = model.task
@@ -173,7 +173,7 @@ def _of_tensors(model: Model, arguments: argparse.Namespace) -> tuple[Callable[[
 
 
 def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[dict[str, Any]]:
-    """Each output with its shape, and its largest values."""
+    """Rows of plain data: each output's name, shape and dtype, then its `top` largest values."""
     rows: list[dict[str, Any]] = []
     for number, (spec, result) in enumerate(zip(model.outputs, results, strict=True)):
         rows.append({"output": spec.name or number, "shape": list(result.shape), "dtype": result.dtype.name})
@@ -184,7 +184,7 @@ def _values(model: Model, results: tuple[NDArray[Any], ...], top: int) -> list[d
 
 
 def _tensor(path: Path, spec: TensorSpec, bare: bool) -> NDArray[Any]:
-    """An input where there is no processor: an array as it is, or pixels where a bare file takes just these."""
+    """An input of a model without processor: an array, or pixels if a bare file takes uint8 images."""
     if path.suffix.lower() == ".npy":
         return read_array(path)
     pixels = len(spec.shape) == 4 and spec.dtype == "uint8" and spec.layout == "NHWC" and spec.shape[3] in (1, 3)
@@ -206,15 +206,15 @@ def _timed(call: Callable[[], Any], calls: int) -> tuple[Any, dict[str, float]]:
     times = []
     for _ in range(calls + 1):
         started = time.perf_counter_ns()
-        answer = call()
+        result = call()
         times.append((time.perf_counter_ns() - started) / 1e6)
     p50, p90 = np.percentile(times[1:], [50, 90])
-    return answer, {"p50": round(float(p50), 4), "p90": round(float(p90), 4), "first": round(times[0], 4)}
+    return result, {"p50": round(float(p50), 4), "p90": round(float(p90), 4), "first": round(times[0], 4)}
 
 
 def _spec_lines(model: Model) -> list[str]:
     lines = []
-    for word, specs in (("takes", model.inputs), ("gives", model.outputs)):
+    for word, specs in (("input", model.inputs), ("output", model.outputs)):
         for spec in specs:
             scale = "" if spec.scale is None else f", scale {spec.scale:.6g}, zero point {spec.zero_point}"
             varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""

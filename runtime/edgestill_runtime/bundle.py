@@ -1,15 +1,15 @@
-"""The bundle: one directory `NAME.edge/` (or the same as an uncompressed zip) that everything shares.
+"""The bundle: a directory `NAME.edge/`, or the same content as an uncompressed zip.
 
-    manifest.json    what is in here, with size and SHA-256 of every other file: manifest.py
+    manifest.json    facts of the model, with size and SHA-256 of every other file: manifest.py
     model.pte        int8, ExecuTorch                model.fp32.pte        the same student unquantized
     model.tflite     int8, LiteRT                    model.fp32.tflite     the same student unquantized
-    model.SUFFIX     of whatever backend else made one; it may be a folder of files
-    golden.npz       a few real samples with what each file gave for them when it was made
-    signature.json   optional: who vouches for the manifest, and so for all of it: signature.py
+    model.SUFFIX     of another backend; it may be a folder of files
+    golden.npz       a few real samples, with the outputs that each file had for them when it was made
+    signature.json   optional: a signature of the manifest, and so of all files: signature.py
 
-`open_bundle` looks at the names and reads the manifest; `read` gives the bytes of a file only after their size and hash
-were compared, and an engine is given exactly these bytes, so that nothing can be exchanged between the check and the
-use. Reading writes nothing, anywhere: a zip is read where it lies.
+`open_bundle` checks the file names and reads the manifest. `read` returns the bytes of a file only after their size and
+hash were checked, and an engine gets exactly these bytes: a file cannot be replaced between the check and its use.
+Reading writes nothing to disk: a zip is not unpacked.
 """
 
 import io
@@ -36,12 +36,12 @@ GOLDEN = "golden.npz"
 
 @dataclass(frozen=True)
 class Golden:
-    """Real samples, and what each model file gave for them.
+    """Real samples, and the recorded outputs of each model file.
 
     Args:
-        inputs: one array for each input, N samples each: images as uint8 (N, H, W, C), anything else as the model
-            itself takes it.
-        outputs: file name → one array for each output, real numbers.
+        inputs: one array per input, N samples each: images as uint8 (N, H, W, C), anything else as `Model.infer` takes
+            it.
+        outputs: file name → one array (N, …) per output, dequantized.
     """
 
     inputs: tuple[NDArray[Any], ...]
@@ -50,12 +50,12 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: its names and its manifest were looked at; files are checked when they are read.
+    """An opened bundle: its file names and manifest were checked; each file is checked when it is read.
 
     Args:
-        files: name → SHA-256 and size of every file but the manifest and its signature; of a model file that is a
-            folder, its members: `model.mlpackage/weights/weight.bin`.
-        signed_by: the trusted key that vouches for it; None when nobody was asked for.
+        files: name → SHA-256 and size of every file except the manifest and its signature. A model file that is a
+            folder is listed by its members: `model.mlpackage/weights/weight.bin`.
+        signed_by: the trusted key that signed it, in base64; None if no signature was required.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class Bundle:
     _store: Store = field(repr=False, kw_only=True)
 
     def read(self, name: str) -> bytes:
-        """Content of one file, after its size and hash were compared with the manifest.
+        """Content of one file, after its size and hash were checked against the manifest.
 
         Raises:
             BundleIntegrityError: the file is missing or has changed.
@@ -84,7 +84,7 @@ class Bundle:
         return content
 
     def read_model(self, name: str) -> bytes | dict[str, bytes]:
-        """A model file as its engine takes it: its bytes, or, where it is a folder, member → bytes.
+        """Content of a model file: its bytes, or for a folder member path → bytes.
 
         Raises:
             BundleFormatError: no such model file. BundleIntegrityError: it, or a member, is missing or has changed.
@@ -98,14 +98,14 @@ class Bundle:
         return {path.removeprefix(f"{name}/"): self.read(path) for path in members(name, self.files)}
 
     def size(self, name: str) -> int:
-        """Bytes of a model file, all of its members together."""
+        """Size of a model file in bytes; for a folder the sum of its members."""
         return sum(self.files[path].bytes for path in members(name, self.files))
 
     def golden(self) -> Golden:
         """The golden samples.
 
         Raises:
-            BundleFormatError: their file holds no such arrays. BundleIntegrityError: it is missing or has changed.
+            BundleFormatError: an array is missing or damaged. BundleIntegrityError: the file is missing or has changed.
         """
         content = self.read(GOLDEN)
         models = self.manifest.models
@@ -122,14 +122,14 @@ class Bundle:
             raise BundleFormatError(f"{self.path}: {error}; make the bundle again") from error
 
     def digest(self) -> str:
-        """`sha256:…` of the manifest, which holds the hash of every other file: one name for all of the content."""
+        """`sha256:…` of the manifest, which holds the hash of every other file: it identifies the whole bundle."""
         return f"sha256:{sha256(self._store.read(MANIFEST, MAX_BYTES))}"
 
     def verify(self) -> None:
         """Compare every file with the manifest.
 
         Raises:
-            BundleIntegrityError: names all files that changed, are missing, or are extra.
+            BundleIntegrityError: lists all files that changed, are missing, or are extra.
         """
         _compare(self, self._store.names())
 
@@ -138,13 +138,13 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequenc
     """Open a bundle directory or zip and read its manifest.
 
     Args:
-        trusted_keys: an Ed25519 public key, or several, one of which must have signed the bundle; see signature.py for
-            their forms. None asks for no signature.
+        trusted_keys: one or several Ed25519 public keys, one of which must have signed the bundle; see signature.py for
+            the accepted forms. None requires no signature.
 
     Raises:
-        BundleFormatError: no bundle there, or a manifest that cannot be used.
-        BundleIntegrityError: files are missing, or are there without being listed.
-        SignatureError: no signature, a wrong one, or one by another key.
+        BundleFormatError: not a bundle, or its manifest is invalid.
+        BundleIntegrityError: files are missing, or not listed in the manifest.
+        SignatureError: no signature, an invalid one, or one by an untrusted key.
     """
     path = Path(path)
     store = open_store(path)
@@ -158,13 +158,14 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequenc
         signature = store.read(SIGNATURE, MAX_BYTES) if SIGNATURE in names else None
     except (UnusableError, KeyError) as error:
         raise BundleFormatError(f"{path}: {error}; copy the bundle again") from error
-    # Before anything in the manifest is looked at.
+    # Before the manifest is parsed.
     signed_by = None if trusted_keys is None else check_signature(str(path), content, signature, trusted_keys)
     try:
         manifest, files = parse_manifest(content)
     except ValueError as error:
-        said = f"{path}: {MANIFEST} cannot be used: {error}. Copy the bundle again, or make it again."
-        raise BundleFormatError(said) from error
+        raise BundleFormatError(
+            f"{path}: {MANIFEST} cannot be used: {error}. Copy the bundle again, or make it again."
+        ) from error
     bundle = Bundle(path, manifest, files, signed_by, _store=store)
     if set(names) - {MANIFEST, SIGNATURE} != files.keys():
         _compare(bundle, names)
@@ -174,17 +175,17 @@ def open_bundle(path: str | os.PathLike[str], trusted_keys: TrustedKey | Sequenc
 def write_bundle(
     path: str | PathLike[str], manifest: Manifest, contents: Mapping[str, bytes], overwrite: bool = False
 ) -> Bundle:
-    """Write a bundle atomically, verify it, and open it. A path that is an existing file becomes a zip.
+    """Write a bundle atomically, verify it, and open it. If `path` is an existing file, a zip is written.
 
-    Nothing is written, and nothing replaced, before the manifest was read back as `open_bundle` reads it.
+    The manifest is parsed as `open_bundle` does before anything is written or replaced.
 
     Args:
-        contents: name → bytes of every file but the manifest; of a model file that is a folder, of every member.
-        overwrite: replace what is at `path`, once the new bundle is complete.
+        contents: name → bytes of every file except the manifest; for a model file that is a folder, of every member.
+        overwrite: replace an existing bundle at `path`, once the new one is complete.
 
     Raises:
-        BundleFormatError: the manifest could not be read again: it holds NaN, what is no JSON, or too much.
-        StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
+        BundleFormatError: the manifest cannot be read back: it has NaN, a value that is not JSON, or is too large.
+        StorageError: `path` exists and `overwrite` is false, or the disk is full; no partial file is left.
     """
     path = Path(path)
     if overwrite:
@@ -201,19 +202,19 @@ def write_bundle(
 
 
 def _manifest_text(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
-    """`manifest.json` for these files, after it was read back."""
+    """The content of `manifest.json` for these files, after a test that it can be parsed."""
     entries = {name: asdict(FileEntry(sha256(content), len(content))) for name, content in sorted(contents.items())}
     plain = {**manifest.to_json(), "files": entries}
     try:
         text = (json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-        parse_manifest(text)  # NaN included, which Python writes and no reader of a bundle takes
+        parse_manifest(text)  # refuses NaN, for example, which Python writes but which is not JSON
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleFormatError(f"{path} was not written: its {MANIFEST} could not be read again: {error}") from error
     return text
 
 
 def refuse_foreign(path: str | os.PathLike[str]) -> None:
-    """Raise StorageError where something else than a bundle is: what is to be replaced must be one, or empty."""
+    """Raise StorageError if `path` is something other than a bundle, an empty folder, or nothing."""
     path = Path(path)
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
@@ -229,8 +230,8 @@ def pack_zip(bundle: Bundle, path: str | PathLike[str], overwrite: bool = False)
     """Write a verified bundle, its signature included, as one uncompressed zip file, atomically.
 
     Raises:
-        StorageError: `path` exists and `overwrite` is false or it is no bundle, or the disk is full; nothing
-            half-written is left.
+        StorageError: `path` exists and `overwrite` is false or it is no bundle, or the disk is full; no partial file is
+            left.
     """
     if overwrite:
         refuse_foreign(path)
@@ -242,7 +243,7 @@ def unpack_folder(bundle: Bundle, path: str | PathLike[str], overwrite: bool = F
     """Write a verified bundle, its signature included, as a folder, atomically.
 
     Raises:
-        StorageError: `path` exists and `overwrite` is false, or the disk is full; nothing half-written is left.
+        StorageError: `path` exists and `overwrite` is false, or the disk is full; no partial folder is left.
     """
     if overwrite:
         refuse_foreign(path)
@@ -258,7 +259,7 @@ def _write_into(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:
-    """Put a file that the manifest does not list, such as the signature, into a bundle; atomically."""
+    """Add a file that the manifest does not list, such as the signature, to a bundle, atomically."""
     if bundle.path.is_dir():
         with atomic_file(bundle.path / name) as part:
             part.write_bytes(content)
@@ -269,7 +270,7 @@ def add_file(bundle: Bundle, name: str, content: bytes) -> Bundle:
 
 
 def manifest_bytes(bundle: Bundle) -> bytes:
-    """The manifest as it lies there, which is what a signature is over."""
+    """The bytes of the manifest, unchanged: what a signature signs."""
     return bundle._store.read(MANIFEST, MAX_BYTES)
 
 
@@ -284,7 +285,7 @@ def golden_npz(golden: Golden) -> bytes:
 
 
 def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """What `golden_npz` wrote; as in the bundle itself, nothing is compressed, so that nothing can swell up."""
+    """The arrays that `golden_npz` wrote. Compressed entries are refused, so no small file can fill the memory."""
     import zipfile
 
     found: dict[str, NDArray[Any]] = {}
@@ -302,7 +303,7 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def everything(bundle: Bundle) -> dict[str, bytes]:
-    """Name → content of all files of a verified bundle, manifest and signature included."""
+    """Name → content of all files of a bundle, manifest and signature included, after `verify`."""
     bundle.verify()
     return {name: bundle._store.read(name, None) for name in sorted(bundle._store.names())}
 

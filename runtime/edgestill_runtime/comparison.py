@@ -1,10 +1,10 @@
-"""Two sets of outputs for the same samples: how far they lie apart, and whether that still counts as the same.
+"""Compare two sets of outputs for the same samples: how far they differ, and whether that is within a tolerance.
 
     compared = compare_outputs(found, reference, Tolerance(steps=2), entry.outputs)
     if not compared.passed: print(compared.reason)      # output 1 (scores): NaN in 3 of 160 values where the reference…
 
-Every output counts, whatever its rank and dtype. What cannot be compared is never the same: another number of outputs,
-another shape or kind of numbers, NaN or infinity on one side alone, or no value at all.
+Every output counts, whatever its rank and dtype. A comparison fails if the number of outputs, a shape or the kind of
+numbers differs, if NaN or infinity is on one side only, or if there is no value at all.
 """
 
 import math
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 
 from .tensor_spec import TensorSpec
 
-BLOCK = 1 << 20  # values at a time in float64: outputs may be large
-INT8_RANGE = 128  # an output without a scale has as many steps on either side of zero as int8 has
-SMALLEST = 1e-6  # outputs whose largest value is below this are compared as if it were this: all zero is no scale
-ROUNDING = 1 + 1e-4  # real numbers that stand for int8 are float32: a difference of one step is 1 ± 0.00002 of them
+BLOCK = 1 << 20  # values converted to float64 at a time: outputs may be large
+INT8_RANGE = 128  # quantization steps assumed from zero to the largest absolute value of an output without a scale
+SMALLEST = 1e-6  # lower bound of an output's largest absolute value, so that an output of zeros has a scale
+ROUNDING = 1 + 1e-4  # dequantized values are float32: one quantization step is 1 ± 0.00002 steps
 _KINDS = {"b": "boolean", "i": "whole", "u": "whole", "f": "real"}
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What still counts as the same output; of real numbers every limit that is set must hold.
+    """How far an output may differ from its reference. For floats, every limit that is set must hold.
 
     Args:
-        steps: largest difference, in quantization steps of the reference. share: of its largest absolute value.
+        steps: largest difference, in quantization steps of the reference.
+        share: largest difference, as a share of the reference's largest absolute value.
         rms: root mean square of the difference, as a share of the root mean square of the reference.
-        changed: for integers and booleans, which are equal or not, the share of values that may differ, 0–1.
+        changed: for integers and booleans: share of values that may differ, 0–1.
     """
 
     steps: float | None = None
@@ -42,15 +43,16 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """One output on both sides.
+    """The comparison of one output with its reference.
 
     Args:
-        name: `output NUMBER`, with the name that the file has for it. values: how many were compared.
-        difference: largest one; infinite where the outputs cannot be compared. allowed: what was still the same.
-        mean: of the differences of all values.
-        steps: the largest difference in quantization steps; None for integers and booleans that stand for themselves.
-        rms: see `Tolerance`. changed: share of values, 0–1, that are more than one step apart, or not equal.
-        reason: why it fails; None when it passes.
+        name: `output NUMBER`, with its name in the file. values: number of values compared.
+        difference: largest absolute difference; infinite if the outputs cannot be compared.
+        allowed: largest difference within the tolerance.
+        mean: mean absolute difference.
+        steps: largest difference in quantization steps; None for integers and booleans that are not quantized.
+        rms: see `Tolerance`. changed: share of values, 0–1, that differ by more than one step, or are not equal.
+        reason: why it fails; None if it passes.
     """
 
     name: str
@@ -65,46 +67,46 @@ class OutputComparison:
 
     @property
     def passed(self) -> bool:
-        """Whether both sides count as the same."""
+        """Whether the output is within the tolerance."""
         return self.reason is None
 
     @property
     def severity(self) -> float:
-        """The difference as a multiple of what is allowed, to find the worst output by; infinite beyond comparison."""
+        """The difference divided by the allowed one, to rank outputs; infinite if they cannot be compared."""
         return self.difference / max(self.allowed, 1e-30) if self.difference else 0.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All outputs on both sides; `problem` is what keeps them from being compared as a whole, None if nothing does."""
+    """The comparison of all outputs; `problem` is why they cannot be compared at all, else None."""
 
     outputs: tuple[OutputComparison, ...]
     problem: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, and every output counts as the same."""
+        """Whether the outputs could be compared, and every one is within the tolerance."""
         return self.problem is None and all(one.passed for one in self.outputs)
 
     @property
     def worst(self) -> OutputComparison | None:
-        """The output that is furthest beyond what is allowed, or else nearest to it."""
+        """The output with the largest severity, failed ones first; None if there is no output."""
         return max(self.outputs, key=lambda one: (not one.passed, one.severity), default=None)
 
     @property
     def reason(self) -> str | None:
-        """Why it fails, naming the worst output; None when it passes."""
+        """Why it fails, with the name of the worst output; None if it passes."""
         if self.problem is not None or self.passed or self.worst is None:
             return self.problem
         return f"{self.worst.name}: {self.worst.reason}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; what is not finite becomes None."""
+        """Plain data; NaN and infinity become None."""
         return {"passed": self.passed, "reason": self.reason, "outputs": [finite(asdict(one)) for one in self.outputs]}
 
 
 def finite(data: Any) -> Any:
-    """Plain data as JSON can hold it, which has no NaN and no infinity: None in their place."""
+    """The same plain data with None for NaN and infinity, which JSON does not have."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
@@ -115,11 +117,12 @@ def finite(data: Any) -> Any:
 def compare_outputs(
     found: Sequence[Any], reference: Sequence[Any], tolerance: Tolerance, specs: Sequence[TensorSpec] = ()
 ) -> Comparison:
-    """Compare outputs, one array each, of any rank and dtype, real numbers rather than what int8 stands for.
+    """Compare outputs with reference outputs.
 
     Args:
-        specs: of the outputs of the reference, for their names and the size of their quantization steps; an output
-            without a scale counts 128 steps to its largest absolute value.
+        found, reference: one array per output, of any rank and dtype; quantized outputs dequantized.
+        specs: of the reference's outputs, for their names and quantization steps; for an output without a scale, one
+            step is its largest absolute value / 128.
     """
     if len(found) != len(reference):
         return Comparison((), f"{len(found)} outputs instead of {len(reference)}")
@@ -154,11 +157,11 @@ def _compare(
 
 
 def _compare_whole(name: str, found: NDArray[Any], reference: NDArray[Any], tolerance: Tolerance) -> OutputComparison:
-    """Integers and booleans: a class that is one further is no nearer than any other, so they are equal or not."""
+    """Integers and booleans are equal or not: neighboring class numbers are no more alike than others."""
     differ = found != reference
     count, changed = int(differ.sum()), float(differ.mean()) if len(differ) else 0.0
     apart = np.abs(found[differ].astype(np.float64) - reference[differ].astype(np.float64))
-    # In float64 two large integers may seem equal that are not.
+    # Large integers that differ may be equal in float64.
     largest = max(float(apart.max()), 1.0) if count else 0.0
     power = float(np.square(reference.astype(np.float64)).sum())
     reason = f"{count} of {len(differ)} values differ" if changed > tolerance.changed else None
@@ -171,11 +174,11 @@ def _compare_whole(name: str, found: NDArray[Any], reference: NDArray[Any], tole
 def _compare_real(
     name: str, found: NDArray[Any], reference: NDArray[Any], tolerance: Tolerance, scale: float | None
 ) -> OutputComparison:
-    """What is not finite is the same on both sides here, and stays out of the arithmetic."""
+    """Floats. Values that are not finite are equal on both sides here, and are left out of the statistics."""
     largest = max((_largest(other[np.isfinite(other)]) for _, other in _blocks(found, reference)), default=0.0)
     step = scale or max(largest, SMALLEST) / INT8_RANGE
     difference, total, deviation, power, far, count = 0.0, 0.0, 0.0, 0.0, 0, 0
-    with np.errstate(over="ignore"):  # an infinite difference is an answer, and no pass
+    with np.errstate(over="ignore"):  # a difference may overflow to infinity, which fails
         for one, other in _blocks(found, reference):
             finite = np.isfinite(other)
             expected = other[finite]
@@ -198,7 +201,7 @@ def _compare_real(
 
 
 def _not_finite(found: NDArray[Any], reference: NDArray[Any]) -> str | None:
-    """What is wrong with NaN and infinities: they must be the same on both sides."""
+    """How NaN and infinities differ between both sides; None if they are equal."""
     new, gone, infinite = 0, 0, 0
     for one, other in _blocks(found, reference):
         nan, expected = np.isnan(one), np.isnan(other)
@@ -212,7 +215,7 @@ def _not_finite(found: NDArray[Any], reference: NDArray[Any]) -> str | None:
 
 
 def _rms(deviation: float, power: float, count: int) -> float:
-    """Of sums of squares over `count` values: the deviation as a share of the reference."""
+    """Root mean square of the deviation as a share of the reference's, from sums of squares over `count` values."""
     return math.sqrt(deviation) / max(math.sqrt(power), 1e-12 * math.sqrt(count)) if deviation else 0.0
 
 
@@ -221,7 +224,7 @@ def _largest(values: NDArray[np.float64]) -> float:
 
 
 def _blocks(found: NDArray[Any], reference: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Both sides as float64, some at a time."""
+    """Both sides as float64, `BLOCK` values at a time."""
     for start in range(0, len(found), BLOCK):
         part = slice(start, start + BLOCK)
         yield found[part].astype(np.float64), reference[part].astype(np.float64)

@@ -1,16 +1,16 @@
 """The error tree of Edgestill.
 
-    EdgestillError                 anything this project refuses; the message says what, where, and what to do
-    ├── BundleError                a bundle that is not what its manifest says
-    │   ├── BundleFormatError      no bundle, an unreadable manifest, or a format version that is not understood
-    │   ├── BundleIntegrityError   files that differ, are missing or are extra; nothing was given to an engine
-    │   └── SignatureError         no signature, a wrong one, or one by a key that is not trusted
+    EdgestillError                 base class; the message says what is wrong, where, and what to do
+    ├── BundleError                a bundle cannot be read or trusted
+    │   ├── BundleFormatError      not a bundle, an invalid manifest, or an unknown format version
+    │   ├── BundleIntegrityError   files differ, are missing or are extra; no engine has read them
+    │   └── SignatureError         no signature, an invalid one, or one by an untrusted key
     ├── EngineError                no engine for this file is installed, or the engine refused the file
-    │   ├── EngineCrashError       an isolated engine died; `signal` names how
-    │   ├── EngineTimeoutError     an isolated engine took longer than it may, and was killed
-    │   └── EngineMemoryError      memory ran out, or an isolated engine took more than it may and was killed
-    ├── InputError                 an input of the wrong shape, dtype or values; nothing was given to an engine
-    └── StorageError               a file could not be written; what was there before is untouched
+    │   ├── EngineCrashError       the process of an isolated engine ended; `signal` is its signal
+    │   ├── EngineTimeoutError     an isolated engine exceeded its time limit and was killed
+    │   └── EngineMemoryError      out of memory, or an isolated engine exceeded its limit and was killed
+    ├── InputError                 an input has a wrong shape, dtype or value; no engine has run it
+    └── StorageError               a file could not be written; the existing file is unchanged
 
 Every package of the project derives its own errors from `EdgestillError`, so that one `except` catches them all
 and a command line can print them without a traceback.
@@ -22,19 +22,19 @@ from pathlib import Path
 
 
 class EdgestillError(Exception):
-    """Root of all errors that are meant to be read by a person."""
+    """Base class of all errors of this project."""
 
 
 class BundleError(EdgestillError):
-    """A bundle cannot be trusted or read."""
+    """A bundle cannot be read or trusted."""
 
 
 class BundleFormatError(BundleError):
-    """The path holds no bundle, or a manifest that this version does not understand."""
+    """Not a bundle, or a manifest that is invalid or of an unknown format version."""
 
 
 class BundleIntegrityError(BundleError):
-    """Files differ from the manifest. `changed`, `missing` and `extra` hold their names."""
+    """Files differ from the manifest. `changed`, `missing` and `extra` are tuples of their names."""
 
     def __init__(
         self,
@@ -59,15 +59,15 @@ class BundleIntegrityError(BundleError):
 
 
 class SignatureError(BundleError):
-    """A bundle is not signed by a key that is trusted."""
+    """A bundle is not signed by a trusted key."""
 
 
 class EngineError(EdgestillError):
-    """An engine is missing, or refused what it was given."""
+    """An engine is not installed, or refused a file or an input."""
 
 
 class EngineCrashError(EngineError):
-    """The native code of an isolated engine ended its process. `signal` is such as `SIGSEGV`, None for a plain exit."""
+    """The process of an isolated engine ended. `signal` is its name, such as `SIGSEGV`; None for an exit code."""
 
     def __init__(self, message: str, signal: str | None = None) -> None:
         super().__init__(message)
@@ -75,11 +75,11 @@ class EngineCrashError(EngineError):
 
 
 class EngineTimeoutError(EngineError):
-    """An isolated engine gave no answer in time."""
+    """An isolated engine did not reply in time."""
 
 
 class EngineMemoryError(EngineError):
-    """There is not enough memory, or an isolated engine took more of it than it may."""
+    """Out of memory, or an isolated engine exceeded its memory limit."""
 
 
 class InputError(EdgestillError):
@@ -87,11 +87,11 @@ class InputError(EdgestillError):
 
 
 class StorageError(EdgestillError):
-    """A file could not be written completely; the earlier state is untouched."""
+    """A file could not be written completely; the existing file is unchanged."""
 
 
 def what_instead(head: bytes) -> str:
-    """What a file is that is not what it should be, from its first bytes: `: it is empty`, say; empty where unknown."""
+    """What a file of a wrong format is, by its first bytes, such as `: it is empty`; empty text if unknown."""
     if not head:
         return ": it is empty"
     if head.startswith(b"version https://git-lfs"):
@@ -101,9 +101,9 @@ def what_instead(head: bytes) -> str:
     return ""
 
 
-# Top-level modules of engines, whose exceptions are theirs: numpy's pass through them, and `know_modules` adds others.
+# Top-level modules whose exception classes mean that an engine failed; `know_modules` adds those of loaded engines.
 _ENGINES = {"numpy"}
-# What libraries raise of Python's own classes when data is damaged or an engine refuses it.
+# Built-in exception classes that libraries raise for damaged or refused data.
 _OF_PYTHON = frozenset({
     ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, FloatingPointError, ImportError, IndexError,
     KeyError, LookupError, ModuleNotFoundError, NotImplementedError, OSError, OverflowError, RecursionError,
@@ -113,12 +113,11 @@ _OF_PYTHON = frozenset({
 
 
 def raised_by(error: BaseException, *packages: str) -> bool:
-    """Whether an exception that came out of a library is the library's: told by its class.
+    """Whether an exception raised during a call of a library comes from the library, decided by its class.
 
-    It is when a package of these defined the class, when it is exactly one of Python's that libraries raise, and when
-    the system refused something (OSError with an errno). Every other one is the caller's own, which a signal handler
-    raised meanwhile (TimeoutError, a class of the caller's) or an object that the caller gave, and is for the caller to
-    see as it is. So is MemoryError.
+    True if one of `packages` defines the class, if it is exactly one of the built-in classes that libraries raise, or
+    if it is an OSError with an errno. Any other exception is the caller's own, raised by a signal handler (such as
+    TimeoutError) or by an object of the caller, and must reach the caller unchanged. So must MemoryError.
     """
     if isinstance(error, MemoryError):
         return False
@@ -128,34 +127,37 @@ def raised_by(error: BaseException, *packages: str) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Why, for the end of a sentence; never empty. The system's own words without its number, where it refused."""
+    """The text of an error, for the end of a sentence; never empty. For an OSError its `strerror`."""
     words = error.strerror if isinstance(error, OSError) else None
     return str(words or error).strip() or type(error).__name__
 
 
 def know_modules(modules: Iterable[str]) -> None:
-    """Take exceptions that these top-level modules define as refusals of an engine; called as one is loaded."""
+    """Register top-level modules of an engine, whose exceptions become EngineError; called when it is loaded."""
     _ENGINES.update(modules)
 
 
 def refuse_engine(what: str, error: BaseException) -> None:
-    """Raise EngineError for an exception that an engine raised; return where it is one of ours or the caller's own.
+    """Raise EngineError if an engine raised `error`; return if it is an EdgestillError or the caller's own.
 
     Args:
-        what: did not work; the reason is put behind it.
+        what: start of the message; the reason follows it.
+
+    Raises:
+        EngineError, EngineMemoryError.
     """
     if isinstance(error, EdgestillError):
         return
     if isinstance(error, MemoryError):
-        said = f" ({error})" if str(error) else ""
-        raise EngineMemoryError(f"{what}: memory ran out{said}") from error
+        detail = f" ({error})" if str(error) else ""
+        raise EngineMemoryError(f"{what}: memory ran out{detail}") from error
     if raised_by(error, *_ENGINES):
         raise EngineError(f"{what}: {reason(error)}") from error
 
 
 @contextmanager
 def engine_errors(what: str) -> Iterator[None]:
-    """Around what an engine does: `refuse_engine` for whatever is raised."""
+    """Run a block of engine calls; exceptions go through `refuse_engine`."""
     try:
         yield
     except Exception as error:
@@ -164,19 +166,19 @@ def engine_errors(what: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what somebody else's exception says, without control characters; empty where it says nothing.
+    """The first line of an exception's message without control characters; may be empty.
 
-    For every message that quotes an exception of a user's own code.
+    For messages that quote an exception of third-party code.
     """
     import re  # only where something went wrong
 
-    # Escape sequences of terminals (colours, titles), then every other character that moves a cursor or rings a bell.
+    # Terminal escape sequences (colors, titles), then all other control characters.
     sequences = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
     plain = re.sub(sequences, "", str(error)).replace("\t", " ")
     return next(iter(plain.strip().splitlines()), "").strip()
 
 
 def one_line(error: BaseException) -> str:
-    """The same with the kind of the exception before it, 200 characters at most."""
+    """The class of an exception and the first line of its message, of which at most 200 characters."""
     text = first_line(error)
     return f"{type(error).__name__}: {text:.200}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""A JSON object read without believing a word of it: each field is handed out only as what it must be."""
+"""Validated access to an untrusted JSON object: each method checks the type and range of a field."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ _Choice = TypeVar("_Choice", bound=str)
 
 
 class Fields:
-    """A JSON object that knows where it stands.
+    """A JSON object with its path in the document.
 
     Args:
-        place: before the names of its fields, in messages: `models.model.pte.`.
+        place: prefix of its fields' names in messages: `models.model.pte.`.
 
     Raises:
-        ValueError: it is none. So does each method, where a field is not what it must be.
+        ValueError: it is not an object. Each method raises it too, for a field that is missing or invalid.
     """
 
     def __init__(self, data: Any, place: str = "") -> None:
@@ -29,37 +29,37 @@ class Fields:
         self.data, self.place = data, place
 
     def get(self, key: str, kind: type[_Kind]) -> _Kind:
-        """A field that must be there and of this type; a whole number is a float as well."""
+        """A required field of this type; integers are accepted as floats."""
         if key not in self.data:
             raise ValueError(f"{self.place}{key} is missing")
         value = self.data[key]
         if kind is float and type(value) is int and abs(value) < 1 << 1023:
             value = float(value)
-        # 1e999 is a JSON number too, and infinite.
+        # 1e999 is valid JSON, and becomes infinity.
         if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(f"{self.place}{key} must be {_WORDS[kind]}, not {value!r:.40}")
         return value
 
     def optional(self, key: str, kind: type[_Kind]) -> _Kind | None:
-        """The same of a field that may be missing, or null."""
+        """An optional field of this type; None if it is missing or null."""
         return None if self.data.get(key) is None else self.get(key, kind)
 
     def count(self, key: str, least: int = 0, most: int = 1 << 60) -> int:
-        """A whole number within limits."""
+        """A required integer from `least` to `most`."""
         number = self.get(key, int)
         if not least <= number <= most:
             raise ValueError(f"{self.place}{key} must be {least} to {most}, not {number}")
         return number
 
     def share(self, key: str) -> float | None:
-        """A number from 0 to 1, or None."""
+        """An optional number from 0 to 1."""
         number = self.optional(key, float)
         if number is not None and not 0 <= number <= 1:
             raise ValueError(f"{self.place}{key} must be 0 to 1, not {number}")
         return number
 
     def choice(self, key: str, valid: Sequence[_Choice]) -> _Choice:
-        """One of several words."""
+        """A required text that is one of `valid`."""
         word = self.get(key, str)
         for one in valid:
             if one == word:
@@ -67,21 +67,21 @@ class Fields:
         raise ValueError(f"{self.place}{key} must be one of {', '.join(valid)}, not {word!r:.40}")
 
     def numbers(self, key: str, kind: type[_Kind], most: int) -> tuple[_Kind, ...]:
-        """A list whose entries are all of one type."""
+        """A required list of at most `most` entries, all of one type."""
         values = self.get(key, list)
         if len(values) > most:
             raise ValueError(f"{self.place}{key} has more than {most} entries")
         return tuple(Fields({key: value}, self.place).get(key, kind) for value in values)
 
     def items(self, key: str, most: int) -> "list[tuple[str, Fields]]":
-        """The objects in an object, with their names."""
+        """A required object of at most `most` objects, as pairs of name and object."""
         found = self.get(key, dict)
         if len(found) > most:
             raise ValueError(f"{self.place}{key} has more than {most} entries")
         return [(name, Fields(entry, f"{self.place}{key}.{name:.60}.")) for name, entry in found.items()]
 
     def measures(self, key: str = "") -> dict[str, float]:
-        """Names and finite numbers, of a field that may be missing, or of the object itself."""
+        """Name → finite number, of an optional field, or without `key` of the object itself."""
         if key:
             return Fields(self.data[key], f"{self.place}{key}.").measures() if self.optional(key, dict) else {}
         if len(self.data) > MOST_MEASURES:

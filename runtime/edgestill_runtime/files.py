@@ -1,9 +1,9 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it, also after a power cut.
+"""Atomic writes: a reader sees the old content or the new one, never a part of it, also after a power cut.
 
-Content goes to the disk before its name does, and the name before a call returns. docs/bundle.md says what is promised,
-and where the system promises less.
+The content is flushed to disk before the rename, and the rename before a call returns. docs/bundle.md states the
+guarantees, and where a system gives weaker ones.
 
-What only writing needs is imported there: a device reads, and wants to start fast.
+Modules that only writing needs are imported inside functions: a device only reads, and must start fast.
 """
 
 import errno
@@ -22,11 +22,11 @@ def atomic_file(path: str | os.PathLike[str], mode: int = 0o644, replace: bool =
 
     Args:
         mode: who may read and write it; a secret is 0o600 from its first byte on.
-        replace: whether it may take the place of what stands at `path`.
+        replace: whether an existing file at `path` may be replaced.
 
     Raises:
         StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written; `path` is
-            as it was.
+            unchanged.
     """
     import tempfile
 
@@ -43,7 +43,7 @@ def atomic_file(path: str | os.PathLike[str], mode: int = 0o644, replace: bool =
             part.chmod(mode)
             _flush(part)
             if not replace:
-                refuse_existing(target)  # somebody else was faster
+                refuse_existing(target)  # another process may have written it meanwhile
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
     """Yield an empty temporary folder beside `path`; when the block ends well it becomes `path`, else it is removed.
 
     Args:
-        replace: what stands at `path` makes room only once the new folder is complete.
+        replace: whether an existing folder at `path` may be replaced, once the new one is complete.
 
     Raises:
         StorageError: `path` exists and `replace` is false, the disk is full, or the folder cannot be written.
@@ -80,7 +80,7 @@ def atomic_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterat
 
 
 def refuse_existing(path: str | os.PathLike[str]) -> None:
-    """Raise StorageError if something is at `path`; for long work to ask before it starts."""
+    """Raise StorageError if `path` exists; to be called before long work starts."""
     if os.path.lexists(path):
         raise StorageError(f"{path} exists already; remove it, choose another name, or ask for it to be replaced")
 
@@ -97,7 +97,7 @@ def sha256(content: bytes) -> str:
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Hex SHA-256 of a file, read in blocks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -111,14 +111,14 @@ def _storage_errors(target: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk."""
+    """Flush a file's content, or a folder's entries, to disk."""
     if path.is_symlink():
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+        if error.errno != errno.EINVAL:  # EINVAL: the file system cannot flush folders
             raise
     finally:
         os.close(descriptor)
@@ -132,11 +132,11 @@ def _flush_name(target: Path) -> None:
 
 
 def _put(part: Path, target: Path, replace: bool) -> None:
-    """Put `part` where `target` is; what was there is afterwards where `part` was, or gone."""
+    """Move `part` to `target`. Existing content of `target` is then at `part`, or removed."""
     if not os.path.lexists(target):
         os.replace(part, target)
     elif not replace:
-        refuse_existing(target)  # somebody else was faster
+        refuse_existing(target)  # another process may have written it meanwhile
     elif not _exchange(part, target):
         old = part.with_suffix(".old")
         os.replace(target, old)
@@ -149,7 +149,7 @@ def _put(part: Path, target: Path, replace: bool) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two names change places in one step; False where the system or the file system cannot."""
+    """Exchange two paths atomically; False if the system or the file system cannot."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)
@@ -165,7 +165,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """A folder, a file or a link, if it is there."""
+    """Remove a folder, a file or a link, if it exists."""
     import shutil
 
     if path.is_dir() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""Replaying a bundle's golden samples: does this device answer as the files did when they were made?"""
+"""Replay a bundle's golden samples: does this device give the outputs that were recorded when the files were made?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from .engines import installed_engines
 from .errors import EngineError, InputError
 from .model import Model
 
-# Quantized files answer alike on every CPU to a step or so, which may turn the class of a pixel; float files differ in
-# the order of their sums.
+# Outputs of quantized files differ between CPUs by about one quantization step, which may change the class of a pixel;
+# those of float files by the order of summation.
 _QUANTIZED = Tolerance(steps=2, changed=0.01)
 TOLERANCE: Mapping[str, Tolerance] = {
     "int8": _QUANTIZED, "mixed": _QUANTIZED, "fp32": Tolerance(share=1e-3, changed=0.001),
 }  # fmt: skip
-"""Precision of a file → how far its outputs may be from the recorded ones."""
+"""Precision of a file → how far its outputs may differ from the recorded ones."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One file on this device.
+    """The result of one file on this device.
 
     Args:
-        comparison: of every output with the recorded one; None when the file was not run.
-        skipped: why the file was not run; None when it was.
-        agreement: share of samples, 0–1, with the same answer as recorded; None where the task has no answers.
-        same_answer: what that counts, such as `the same class`.
+        comparison: of every output with the recorded one; None if the file was not run.
+        skipped: why the file was not run; None if it was.
+        agreement: share of samples, 0–1, with the recorded prediction; None if the task has no predictions.
+        same_answer: what `agreement` counts, such as `the same class`.
     """
 
     file: str
@@ -39,12 +39,12 @@ class Replay:
 
     @property
     def passed(self) -> bool:
-        """Whether the file was run and every output is as recorded."""
+        """Whether the file was run and every output is within the tolerance of the recorded one."""
         return self.comparison is not None and self.comparison.passed
 
     @property
-    def said(self) -> str:
-        """One line for people."""
+    def summary(self) -> str:
+        """The result in one line of text."""
         if self.comparison is None:
             return f"not run: {self.skipped}"
         if not self.passed:
@@ -55,7 +55,7 @@ class Replay:
         return f"as recorded (largest difference {worst.difference:.2g}, allowed {worst.allowed:.2g}{same})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: of the worst output `difference` and `allowed`, and all of them as `outputs`."""
+        """Plain data: `difference` and `allowed` are those of the worst output; `outputs` has all of them."""
         compared = None if self.comparison is None else self.comparison.to_json()
         outputs: list[dict[str, Any]] = compared["outputs"] if compared else []
         worst = self.comparison.worst if self.comparison else None
@@ -65,7 +65,7 @@ class Replay:
             "engine": self.engine,
             "passed": self.passed,
             "skipped": self.skipped,
-            "said": self.said,
+            "said": self.summary,
             "agreement": self.agreement,
             **{key: found.get(key) for key in ("difference", "allowed")},
             "outputs": outputs,
@@ -88,8 +88,8 @@ def replay_golden(bundle: Bundle) -> list[Replay]:
 
 
 def why_failed(replays: Sequence[Replay]) -> str | None:
-    """Why a self-test did not pass; None when at least one file was run, and all that were run are as recorded."""
-    if wrong := [f"{one.file}: {one.said}" for one in replays if one.skipped is None and not one.passed]:
+    """Why a self-test failed; None if at least one file was run, and every file that was run passed."""
+    if wrong := [f"{one.file}: {one.summary}" for one in replays if one.skipped is None and not one.passed]:
         return "; ".join(wrong)
     if any(one.passed for one in replays):
         return None

@@ -1,7 +1,8 @@
-"""An engine in a process of its own: what it does there (crash, hang, eat memory) ends there.
+"""An engine in a child process, so that a crash, a hang or a memory leak does not affect this process.
 
-The parent's side. A child is started for one file (worker.py). Tensors travel in a file without a name that both have
-mapped into memory; requests and replies are lines of JSON in two pipes. When the parent ends, so does the child. POSIX.
+This is the parent's side; worker.py is the child's. One child is started per model file. Tensors are passed in an
+anonymous shared-memory file that both map; requests and replies are lines of JSON in two pipes. The child ends when the
+parent does. POSIX only.
 """
 
 import fcntl
@@ -29,9 +30,9 @@ from .limits import Limits
 from .tensor_spec import TensorSpec
 
 ALIGNMENT = 64
-LOOK_SECONDS = 0.02  # how often the child's memory is looked at while it works
-END_SECONDS = 1.0  # for a child that has closed its replies to be gone: the kernel does one after the other
-MOST_BYTES = 1 << 20  # of a line that it may say: tensors do not travel there
+LOOK_SECONDS = 0.02  # interval between checks of the child's memory during a call
+END_SECONDS = 1.0  # to wait for the exit code of a child that has closed its pipe: it may exit a little later
+MOST_BYTES = 1 << 20  # largest reply; tensors are not part of it
 
 
 _ENGINES: "WeakSet[IsolatedEngine]" = WeakSet()
@@ -40,21 +41,21 @@ _ENGINES: "WeakSet[IsolatedEngine]" = WeakSet()
 class IsolatedEngine:
     """An `Engine` (see engines/) that runs in a child process. `pid` is the child's.
 
-    Every request has a number, and its reply the same one. Whatever leaves a call but its result, an interrupt by the
-    keyboard included, ends the child: an answer that nobody waited for can never be taken for that of the next call.
+    Every request has a number, and its reply has the same one. Any exception during a call, KeyboardInterrupt included,
+    ends the child, so a late reply cannot be mistaken for that of the next call.
 
-    A process that was forked from this one has no part in the child: its first call starts one of its own.
+    A process forked from this one does not use this child: its first call starts another.
 
     Raises:
-        EngineError: the engine refuses the file. EngineCrashError, EngineTimeoutError, EngineMemoryError: its process
-            was ended; this object is done with, and the file can be loaded again.
+        EngineError: the engine refuses the file. EngineCrashError, EngineTimeoutError, EngineMemoryError: the child
+            was ended; this object cannot be used any more, and the file can be loaded again.
     """
 
     checks_finite = False
 
     def __init__(self, engine: str, content: Content, threads: int, limits: Limits) -> None:
         self._limits, self._what = limits, f"the isolated engine {engine}"
-        # A folder travels as the bytes of its members, one after the other, with a list of their sizes.
+        # A folder is passed as the concatenated bytes of its members, with a list of their sizes.
         self._members = None if isinstance(content, bytes) else {name: len(one) for name, one in content.items()}
         self._source = engine, content if isinstance(content, bytes) else b"".join(content.values()), threads
         self._open = False
@@ -83,7 +84,7 @@ class IsolatedEngine:
 
     def _start(self) -> None:
         self._process, self._number, self._buffer = os.getpid(), 0, b""
-        self._opened = ExitStack()  # all that is to be given back, whatever happens before the child has answered
+        self._opened = ExitStack()  # all resources to release, even if starting the child fails half-way
         _ENGINES.add(self)
         try:
             self._launch()
@@ -106,9 +107,9 @@ class IsolatedEngine:
 
     def _open_and_start(self) -> None:
         content = self._source[1]
-        # Closed, and with that gone, when both processes have let go of them.
+        # Anonymous: freed when both processes have closed them.
         self._shared = self._opened.enter_context(_shared_file())
-        self._said: IO[bytes] = self._opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._stderr: IO[bytes] = self._opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._memory = self._map(len(content))
         self._memory[: len(content)] = content
         reading, writing = os.pipe()
@@ -118,21 +119,21 @@ class IsolatedEngine:
                 _command(self._shared.fileno(), writing),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                stderr=self._said,
+                stderr=self._stderr,
                 pass_fds=(self._shared.fileno(), writing),
-                process_group=0,  # Ctrl-C in a terminal is for this process, which may go on calling
+                process_group=0,  # Ctrl-C in a terminal must interrupt this process only
             )
             self._opened.callback(self._end)
         self.pid = self._child.pid
-        self._poll = select.poll()  # not select.select, which knows no descriptor above 1023
+        self._poll = select.poll()  # select.select supports no descriptor above 1023
         self._poll.register(reading, select.POLLIN)
 
     def _end(self) -> None:
-        if self._process == os.getpid():  # not from a fork: the child is the other process's
+        if self._process == os.getpid():  # not in a forked process: the child belongs to its parent
             self._child.kill()
             self._child.wait()
         assert self._child.stdin is not None
-        with suppress(BrokenPipeError):  # what was still to be said to it
+        with suppress(BrokenPipeError):  # from data still in the buffer
             self._child.stdin.close()
 
     def _greet(self) -> None:
@@ -166,13 +167,13 @@ class IsolatedEngine:
                 self._memory = self._map(reply["size"])
             outputs = [tensor_at(self._memory, place).copy() for place in reply["outputs"]]
             if [one.dtype.name for one in outputs] != [spec.dtype for spec in self.outputs]:
-                raise ValueError("other outputs than it has")
+                raise ValueError("outputs of other types than the model's")
             return outputs
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         assert self._child.stdin is not None
         self._number += 1
-        with suppress(BrokenPipeError):  # it has died: the empty answer will say so
+        with suppress(BrokenPipeError):  # the child has ended; the empty reply below shows it
             self._child.stdin.write(json.dumps({"number": self._number, **request}).encode() + b"\n")
             self._child.stdin.flush()
         line = self._line(seconds)
@@ -190,33 +191,33 @@ class IsolatedEngine:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Around the reading of a reply: what ran beside a hostile file may say anything."""
+        """Run a block that parses a reply, which is untrusted: a malicious file may have taken over the child."""
         try:
             yield
         except Exception as error:
             if not raised_by(error, "json", "numpy"):
                 raise
-            raise EngineCrashError(f"{self._what} gave an answer that cannot be read and was ended") from error
+            raise EngineCrashError(f"{self._what} sent a reply that cannot be read and was ended") from error
 
     def _line(self, seconds: float) -> bytes:
-        """The child's next line; empty when it has died."""
+        """The child's next line; empty if the child has ended."""
         end = time.monotonic() + seconds
         while b"\n" not in self._buffer:
             if self._poll.poll(1000 * LOOK_SECONDS):
-                piece = self._replies.read(1 << 16)
-                if not piece:
+                chunk = self._replies.read(1 << 16)
+                if not chunk:
                     return b""
-                self._buffer += piece
-                if b"\n" in piece:
+                self._buffer += chunk
+                if b"\n" in chunk:
                     break
             if (used := _resident_bytes(self.pid)) > self._limits.memory_bytes:
                 raise EngineMemoryError(
-                    f"{self._what} took {used:,} bytes of memory, more than the {self._limits.memory_bytes:,} that it "
-                    "may; it was ended. Allow more with isolated=Limits(memory_bytes=…), or do not trust the file."
+                    f"{self._what} used {used:,} bytes of memory, more than the {self._limits.memory_bytes:,} allowed, "
+                    "and was ended. Allow more with isolated=Limits(memory_bytes=…), or do not trust the file."
                 )
             if time.monotonic() > end or len(self._buffer) > MOST_BYTES:
                 raise EngineTimeoutError(
-                    f"{self._what} gave no answer in {seconds:g} s and was ended. Allow more with "
+                    f"{self._what} did not reply within {seconds:g} s and was ended. Allow more with "
                     "isolated=Limits(load_seconds=…, call_seconds=…), or do not trust the file."
                 )
         line, _, self._buffer = self._buffer.partition(b"\n")
@@ -226,15 +227,13 @@ class IsolatedEngine:
         try:
             code = self._child.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            return EngineCrashError(
-                f"{self._what} closed its own way to reply and was ended; this process is unharmed."
-            )
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 400))
-        last = self._said.read().decode(errors="replace").strip().splitlines()[-1:]
+            return EngineCrashError(f"{self._what} closed its reply pipe and was ended; this process is not affected.")
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - 400))
+        last = self._stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         name = signal.Signals(-code).name if code < 0 else None
-        how = f"was ended by {name}" if name else f"ended with exit code {code}"
-        said = f" It said: {last[0]}" if last else ""
-        return EngineCrashError(f"{self._what} {how}; this process is unharmed.{said}", name)
+        ending = f"was ended by {name}" if name else f"ended with exit code {code}"
+        output = f" Its last output: {last[0]}" if last else ""
+        return EngineCrashError(f"{self._what} {ending}; this process is not affected.{output}", name)
 
     def _map(self, size: int) -> mmap.mmap:
         if os.fstat(self._shared.fileno()).st_size < size or not size:
@@ -243,7 +242,7 @@ class IsolatedEngine:
 
 
 def _after_fork() -> None:
-    """In a forked process: let go of the pipes to its parent's children, which must notice their parent's end."""
+    """In a forked process: close the pipes to the parent's children, which must notice when their parent ends."""
     for engine in list(_ENGINES):
         engine.close()
 
@@ -252,26 +251,26 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _shared_file() -> IO[bytes]:
-    """A file without a name, in memory where there is such a thing."""
+    """An anonymous file, in memory if the system has memfd."""
     if not hasattr(os, "memfd_create"):
         return tempfile.TemporaryFile()
     descriptor = os.memfd_create("edgestill", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    # The child may make it larger, but not take memory away that this process has mapped.
+    # The child may grow the file, but not shrink it: this process has it mapped.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     return os.fdopen(descriptor, "w+b")
 
 
 def _command(shared: int, replies: int) -> list[str]:
     if not sys.executable:
-        raise EngineError("an isolated engine needs a Python program to start, and this Python does not know its own")
-    # The same packages as here, whatever way this process came to them; nothing of the user's own code is run.
-    path = [folder for folder in sys.path if isinstance(folder, str)]  # Python itself looks at no others
+        raise EngineError("an isolated engine needs a Python executable to start, and sys.executable is empty")
+    # The same sys.path as here; the user's own main module is not run.
+    path = [folder for folder in sys.path if isinstance(folder, str)]  # Python ignores other entries
     code = f"import sys; sys.path[:] = {path!r}; from edgestill_runtime.worker import main; main({shared}, {replies})"
     return [sys.executable, "-I", "-S", "-c", code]
 
 
 def tensor_at(memory: mmap.mmap, place: dict[str, Any]) -> NDArray[Any]:
-    """The tensor at an offset of the shared memory; a view."""
+    """A view of the tensor in the shared memory; `place` has its `offset`, `shape` and `dtype`."""
     shape, dtype = tuple(place["shape"]), np.dtype(place["dtype"])
     count = int(np.prod(shape, dtype=np.int64))
     return np.frombuffer(memory, dtype, count, place["offset"]).reshape(shape)

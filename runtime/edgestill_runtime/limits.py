@@ -1,23 +1,23 @@
-"""What an isolated engine may take; apart from isolation.py, which is imported only where an engine is isolated."""
+"""Time and memory limits of an isolated engine; a file of its own, as isolation.py is imported only on use."""
 
 from dataclasses import dataclass
 
 from .errors import EngineError
 
 MOST = 1 << 62
-"""Largest limit: a system's own numbers hold twice that."""
+"""Largest limit: half the range of the system's 64-bit integers."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an isolated engine may take.
+    """Time and memory that an isolated engine may use.
 
     Args:
-        load_seconds: from the start of its process to a loaded model. call_seconds: for one call. Above 0.
-        memory_bytes: resident memory of its process, Python and numpy included; a whole number from 1. Linux only.
+        load_seconds: to start the process and load the model, > 0. call_seconds: for one call, > 0.
+        memory_bytes: resident memory of the process, Python and numpy included, ≥ 1. Linux only.
 
     Raises:
-        EngineError: a limit that is none: no number, not above 0, or endless.
+        EngineError: a limit is not a number, not above 0, or above 2**62.
     """
 
     load_seconds: float = 60.0

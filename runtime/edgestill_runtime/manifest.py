@@ -1,8 +1,7 @@
-"""The manifest: what a bundle says of itself, and how it is read without believing a word of it.
+"""The manifest of a bundle: its dataclasses, and a strict parser.
 
-A manifest may come from anywhere, so every field is looked at before it is used: its type, its size, and that it is
-there once; and at the end whether they fit each other. What is not understood is refused, with the place and the reason
-in the message.
+A manifest is untrusted input. The parser checks the type and range of every field, refuses duplicate keys, and at the
+end checks that the fields are consistent. An error message has the place and the reason.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any, get_args
 
 from .errors import InputError
 from .fields import Fields
-from .older_manifests import of_today
+from .older_manifests import upgraded
 from .processing import Layout, Processor, processor_from_json
 from .tasks import task_of
 from .tasks.base import Scores
@@ -23,21 +22,21 @@ MANIFEST = "manifest.json"
 FORMAT_VERSION = 4
 READ_VERSIONS = (2, 3, 4)
 MAX_BYTES = 1 << 20
-"""Largest manifest, bytes. A thousand labels take twenty thousand."""
+"""Largest manifest, bytes. 1,000 labels need about 20,000."""
 MAX_FILES = 64
 MAX_FILE_BYTES = 1 << 32
 DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "int32", "int64", "bool")
-# An engine may be one that nobody here knows: its files are not run here, all others are.
+# Unknown engines are allowed: their files are not run, all others are.
 ENGINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 PRECISIONS = ("int8", "mixed", "fp32")
 SCORES: tuple[Scores, ...] = get_args(Scores)
 MAX_TENSORS = 64
 QUANTIZED = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
-"""Types of tensors that may have a scale, and their bits."""
+"""Dtypes that may have a scale, and their bits."""
 # Portable to every file system, and never hidden.
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_DEPTH = 8
-"""Folders, one in the other, that a model file may be."""
+"""Largest depth of nested folders in a model file."""
 FILE_PATH = re.compile(rf"{FILE_NAME.pattern}(/{FILE_NAME.pattern}){{0,{MAX_DEPTH}}}")
 MAX_PATH = 255
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -48,12 +47,13 @@ class ModelFile:
     """One model file of a bundle.
 
     Args:
-        engine: that runs it, such as `executorch` or `litert`; it may be one that is not known here.
+        engine: that runs it, such as `executorch` or `litert`; it may be unknown to this version.
         precision: `int8`, `mixed` (int8 with more than 1 % of its multiply-accumulates in float), or `fp32`.
-        inputs, outputs: in the order of the model's own.
-        exporter: name and version of what wrote it.
-        quality: on the test split, by the names of the task's measures, once it was measured.
-        float_macs: share of the multiply-accumulates that it computes in float, 0–1; None where nobody counted.
+        inputs, outputs: in the model's order.
+        exporter: name and version of the package that wrote it.
+        quality: name of the task's measure → value on the test split; empty if not measured.
+        float_nodes: names of the nodes that compute in float.
+        float_macs: share of the multiply-accumulates that are computed in float, 0–1; None if not counted.
     """
 
     engine: str
@@ -68,7 +68,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a file of the bundle must be: lower-case hex SHA-256, and size in bytes."""
+    """Expected lower-case hex SHA-256 and size in bytes of a file."""
 
     sha256: str
     bytes: int
@@ -76,21 +76,21 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself.
+    """The content of `manifest.json`, without the hashes.
 
     Args:
         name, task: of the model; see `tasks`. task_settings: of the task; see its class.
-        labels: names of what the outputs' last axis holds, such as classes; empty where there are none.
-        processor: what people have → tensor; None where the model takes tensors.
-        models: one entry per model file, which may be a folder of files (see `members`).
-        parameters, macs: size of the student.
-        training: plain facts: teacher, student, objective, seed, data set and digest.
-        quality: on the test split, by the names of the task's measures, of `teacher`, `student_alone`,
-            `student_distilled`, as far as measured.
-        agreement: share of test samples on which the two int8 files give the same answer, once measured.
-        versions: of the packages that made the bundle.
-        scores: what the one output of a classifier is: `logits`, or `probabilities` where the model itself ends in a
-            softmax or sigmoid.
+        labels: names of the entries of the outputs' last axis, such as classes; empty if there are none.
+        processor: photo or recording → tensor; None if the model takes tensors.
+        models: file name → entry; a model file may be a folder of files (see `members`).
+        parameters, macs: number of parameters and multiply-accumulates of the student.
+        training: plain data: teacher, student, objective, seed, data set and digest.
+        quality: `teacher`, `student_alone` or `student_distilled` → name of the measure → value on the test split, as
+            far as measured.
+        agreement: share of test samples, 0–1, with the same prediction of both int8 files; None if not measured.
+        versions: package → version, of the packages that made the bundle.
+        scores: what a classifier's output holds: `logits`, or `probabilities` if the model itself ends in a softmax or
+            sigmoid.
     """
 
     name: str
@@ -109,15 +109,15 @@ class Manifest:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Those that there are files for, each once."""
+        """The engines of the model files, without duplicates."""
         return tuple(dict.fromkeys(entry.engine for entry in self.models.values()))
 
     def find(self, engine: str, precision: str) -> str | None:
-        """Name of the file for an engine; None where there is none. See `find_file`."""
+        """Name of the model file for an engine; None if there is none. See `find_file`."""
         return find_file(self.models, engine, precision)
 
     def deployable(self) -> dict[str, str]:
-        """Engine → name of the file that is meant for a device: its int8 or mixed one; its fp32 one without such."""
+        """Engine → name of the file to deploy: the int8 or mixed one, or else the fp32 one."""
         found = {one: self.find(one, "quantized") or self.find(one, "fp32") for one in self.engines}
         return {engine: name for engine, name in found.items() if name is not None}
 
@@ -128,18 +128,18 @@ class Manifest:
 
 
 def find_file(models: Mapping[str, ModelFile], engine: str, precision: str) -> str | None:
-    """Name of the file for an engine; None where there is none.
+    """Name of the model file for an engine; None if there is none.
 
     Args:
-        precision: `fp32`; `int8` or `mixed` for exactly that; `quantized` for whichever of these two there is.
+        precision: `fp32`, `int8`, `mixed`, or `quantized` for int8 or mixed.
     """
-    wanted = ("int8", "mixed") if precision == "quantized" else (precision,)
-    names = [name for name, one in models.items() if one.engine == engine and one.precision in wanted]
+    precisions = ("int8", "mixed") if precision == "quantized" else (precision,)
+    names = [name for name, one in models.items() if one.engine == engine and one.precision in precisions]
     return names[-1] if names else None
 
 
 def members(name: str, files: Iterable[str]) -> list[str]:
-    """What a model file consists of, as paths in its bundle: itself, or the files of the folder that it is.
+    """Paths in the bundle of a model file: the file itself, or if it is a folder, the files in it.
 
     Args:
         files: paths of all files of the bundle.
@@ -148,11 +148,11 @@ def members(name: str, files: Iterable[str]) -> list[str]:
 
 
 def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
-    """Read `manifest.json`: the manifest, and what every other file of the bundle must be.
+    """Parse `manifest.json`: the manifest, and the expected hash and size of every other file.
 
     Raises:
-        ValueError: it is too large, no JSON, of another format version, a field is missing or not as it must be, or
-            two of them contradict each other.
+        ValueError: it is too large, not JSON, of an unknown format version, or a field is missing, invalid, or
+            inconsistent with another one.
     """
     if len(content) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES} bytes")
@@ -168,7 +168,7 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
             f"it has format version {version!r:.40}; this edgestill reads {' and '.join(map(str, READ_VERSIONS))}. "
             "Update edgestill, or make the bundle again"
         )
-    top = Fields(of_today(data, version))
+    top = Fields(upgraded(data, version))
     files = {name: _file_entry(entry) for name, entry in top.items("files", MAX_FILES)}
     models = {name: _model_file(entry) for name, entry in top.items("models", MAX_FILES)}
     _check_names(files, models)
@@ -178,7 +178,7 @@ def parse_manifest(content: bytes) -> tuple[Manifest, dict[str, FileEntry]]:
 
 
 def _check_names(files: Collection[str], models: Collection[str]) -> None:
-    """Refuse paths that are none, that lie in a folder which is no model file, or that are both file and folder."""
+    """Refuse invalid paths, paths in a folder that is not a model file, and paths that are both file and folder."""
     for path in files:
         top, _, inside = path.partition("/")
         safe = FILE_PATH.fullmatch(path) and len(path) <= MAX_PATH and path not in (MANIFEST, "signature.json")
@@ -252,7 +252,7 @@ def _tensor_spec(spec: Fields) -> TensorSpec:
 
 
 def _quantization(spec: Fields, dtype: str) -> tuple[float, int] | tuple[None, None]:
-    """Scale and zero point, which are there together, for integers alone, in the numbers that those have."""
+    """Scale and zero point: both or neither, for integer dtypes only, the zero point within the dtype's range."""
     scale, zero_point = spec.optional("scale", float), spec.optional("zero_point", int)
     if scale is None and zero_point is None:
         return None, None
@@ -271,7 +271,7 @@ def _quantization(spec: Fields, dtype: str) -> tuple[float, int] | tuple[None, N
 
 
 def _check_together(manifest: Manifest) -> None:
-    """Refuse a manifest whose parts contradict each other: labels and outputs, processor and inputs, file and file."""
+    """Refuse a manifest whose parts are inconsistent: labels and outputs, processor and inputs, inputs of the files."""
     try:
         task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
     except InputError as error:
@@ -284,17 +284,17 @@ def _check_together(manifest: Manifest) -> None:
         try:
             task.check(entry.outputs)
         except ValueError as error:
-            given = ", ".join(str(spec.shape) for spec in entry.outputs)
-            raise ValueError(f"models.{name}.outputs has {given:.200}; {error}") from error
+            shapes = ", ".join(str(spec.shape) for spec in entry.outputs)
+            raise ValueError(f"models.{name}.outputs has {shapes:.200}; {error}") from error
         if manifest.processor is not None:
             _check_processed(f"models.{name}.inputs", entry.inputs, manifest.processor)
 
 
 def _check_shares(manifest: Manifest, shares: Collection[str]) -> None:
-    """Refuse a share of samples, such as an accuracy, that is none.
+    """Refuse a share, such as an accuracy, that is not from 0 to 1.
 
     Args:
-        shares: names of the task's measures that are shares, 0 to 1.
+        shares: names of the task's measures that are shares of samples.
     """
     places = {f"quality.{who}.": found for who, found in manifest.quality.items()}
     places |= {f"models.{name}.quality.": entry.quality for name, entry in manifest.models.items()}
@@ -305,13 +305,13 @@ def _check_shares(manifest: Manifest, shares: Collection[str]) -> None:
 
 
 def _check_processed(place: str, inputs: tuple[TensorSpec, ...], processor: Processor) -> None:
-    """Refuse inputs that are not what the processor makes."""
+    """Refuse inputs that do not match the processor's output."""
     height, width, channels = processor.image_shape
     spec = inputs[0]
     made = (1, height, width, channels) if spec.layout == "NHWC" else (1, channels, height, width)
     if len(inputs) != 1 or not spec.accepts(made):
-        given = ", ".join(str(one.shape) for one in inputs)
-        raise ValueError(f"processor makes one tensor of shape {made}; {place} has {given:.200}")
+        shapes = ", ".join(str(one.shape) for one in inputs)
+        raise ValueError(f"processor makes one tensor of shape {made}; {place} has {shapes:.200}")
     if spec.dtype != "float32" and (spec.dtype != "int8" or spec.scale is None):
         scaled = "with" if spec.scale is not None else "without"
         raise ValueError(
@@ -335,7 +335,7 @@ def _manifest(top: Fields, models: Mapping[str, ModelFile]) -> Manifest:
         quality={who: entry.measures() for who, entry in quality.items()},
         agreement=top.share("agreement"),
         versions={package: versions.get(package, str) for package in versions.data},
-        # What was made before models with a softmax of their own could say so is taken as it was.
+        # Older manifests have no such field; all their models had logits.
         scores=top.choice("scores", SCORES) if top.optional("scores", str) else "logits",
         task_settings=top.optional("task_settings", dict) or {},
     )
@@ -349,7 +349,7 @@ def _processor(top: Fields) -> Processor:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two equal ones, two readers may believe two."""
+    """An object; duplicate keys are refused, because parsers differ in which value they use."""
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,4 +1,4 @@
-"""`load` a bundle or a bare model file, get a `Model`: the same checks and the same answers with every engine."""
+"""`load` a bundle or a bare model file and get a `Model`: the same interface and input checks for every engine."""
 
 import math
 import os
@@ -35,7 +35,7 @@ from .tensor_spec import TensorSpec
 if TYPE_CHECKING:
     from .tasks import Task
 
-FEW = 8192  # values whose product with themselves numpy works out on the calling thread
+FEW = 8192  # up to this size numpy computes a dot product on the calling thread
 
 
 def load(
@@ -50,23 +50,23 @@ def load(
     """Load a model file of a bundle, after its hash was checked, or a bare `.tflite`, `.pte` or other file, unchecked.
 
     Args:
-        source: a bundle (directory, zip, or opened), or a bare model file. A bare file that was damaged or made to do
-            harm can crash this process or answer wrongly: give only files that you trust, or `isolated=True`.
-        engine: `auto` takes the first of litert, executorch, and then those that other packages bring, that is
-            installed and that there is a file for; `litert` or `executorch` the best package for it,
-            `litert/tensorflow` and so on exactly that package.
-        threads: that one call may use, ≥ 1.
-        precision: `int8` (or mixed, where the bundle has that instead), or `fp32` for the files in float, the baseline.
-        trusted_keys: an Ed25519 key, or several, one of which must have signed the bundle; see `open_bundle`.
-        isolated: run the engine in a process of its own, which may crash, hang or eat memory without harm to this
-            one; `Limits` says how long and how much. A call costs some tenths of a millisecond more.
-        task: the class of a task that is not of this package; see `tasks`.
+        source: a bundle (directory, zip, or an opened `Bundle`), or a bare model file. A damaged or malicious bare file
+            can crash this process or give wrong outputs: for an untrusted file use `isolated=True`.
+        engine: `auto` selects the first installed engine that the bundle has a file for: litert, executorch, then
+            engines of other packages. `litert` or `executorch` selects its best installed package,
+            `litert/tensorflow` and the like exactly that package.
+        threads: number of threads for one call, ≥ 1.
+        precision: `int8` (or mixed, if the bundle has that instead), or `fp32` for the float baseline.
+        trusted_keys: one or several Ed25519 public keys, one of which must have signed the bundle; see `open_bundle`.
+        isolated: run the engine in a child process. If it crashes, hangs or uses too much memory, this process is not
+            affected. `Limits` sets the time and memory allowed. Adds some tenths of a millisecond to a call.
+        task: class of a task that this package does not have; see `tasks`.
 
     Raises:
-        InputError: `task` is for another task than the bundle's.
-        BundleError: no bundle, not signed as it should be, or a file that differs from its manifest; no engine has
-            seen it.
-        EngineError: the engine is not installed, there is no file for it, or it refuses the file.
+        InputError: `task` is the class of another task than the bundle's.
+        BundleError: not a bundle, not signed by a trusted key, or a file differs from the manifest. No engine has read
+            the file.
+        EngineError: the engine is not installed, the bundle has no file for it, or it refuses the file.
     """
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise EngineError(f"threads must be a whole number and at least 1, not {threads!r:.40}")
@@ -78,7 +78,7 @@ def load(
         path = Path(source)
         if family := bare_format(path):
             if trusted_keys is not None:
-                raise BundleFormatError(f"{path} is a bare model file, which nobody can have signed; give a bundle")
+                raise BundleFormatError(f"{path} is a bare model file, which has no signature; give a bundle")
             return Model(None, path.name, read_bare(path), threads, _of_family(engine, family, path), isolated)
         source = open_bundle(path, trusted_keys)
     file, package = _choose(source, engine, precision)
@@ -86,10 +86,10 @@ def load(
 
 
 def bare_format(path: Path) -> str | None:
-    """The engine of a bare model file, by its ending or else by its first bytes; None where it is none.
+    """The engine of a bare model file, by its first bytes or else by its suffix; None if it is not a model file.
 
     Raises:
-        EngineError: the ending may be that of an engine which another package brings and which cannot be used.
+        EngineError: the suffix is not known, and an engine of another package, which may have it, cannot be imported.
     """
     if path.is_dir():
         family = None if (path / MANIFEST).exists() else family_of_path(path)
@@ -102,7 +102,7 @@ def bare_format(path: Path) -> str | None:
 
 
 def read_bare(path: Path) -> Content:
-    """Content of a bare model file; of a folder, member → bytes."""
+    """Content of a bare model file; for a folder, member path → bytes."""
     if not path.is_dir():
         return path.read_bytes()
     files = [one for one in path.rglob("*") if one.is_file()]
@@ -120,8 +120,8 @@ def _of_family(engine: str, family: str, path: Path) -> str:
 
 def _choose(bundle: Bundle, engine: str, precision: str) -> tuple[str, str]:
     """Name of the model file to load, and the engine to load it into."""
-    manifest, wanted = bundle.manifest, "quantized" if precision == "int8" else precision
-    files = {one: name for one in manifest.engines if (name := manifest.find(one, wanted)) is not None}
+    manifest, kind = bundle.manifest, "quantized" if precision == "int8" else precision
+    files = {one: name for one in manifest.engines if (name := manifest.find(one, kind)) is not None}
     if not files:
         present = ", ".join(dict.fromkeys(entry.precision for entry in manifest.models.values())) or "no"
         raise EngineError(f"{bundle.path} has no {precision} file; it has {present} files: say so with precision=…")
@@ -146,21 +146,35 @@ def _engine_of(file: str) -> str:
 
 
 class Model:
-    """A loaded file. Safe to use from several threads: calls wait for each other. Close it, or use it in `with`.
+    """A loaded model file. Thread-safe: calls wait for each other. Close it, or use it in `with`.
 
-    A call that fails in the engine leaves nothing behind: the next one runs in a freshly loaded engine.
+    | method       | input                                           | output                                       |
+    | ------------ | ----------------------------------------------- | -------------------------------------------- |
+    | `predict`    | one photo or recording                          | its prediction, as the task defines it       |
+    | `logits`     | photos or recordings                            | float32 (N, classes)                         |
+    | `pixels`     | photos or recordings                            | uint8 (N, H, W, C)                           |
+    | `tensor`     | photos or recordings                            | (N, …), file's dtype and layout              |
+    | `infer`      | float32 arrays (N, …), one per input            | float32 (N, …), one per output               |
+    | `outputs_of` | golden samples: uint8 (N, H, W, C), or as infer | tuple of float32 (N, …)                      |
+    | `tensors_of` | golden samples, as `outputs_of`                 | tuple of (N, …), file's dtype and layout     |
+    | `invoke`     | raw tensors: shape and dtype of `inputs`        | raw tensors: shape and dtype of `outputs`    |
+
+    `predict`, `logits`, `pixels` and `tensor` need a bundle with a processor. `infer` and `invoke` run every file. In
+    `infer` and `outputs_of`, tensors that are not quantized keep the file's dtype.
+
+    If a call fails in the engine, the engine is discarded, and the next call loads it again.
 
     Args:
-        manifest: of the bundle that the file is in; None for a bare file, which has no labels and no processor.
-        file: its name. content: from a bundle, as `Bundle.read_model` gave it.
-        threads, package, isolated, task: as `threads`, `engine`, `isolated`, `task` of `load`; None takes the file's
-            own engine, and the bundle's task.
+        manifest: of the bundle; None for a bare file, which has no labels and no processor.
+        file: its name. content: of the file, as returned by `Bundle.read_model`.
+        threads, package, isolated, task: `threads`, `engine`, `isolated`, `task` of `load`; None selects the file's own
+            engine and the bundle's task.
 
     Attributes:
         file: name of the loaded file. engine: engine, package and version. labels: class names, empty for a bare file.
-        inputs, outputs: what the file itself takes and gives; `input`, `output` where it is one each.
-        task: what the outputs mean. scores: `logits` or `probabilities`, whichever the one output of a classifier is.
-        threads: None where the engine decides. processor: photos or recordings → tensor; None where it takes tensors.
+        inputs, outputs: specs of the file's own tensors; `input`, `output` if there is exactly one.
+        task: what the outputs mean. scores: `logits` or `probabilities`: what a classifier's output holds.
+        threads: None if the engine decides. processor: photo or recording → tensor; None if the model takes tensors.
     """
 
     def __init__(
@@ -177,16 +191,16 @@ class Model:
         if manifest is not None and entry is None:
             raise EngineError(f"{file} is no model file of {manifest.name}; it has {', '.join(manifest.models)}")
         if entry is not None:
-            get_family(entry.engine, entry.exporter)  # one that is not known here is told by what made the file
+            get_family(entry.engine, entry.exporter)  # raises for an unknown engine, and names the exporter
         package = package or (entry.engine if entry else _engine_of(file))
         limits = Limits() if isolated is True else isolated
         self.file, self.labels = file, () if manifest is None else manifest.labels
         self.scores = "logits" if manifest is None else manifest.scores
         self.task = _task(manifest, entry, task)
-        # Other threads wait for a call; a signal handler in the middle of one cannot, and must not run another.
+        # Other threads wait for a running call. A signal handler that interrupts a call cannot wait: it is refused.
         self._lock = threading.RLock()
         self._closed = self._running = False
-        # Kept to start again after a failure; the engine reads the same bytes.
+        # Kept to load the engine again after a failure.
         self._source = package, content, threads
         self._limits = limits
         engine = self._load()
@@ -198,92 +212,107 @@ class Model:
             raise
 
     def _describe(self, engine: Engine, manifest: Manifest | None, entry: ModelFile | None) -> None:
-        """What the file takes and gives, as the engine found it and the manifest says it."""
+        """Set inputs, outputs and processor from the engine and the manifest, which must agree."""
         self.engine, self.threads = engine.name, engine.threads
         self.inputs, self.outputs = engine.inputs, engine.outputs
         if entry is not None:
             _compare(self.file, entry, engine)
             self.inputs, self.outputs = entry.inputs, entry.outputs
-        # A bundle speaks of tensors as the model has them, channels first; a bare file is taken as it is.
+        # In a bundle, images are channels first whatever the file's layout; a bare file keeps its own layout.
         self._arranged = entry is not None
-        self._taken = tuple(_real_input(spec, self._arranged) for spec in self.inputs)
-        # What each tensor must look like, strides of axes of length 1 included; and whether to look for NaN in it.
-        fresh = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
-        looked_at = "" if engine.checks_finite else "f"
-        self._expected = [(array.dtype, array.shape, array.strides, array.dtype.kind == looked_at) for array in fresh]
+        self._infer_specs = tuple(_infer_spec(spec, self._arranged) for spec in self.inputs)
+        # Of each input: dtype, shape, strides (also of axes of length 1), and whether to check for NaN here.
+        arrays = [np.empty(spec.shape, spec.dtype) for spec in self.inputs]
+        checked_kind = "" if engine.checks_finite else "f"
+        self._expected = [(one.dtype, one.shape, one.strides, one.dtype.kind == checked_kind) for one in arrays]
         self.processor = None if manifest is None else manifest.processor
         self._layout: Layout = (self.inputs[0].layout if self.inputs else None) or "NCHW"
         if self.processor is not None:
-            # All of normalization, int8 quantization included, as one table: see processing/values.py.
+            # Normalization and int8 quantization in one lookup table: see processing/values.py.
             self._table: NDArray[Any] = self.processor.table()
             if self.input.dtype == "int8":
                 self._table = quantize(self._table, *_scale(self.input))
 
     @property
     def input(self) -> TensorSpec:
-        """What the file takes, where that is one tensor."""
+        """Spec of the only input.
+
+        Raises:
+            EngineError: the file has several.
+        """
         return _only(self.inputs, "inputs", self.file)
 
     @property
     def output(self) -> TensorSpec:
-        """What the file gives, where that is one tensor."""
+        """Spec of the only output.
+
+        Raises:
+            EngineError: the file has several.
+        """
         return _only(self.outputs, "outputs", self.file)
 
     def predict(self, source: Any, top: int | None = None, rate: int | None = None, **options: Any) -> Any:
-        """Answer one photo, frame or recording.
+        """One photo, frame or recording → its prediction.
 
         Args:
-            source: a path, a PIL image, an array uint8 (H, W, C) of any size, or whatever else the bundle's processor
-                takes; for sound a path, or samples.
-            top: only the best so many, of a task that ranks labels.
-            rate: samples a second, 1,000 to 384,000, of samples: float in -1…1, int16 in ±32768 or int32 in ±2³¹, which
-                are full scale whatever the microphone's own bits. A file says its own rate; another one is refused.
+            source: an image: a path, a PIL image, or an array uint8 (H, W, C) of any size. A recording: a path, or an
+                array (T,) or (T, channels). See the bundle's processor.
+            top: number of labels to return, best first, for tasks that rank labels; None for all.
+            rate: samples per second (1,000 to 384,000) of a recording given as an array: float in -1…1, int16 or int32,
+                where the integer range is full scale. A file has its own rate; a different one is refused.
             options: of the task (`Task.options`), such as `threshold`.
 
         Returns:
-            As the bundle's task has it: labels with probabilities, best first, for a classifier (without labels the
-            numbers of the classes); see `edgestill_runtime.tasks`.
+            For a classifier a list of `Prediction(label, score)`, best first; the label is the class number if the
+            bundle has no labels. For other tasks see `edgestill_runtime.tasks`.
 
         Raises:
-            InputError: nothing that the processor can turn into the model's input, a bare file, an option that the task
-                has not, or a model that nobody said the task of. EngineError: NaN or infinity as an answer.
+            InputError: the input cannot be processed, the file is bare, the task has no such option, or the task is
+                unknown. EngineError: an output has NaN or infinity.
         """
-        given = options if top is None else {"top": top, **options}
-        if given and (unknown := sorted(given.keys() - set(self.task.options))):
+        if top is not None:
+            options["top"] = top
+        if options and (unknown := sorted(options.keys() - set(self.task.options))):
             known = ", ".join(self.task.options) or "none"
             raise InputError(f"{self.file}: {self.task.name} has no option {unknown[0]!r}; it has {known}")
         pixels = self.pixels(source, rate)
         if len(pixels) != 1:
             raise InputError(f"predict takes one input, not {len(pixels)}; use logits for several")
-        outputs = self._answers([pixels])
+        outputs = self._outputs_of_pixels([pixels])
         for values in outputs:
             if odd := int((~np.isfinite(values)).sum()):
                 raise EngineError(
-                    f"{self.file} answered with {odd} of {values.size} values that are not finite (NaN or infinity), "
-                    "which is no answer; selftest tells whether the bundle still answers as when it was made"
+                    f"{self.file} returned {odd} of {values.size} values that are not finite (NaN or infinity); "
+                    "run selftest to check that the bundle still gives its recorded outputs"
                 )
         try:
-            return self.task.answer(outputs, **given)[0]
+            return self.task.answer(outputs, **options)[0]
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from error
 
     def logits(self, sources: Any, rate: int | None = None) -> FloatArray:
-        """Logits float32 (N, classes) of any number of inputs: a list, a batch uint8 (N, H, W, C), or one of them.
+        """Photos or recordings → logits float32 (N, classes).
 
-        Of a model that ends in a softmax (`scores`), its probabilities. Memory does not grow with their number, but for
-        the logits.
+        Inputs are processed one at a time, so memory for them does not grow with N.
 
         Args:
-            rate: samples a second, of samples; see `predict`.
+            sources: a list of inputs as `predict` takes them, a batch uint8 (N, H, W, C), or one input.
+            rate: samples per second of recordings given as arrays; see `predict`.
+
+        Returns:
+            float32 (N, classes); probabilities if the model itself ends in a softmax or sigmoid (see `scores`).
 
         Raises:
-            InputError: as `predict`; names which of several it is.
+            InputError: as `predict`; the message has the index of the input.
         """
         _only(self.outputs, "outputs", self.file)
         return self._logits(self._processor().each(sources, rate))
 
     def pixels(self, sources: Any, rate: int | None = None) -> PixelArray:
-        """uint8 (N, H, W, C): what the bundle's processor makes of inputs, before normalization.
+        """Photos or recordings → pixels uint8 (N, H, W, C) of the model's size, before normalization.
+
+        Args:
+            sources, rate: as for `logits`.
 
         Raises:
             InputError: as `predict`.
@@ -291,73 +320,93 @@ class Model:
         return self._processor().pixels(sources, rate)
 
     def tensor(self, sources: Any, rate: int | None = None) -> NDArray[Any]:
-        """What `invoke` takes, for inputs as `logits` takes them: processed, quantized, in the file's layout.
+        """Photos or recordings → input tensor for `invoke`: processed, normalized, quantized, in the file's layout.
+
+        Args:
+            sources, rate: as for `logits`.
 
         Returns:
-            (N, …) with the dtype and layout of `input`; `invoke` takes one row of it at a time, `[i : i + 1]`.
+            (N, C, H, W) or (N, H, W, C), with the dtype and layout of `input`. `invoke` takes one row: `[i : i + 1]`.
         """
         return self._arrange(self.pixels(sources, rate))
 
     def infer(self, *values: NDArray[Any]) -> Any:
-        """Run real numbers through any file, bare ones included, and get real numbers back.
+        """Float arrays → float arrays, for any file: quantizes inputs and dequantizes outputs.
 
         Args:
-            values: one array for each input, in the order of `inputs`: float32 where the file's tensor is quantized
-                with one scale (it is quantized here), else the tensor's own dtype. Where the file takes one sample at
-                a time (all its inputs and outputs begin with an axis of 1), arrays may begin with any number N.
-                Of a bundle, images are (N, C, H, W) whatever the file's own layout; of a bare file, as the file says.
-                What the integers of a quantized input cannot stand for, beyond the range that calibration found, is
-                cut to the nearest value that they can: int8 holds `scale · (-128 - zero_point)` to
-                `scale · (127 - zero_point)`.
+            values: one array per input, in the order of `inputs`. float32 if the file's tensor is quantized with one
+                scale, else the tensor's own dtype. If all inputs and outputs of the file have a batch axis of 1, the
+                arrays may have any batch size N, the same for all. Images are (N, C, H, W) for a bundle, whatever the
+                file's own layout; for a bare file they have the file's layout. Quantization clips to the range found
+                in calibration; for int8 `scale · (-128 - zero_point)` to `scale · (127 - zero_point)`.
 
         Returns:
-            One array, or a tuple of them where the file has several outputs; float32 where they were quantized.
+            One array, or a tuple if the file has several outputs; float32 if the output is quantized, else its own
+            dtype.
 
         Raises:
-            InputError: another number of arrays, or one of another shape, dtype or with values that are not finite.
+            InputError: wrong number of arrays, or an array of wrong shape or dtype, or with NaN or infinity.
         """
         if len(values) != len(self.inputs):
             raise InputError(f"{self.file} takes {len(self.inputs)} inputs, not {len(values)}")
-        several = self._one_by_one
-        tensors = self._tensors(values, several)
-        if several:
+        batched = self._single_sample
+        tensors = self._tensors(values, batched)
+        if batched:
             counts = {len(tensor) for tensor in tensors}
             if len(counts) != 1:
                 raise InputError(f"{self.file}: the inputs have {sorted(counts)} samples; give as many of each")
-            real = self._real_rows(
+            results = self._dequantized_rows(
                 self._checked([tensor[row : row + 1] for tensor in tensors]) for row in range(counts.pop())
             )
         else:
-            real = self._real(self._checked(tensors))
-        return real[0] if len(real) == 1 else real
+            results = self._dequantized(self._checked(tensors))
+        return results[0] if len(results) == 1 else results
 
     def tensors_of(self, samples: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """What `invoke` takes, for samples as `outputs_of` takes them."""
+        """Golden samples → input tensors for `invoke`.
+
+        Args:
+            samples: as for `outputs_of`.
+
+        Returns:
+            One array (N, …) per input, with the file's dtype and layout.
+        """
         if self.processor is not None:
             return (self.tensor(samples[0]),)
-        return tuple(np.ascontiguousarray(tensor) for tensor in self._tensors(samples, self._one_by_one))
+        return tuple(np.ascontiguousarray(tensor) for tensor in self._tensors(samples, self._single_sample))
 
     def outputs_of(self, samples: Sequence[NDArray[Any]]) -> tuple[Any, ...]:
-        """Outputs for samples as a bundle keeps them (`Golden.inputs`): pixels, or what `infer` takes."""
+        """Golden samples → outputs as float arrays.
+
+        Args:
+            samples: one array per input, as in `Golden.inputs`: pixels uint8 (N, H, W, C) if the model has a processor,
+                else arrays as `infer` takes them.
+
+        Returns:
+            One array (N, …) per output, always a tuple; float32 if the output is quantized, else its own dtype.
+        """
         if self.processor is not None:
-            return self._answers(self.processor.each(samples[0]))
+            return self._outputs_of_pixels(self.processor.each(samples[0]))
         results = self.infer(*samples)
         return results if isinstance(results, tuple) else (results,)
 
     def invoke(self, *tensors: NDArray[Any]) -> Any:
-        """Run tensors as the file itself takes them (`inputs`), and return what the file itself gives (`outputs`).
+        """Raw tensors → raw tensors: one call of the engine, without quantization or layout changes.
+
+        Args:
+            tensors: one array per input, with the shape and dtype of `inputs`, such as int8 (1, H, W, C).
 
         Returns:
-            One array, or a tuple of them where the file has several outputs.
+            One array, or a tuple if the file has several outputs, with the shape and dtype of `outputs`.
 
         Raises:
-            InputError: another number, shape or dtype, or a value that is not finite.
+            InputError: wrong number of arrays, or an array of wrong shape or dtype, or with NaN or infinity.
         """
         results = self._checked(tensors)
         return results[0] if len(results) == 1 else tuple(results)
 
     def close(self) -> None:
-        """Free the engine's memory; calls after this raise EngineError."""
+        """Free the engine's memory; later calls raise EngineError."""
         with self._lock:
             self._closed = True
             if not self._running:
@@ -387,52 +436,52 @@ class Model:
         if self.processor is None:
             raise InputError(
                 f"{self.file} is a bare file: nothing says how a photo or a recording becomes its input, or what its "
-                "outputs mean. Use infer or invoke with its own tensors, or load a bundle."
+                "outputs mean. Use infer or invoke with tensors, or load a bundle."
             )
         return self.processor
 
     def _logits(self, pixels: Iterable[PixelArray]) -> FloatArray:
-        return np.asarray(self._answers(pixels)[0], np.float32)
+        return np.asarray(self._outputs_of_pixels(pixels)[0], np.float32)
 
-    def _answers(self, pixels: Iterable[PixelArray]) -> tuple[NDArray[Any], ...]:
-        """Every output as real numbers, for pixels (1, H, W, C) one after the other."""
-        return self._real_rows(self._run([self._arrange(one)]) for one in pixels)
+    def _outputs_of_pixels(self, pixels: Iterable[PixelArray]) -> tuple[NDArray[Any], ...]:
+        """Every output (N, …), dequantized, for N arrays of pixels (1, H, W, C)."""
+        return self._dequantized_rows(self._run([self._arrange(one)]) for one in pixels)
 
-    def _real_rows(self, rows: Iterable[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
+    def _dequantized_rows(self, rows: Iterable[Sequence[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
         columns = list(zip(*rows, strict=True)) or [[np.empty((0, *one.shape[1:]), one.dtype)] for one in self.outputs]
-        return self._real([np.concatenate(column) for column in columns])
+        return self._dequantized([np.concatenate(column) for column in columns])
 
-    def _real(self, results: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    def _dequantized(self, results: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         pairs = zip(results, self.outputs, strict=True)
-        return tuple(self._channels_first(_real(result, spec), spec) for result, spec in pairs)
+        return tuple(self._channels_first(_dequantized(result, spec), spec) for result, spec in pairs)
 
     def _channels_first(self, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
         turn = self._arranged and spec.layout == "NHWC" and value.ndim == 4
         return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if turn else value
 
     @property
-    def _one_by_one(self) -> bool:
-        """Whether the file takes one sample at a time, so that `infer` takes any number of them."""
+    def _single_sample(self) -> bool:
+        """Whether every input and output has a batch axis of 1, so that `infer` can run any N, one by one."""
         ones = bool(self.inputs) and all(spec.shape[:1] == (1,) for spec in (*self.inputs, *self.outputs))
         return ones and not any(0 in spec.dynamic for spec in self.inputs)
 
-    def _tensors(self, values: Sequence[NDArray[Any]], several: bool) -> list[NDArray[Any]]:
-        triples = zip(values, self.inputs, self._taken, strict=True)
-        return [self._quantized(*triple, several) for triple in triples]
+    def _tensors(self, values: Sequence[NDArray[Any]], batched: bool) -> list[NDArray[Any]]:
+        triples = zip(values, self.inputs, self._infer_specs, strict=True)
+        return [self._quantized(*triple, batched) for triple in triples]
 
-    def _quantized(self, value: NDArray[Any], spec: TensorSpec, taken: TensorSpec, several: bool) -> NDArray[Any]:
-        """What `infer` was given for an input, checked, in the file's own dtype and layout."""
+    def _quantized(self, value: NDArray[Any], spec: TensorSpec, infer_spec: TensorSpec, batched: bool) -> NDArray[Any]:
+        """One argument of `infer`, checked and converted to the file's own dtype and layout."""
         value = plain(value)
         integers = self._arranged and spec.scale is None
         tensor = _as_integers(value, spec, self.file) if integers else value
         if spec.scale is not None and spec.zero_point is not None and getattr(value, "dtype", None) != np.float32:
-            given = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            received = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
             raise InputError(
                 f"{self.file}: infer takes float32 for the {spec.dtype} input {spec.name!r} (scale {spec.scale:.3g}), "
-                f"not {given}; invoke takes the file's own {spec.dtype}"
+                f"not {received}; invoke takes the file's own {spec.dtype}"
             )
-        _check_shape(tensor, taken, f"{self.file}: infer", several, value)
-        if taken.layout != spec.layout:
+        _check_shape(tensor, infer_spec, f"{self.file}: infer", batched, value)
+        if infer_spec.layout != spec.layout:
             tensor = tensor.transpose(0, 2, 3, 1)
         if spec.scale is None or spec.zero_point is None:
             return tensor
@@ -449,7 +498,7 @@ class Model:
                 _check_shape(tensor, self.inputs[len(checked)], self.file)
             if floating:
                 _check_finite(tensor, self.file)
-            # Not every engine looks at strides, so it gets none but the usual ones.
+            # Not every engine reads strides, so arrays are passed C-contiguous.
             checked.append(tensor if tensor.strides == strides else np.array(tensor, order="C", copy=True))
         return self._run(checked)
 
@@ -467,7 +516,7 @@ class Model:
             except InputError:
                 raise  # refused before anything was run
             except BaseException as error:
-                # Whatever state the failure left in it, or an interrupt half-way through it, goes with the engine.
+                # A failure or an interrupt may leave the engine in an unknown state, so it is discarded.
                 self._discard()
                 refuse_engine(f"{self.engine} failed on {self.file}", error)
                 raise
@@ -482,21 +531,21 @@ class Model:
             engine.close()
 
 
-def _task(manifest: Manifest | None, entry: ModelFile | None, given: "type[Task] | None") -> "Task":
-    """What the outputs mean: nothing is known of a bare file's."""
+def _task(manifest: Manifest | None, entry: ModelFile | None, custom: "type[Task] | None") -> "Task":
+    """The task of a model file; a bare file has none, so it is `tensors`."""
     if manifest is None or entry is None:
         return task_of("tensors")
-    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores, given)
-    if given is not None:  # the others were checked with the manifest
+    task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores, custom)
+    if custom is not None:  # built-in tasks were checked with the manifest
         try:
             task.check(entry.outputs)
         except ValueError as error:
-            raise InputError(f"{given.__name__} cannot be the task of {manifest.name}: {error}") from error
+            raise InputError(f"{custom.__name__} cannot be the task of {manifest.name}: {error}") from error
     return task
 
 
-def _real_input(spec: TensorSpec, arranged: bool) -> TensorSpec:
-    """An input as `infer` takes it: real numbers, and images of a bundle (`arranged`) with their channels first."""
+def _infer_spec(spec: TensorSpec, arranged: bool) -> TensorSpec:
+    """The spec of an input as `infer` takes it: float32 if quantized; NCHW for images of a bundle (`arranged`)."""
     dtype = spec.dtype if spec.scale is None or spec.zero_point is None else "float32"
     if not arranged or spec.layout != "NHWC" or len(spec.shape) != 4:
         return replace(spec, dtype=dtype)
@@ -511,49 +560,49 @@ def _only(specs: tuple[TensorSpec, ...], word: str, file: str) -> TensorSpec:
     return specs[0]
 
 
-def _check_shape(tensor: Any, spec: TensorSpec, who: str, several: bool = False, given: Any = None) -> None:
-    """Refuse a tensor that is not what the file takes; sizes of dynamic axes may differ.
+def _check_shape(tensor: Any, spec: TensorSpec, caller: str, batched: bool = False, original: Any = None) -> None:
+    """Refuse a tensor whose dtype or shape does not match the spec; sizes of dynamic axes may differ.
 
     Args:
-        who: takes it. given: what the caller gave, where the tensor was made of it.
-        several: it holds any number of samples, none included, along its first axis.
+        caller: file and method, for the message. original: the caller's own value, if `tensor` was converted from it.
+        batched: the first axis holds any number of samples, 0 included.
     """
     if isinstance(tensor, np.ndarray) and tensor.dtype == spec.dtype:
-        shape = (*spec.shape[:1], *tensor.shape[1:]) if several and tensor.ndim else tensor.shape
+        shape = (*spec.shape[:1], *tensor.shape[1:]) if batched and tensor.ndim else tensor.shape
         if spec.accepts(shape):
             return
-    given = tensor if given is None else given
-    said = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
-    sizes = f"(N, {', '.join(map(str, spec.shape[1:]))})".replace(", )", ",)") if several else spec.shape
+    value = tensor if original is None else original
+    received = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    sizes = f"(N, {', '.join(map(str, spec.shape[1:]))})".replace(", )", ",)") if batched else spec.shape
     layout = f" ({spec.layout})" if spec.layout else ""
     name = f" for {spec.name!r}" if spec.name else ""
     varying = f", axes {spec.dynamic} may differ" if spec.dynamic else ""
-    many = ", any number N of samples" if several else ""
-    raise InputError(f"{who} takes {spec.dtype} {sizes}{layout}{name}{varying}{many}, not {said}")
+    many = ", any number N of samples" if batched else ""
+    raise InputError(f"{caller} takes {spec.dtype} {sizes}{layout}{name}{varying}{many}, not {received}")
 
 
 def _as_integers(value: NDArray[Any], spec: TensorSpec, file: str) -> NDArray[Any]:
-    """Token numbers and the like in the width that a file has them in: LiteRT's converter makes int32 of int64."""
+    """Integers (token ids, say) in the width of the file's input: LiteRT's converter turns int64 into int32."""
     if not isinstance(value, np.ndarray) or value.dtype.name == spec.dtype or value.dtype.kind not in "iu":
         return value
-    wanted = np.dtype(spec.dtype)
-    if wanted.kind not in "iu":
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind not in "iu":
         return value
-    bounds = np.iinfo(wanted)
+    bounds = np.iinfo(dtype)
     if value.size and (value.min() < bounds.min or value.max() > bounds.max):
         raise InputError(f"{file}: values from {value.min()} to {value.max()} do not fit its {spec.dtype} input")
-    return value.astype(wanted)
+    return value.astype(dtype)
 
 
 def _check_finite(tensor: NDArray[Any], file: str) -> None:
-    # One number that is finite only if every value is, in a fraction of the time; where finite values make it overflow,
-    # look closer. Not a product of many: numpy would wake its own threads for it, and they linger beside the engine's.
-    whole = np.vdot(tensor, tensor) if tensor.size < FEW else float(tensor.min()) + float(tensor.max())
-    if not math.isfinite(whole) and not np.isfinite(tensor).all():
+    # Fast check first: this number is finite only if every value is. It can overflow for finite values, hence the
+    # second check. No dot product of large tensors: numpy would start its own threads, which compete with the engine's.
+    fast = np.vdot(tensor, tensor) if tensor.size < FEW else float(tensor.min()) + float(tensor.max())
+    if not math.isfinite(fast) and not np.isfinite(tensor).all():
         raise InputError(f"{file}: the tensor has values that are not finite (NaN or infinity)")
 
 
-def _real(values: NDArray[Any], spec: TensorSpec) -> Any:
+def _dequantized(values: NDArray[Any], spec: TensorSpec) -> Any:
     if spec.scale is not None and spec.zero_point is not None:
         return dequantize(values, spec.scale, spec.zero_point)
     return values
@@ -561,14 +610,15 @@ def _real(values: NDArray[Any], spec: TensorSpec) -> Any:
 
 def _scale(spec: TensorSpec) -> tuple[float, int]:
     if spec.scale is None or spec.zero_point is None:
-        raise EngineError("the manifest gives an int8 tensor no scale and zero point; make the bundle again")
+        raise EngineError("the manifest has no scale and zero point for an int8 tensor; make the bundle again")
     return spec.scale, spec.zero_point
 
 
 def _compare(file: str, entry: ModelFile, engine: Engine) -> None:
-    for word, said, found in (("input", entry.inputs, engine.inputs), ("output", entry.outputs, engine.outputs)):
-        if [(spec.shape, spec.dtype) for spec in said] != [(spec.shape, spec.dtype) for spec in found]:
-            written, there = (", ".join(f"{spec.dtype} {spec.shape}" for spec in specs) for specs in (said, found))
+    """Refuse a file whose tensors are not those of its manifest entry."""
+    for word, stated, found in (("input", entry.inputs, engine.inputs), ("output", entry.outputs, engine.outputs)):
+        if [(spec.shape, spec.dtype) for spec in stated] != [(spec.shape, spec.dtype) for spec in found]:
+            expected, actual = (", ".join(f"{spec.dtype} {spec.shape}" for spec in specs) for specs in (stated, found))
             raise EngineError(
-                f"{file}: the manifest says its {word} is {written}, the engine found {there}; make the bundle again"
+                f"{file}: the manifest says its {word} is {expected}, the engine found {actual}; make the bundle again"
             )

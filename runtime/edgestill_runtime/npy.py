@@ -1,7 +1,7 @@
-"""The arrays of `.npy` files, read without believing a word of them.
+"""Read arrays from untrusted `.npy` files.
 
-numpy reads the header (`numpy.lib.format`), whose parser raises what Python's own does on text that is none. Nothing is
-allocated for a file that says it is larger than it is; Python objects, which could run code, are not read.
+numpy reads the header (`numpy.lib.format`); on invalid text it raises the exceptions of Python's parser. No memory is
+allocated for a header that claims more than the file's size; Python objects, which could run code, are refused.
 """
 
 import math
@@ -22,13 +22,13 @@ _MOST_AXES = 32  # of numpy 1
 
 
 def read_npy(file: BufferedIOBase, size: int, name: str) -> NDArray[Any]:
-    """The array of a file of `size` bytes: numbers or booleans of any shape, in this machine's byte order.
+    """The array in a file of `size` bytes: numbers or booleans of any shape, in native byte order.
 
     Args:
         name: of the file, for messages.
 
     Raises:
-        InputError: no `.npy`, a damaged one, or one of something else than numbers.
+        InputError: not an `.npy`, damaged, or its values are not numbers.
     """
     dtype, shape, by_column = _header(file, name)
     needed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
@@ -44,7 +44,7 @@ def read_npy(file: BufferedIOBase, size: int, name: str) -> NDArray[Any]:
 
 
 def _header(file: BufferedIOBase, name: str) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    """The type of the values, the shape, and whether the first axis runs fastest."""
+    """The dtype, the shape, and whether the order is Fortran's (first axis fastest)."""
     start = file.read(200)
     if start[:2] == b"PK":
         raise InputError(f"{name} is an .npz, which holds several arrays; save the one that is meant with numpy.save")
@@ -54,11 +54,11 @@ def _header(file: BufferedIOBase, name: str) -> tuple[np.dtype[Any], tuple[int, 
     try:
         shape, by_column, dtype = _HEADERS[npy.read_magic(file)](file)
     except Exception as error:
-        # Of a header that nests too deep Python's parser says that memory ran out.
+        # Python's parser raises MemoryError for a header that is nested too deeply.
         damaged = isinstance(error, MemoryError) or raised_by(error, "tokenize")
         if (isinstance(error, OSError) and error.errno is not None) or not damaged:
             raise
-        raise InputError(f"{name} is a damaged .npy: its header does not say what numbers it holds") from error
+        raise InputError(f"{name} is a damaged .npy: its header cannot be read") from error
     if dtype.hasobject:
         raise InputError(f"{name} holds Python objects, not numbers; nothing is read that could run code")
     if dtype.kind not in "biufc" or dtype.subdtype:

@@ -1,14 +1,15 @@
-"""Manifests of older versions as one of today would say them; what is wrong in them is left for the reader.
+"""Upgrade manifests of older format versions to the current one. Invalid values are kept: the parser refuses them.
 
-Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its accuracy,
-called a classifier without class names `tensors`, and `float_nodes` `kept_float`.
+Version 2: the processor was named `preprocessing`, and was for images only. Version 3: classification was the only
+task, with `accuracy` as its measure; a classifier without labels had the task `tensors`; `float_nodes` was named
+`kept_float`.
 """
 
 from typing import Any
 
 
-def of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
-    """The content of a manifest, which is changed only where its version is an older one."""
+def upgraded(data: dict[str, Any], version: int) -> dict[str, Any]:
+    """The content of a manifest in the current format version; unchanged if it is current already."""
     if version >= 4:
         return data
     found = dict(data)
@@ -16,7 +17,7 @@ def of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
         found["processor"] = found.pop("preprocessing", None)
     models = found.get("models")
     if isinstance(models, dict):
-        found["models"] = {name: _entry_of_today(entry) for name, entry in models.items()}
+        found["models"] = {name: _upgraded_entry(entry) for name, entry in models.items()}
         if found.get("task") == "tensors" and found.get("processor") is not None and _scores_classes(models):
             found["task"] = "image-classification"
     shares = found.pop("accuracy", {})
@@ -27,7 +28,7 @@ def of_today(data: dict[str, Any], version: int) -> dict[str, Any]:
     return found
 
 
-def _entry_of_today(entry: Any) -> Any:
+def _upgraded_entry(entry: Any) -> Any:
     if not isinstance(entry, dict):
         return entry
     found = dict(entry)
@@ -40,7 +41,7 @@ def _entry_of_today(entry: Any) -> Any:
 
 
 def _scores_classes(models: dict[str, Any]) -> bool:
-    """Whether every file gives one score for each of several classes, which was all that `predict` asked for."""
+    """Whether every file has one output (N, classes) with more than one class, which is all `predict` required."""
     try:
         shapes = [[one["shape"] for one in entry["outputs"]] for entry in models.values()]
         return all(len(one) == 1 and len(one[0]) == 2 and one[0][1] > 1 for one in shapes)

@@ -1,6 +1,6 @@
-"""Objects that other packages bring, found through Python's entry points.
+"""Objects of other packages, found through Python's entry points.
 
-`importlib.metadata` takes 14 ms to import: nothing here is called before something is asked for that this package does
+Importing `importlib.metadata` takes 14 ms, so nothing here is called until a name is requested that this package does
 not have itself.
 """
 
@@ -18,7 +18,7 @@ _Kind = TypeVar("_Kind")
 
 @dataclass(frozen=True)
 class Found(Generic[_Kind]):
-    """An object that a package brings. distribution, version: of that package."""
+    """An object of another package. distribution, version: of that package."""
 
     value: _Kind
     distribution: str
@@ -27,11 +27,11 @@ class Found(Generic[_Kind]):
 
 @dataclass(frozen=True)
 class Group(Generic[_Kind]):
-    """One group of entry points, whose names are those of the objects.
+    """One group of entry points; an entry point has the name of its object.
 
     Args:
-        name: of the group, as in `[project.entry-points."NAME"]`. kind: the objects' class.
-        what: one of them, for messages. own: names that this project has itself. error: what is raised.
+        name: of the group, as in `[project.entry-points."NAME"]`. kind: class of the objects.
+        what: noun for one object, for messages. own: names that this project has itself. error: class to raise.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Group(Generic[_Kind]):
     error: type[EdgestillError]
 
     def names(self) -> list[str]:
-        """Of everything that installed packages bring; nothing of theirs is imported.
+        """Names of all objects of installed packages; none of them is imported.
 
         Raises:
-            EdgestillError (`error`): two packages bring the same name, or one brings a name that is ours.
+            EdgestillError (`error`): two packages have the same name, or one has a name of this project.
         """
         return sorted(self._entries())
 
     def find(self, name: str) -> Found[_Kind] | None:
-        """The object of this name; None where no package brings it.
+        """The object of this name; None if no package provides it.
 
         Raises:
-            EdgestillError (`error`): it cannot be imported or is not what it should be; names the package.
+            EdgestillError (`error`): it cannot be imported, or has a wrong class or name; states the package.
         """
         entry = self._entries().get(name)
         if entry is None:
@@ -62,7 +62,7 @@ class Group(Generic[_Kind]):
         remedy = f"install another version of {package}, or uninstall it"
         try:
             value = entry.load()
-        except Exception as error:  # a package of somebody else: whatever its import raises
+        except Exception as error:  # third-party code may raise anything on import
             raise self.error(f"{place} cannot be imported: {one_line(error)}; {remedy}") from error
         if not isinstance(value, self.kind):
             raise self.error(f"{place} is of class {type(value).__name__}, not {self.kind.__name__}; {remedy}")
@@ -78,13 +78,13 @@ class Group(Generic[_Kind]):
             package, _ = _distribution(entry)
             if entry.name in self.own:
                 raise self.error(
-                    f"the package {package} brings the {self.what} {entry.name!r}, a name that edgestill has itself; "
+                    f"the package {package} provides the {self.what} {entry.name!r}, a name that edgestill has itself; "
                     f"it must choose another: uninstall {package} until it does"
                 )
             if entry.name in found:
                 other, _ = _distribution(found[entry.name])
                 raise self.error(
-                    f"the packages {other} and {package} both bring the {self.what} {entry.name!r}; uninstall one of "
+                    f"the packages {other} and {package} both provide the {self.what} {entry.name!r}; uninstall one of "
                     "them"
                 )
             found[entry.name] = entry

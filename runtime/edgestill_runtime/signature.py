@@ -1,8 +1,8 @@
-"""Ed25519 signatures (RFC 8032) over a bundle's manifest, which holds the hash of every other file.
+"""Ed25519 signatures (RFC 8032) of a bundle's manifest, which holds the hash of every other file.
 
-`signature.json` holds the public key and the signature, both in base64. A key that is trusted is given as the path of
-a PEM file (`openssl pkey -pubout`), as the 32 raw bytes, or as these in base64. Needs the extra `sign` (cryptography);
-without it, or without `trusted_keys`, bundles work as before and nobody vouches for them.
+`signature.json` holds the public key and the signature, both in base64. A trusted key is the path of a PEM file
+(`openssl pkey -pubout`), the 32 raw bytes, or these bytes in base64. Needs the extra `sign` (cryptography). Without
+`trusted_keys`, signatures are not checked.
 """
 
 import base64
@@ -26,17 +26,18 @@ TrustedKey = str | bytes | os.PathLike[str]
 def check_signature(
     path: str, manifest: bytes, signature: bytes | None, trusted: TrustedKey | Sequence[TrustedKey]
 ) -> str:
-    """The base64 key, one of the trusted, that signed this manifest.
+    """Check the signature of a manifest; the trusted key that made it, in base64.
 
     Args:
-        path: of the bundle, for messages. manifest: its bytes. signature: the bytes of `signature.json`, if there.
-        trusted: keys, or one.
+        path: of the bundle, for messages. manifest: its bytes. signature: the bytes of `signature.json`; None if there
+            is no such file.
+        trusted: one key or several.
 
     Raises:
-        SignatureError: no signature, one that does not fit the manifest, or one by a key that is not trusted.
+        SignatureError: no signature, an invalid one, or one by an untrusted key.
     """
-    _ed25519()  # say that it is missing before looking further
-    # Text and bytes are sequences too, of what is no key.
+    _ed25519()  # first, so that a missing package is reported as such
+    # Text and bytes are sequences too, but mean one key.
     several = (trusted,) if isinstance(trusted, (str, bytes, os.PathLike)) else trusted
     keys = {_text(public_key(key)) for key in several}
     if signature is None:
@@ -56,10 +57,8 @@ def check_signature(
     try:
         _ed25519().Ed25519PublicKey.from_public_bytes(signer).verify(value, manifest)
     except Exception as error:
-        # cryptography's InvalidSignature, or a key of another length: all mean the same.
-        raise SignatureError(
-            f"{path}: the signature does not fit the manifest; somebody changed one of them"
-        ) from error
+        # cryptography's InvalidSignature, or ValueError for a key of another length.
+        raise SignatureError(f"{path}: the signature does not match the manifest; one of them was changed") from error
     return _text(signer)
 
 
@@ -83,7 +82,7 @@ def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
     """An Ed25519 private key from a PEM file that is not encrypted.
 
     Raises:
-        SignatureError: it cannot be read, or is none.
+        SignatureError: it cannot be read, or is not such a key.
     """
     _ed25519()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -93,7 +92,7 @@ def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
         key = load_pem_private_key(Path(path).read_bytes(), password=None)
     except OSError as error:
         raise SignatureError(f"the private key {path} cannot be read: {reason(error)}") from error
-    except TypeError as error:  # what it says where a password is needed
+    except TypeError as error:  # raised if a password is needed
         raise SignatureError(
             f"the private key {path} is encrypted; decrypt it with `openssl pkey -in {path} -out NEW`"
         ) from error
@@ -107,7 +106,14 @@ def load_private_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
 
 
 def public_key(key: TrustedKey) -> bytes:
-    """The 32 bytes of a public key given as a PEM file's path, as raw bytes, or in base64."""
+    """The 32 bytes of a public key.
+
+    Args:
+        key: path of a PEM file, the raw bytes, or these in base64.
+
+    Raises:
+        SignatureError: it cannot be read, or is not an Ed25519 public key.
+    """
     _ed25519()
     if isinstance(key, bytes) and len(key) == 32:
         return key

@@ -1,6 +1,6 @@
-"""Where a bundle's files lie: in a folder or in a zip. Both say which files there are, and read one of them.
+"""Read access to a bundle's files in a folder or a zip: list their names, and read one.
 
-`zipfile` is imported when there is a zip: a device that opens folders starts faster without it.
+`zipfile` is imported only for a zip: a device that opens folders starts faster without it.
 """
 
 import os
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from zipfile import ZipInfo
 
 
-_LOCAL_ENTRY = b"PK\x03\x04"  # before each file in a zip (APPNOTE.TXT 4.3.7)
+_LOCAL_ENTRY = b"PK\x03\x04"  # signature of a local file header in a zip (APPNOTE.TXT 4.3.7)
 
 
 class UnusableError(Exception):
-    """A file that is there, but not as a file of a bundle is."""
+    """A file that exists, but cannot be read as a file of a bundle."""
 
 
 class Store(Protocol):
-    """Where a bundle's files are."""
+    """The files of a bundle, in a folder or a zip."""
 
     def names(self) -> list[str]:
-        """Of all files, as paths with `/`; one that no bundle holds is refused by name."""
+        """Paths of all files, with `/`. BundleFormatError for an entry that a bundle may not contain."""
 
     def read(self, name: str, most: int | None) -> bytes:
-        """Content; KeyError when there is none, UnusableError when it cannot be read or has more than `most` bytes."""
+        """Content of a file. KeyError if missing, UnusableError if unreadable or larger than `most` bytes."""
 
 
 def open_store(path: Path) -> Store:
-    """The folder or zip at a path; BundleFormatError when it is neither."""
+    """The folder or zip at a path; BundleFormatError if it is neither."""
     if path.is_dir():
         return _Folder(path)
     if path.is_file():
@@ -78,7 +78,7 @@ class _Folder:
     def names(self) -> list[str]:
         with os.scandir(self._path) as entries:
             found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
-        if MANIFEST not in found:  # no bundle at all: nothing else in there matters
+        if MANIFEST not in found:  # not a bundle: skip the other checks
             return [name for name, plain in found.items() if plain]
         files = [name for name, plain in found.items() if plain]
         odd: list[str] = []
@@ -91,7 +91,7 @@ class _Folder:
         return files
 
     def read(self, name: str, most: int | None) -> bytes:
-        # No link, even one that was put there since `names`; and no waiting for the other end of a pipe.
+        # Refuse links, also ones created since `names` was called; do not block on a named pipe.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             with open(_open_below(self._path, name, flags), "rb") as file:
@@ -108,7 +108,7 @@ class _Folder:
 
 
 def _look_below(root: Path, name: str, files: list[str], odd: list[str]) -> None:
-    """Add the paths of the files in a folder, and of what is neither a plain file nor a folder with something in it."""
+    """Add the paths of regular files below `name` to `files`, and of links, empty folders and the like to `odd`."""
     kind = os.lstat(root / name).st_mode
     opened = stat.S_ISDIR(kind) and name.count("/") < MAX_DEPTH
     inside = sorted(one.name for one in (root / name).iterdir()) if opened else []
@@ -121,7 +121,7 @@ def _look_below(root: Path, name: str, files: list[str], odd: list[str]) -> None
 
 
 def _open_below(root: Path, name: str, flags: int) -> int:
-    """Open a file for reading, through no folder that is a link."""
+    """Open a file for reading, following no link in its path."""
     *folders, last = name.split("/")
     if not folders or os.open not in os.supports_dir_fd:
         return os.open(root / name, flags)
@@ -137,10 +137,10 @@ def _open_below(root: Path, name: str, flags: int) -> int:
 
 
 class _Zip:
-    """Files are stored, not compressed: then none is larger than the archive, and nothing can swell up."""
+    """Files must be stored uncompressed, so none is larger than the archive (no zip bombs)."""
 
     def __init__(self, path: Path, starts: bool) -> None:
-        """`starts`: with an entry, as a zip does that nothing was put in front of."""
+        """`starts`: whether the file starts with an entry, so nothing was prepended to the zip."""
         import zipfile
 
         self._path, self._starts, self._zipfile, self._errors = path, starts, zipfile, zip_errors()
@@ -153,7 +153,7 @@ class _Zip:
             if self._starts and isinstance(error, self._zipfile.BadZipFile):
                 raise _cut_off(self._path) from error
             raise BundleFormatError(f"{self._path} is a damaged zip: {reason(error)}; copy the bundle again") from error
-        # Of a zip that was cut off, the directory of a zip inside it (golden.npz) may be the last that is there.
+        # In a truncated zip, the last directory may be that of a zip inside it (golden.npz).
         if self._starts and all(entry.header_offset for entry in entries):
             raise _cut_off(self._path)
         if len(entries) > MAX_FILES + 2:
@@ -166,7 +166,7 @@ class _Zip:
         return list(seen)
 
     def _refusal(self, entry: "ZipInfo", seen: set[str]) -> str | None:
-        # orig_filename: what the archive says, before Python cuts it at a zero byte.
+        # orig_filename: the name in the archive, before Python truncates it at a zero byte.
         if not FILE_PATH.fullmatch(entry.orig_filename) or len(entry.orig_filename) > MAX_PATH:
             return "is no name of a file in a bundle: no empty folders, no absolute or parent paths"
         if entry.filename in seen:
@@ -196,7 +196,7 @@ class _Zip:
 
 
 def zip_errors() -> tuple[type[Exception], ...]:
-    """What the standard library raises on archives that lie: it tells them apart less than one would like."""
+    """Exceptions that the standard library raises for damaged or malicious archives."""
     import zipfile
 
     return zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, OverflowError

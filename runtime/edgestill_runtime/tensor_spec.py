@@ -1,4 +1,4 @@
-"""What a file takes or gives, tensor by tensor."""
+"""The description of one input or output tensor of a model file."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,15 @@ from .processing import Layout
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a file takes or gives: shape with the batch axis, dtype, order of axes, and how int8 stands for floats.
+    """Shape, dtype, layout and quantization parameters of an input or output.
 
     Args:
-        shape: sizes; of an axis in `dynamic`, the size that it has at first, or at most where it is `bounded`.
-        layout: `NCHW` or `NHWC` for an image input, None for anything else.
+        shape: sizes, batch axis included; for a dynamic axis its initial size, or its largest size if `bounded`.
+        dtype: numpy's name for it, such as `int8`.
+        layout: `NCHW` or `NHWC` for images, None for anything else.
         scale, zero_point: `float = (quantized - zero_point) * scale`; None for tensors that are not quantized.
         name: in the file; may be empty. dynamic: axes whose size may change from call to call.
-        bounded: whether `shape` is the most that the sizes of dynamic axes may be: it is with ExecuTorch, not LiteRT.
+        bounded: whether `shape` has the largest sizes of dynamic axes: true for ExecuTorch, false for LiteRT.
     """
 
     shape: tuple[int, ...]
@@ -27,8 +28,8 @@ class TensorSpec:
     bounded: bool = False
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Whether a tensor may have this shape: that of the file, but for its dynamic axes."""
+        """Whether a tensor of this shape is valid; sizes of dynamic axes may differ."""
         return len(shape) == len(self.shape) and all(
-            given == size or (axis in self.dynamic and given > 0 and (not self.bounded or given <= size))
-            for axis, (given, size) in enumerate(zip(shape, self.shape, strict=True))
+            actual == size or (axis in self.dynamic and actual > 0 and (not self.bounded or actual <= size))
+            for axis, (actual, size) in enumerate(zip(shape, self.shape, strict=True))
         )

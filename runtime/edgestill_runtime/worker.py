@@ -1,4 +1,4 @@
-"""The child's side of isolation.py: one file, loaded into its engine, and run as often as it is asked for."""
+"""The child's side of isolation.py: loads one file into its engine, and runs it once per request."""
 
 import json
 import mmap
@@ -15,17 +15,17 @@ from .isolation import ALIGNMENT, tensor_at
 
 
 def main(shared: int, replies: int) -> None:
-    """Answer requests from standard input until it ends; each answer has the number of its request. Does not return.
+    """Reply to requests from standard input until it ends; a reply has the number of its request. Does not return.
 
     Args:
-        shared: descriptor of the file that both sides have mapped. replies: descriptor to write to.
+        shared: descriptor of the file that both processes map. replies: descriptor to write replies to.
     """
     try:
         _serve(shared, replies)
-    except BaseException:  # nothing can be replied any more; the parent reads the last line of this
+    except BaseException:  # no reply is possible; the parent reads the last line of stderr
         sys.excepthook(*sys.exc_info())
     finally:
-        os._exit(1)  # Python's own end would wait for the thread that reads standard input, and abort
+        os._exit(1)  # a normal exit would wait for the thread that reads standard input, and abort
 
 
 def _serve(shared: int, replies: int) -> None:
@@ -54,7 +54,7 @@ def _serve(shared: int, replies: int) -> None:
 
 
 def _content(memory: mmap.mmap, request: dict[str, Any]) -> Content:
-    """What the engine loads: bytes, or those of each member of a folder."""
+    """Content of the model file: bytes, or for a folder member path → bytes."""
     if request["members"] is None:
         return memory[: request["bytes"]]
     found, start = {}, 0
@@ -65,7 +65,7 @@ def _content(memory: mmap.mmap, request: dict[str, Any]) -> Content:
 
 
 def _listen(requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
-    """Hand on what the parent says; when it is gone, go too, even while native code hangs in the other thread."""
+    """Queue the parent's requests; exit when the parent ends, even if native code hangs in the main thread."""
     try:
         for line in sys.stdin.buffer:
             requests.put(json.loads(line))
@@ -89,14 +89,14 @@ def _run(engine: Engine, shared: int, memory: mmap.mmap, request: dict[str, Any]
 
 
 def _limit_memory(most: int) -> None:
-    """A wall behind the limit that the parent watches over, for what grows faster than it looks."""
+    """Set a hard limit of twice the allowed memory, for growth between two checks of the parent."""
     try:
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (2 * most, hard))
     except (ImportError, ValueError, OSError):
-        pass  # not on this system
+        pass  # not supported on this system
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:

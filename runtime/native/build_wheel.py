@@ -67,8 +67,8 @@ def fetch_sdk(architecture: str, folder: Path) -> Path:
     )
     (wheel,) = folder.glob("executorch-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        wanted = ("executorch/include/", "executorch/lib/", "executorch/share/")
-        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(wanted)])
+        prefixes = ("executorch/include/", "executorch/lib/", "executorch/share/")
+        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(prefixes)])
     return folder / "executorch"
 
 

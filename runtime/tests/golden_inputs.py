@@ -1,4 +1,4 @@
-"""What the photos and recordings of inputs.py become, as digests, and the file that keeps them: golden_inputs.json.
+"""Digests of the pixels of the photos and recordings of inputs.py, and their file: golden_inputs.json.
 
     python runtime/tests/golden_inputs.py           # as they are on this machine, on standard output
     python runtime/tests/golden_inputs.py --write   # into the file, after inputs.py or the arithmetic was changed

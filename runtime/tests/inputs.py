@@ -1,4 +1,4 @@
-"""Photos and recordings as people have them, made from nothing, and processors to try on them.
+"""Synthetic photos and recordings in the formats that users have, and processors to test on them.
 
 The same everywhere: the tests of the runtime, of the readers of data sets, of a Raspberry Pi, of the Android app and of
 the web page ask whether all of them make the same pixels of these. numpy and Pillow alone, the same bytes each time.

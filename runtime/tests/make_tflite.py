@@ -1,4 +1,4 @@
-"""Files as tensorflow's own converter makes them, and its interpreter's answers: `python make_tflite.py FOLDER`.
+"""Files made by tensorflow's own converter, and its interpreter's outputs: `python make_tflite.py FOLDER`.
 
 Runs in an environment with tensorflow; the files are then tried where there is none.
 """

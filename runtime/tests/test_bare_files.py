@@ -1,4 +1,4 @@
-"""Files without a manifest: what they take and give is read from themselves."""
+"""Bare files without a manifest: their inputs and outputs are read from the file itself."""
 
 import shutil
 
@@ -33,9 +33,9 @@ def test_a_bare_file_answers_as_in_its_bundle(bare, bundle_path, name, isolated)
     with load(bare / name, isolated=isolated) as model:
         assert (model.input.shape, model.input.dtype) == (entry.inputs[0].shape, entry.inputs[0].dtype)
         if name == "model.pte":  # it does not say how its integers stand for numbers; the manifest does
-            taken, given = entry.inputs[0], entry.outputs[0]
-            raw = model.infer(quantize(values, taken.scale, taken.zero_point))
-            found = dequantize(raw, given.scale, given.zero_point)
+            input_spec, output_spec = entry.inputs[0], entry.outputs[0]
+            raw = model.infer(quantize(values, input_spec.scale, input_spec.zero_point))
+            found = dequantize(raw, output_spec.scale, output_spec.zero_point)
             values = values.astype(np.int8)
         else:
             assert (model.input.scale, model.input.zero_point) == (entry.inputs[0].scale, entry.inputs[0].zero_point)
@@ -194,5 +194,5 @@ def test_the_format_is_known_by_ending_or_content(bare, tmp_path):
 
 
 def test_a_bare_file_cannot_be_signed(bare):
-    with pytest.raises(BundleFormatError, match="which nobody can have signed"):
+    with pytest.raises(BundleFormatError, match="which has no signature"):
         load(bare / "model.tflite", trusted_keys=[bytes(32)])

@@ -74,7 +74,7 @@ def test_a_missing_file_is_named_on_load(bundle_copy):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda manifest: manifest.update(format_version=99), "format version 99; this edgestill reads 2"),
         (lambda manifest: manifest.pop("labels"), "labels is missing"),
@@ -87,11 +87,11 @@ def test_a_missing_file_is_named_on_load(bundle_copy):
         ),
     ],
 )
-def test_a_manifest_that_cannot_be_used_is_refused(bundle_copy, change, said):
+def test_a_manifest_that_cannot_be_used_is_refused(bundle_copy, change, message):
     edit_manifest(bundle_copy, change)
     with pytest.raises(BundleFormatError) as caught:
         open_bundle(bundle_copy)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_manifest_of_version_2_is_read(bundle_copy):
@@ -121,12 +121,12 @@ def test_a_manifest_of_garbage_is_refused(bundle_copy, content):
 
 def test_what_is_no_bundle_is_refused(tmp_path):
     (tmp_path / "file.edge").write_bytes(b"neither")
-    for path, said in (
+    for path, message in (
         (tmp_path / "nothing", "does not exist"),
         (tmp_path / "file.edge", "neither a bundle directory nor"),
         (tmp_path, "no manifest.json"),
     ):
-        with pytest.raises(BundleFormatError, match=said):
+        with pytest.raises(BundleFormatError, match=message):
             open_bundle(path)
 
 
@@ -204,7 +204,7 @@ def test_what_a_tensor_is_called_is_read_back(bundle_copy):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"training": {"loss": float("nan")}}, "NaN is no JSON number"),
         ({"training": {"notes": "x" * MAX_BYTES}}, "larger than"),
@@ -214,13 +214,13 @@ def test_what_a_tensor_is_called_is_read_back(bundle_copy):
     ],
 )
 @pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_a_manifest_that_could_not_be_read_replaces_nothing(bundle_copy, tmp_path, kind, change, said):
+def test_a_manifest_that_could_not_be_read_replaces_nothing(bundle_copy, tmp_path, kind, change, message):
     bundle = open_bundle(bundle_copy)
     contents = {name: bundle.read(name) for name in bundle.files}
     path = bundle_copy if kind == "folder" else pack_zip(bundle, tmp_path / "packed.edge").path
     before = open_bundle(path).digest()
     for overwrite, target in ((True, path), (False, tmp_path / "new.edge")):
-        with pytest.raises(BundleFormatError, match=f"was not written: .*{said}"):
+        with pytest.raises(BundleFormatError, match=f"was not written: .*{message}"):
             write_bundle(target, replace(bundle.manifest, **change), contents, overwrite)
     assert open_bundle(path).digest() == before and not (tmp_path / "new.edge").exists()
     open_bundle(path).verify()

@@ -1,4 +1,4 @@
-"""What counts as the same output: every rank and dtype, and nothing that was not compared."""
+"""Comparison of outputs: every rank and dtype; what cannot be compared fails."""
 
 import json
 
@@ -55,18 +55,18 @@ def test_any_rank(shape):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (np.nan, "NaN in 1 of 8 values where the reference has none"),
         (np.inf, "another infinity, or none, in 1 of 8 values"),
         (-np.inf, "another infinity, or none, in 1 of 8 values"),
     ],
 )
-def test_what_is_not_finite_on_one_side_always_fails(value, said):
+def test_what_is_not_finite_on_one_side_always_fails(value, message):
     found = REFERENCE.copy()
     found[1, 2] = value
     generous = Tolerance(steps=1e30)
-    assert compare(found, tolerance=generous).reason == f"output 0 (scores): {said}"
+    assert compare(found, tolerance=generous).reason == f"output 0 (scores): {message}"
     assert not compare(REFERENCE, found, tolerance=generous).passed
     # The same one on both sides is no difference, but is not compared either.
     same = compare(found, found)

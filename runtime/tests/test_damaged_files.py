@@ -22,10 +22,10 @@ def test_variants_repeat_and_differ(bundle_path):
 
 @pytest.fixture
 def no_engine(monkeypatch):
-    def reached(*words):
-        raise AssertionError("an engine was reached")
+    def refuse(*words):
+        raise AssertionError("an engine was called")
 
-    monkeypatch.setattr(model_module, "load_engine", reached)
+    monkeypatch.setattr(model_module, "load_engine", refuse)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -44,7 +44,7 @@ def test_a_damaged_zip_is_refused_or_holds_what_it_held(bundle_path, no_engine):
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.timeout(1800)
 def test_bare_and_isolated_none_harms_this_process(bundle_path, file):
-    """It is still here afterwards, each of them came to an end, and what ended is told apart by type."""
+    """This process survives, every child ends, and each ending has its own exception class."""
     content = open_bundle(bundle_path).read(file)
     found = try_bare(content, file.removeprefix("model"), COUNT, jobs=jobs_here())
     assert sum(counter.total() for counter in found.values()) == COUNT

@@ -1,4 +1,4 @@
-"""`python -m edgestill_runtime`, as somebody on a device types it."""
+"""`python -m edgestill_runtime`, as run on a device."""
 
 import json
 import os
@@ -42,14 +42,14 @@ def best(bundle_path, golden):
 def test_info_of_a_bundle(bundle_path):
     done = device("info", bundle_path)
     assert done.returncode == 0
-    for said in ("demo-quick, image-classification, 10 labels", "(28, 28, 1)", "model.tflite", "ai-edge-litert"):
-        assert said in done.stdout
+    for message in ("demo-quick, image-classification, 10 labels", "(28, 28, 1)", "model.tflite", "ai-edge-litert"):
+        assert message in done.stdout
     assert json.loads(device("info", bundle_path, "--json").stdout)["files"]["model.pte"]["bytes"] > 10_000
 
 
 def test_info_of_a_bare_file(bundle_path, programs):
     done = device("info", bundle_path / "model.tflite")
-    assert "takes int8 (1, 28, 28, 1), scale" in done.stdout and "isolated" in done.stdout
+    assert "input int8 (1, 28, 28, 1), scale" in done.stdout and "isolated" in done.stdout
     facts = json.loads(device("info", programs / "types.pte", "--json", "--in-process").stdout)
     assert [spec["dtype"] for spec in facts["inputs"]] == ["float32", "int8", "uint8", "int32", "int64", "bool"]
     assert "isolated" not in facts["engine"]
@@ -169,7 +169,7 @@ def test_run_of_a_bare_file_is_isolated_unless_it_is_trusted(programs, tmp_path)
 
 @pytest.fixture(scope="module")
 def two_outputs(bundle_path, tmp_path_factory):
-    """Bundles of the demo's float file that gives what is before its last layer as well: with a processor, and without.
+    """Bundles of the demo's float file with the input of its last layer as a second output: with and without processor.
 
     From the flatbuffer, where that is the only way to a file of an image and two outputs without an exporter.
     """
@@ -227,7 +227,7 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
     assert done.returncode == 0 and done.stdout.count("as recorded") == 4 and "passed" in done.stdout
     bundle = open_bundle(bundle_copy)
     golden = bundle.golden()
-    shifted = Golden(golden.inputs, {name: (given[0] + np.float32(1),) for name, given in golden.outputs.items()})
+    shifted = Golden(golden.inputs, {name: (outputs[0] + np.float32(1),) for name, outputs in golden.outputs.items()})
     contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: golden_npz(shifted)}
     write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
     differing = device("selftest", bundle_copy)
@@ -241,12 +241,12 @@ def test_selftest_passes_and_fails(bundle_path, bundle_copy):
 def test_counts_that_are_none_are_wrong_usage(option, value):
     done = device("run", "any.edge", "any.npy", f"{option}={value}")
     assert done.returncode == 2
-    said = f"argument {option}: must be a whole number from 1, not {value!r}"
-    assert done.stderr.strip().splitlines()[-1].endswith(said)
+    message = f"argument {option}: must be a whole number from 1, not {value!r}"
+    assert done.stderr.strip().splitlines()[-1].endswith(message)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("run", "BUNDLE", "nothing.png"), "nothing.png"),
         (("run", "BUNDLE", "TEXT"), "is no image in a format that Pillow knows"),
@@ -259,7 +259,7 @@ def test_counts_that_are_none_are_wrong_usage(option, value):
         (("info", "TEXT"), "neither a bundle directory nor"),
     ],
 )
-def test_mistakes_are_answered_in_a_line(bundle_path, tmp_path, words, said):
+def test_mistakes_are_answered_in_a_line(bundle_path, tmp_path, words, message):
     (tmp_path / "x.png").write_bytes(b"no picture")
     np.save(tmp_path / "x.npy", np.zeros((5, 5), np.float32))
     places = {"BUNDLE": bundle_path, "BARE": bundle_path / "model.tflite", "TEXT": tmp_path / "x.png"}
@@ -267,4 +267,4 @@ def test_mistakes_are_answered_in_a_line(bundle_path, tmp_path, words, said):
     done = device(*(places.get(word, word) for word in words))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]  # LiteRT says on standard error that it is there
-    assert last.startswith("error: ") and said in last
+    assert last.startswith("error: ") and message in last

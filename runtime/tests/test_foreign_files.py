@@ -1,4 +1,4 @@
-"""Files of other makers: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
+"""Third-party model files: from packages on the index, and from tensorflow's and ExecuTorch's own tools."""
 
 import subprocess
 import sys
@@ -125,14 +125,16 @@ def test_quantized_inputs_and_outputs_as_real_numbers(tensorflows, name):
     """infer does what scale and zero point say; invoke with the numbers quantized by hand says the same."""
     values = np.random.default_rng(1).normal(size=(5, 8, 8, 3)).astype(np.float32)
     with load(tensorflows / f"{name}.tflite") as model:
-        given, taken, bounds = model.output, model.input, np.iinfo(model.input.dtype)
-        assert taken.dtype == given.dtype == name
+        output_spec, input_spec, bounds = model.output, model.input, np.iinfo(model.input.dtype)
+        assert input_spec.dtype == output_spec.dtype == name
         real = model.infer(values)
         assert real.dtype == np.float32 and real.shape == (5, 8)
         for row in range(5):
-            steps = np.rint(values[row : row + 1] / np.float32(taken.scale)) + taken.zero_point
+            steps = np.rint(values[row : row + 1] / np.float32(input_spec.scale)) + input_spec.zero_point
             raw = model.invoke(np.clip(steps, bounds.min, bounds.max).astype(name))
-            np.testing.assert_allclose(real[row], (raw[0].astype(int) - given.zero_point) * given.scale, atol=1e-4)
+            np.testing.assert_allclose(
+                real[row], (raw[0].astype(int) - output_spec.zero_point) * output_spec.scale, atol=1e-4
+            )
 
 
 def test_dynamic_axes_of_a_tflite_file(tensorflows):
@@ -150,7 +152,7 @@ def test_dynamic_axes_of_a_tflite_file(tensorflows):
 
 
 def test_text_is_refused_in_words(tensorflows):
-    with pytest.raises(EngineError, match="holds .*, which has no place in numbers"):
+    with pytest.raises(EngineError, match="holds .*, which is not a numeric type"):
         load(tensorflows / "text.tflite")
 
 

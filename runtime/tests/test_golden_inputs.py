@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def golden():
-    """golden_inputs.py, which lies beside this file."""
+    """The module golden_inputs.py beside this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
         import golden_inputs

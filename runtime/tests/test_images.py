@@ -135,7 +135,7 @@ def test_other_modes_of_pil(mode):
 def test_resizing_is_pillows_to_the_last_bit(filter, resize):
     """Across, then down, by Pillow itself: one pass at a time, because its versions differ in which comes first."""
     generator = np.random.default_rng(0)
-    wanted = getattr(Image.Resampling, filter.upper())
+    method = getattr(Image.Resampling, filter.upper())
     for _ in range(60):
         (h, w), (height, width) = generator.integers(1, 300, 2).tolist(), generator.integers(1, 120, 2).tolist()
         pixels = generator.integers(0, 256, (h, w, 3), np.uint8)
@@ -148,8 +148,8 @@ def test_resizing_is_pillows_to_the_last_bit(filter, resize):
                 inner = w / (width / height)
                 box = (0, (h - inner) * 0.5, w, (h - inner) * 0.5 + inner)
         image = Image.fromarray(pixels)
-        image = image.resize((width, h), wanted, box=(box[0], 0, box[2], h))
-        image = image.resize((width, height), wanted, box=(0, box[1], width, box[3]))
+        image = image.resize((width, h), method, box=(box[0], 0, box[2], h))
+        image = image.resize((width, height), method, box=(0, box[1], width, box[3]))
         found = processor(height, width, RGB, resize=resize, filter=filter).pixels([pixels])
         np.testing.assert_array_equal(found[0], np.asarray(image), err_msg=f"{(h, w)} → {(height, width)}")
 
@@ -180,7 +180,7 @@ def test_a_batch_a_list_and_one_are_the_same():
 
 
 def test_arrays_of_another_meaning_are_refused():
-    for array, said in [
+    for array, message in [
         (np.zeros((5, 5), np.float32), r"round 255 · x where its values run from 0 to 1"),
         (np.zeros((5, 5), np.int16), "not int16"),
         (np.zeros((5, 5), bool), "not bool"),
@@ -194,13 +194,13 @@ def test_arrays_of_another_meaning_are_refused():
         (None, "not NoneType"),
         (7, "not int"),
     ]:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             processor().pixels(array)
 
 
 def test_files_that_are_no_image(tmp_path):
     good = encoded(Image.fromarray(np.zeros((60, 60, 3), np.uint8)), "JPEG")
-    for name, content, said in [
+    for name, content, message in [
         ("text.png", b"no picture", "no image in a format that Pillow knows"),
         ("empty.jpg", b"", "it is empty"),
         ("page.jpg", b"<!DOCTYPE html><html>", "it is text"),
@@ -209,7 +209,7 @@ def test_files_that_are_no_image(tmp_path):
     ]:
         (tmp_path / name).write_bytes(content)
         for source in (tmp_path / name, content):
-            with pytest.raises(InputError, match=said):
+            with pytest.raises(InputError, match=message):
                 processor().pixels(source)
     with pytest.raises(InputError, match="does not exist"):
         processor().pixels(tmp_path / "nothing.png")
@@ -217,10 +217,10 @@ def test_files_that_are_no_image(tmp_path):
         processor().pixels(tmp_path)
 
 
-@pytest.mark.parametrize(("mode", "said"), [("F", "floating-point"), ("I", "32-bit")])
-def test_depths_without_a_plain_meaning_are_refused(tmp_path, mode, said):
+@pytest.mark.parametrize(("mode", "message"), [("F", "floating-point"), ("I", "32-bit")])
+def test_depths_without_a_plain_meaning_are_refused(tmp_path, mode, message):
     Image.new(mode, (9, 9)).save(tmp_path / "deep.tif")
-    with pytest.raises(InputError, match=f"{said} values"):
+    with pytest.raises(InputError, match=f"{message} values"):
         processor().pixels(tmp_path / "deep.tif")
 
 
@@ -236,8 +236,8 @@ def test_a_pil_image_that_cannot_be_decoded(tmp_path):
 
 def test_an_open_file_of_text_is_no_image(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"plain words")
-    said = r"gives text, not bytes; open it as open\(path, 'rb'\)"
-    with (tmp_path / "photo.jpg").open() as file, pytest.raises(InputError, match=said):
+    message = r"returns text, not bytes; open it as open\(path, 'rb'\)"
+    with (tmp_path / "photo.jpg").open() as file, pytest.raises(InputError, match=message):
         processor().pixels(file)
     with pytest.raises(InputError, match="cannot be read"):  # it is closed by now
         processor().pixels(file)
@@ -251,10 +251,10 @@ def test_reading_a_photo_leaves_the_process_as_it_was(tmp_path, monkeypatch):
     before, decoding = list(warnings.filters), threading.Barrier(2)
     decode = pictures._decode
     monkeypatch.setattr(pictures, "_decode", lambda *words: (decoding.wait(10), decode(*words))[1])
-    with ThreadPoolExecutor(2) as pool, warnings.catch_warnings(record=True) as said:
+    with ThreadPoolExecutor(2) as pool, warnings.catch_warnings(record=True) as raised:
         inside = list(warnings.filters)
         list(pool.map(processor().pixels, [tmp_path / "photo.png"] * 2))
-        assert warnings.filters == inside and not said
+        assert warnings.filters == inside and not raised
     assert Image.MAX_IMAGE_PIXELS == 3000 and warnings.filters == before
 
 
@@ -379,5 +379,5 @@ def test_masked_arrays_are_refused_and_other_subclasses_are_plain(tmp_path):
     for size in (9, 28):  # to be resized, and ready as it is
         masked = np.ma.masked_equal(np.zeros((size, size), np.uint8), 0)
         for source in (masked, [masked], masked[None, ..., None]):
-            with pytest.raises(InputError, match=r"a masked array .* give array.filled\(value\)"):
+            with pytest.raises(InputError, match=r"a masked array .* pass array.filled\(value\)"):
                 processor().pixels(source)

@@ -1,4 +1,4 @@
-"""What an engine does in its own process stays there."""
+"""An isolated engine that crashes, hangs or uses too much memory does not affect this process."""
 
 import gc
 import os
@@ -60,7 +60,7 @@ def test_wrong_inputs_are_refused_on_this_side(model):
 def test_a_crash_is_an_error_that_names_the_signal(model, number):
     expected = model.logits(BLANK)
     os.kill(model._engine.pid, number)
-    with pytest.raises(EngineCrashError, match=f"was ended by {number.name}; this process is unharmed") as caught:
+    with pytest.raises(EngineCrashError, match=f"was ended by {number.name}; this process is not affected") as caught:
         model.logits(BLANK)
     assert caught.value.signal == number.name
     # The next call starts afresh.
@@ -72,7 +72,7 @@ def test_a_hang_ends_at_the_time_limit(bundle_path):
         expected = model.logits(BLANK)
         pid = model._engine.pid
         os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(EngineTimeoutError, match=r"gave no answer in 0\.3 s and was ended"):
+        with pytest.raises(EngineTimeoutError, match=r"did not reply within 0\.3 s and was ended"):
             model.logits(BLANK)
         assert not alive(pid)
         np.testing.assert_array_equal(model.logits(BLANK), expected)
@@ -80,7 +80,7 @@ def test_a_hang_ends_at_the_time_limit(bundle_path):
 
 def test_memory_beyond_the_limit_ends_it(bundle_path):
     """Fifteen megabytes are not even enough for Python with numpy."""
-    with pytest.raises(EngineMemoryError, match="more than the 15,000,000 that it may"):
+    with pytest.raises(EngineMemoryError, match="more than the 15,000,000 allowed"):
         load(bundle_path, isolated=Limits(memory_bytes=15_000_000))
 
 
@@ -221,7 +221,7 @@ def test_an_engine_that_was_ended_says_so(model):
 @pytest.mark.parametrize("isolated", [True, False])
 def test_a_signal_handler_cannot_call_into_a_call(bundle_path, isolated):
     """It would wait for itself for ever, or overwrite the inputs of the call that it came into."""
-    said = []
+    errors = []
     with load(bundle_path, isolated=isolated) as model:
         expected = model.logits(WHITE)
 
@@ -229,19 +229,19 @@ def test_a_signal_handler_cannot_call_into_a_call(bundle_path, isolated):
             try:
                 model.logits(BLANK)
             except EngineError as error:
-                said.append(str(error))
+                errors.append(str(error))
 
         before = signal.signal(signal.SIGALRM, handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
             for _ in range(5000):
                 np.testing.assert_array_equal(model.logits(WHITE), expected)
-                if said:
+                if errors:
                     break
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        assert said and "from a signal handler during a call" in said[0]
+        assert errors and "from a signal handler during a call" in errors[0]
 
 
 def test_close_in_a_signal_handler_ends_the_child_after_the_call(bundle_path):
@@ -339,7 +339,7 @@ def test_a_reply_that_is_none_is_refused(bundle_path, monkeypatch, line):
         return [sys.executable, "-I", "-S", "-c", code]
 
     monkeypatch.setattr("edgestill_runtime.isolation._command", command)
-    with pytest.raises(EngineCrashError, match="gave an answer that cannot be read and was ended"):
+    with pytest.raises(EngineCrashError, match="sent a reply that cannot be read and was ended"):
         load(bundle_path, isolated=True)
 
 
@@ -353,7 +353,7 @@ def test_outputs_that_the_file_does_not_have_are_refused(bundle_path, monkeypatc
 
     monkeypatch.setattr("edgestill_runtime.isolation._command", command)
     engine = IsolatedEngine("litert", b"x", 1, Limits())
-    with pytest.raises(EngineCrashError, match="gave an answer that cannot be read"):
+    with pytest.raises(EngineCrashError, match="sent a reply that cannot be read"):
         engine.run([np.zeros(1, np.int8)])
     assert not alive(engine.pid)
 
@@ -383,7 +383,7 @@ def test_a_child_that_never_ends_its_line_is_ended(bundle_path, monkeypatch):
         return [sys.executable, "-I", "-S", "-c", f"import os\nwhile True: os.write({replies}, b'x' * 4096)"]
 
     monkeypatch.setattr("edgestill_runtime.isolation._command", command)
-    with pytest.raises(EngineTimeoutError, match="gave no answer"):
+    with pytest.raises(EngineTimeoutError, match="did not reply"):
         load(bundle_path, isolated=True)
 
 
@@ -401,7 +401,7 @@ def worker_that(change):
 def test_native_code_that_lets_go_of_its_pipes_and_hangs_is_ended(monkeypatch):
     change = "import os, time; worker.load_engine = lambda *words: (os.closerange(3, 60), time.sleep(600))"
     monkeypatch.setattr("edgestill_runtime.isolation._command", worker_that(change))
-    with pytest.raises(EngineCrashError, match="closed its own way to reply and was ended"):
+    with pytest.raises(EngineCrashError, match="closed its reply pipe and was ended"):
         IsolatedEngine("litert", b"x", 1, Limits())
 
 
@@ -424,7 +424,7 @@ def test_whatever_goes_wrong_in_the_child_is_replied(monkeypatch, change):
 
 def test_a_child_that_cannot_reply_says_so_in_its_last_line(monkeypatch):
     monkeypatch.setattr("edgestill_runtime.isolation._command", worker_that("worker._reply = lambda *words: [][7]"))
-    with pytest.raises(EngineCrashError, match=r"ended with exit code 1; .* It said: IndexError: list index"):
+    with pytest.raises(EngineCrashError, match=r"ended with exit code 1; .* Its last output: IndexError: list index"):
         IsolatedEngine("litert", b"x", 1, Limits())
 
 
@@ -435,15 +435,15 @@ def test_what_python_does_not_look_at_in_its_path_is_left_out(bundle_path, monke
 
 
 def test_descriptors_that_are_used_up_are_an_engine_error():
-    """Wherever it is that they end; and those that were taken until then are given back."""
+    """At whichever descriptor they run out; those opened before are closed again."""
     gc.collect()
     before = {path.name for path in Path("/proc/self/fd").iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for free in range(6):
-        taken = [os.dup(0) for _ in range(free + 1)]  # the lowest that are free
-        for descriptor in taken:
+        descriptors = [os.dup(0) for _ in range(free + 1)]  # the lowest that are free
+        for descriptor in descriptors:
             os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors[-1], hard))
         try:
             with pytest.raises(EngineError, match="could not be started: "):
                 IsolatedEngine("litert", b"x", 1, Limits())

@@ -229,14 +229,14 @@ def test_probabilities_of_the_model_are_given_as_they_are(bundle_path, tmp_path,
     bundle, name = open_bundle(bundle_path), "model.tflite"
     assert bundle.manifest.scores == "logits"
     contents = {file: bundle.read(file) for file in bundle.files}
-    said = write_bundle(tmp_path / "said.edge", replace(bundle.manifest, scores="probabilities"), contents)
+    declared = write_bundle(tmp_path / "declared.edge", replace(bundle.manifest, scores="probabilities"), contents)
     expected = -np.sort(-golden.outputs[name][0][0])
-    with load(said, engine="litert") as model:
+    with load(declared, engine="litert") as model:
         assert [score for _, score in model.predict(golden.inputs[0][0])] == expected.tolist()
-    older = json.loads((said.path / "manifest.json").read_text())
+    older = json.loads((declared.path / "manifest.json").read_text())
     del older["scores"]
-    (said.path / "manifest.json").write_text(json.dumps(older))
-    assert open_bundle(said.path).manifest == bundle.manifest
+    (declared.path / "manifest.json").write_text(json.dumps(older))
+    assert open_bundle(declared.path).manifest == bundle.manifest
 
 
 def test_an_answer_that_is_not_finite_is_no_class(programs, tmp_path):
@@ -248,7 +248,7 @@ def test_an_answer_that_is_not_finite_is_no_class(programs, tmp_path):
     manifest = Manifest("overflows", (), processor, {program.name: entry}, 0, 0)
     with Model(manifest, program.name, program.read_bytes()) as model, warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(EngineError, match=r"net.pte answered with 5 of 5 values that are not finite"):
+        with pytest.raises(EngineError, match=r"net.pte returned 5 of 5 values that are not finite"):
             model.predict(np.full((8, 8, 3), 255, np.uint8))
         assert len(model.predict(np.zeros((8, 8, 3), np.uint8))) == 5
 
@@ -343,7 +343,7 @@ def test_what_a_signal_handler_raises_comes_out_as_it_is(model, golden, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (RuntimeError("node 3 failed"), EngineError, "node 3 failed"),
         (RuntimeError(), EngineError, "RuntimeError"),
@@ -353,14 +353,14 @@ def test_what_a_signal_handler_raises_comes_out_as_it_is(model, golden, monkeypa
     ],
     ids=repr,
 )
-def test_what_an_engine_raises_has_a_reason(model, golden, monkeypatch, error, kind, said):
+def test_what_an_engine_raises_has_a_reason(model, golden, monkeypatch, error, kind, message):
     def failing(*tensors):
         raise error
 
     monkeypatch.setattr(model._engine, "run", failing)
     with pytest.raises(kind) as caught:
         model.logits(golden.inputs[0][:1])
-    assert str(caught.value) == f"{model.engine} failed on {model.file}: {said}"
+    assert str(caught.value) == f"{model.engine} failed on {model.file}: {message}"
 
 
 def test_infer_says_what_it_takes_and_what_it_was_given(model, golden):
@@ -385,9 +385,9 @@ def test_arrays_of_numpys_subclasses(model, golden):
     """A masked one is refused by everything that takes arrays; others, and other byte orders, are plain ones."""
     values = model.processor.tensor(golden.inputs[0][:1])
     raw = model.tensor(golden.inputs[0][:1])
-    for call, given in ((model.infer, values), (model.invoke, raw), (model.logits, golden.inputs[0][:1])):
-        expected = call(given)
-        np.testing.assert_array_equal(call(given.view(np.recarray)), expected)
+    for call, array in ((model.infer, values), (model.invoke, raw), (model.logits, golden.inputs[0][:1])):
+        expected = call(array)
+        np.testing.assert_array_equal(call(array.view(np.recarray)), expected)
         with pytest.raises(InputError, match="a masked array"):
-            call(np.ma.masked_array(given, np.zeros(given.shape, bool)))
+            call(np.ma.masked_array(array, np.zeros(array.shape, bool)))
     np.testing.assert_array_equal(model.infer(values.astype(">f4")), model.infer(values))

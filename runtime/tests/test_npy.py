@@ -1,4 +1,4 @@
-"""Arrays from people's files: read as numpy reads them, and what is none is refused in our words."""
+"""Reading `.npy` files: the same arrays as numpy reads, and invalid files are refused with a clear message."""
 
 import io
 import re
@@ -22,9 +22,9 @@ ARRAY = npy(np.arange(6, dtype=np.float32).reshape(2, 3))
 NUMBERS = np.random.default_rng(0).normal(0, 50, (2, 3, 4))
 
 
-def header(said):
+def header(content):
     """An `.npy` with any header, and the values of `ARRAY`."""
-    text = f"{said}\n".encode()
+    text = f"{content}\n".encode()
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + ARRAY[-24:]
 
 
@@ -44,7 +44,7 @@ def test_every_version_of_the_format_is_read(version):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"some notes about the model", "is no .npy"),
         (b"", "is no .npy: it is empty"),
@@ -55,20 +55,20 @@ def test_every_version_of_the_format_is_read(version):
         (npy(np.zeros(2, [("a", "<i4")])), "holds values of the type [('a', '<i4')], not plain numbers"),
         (ARRAY[:-1], "an array float32 (2, 3) takes 24 bytes, and it has 23"),
         (ARRAY + b"more", "takes 24 bytes, and it has 28"),
-        (ARRAY[:40], "does not say what numbers"),
-        (ARRAY.replace(b"(2, 3)", b"(2, 3 "), "does not say what numbers"),
-        (ARRAY.replace(b"{", b"(").replace(b"'shape'", b"'sh(pe'"), "does not say what numbers"),
-        (ARRAY.replace(b"<f4", b"<f9"), "does not say what numbers"),
-        (header("-" * 9000 + "1"), "does not say what numbers"),
+        (ARRAY[:40], "its header cannot be read"),
+        (ARRAY.replace(b"(2, 3)", b"(2, 3 "), "its header cannot be read"),
+        (ARRAY.replace(b"{", b"(").replace(b"'shape'", b"'sh(pe'"), "its header cannot be read"),
+        (ARRAY.replace(b"<f4", b"<f9"), "its header cannot be read"),
+        (header("-" * 9000 + "1"), "its header cannot be read"),
         (ARRAY.replace(b"(2, 3)", b"(2,-3)"), "no array has the shape"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 10000000)}"), "takes 4,000,000,000,000"),
         (header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (0, {10**40})}}"), "no array has the shape"),
         (header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({'1, ' * 70})}}"), "no array has the shape"),
     ],
 )
-def test_what_is_no_array(tmp_path, content, said):
+def test_what_is_no_array(tmp_path, content, message):
     (tmp_path / "notes.npy").write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(said)) as caught:
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
         read_array(tmp_path / "notes.npy")
     assert str(caught.value).startswith(f"{tmp_path / 'notes.npy'} ")
 
@@ -100,14 +100,14 @@ def test_damage_anywhere_is_an_input_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("save", "said"),
+    ("save", "message"),
     [
         (lambda file, arrays: np.savez(file, **{**arrays, "input/0": np.array([{}])}), "holds Python objects"),
         (lambda file, arrays: np.savez(file, words=arrays["input/0"]), "golden.npz has no array 'input/0'"),
         (lambda file, arrays: file.write(b"no archive"), "golden.npz is no .npz, or is damaged"),
     ],
 )
-def test_golden_samples_that_cannot_be_read(bundle_copy, save, said):
+def test_golden_samples_that_cannot_be_read(bundle_copy, save, message):
     bundle = open_bundle(bundle_copy)
     golden = bundle.golden()
     arrays = {"input/0": golden.inputs[0]} | {f"{name}/0": one[0] for name, one in golden.outputs.items()}
@@ -115,6 +115,6 @@ def test_golden_samples_that_cannot_be_read(bundle_copy, save, said):
     save(buffer, arrays)
     contents = {name: bundle.read(name) for name in bundle.files} | {GOLDEN: buffer.getvalue()}
     written = write_bundle(bundle_copy, bundle.manifest, contents, overwrite=True)
-    with pytest.raises(BundleFormatError, match=re.escape(said)) as caught:
+    with pytest.raises(BundleFormatError, match=re.escape(message)) as caught:
         written.golden()
     assert "make the bundle again" in str(caught.value) and "allow_pickle" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Engines that other packages bring, engines that nobody here knows, and model files that are folders."""
+"""Engines of other packages, unknown engines, and model files that are folders."""
 
 import io
 import json
@@ -170,8 +170,8 @@ def test_a_bundle_with_an_engine_that_nobody_knows_opens_and_its_other_files_wor
     made = write_bundle(tmp_path / "x.edge", manifest, contents)
     assert load(made).predict(golden.inputs[0][0])
     assert {one.file: one.skipped for one in replay_golden(made)}["model.npu"] == "npu is not installed"
-    said = "the engine 'npu' is not known here; its file was made by acme-npu 2.1: install that package here"
-    with pytest.raises(EngineError, match=said):
+    message = "the engine 'npu' is not known here; its file was made by acme-npu 2.1: install that package here"
+    with pytest.raises(EngineError, match=message):
         load(made, "npu")
 
 
@@ -198,7 +198,7 @@ def test_a_file_is_found_by_engine_and_precision(bundle_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("import no_such_module", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
         ("FAMILY = 3", "is of class int, not Family"),
@@ -206,21 +206,21 @@ def test_a_file_is_found_by_engine_and_precision(bundle_path):
         (TOY + "FAMILY = family('Bad Name', False)", "cannot be imported: ValueError: an engine's name is lower-case"),
     ],
 )
-def test_an_engine_that_cannot_be_used_names_its_package(bring_package, source, said):
+def test_an_engine_that_cannot_be_used_names_its_package(bring_package, source, message):
     bring_package("acme-engine", {"acme": source}, {GROUP: {"acme": "acme:FAMILY"}})
     assert engine_names() == ["litert", "executorch", "acme"]  # its name is known without an import
     with pytest.raises(EngineError) as caught:
         find_family("acme")
     assert "the engine 'acme' of the package acme-engine (acme:FAMILY)" in str(caught.value)
-    assert said in str(caught.value) and "uninstall it" in str(caught.value)
-    assert find_family("litert")  # ours need nobody
+    assert message in str(caught.value) and "uninstall it" in str(caught.value)
+    assert find_family("litert")  # built-in engines need no other package
 
 
 def test_two_packages_with_one_name_are_both_named(bring_package):
     for package in ("acme-one", "acme-two"):
         bring_package(package, {}, {GROUP: {"acme": "acme:FAMILY"}})
     with pytest.raises(
-        EngineError, match=r"the packages acme-\w+ and acme-\w+ both bring the engine 'acme'; uninstall one"
+        EngineError, match=r"the packages acme-\w+ and acme-\w+ both provide the engine 'acme'; uninstall one"
     ):
         find_family("acme")
 
@@ -232,7 +232,7 @@ def test_a_name_or_a_suffix_of_ours_is_refused(bring_package):
         find_family("acme")
     bring_package("shadow", {}, {GROUP: {"litert": "shadow:FAMILY"}})
     with pytest.raises(
-        EngineError, match="the package shadow brings the engine 'litert', a name that edgestill has itself"
+        EngineError, match="the package shadow provides the engine 'litert', a name that edgestill has itself"
     ):
         engine_names()
 

@@ -193,11 +193,11 @@ def test_what_is_no_recording(tmp_path):
         (7, None, "a path, or samples"),
         ([], None, None),
     ]
-    for source, rate, said in cases:
-        if said is None:
+    for source, rate, message in cases:
+        if message is None:
             assert WORDS.pixels(source, rate).shape == (0, 40, 61, 1)
             continue
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             WORDS.pixels(source, rate)
 
 
@@ -207,7 +207,7 @@ def test_a_compressed_wav_says_what_it_needs():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"width": 60}, "width is 60, but 1 s have 61 windows"),
         ({"rate": 10}, "samples a second"),
@@ -220,10 +220,10 @@ def test_a_compressed_wav_says_what_it_needs():
         ({"frames": 3}, "unknown field 'frames'"),
     ],
 )
-def test_a_processor_that_cannot_be(change, said):
+def test_a_processor_that_cannot_be(change, message):
     with pytest.raises(InputError) as caught:
         processor_from_json(WORDS.to_json() | change)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_it_says_what_it_takes():

@@ -76,26 +76,26 @@ def test_an_unknown_key_is_refused(signed, keys):
 def test_a_changed_manifest_is_refused(signed, keys):
     text = (signed / "manifest.json").read_text()
     (signed / "manifest.json").write_text(text.replace("Ankle boot", "Ankle Boot"))
-    with pytest.raises(SignatureError, match="does not fit the manifest"):
+    with pytest.raises(SignatureError, match="does not match the manifest"):
         load(signed, trusted_keys=[keys / "ada.pub"])
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"signature": base64.b64encode(bytes(64)).decode()}, "does not fit the manifest"),
+        ({"signature": base64.b64encode(bytes(64)).decode()}, "does not match the manifest"),
         ({"signature": "!!"}, "cannot be read"),
         ({"signature": None}, "cannot be read"),
         ({"algorithm": "rsa"}, "signed with 'rsa'; this edgestill knows ed25519"),
         ({"public_key": base64.b64encode(b"short").decode()}, "not trusted here"),
     ],
 )
-def test_a_signature_that_is_none(signed, keys, change, said):
+def test_a_signature_that_is_none(signed, keys, change, message):
     data = json.loads((signed / "signature.json").read_text()) | change
     (signed / "signature.json").write_text(json.dumps(data))
     with pytest.raises(SignatureError) as caught:
         load(signed, trusted_keys=[keys / "ada.pub"])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000])

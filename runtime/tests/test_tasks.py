@@ -1,4 +1,4 @@
-"""Tasks on the device: answers, measures and agreement, each number derived beside it."""
+"""Tasks on the device: predictions, measures and agreement, each number derived beside it."""
 
 import json
 import subprocess
@@ -55,13 +55,13 @@ def test_accuracy_and_agreement_of_classes():
 def test_labels_that_reach_their_threshold_are_given():
     task = task_of("multi-label-classification", ("sea", "sky", "tree"), {"thresholds": [0.5, 0.9, 0.2]})
     logits = np.log(np.array([[0.6, 0.8, 0.25]])) - np.log1p(-np.array([[0.6, 0.8, 0.25]]))  # of these probabilities
-    (given,) = task.answer([logits.astype(np.float32)])
-    assert [one.label for one in given] == ["sea", "tree"]
-    np.testing.assert_allclose([one.score for one in given], [0.6, 0.25], atol=1e-6)
+    (predicted,) = task.answer([logits.astype(np.float32)])
+    assert [one.label for one in predicted] == ["sea", "tree"]
+    np.testing.assert_allclose([one.score for one in predicted], [0.6, 0.25], atol=1e-6)
     assert [one.label for one in task.answer([logits], threshold=0)[0]] == ["sky", "sea", "tree"]
     assert [one.label for one in task.answer([logits], threshold=0, top=1)[0]] == ["sky"]
     assert task.answer([logits], threshold=1.0) == [[]]
-    assert task.describe(given) == "sea, tree" and task.describe([]) == "none"
+    assert task.describe(predicted) == "sea, tree" and task.describe([]) == "none"
     with pytest.raises(InputError, match="threshold must be a number from 0 to 1, not 2"):
         task.answer([logits], threshold=2)
 
@@ -73,22 +73,22 @@ def test_probabilities_of_the_model_itself_are_not_squashed_again():
 
 def test_average_precision_by_hand():
     # Ranked: hit, miss, hit, miss. Precision is 1 at the first hit and 2/3 at the second; recall grows by a half each.
-    scores, wanted = column(0.9, 0.8, 0.7, 0.1), np.array([[1], [0], [1], [0]]) > 0
-    assert average_precision(scores, wanted).tolist() == pytest.approx([0.5 * 1 + 0.5 * 2 / 3])
+    scores, expected = column(0.9, 0.8, 0.7, 0.1), np.array([[1], [0], [1], [0]]) > 0
+    assert average_precision(scores, expected).tolist() == pytest.approx([0.5 * 1 + 0.5 * 2 / 3])
     # One score for all: one step, at the share of positives.
-    assert average_precision(np.zeros((4, 1)), wanted).tolist() == [0.5]
+    assert average_precision(np.zeros((4, 1)), expected).tolist() == [0.5]
     # NaN ranks last: miss, miss, hit (2 of 4 are hits, found at ranks 3 and 4).
-    worst = average_precision(column(np.nan, 0.8, np.nan, 0.1), wanted)
+    worst = average_precision(column(np.nan, 0.8, np.nan, 0.1), expected)
     assert worst.tolist() == pytest.approx([2 / 4])
-    assert np.isnan(average_precision(scores, wanted & False)).all()
+    assert np.isnan(average_precision(scores, expected & False)).all()
 
 
 def test_map_and_f1_leave_out_what_no_sample_has():
     task = task_of("multi-label-classification", ("a", "b", "never"))
     targets = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
     outputs = [np.array([[3, -3, 2], [3, 3, -2], [-3, -3, -2]], np.float32)]
-    # a: given twice, both right: F1 = 1, AP = 1. b: given once, right, one missed: F1 = 2 / (1 + 2), and the scores
-    # rank the second first (precision 1), then the first and the third together (precision 2 / 3).
+    # a: predicted twice, both right: F1 = 1, AP = 1. b: predicted once, right, one missed: F1 = 2 / (1 + 2), and the
+    # scores rank the second first (precision 1), then the first and the third together (precision 2 / 3).
     found = task.quality(outputs, targets)
     assert found == {"mAP": pytest.approx((1 + (1 + 2 / 3) / 2) / 2), "macro F1": pytest.approx((1 + 2 / 3) / 2)}
     assert task.details(outputs, targets)["per_class"]["never"] is None
@@ -157,7 +157,7 @@ def test_a_target_whose_mean_is_rounded_never_varies_either():
 
 @pytest.mark.parametrize(("name", "setting"), [("multi-label-classification", "thresholds"), ("regression", "std")])
 def test_numbers_for_other_columns_than_there_are_are_refused(name, setting):
-    """Without labels nobody knows how many columns there will be."""
+    """Without labels the number of columns is not known in advance."""
     task = task_of(name, (), {setting: [0.5, 0.5, 0.5]})
     with pytest.raises(InputError, match=f"{setting} has 3 numbers for 2 values"):
         task.answer([np.zeros((1, 2), np.float32)])
@@ -170,7 +170,7 @@ def test_a_threshold_is_the_same_number_wherever_it_comes_from():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "message"),
     [
         ("image-classification", {"thresholds": 0.5}, "has no setting 'thresholds'; it has none"),
         ("multi-label-classification", {"thresholds": [0.5]}, None),  # one for all
@@ -184,13 +184,13 @@ def test_a_threshold_is_the_same_number_wherever_it_comes_from():
         ("regression", {"tolerance": True}, "tolerance must be a number from 0"),
     ],
 )
-def test_settings_are_checked(name, settings, said):
-    if said is None:
+def test_settings_are_checked(name, settings, message):
+    if message is None:
         assert task_of(name, ("a", "b"), settings)
         return
     with pytest.raises(InputError) as caught:
         task_of(name, ("a", "b"), settings)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "tensors"])
@@ -210,9 +210,9 @@ def test_the_standard_error_is_that_of_a_difference(name):
     task = kind(("a", "b"))
 
     def draw():
-        wanted = generator.normal(size=(200, 2))
-        outputs = [[(wanted + noise * generator.normal(size=(200, 2))).astype(np.float32)] for noise in (0.5, 1.0)]
-        targets = {"image-classification": wanted.argmax(1), "regression": wanted}.get(name, wanted > 0)
+        normal = generator.normal(size=(200, 2))
+        outputs = [[(normal + noise * generator.normal(size=(200, 2))).astype(np.float32)] for noise in (0.5, 1.0)]
+        targets = {"image-classification": normal.argmax(1), "regression": normal}.get(name, normal > 0)
         return outputs, targets
 
     main = task.main().name
@@ -253,7 +253,7 @@ def test_the_devices_command_prints_the_tasks_answer(bundle_path, tmp_path, devi
 
 
 class Ordinal(Task):
-    """The number of the best class: a task of somebody's own."""
+    """A custom task: the number of the best class."""
 
     name = "mine:Ordinal"
     measures = task_class("image-classification").measures
@@ -340,6 +340,6 @@ def test_a_classifier_without_names_of_before_still_answers_numbers(bundle_path,
 def test_an_answer_of_nothing_but_nan_is_no_answer(bundle_path, tmp_path, monkeypatch):
     bundle = as_task(bundle_path, tmp_path, task="regression", labels=tuple("abcdefghij"))
     with load(bundle) as model:
-        monkeypatch.setattr(model, "_answers", lambda pixels: (np.full((1, 10), np.nan, np.float32),))
+        monkeypatch.setattr(model, "_outputs_of_pixels", lambda pixels: (np.full((1, 10), np.nan, np.float32),))
         with pytest.raises(EngineError, match="10 of 10 values that are not finite"):
             model.predict(IMAGE)

@@ -1,4 +1,4 @@
-"""Bundles that lie: each way has its own refusal, and no engine is reached."""
+"""Malicious bundles: each case is refused with its own message, and no engine is called."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from edgestill_runtime.manifest import MAX_BYTES
 
 @pytest.fixture(autouse=True)
 def no_engine_is_reached(monkeypatch):
-    def reached(*words):
-        raise AssertionError(f"an engine was reached: {words[0]}")
+    def refuse(*words):
+        raise AssertionError(f"an engine was called: {words[0]}")
 
-    monkeypatch.setattr(model_module, "load_engine", reached)
+    monkeypatch.setattr(model_module, "load_engine", refuse)
 
 
 def rewrite(path, change):
@@ -33,7 +33,7 @@ def nested(depth):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "cannot be used"),
         (b"[]", "no JSON object"),
@@ -56,11 +56,11 @@ def nested(depth):
         ),
     ],
 )
-def test_a_manifest_that_is_none(bundle_copy, content, said):
+def test_a_manifest_that_is_none(bundle_copy, content, message):
     (bundle_copy / "manifest.json").write_bytes(content)
     with pytest.raises(BundleFormatError) as caught:
         load(bundle_copy)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def put(*path, value):
@@ -85,7 +85,7 @@ def twice(side):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (put("name", value=7), "name must be text, not 7"),
         (put("labels", value="shirt"), "labels must be a list"),
@@ -182,11 +182,11 @@ def twice(side):
         (put("models", "model.fp32.pte", "inputs", 0, "dtype", value="uint8"), "has uint8 without one"),
     ],
 )
-def test_a_manifest_that_lies(bundle_copy, change, said):
+def test_a_manifest_that_lies(bundle_copy, change, message):
     rewrite(bundle_copy, change)
     with pytest.raises(BundleFormatError) as caught:
         load(bundle_copy)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_sizes_are_checked_as_hashes_are(bundle_copy):
@@ -259,7 +259,7 @@ def entry(name, mode=stat.S_IFREG | 0o644):
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("/etc/cron.d/x", b""), "'/etc/cron.d/x' is no name of a file in a bundle"),
         (("../x", b""), "'../x' is no name"),
@@ -272,10 +272,10 @@ def entry(name, mode=stat.S_IFREG | 0o644):
         ((entry("pipe", stat.S_IFIFO | 0o644), b""), "'pipe' is no plain file"),
     ],
 )
-def test_zip_entries_that_lead_elsewhere(members, tmp_path, more, said):
+def test_zip_entries_that_lead_elsewhere(members, tmp_path, more, message):
     with pytest.raises(BundleFormatError) as caught:
         load(archive(tmp_path / "x.edge", members, more))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_zip_bombs_are_refused_unopened(members, tmp_path):

@@ -1,4 +1,4 @@
-// What every task has: an answer from outputs, how good they are, and when two answers are the same.
+// The interface of a task: a prediction from outputs, quality measures, and agreement of two models.
 
 import { fixed, repr, significant, tuple } from "../text.js";
 
@@ -13,7 +13,7 @@ const LARGEST = 1e30;
  *
  *   answer(outputs, options)    of one sample: { describe(), rows() }, and what the task says as plain data
  *   quality(outputs, targets)   { measure: value }
- *   same(first, second)         [boolean]: the samples for which two models give the same answer
+ *   same(first, second)         [boolean]: per sample, whether two models have the same prediction
  */
 export class Task {
   static options = [];
@@ -36,20 +36,20 @@ export class Task {
     return this.constructor.onScreen;
   }
 
-  /** Share of samples, 0–1, for which two models give the same answer. */
+  /** Share of samples, 0–1, for which two models have the same prediction. */
   agreement(first, second) {
     const same = this.same(first, second);
     if (!same.length) throw new Error("there is no sample: an agreement of nothing is no number");
     return same.filter((one) => one).length / same.length;
   }
 
-  /** The name of a column of the outputs; its number where nobody gave one. */
+  /** The label of a column of the outputs; its number if there are no labels. */
   label(column) {
     return this.labels[column] ?? String(column);
   }
 }
 
-/** A row of an answer on a page: share (0–1) is shown as a bar; main: the row is the answer itself, others come after it. */
+/** A row of a prediction on a page: share (0–1) is shown as a bar; main: the prediction itself, others follow it. */
 export const row = (name, value, share = null, main = false) => ({ name, value, share, main });
 
 /** A bar for each label. */
@@ -103,7 +103,7 @@ export function numbersOf(settings, name, count, otherwise, least) {
   return values.map((one) => numberOf(one, name, least, LARGEST));
 }
 
-/** Of so many columns, the number of each. Without labels nobody knew how many there would be. */
+/** One number per column. Needed without labels, when the number of columns is not known in advance. */
 export function spread(numbers, columns, name) {
   if (numbers.length !== columns && numbers.length !== 1) refuseCount(name, numbers.length, columns);
   return each(columns, (at) => numbers[numbers.length === 1 ? 0 : at]);

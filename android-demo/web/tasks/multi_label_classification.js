@@ -8,7 +8,7 @@ export class MultiLabelClassification extends Task {
   static taskName = "multi-label-classification";
   static options = ["top", "threshold"];
 
-  /** settings: thresholds, the probability, 0–1, from which on a label counts as given; 0.5 where nothing is said. */
+  /** settings: thresholds, the probability, 0–1, from which on a label is predicted; default 0.5. */
   constructor(labels, settings, scores) {
     super(labels, scores);
     refuseUnknown(settings, ["thresholds"], this.name);
@@ -34,7 +34,7 @@ export class MultiLabelClassification extends Task {
     return { predictions, describe: () => predictions.map((one) => one.label).join(", ") || "none", rows: () => bars(predictions) };
   }
 
-  /** mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label. */
+  /** mAP and macro F1: means over the classes with positive samples. NaN ranks last and predicts no label. */
   quality(outputs, targets) {
     const shares = this.probabilities(outputs);
     if (tuple(shares.shape) !== tuple(targets.shape) || !shares.rows) {
@@ -52,7 +52,7 @@ export class MultiLabelClassification extends Task {
     return { mAP: mean(averagePrecision), "macro F1": mean(f1) };
   }
 
-  /** Where both give exactly the same labels. */
+  /** Whether both predict exactly the same labels. */
   same(first, second) {
     const [one, other] = [first, second].map((side) => this.probabilities(side));
     refuseDifferent(one, other, "outputs");
@@ -90,9 +90,9 @@ export function averagePrecision({ scores, wanted }) {
   return area;
 }
 
-/** 2 · right / (given + wanted). */
+/** 2 · TP / (predicted + positive). */
 function f1({ scores, wanted, least }) {
-  const given = scores.map((one) => one >= least);
+  const predicted = scores.map((one) => one >= least);
   const count = (flags) => flags.filter((one) => one).length;
-  return (2 * count(given.map((one, at) => one && wanted[at]))) / Math.max(count(given) + count(wanted), 1);
+  return (2 * count(predicted.map((one, at) => one && wanted[at]))) / Math.max(count(predicted) + count(wanted), 1);
 }

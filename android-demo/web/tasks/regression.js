@@ -79,7 +79,7 @@ function unitsOf(value, count) {
 
 /** `1 - Σ error² / Σ (y - mean(y))²`; null where the targets never vary. */
 function share(errors, wanted) {
-  if (wanted.every((one) => one === wanted[0])) return null; // whatever the last bit of their mean is
+  if (wanted.every((one) => one === wanted[0])) return null; // exactly, despite rounding of the mean
   const mean = sum(wanted) / wanted.length;
   const spreadOut = sum(wanted.map((one) => (one - mean) * (one - mean)));
   return spreadOut > 0 ? 1 - sum(errors.map((one) => one * one)) / spreadOut : null;

@@ -1,4 +1,4 @@
-// A model whose outputs nobody has said the meaning of: neither answers nor measures.
+// A model without a known task: no predictions and no measures.
 
 import { Task } from "./base.js";
 
@@ -23,7 +23,7 @@ export class Tensors extends Task {
   }
 }
 
-/** A task of somebody's own, which this page has no class for. */
+/** A custom task, which this page has no class for. */
 export class UnknownTask extends Tensors {
   constructor(name) {
     super();

@@ -1,9 +1,9 @@
 """Engines behind one small protocol, each imported on its first use.
 
-`litert.py` runs `.tflite`, `executorch.py` runs `.pte`; for each there are several packages, of which the best that is
-installed is taken. `base.py` says what an engine is, `registry.py` finds them, those of other packages included. Native
-packages are imported inside functions: opening a bundle, reading its facts, or `import edgestill_runtime` must cost no
-more than numpy, and a device has only the engines that somebody installed.
+`litert.py` runs `.tflite`, `executorch.py` runs `.pte`. For each there are several packages; the best installed one is
+used. `base.py` defines the protocol, `registry.py` finds engines, also those of other packages. Native packages are
+imported inside functions: `import edgestill_runtime` and opening a bundle must import no more than numpy, and a device
+has only some of the engines.
 """
 
 import os
@@ -47,53 +47,58 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Candidate:
-    """A package as it stands here: its version if it is installed, and whether it is the one that is taken."""
+    """A package for an engine.
+
+    Args:
+        version: the installed version; None if the package is not installed.
+        selected: whether `load` uses it: the first installed package of the engine.
+    """
 
     package: Package
     version: str | None
-    taken: bool
+    selected: bool
 
     def __str__(self) -> str:
         return f"{self.package.name} {self.version}" if self.version else self.package.name
 
 
 def candidates(engine: str) -> list[Candidate]:
-    """Every package for an engine, the best first; no engine is imported. Empty where nobody here knows it.
+    """Every package for an engine, best first; empty for an unknown engine. No engine is imported.
 
     Raises:
-        EngineError: another package brings the engine, and it cannot be used.
+        EngineError: the engine is provided by another package, and cannot be used.
     """
     family = find_family(engine)
     found: list[Candidate] = []
     for package in () if family is None else family.packages:
         version = _version(package.name)
-        found.append(Candidate(package, version, version is not None and not any(one.taken for one in found)))
+        found.append(Candidate(package, version, version is not None and not any(one.selected for one in found)))
     return found
 
 
 def installed_engines(engines: Iterable[str] | None = None) -> dict[str, str]:
-    """Engine → package and version for those that are installed, best first; no engine is imported.
+    """Engine → package and version for installed engines, best first. No engine is imported.
 
     Args:
-        engines: those that are asked about, such as a manifest's; all that are known here when None.
+        engines: names to look for, such as a manifest's; None for all known engines.
 
     Raises:
-        EngineError: another package brings one of them, and it cannot be used.
+        EngineError: one of them is provided by another package, and cannot be used.
     """
     asked = engine_names() if engines is None else list(dict.fromkeys(engines))
     own = [one.name for one in BUILT_IN]
     asked.sort(key=lambda name: own.index(name) if name in own else len(own))
-    return {name: str(one) for name in asked for one in candidates(name) if one.taken}
+    return {name: str(one) for name in asked for one in candidates(name) if one.selected}
 
 
 def check_engine(engine: str, packages: bool = True) -> None:
-    """Refuse a name that is none of an engine.
+    """Refuse an unknown engine name.
 
     Args:
-        packages: whether one package of an engine may be named, as in `litert/tensorflow`.
+        packages: whether a package of an engine is allowed, as in `litert/tensorflow`.
 
     Raises:
-        EngineError: says which names are valid.
+        EngineError: the name is unknown; lists the valid ones.
     """
     name, _, package = engine.partition("/")
     family = find_family(name)
@@ -108,23 +113,25 @@ def check_engine(engine: str, packages: bool = True) -> None:
 
 
 def load_engine(engine: str, content: Content, threads: int) -> Engine:
-    """Load a file's bytes, or, of an engine whose files are folders, the bytes of each member.
+    """Load a model file into an engine.
 
     Args:
-        engine: `litert` or `executorch` for the best package that is installed, `litert/tensorflow` and so on for one.
+        engine: `litert` or `executorch` for the best installed package, `litert/tensorflow` and the like for one.
+        content: the file's bytes; for engines whose files are folders, member path → bytes.
+        threads: number of threads for one call, ≥ 1.
 
     Raises:
-        EngineError: an unknown name, nothing installed, or the engine refuses the file.
+        EngineError: the engine is unknown or not installed, or it refuses the file.
     """
     check_engine(engine)
-    name, _, wanted = engine.partition("/")
+    name, _, requested = engine.partition("/")
     family, known = get_family(name), candidates(name)
     if family.folder == isinstance(content, bytes):
         have, need = ("single file", "folders") if family.folder else ("folder", "single files")
         raise EngineError(f"the file is a {have}, and files for {name} are {need}; make it again")
-    chosen = [one for one in known if one.version and (one.package.name == wanted if wanted else one.taken)]
+    chosen = [one for one in known if one.version and (one.package.name == requested if requested else one.selected)]
     if not chosen:
-        what = f"{wanted} is" if wanted else f"No package for {name} is"
+        what = f"{requested} is" if requested else f"No package for {name} is"
         raise EngineError(f"{what} not installed. Install the best one with: {family.install}")
     package = chosen[0].package
     know_modules(package.modules)
@@ -132,15 +139,15 @@ def load_engine(engine: str, content: Content, threads: int) -> Engine:
 
 
 def _version(package: str) -> str | None:
-    """Of an installed package, from the name of its metadata folder (importlib.metadata takes 14 ms to import)."""
+    """Version of an installed package, from its .dist-info folder: importing importlib.metadata takes 14 ms."""
     start = package.replace("-", "_").lower() + "-"
     for folder in sys.path:
         if not isinstance(folder, str):
-            continue  # Python itself does not look at it
+            continue  # Python ignores it too
         try:
-            names = os.listdir(folder or ".")  # noqa: PTH208 (names are all that is wanted)
+            names = os.listdir(folder or ".")  # noqa: PTH208 (only names are needed)
         except OSError:
-            continue  # no folder: an archive, or gone
+            continue  # not a folder: an archive, or deleted
         for name in names:
             if name.endswith(".dist-info") and name.lower().replace(".", "_").startswith(start.replace(".", "_")):
                 return name[len(start) : -len(".dist-info")]

@@ -1,6 +1,6 @@
-"""What an engine is: an `Engine` runs one loaded file, a `Package` loads files, a `Family` is all that run one format.
+"""The engine protocol: an `Engine` runs a loaded file, a `Package` loads files, a `Family` is one format's packages.
 
-Families of this package stand in the files beside this one; `registry.py` finds them, and those of other packages.
+The families of this package are in the files beside this one; `registry.py` finds them, and those of other packages.
 """
 
 import re
@@ -14,27 +14,27 @@ from ..manifest import ENGINE_NAME
 from ..tensor_spec import TensorSpec
 
 Content = bytes | Mapping[str, bytes]
-"""A model file: its bytes; of a format whose files are folders, member (`weights/weight.bin`) → bytes."""
+"""A model file: its bytes; for a format whose files are folders, member path (`weights/weight.bin`) → bytes."""
 SUFFIX = re.compile(r"(\.[a-z0-9]{1,20}){1,3}")
 
 
 class Engine(Protocol):
-    """A loaded file. One call at a time: `Model` holds the lock."""
+    """A loaded file. Not thread-safe: `Model` holds a lock around each call."""
 
     name: str
     """Engine, package and version, such as `litert (ai-edge-litert 2.3.0)`."""
     threads: int | None
-    """Threads that a call may use; None where the engine decides and cannot be told."""
+    """Threads that a call may use; None if the engine decides and has no such setting."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     checks_finite: bool
-    """Whether `run` itself refuses NaN and infinity (InputError) before it computes; else `Model` looks for them."""
+    """Whether `run` itself refuses NaN and infinity (InputError); else `Model` checks for them."""
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run tensors that were checked against `inputs`; the results are copies.
+        """Run tensors that were checked against `inputs`; the outputs are copies.
 
         Raises:
-            InputError: see `checks_finite`. Else what the package raises: see `errors.refuse_engine`.
+            InputError: see `checks_finite`. Any other exception is the package's own: see `errors.refuse_engine`.
         """
 
     def close(self) -> None:
@@ -47,10 +47,10 @@ class Package:
 
     Args:
         name: on the package index, and after the slash of `engine/name` in `load(..., engine=)`.
-        load: content, threads and the name to show → a loaded file; what it needs is imported inside it.
-        remark: what to know before taking it. title: a short name, for tables.
-        modules: top-level modules whose exceptions mean that the engine refused something.
-        profiler: `module:function` that tells the times of operators; see `edgestill_benchmarks.profilers`.
+        load: function (content, threads, display name) → `Engine`; it imports the package itself.
+        remark: what to know before choosing it. title: a short name, for tables.
+        modules: top-level modules whose exceptions mean that the engine refused a file or an input.
+        profiler: `module:function` that measures the times of operators; see `edgestill_benchmarks.profilers`.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Family:
 
     Args:
         name: lower-case, as in a manifest's `engine`. suffix: of its files, with the dot.
-        packages: the best first. requirement: what pip is asked for to get the best one.
-        title: as people write it. words: what such a file is, for messages: `an ONNX model`.
-        identifier: of a file, its bytes 4 to 7; empty where these say nothing.
-        folder: whether a file is a folder of files.
+        packages: best first. requirement: the requirement for pip that installs the best one.
+        title: the display name. words: a file of this format, for messages: `an ONNX model`.
+        identifier: bytes 4 to 7 of every file; empty if the format has none.
+        folder: whether a model is a folder of files.
 
     Raises:
-        ValueError: a name or suffix that no file can have, or no package.
+        ValueError: an invalid name or suffix, or no package.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""ExecuTorch (`.pte`), method `forward`: through our own binding, through executorch-numpy-runtime, or officially."""
+"""ExecuTorch (`.pte`), method `forward`, with edgestill-executorch, executorch-numpy-runtime or executorch itself."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -19,12 +19,12 @@ REFUSED = "ExecuTorch cannot load this file"
 
 
 def binding(content: bytes, threads: int, name: str) -> "BindingEngine":
-    """edgestill-executorch: runtime/native in this project."""
+    """edgestill-executorch: the binding in runtime/native of this project."""
     return BindingEngine(content, threads, name)
 
 
 def light(content: bytes, threads: int, name: str) -> "LightEngine":
-    """executorch-numpy-runtime: no torch either, Python 3.12 or newer."""
+    """executorch-numpy-runtime: without torch, Python 3.12 or newer."""
     return LightEngine(content, threads, name)
 
 
@@ -34,7 +34,7 @@ def official(content: bytes, threads: int, name: str) -> "OfficialEngine":
 
 
 class BindingEngine:
-    """Through edgestill-executorch. One thread needs no pool; more share the process's pool, all with one number."""
+    """edgestill-executorch. One thread needs no pool; models with more share one pool per process, of a fixed size."""
 
     checks_finite = True
 
@@ -58,7 +58,7 @@ class BindingEngine:
             tensors = [info for info in side if isinstance(info, TensorInfo)]
             if len(tensors) != len(side):
                 self._method.close()
-                raise EngineError("the file takes or gives plain numbers beside tensors; export it without them")
+                raise EngineError("the file has inputs or outputs that are not tensors; export it without them")
             sides.append(tuple(_spec(info.shape, info.dtype.name, info.dynamic, info.name) for info in tensors))
         self.inputs, self.outputs = sides
         self._refusal = NotFiniteError
@@ -76,7 +76,7 @@ class BindingEngine:
 
 
 class LightEngine:
-    """Through executorch-numpy-runtime, which chooses the number of threads itself."""
+    """executorch-numpy-runtime, which chooses the number of threads itself."""
 
     checks_finite = False
 
@@ -105,10 +105,10 @@ class LightEngine:
 
 
 class OfficialEngine:
-    """Through the official package's native module and torch.
+    """The official package's native module, with torch.
 
-    The pool of threads belongs to the process, and changing it under a loaded program crashes: while one is open, the
-    next must ask for the same number. One that nobody holds any more is closed.
+    The thread pool belongs to the process, and resizing it while a program is loaded crashes: while a model is open,
+    the next one must use the same number of threads. A model is closed when it is garbage-collected.
     """
 
     checks_finite = False
@@ -122,7 +122,7 @@ class OfficialEngine:
         try:
             import torch
 
-            # `executorch.runtime` is a face over this module that imports the whole exporter first: 10 s, not 3.
+            # `executorch.runtime` wraps this module, but imports the whole exporter first: 10 s instead of 3.
             from executorch.extension.pybindings import _C as native  # noqa: N811
         except ImportError as error:
             raise EngineError(f"the executorch package cannot be imported: {error}. It needs torch.") from error
@@ -146,7 +146,7 @@ class OfficialEngine:
 
     def _load(self, native: Any, content: bytes) -> None:
         with engine_errors(REFUSED):
-            # The method reads the program and the bytes; neither may go before it.
+            # The method refers to the program and the bytes, so both must outlive it.
             self._content: bytes | None = content
             self._program: Any = native._load_program_from_buffer(
                 content, program_verification=native.Verification.InternalConsistency
@@ -176,7 +176,7 @@ class OfficialEngine:
 
 def _dtype(code: int) -> str:
     if code not in SCALAR_TYPES:
-        raise EngineError(f"the file has a tensor of scalar type {code}, which numpy has not")
+        raise EngineError(f"the file has a tensor of scalar type {code}, which numpy does not have")
     return SCALAR_TYPES[code]
 
 
@@ -185,10 +185,10 @@ def _spec(shape: Sequence[int], dtype: str, dynamic: bool = False, name: str = "
     return TensorSpec(
         sizes,
         dtype,
-        # The shape is in the order of the model's code even where memory is channels last: the binding sees to that.
+        # The shape is in the model's order (NCHW) even if its memory is channels last: the binding converts.
         layout="NCHW" if len(sizes) == 4 else None,
         name=name,
-        # The file says that it may vary and how large it may be, not along which axes.
+        # The file has the largest shape, but not which axes are dynamic.
         dynamic=tuple(range(len(sizes))) if dynamic else (),
         bounded=dynamic,
     )

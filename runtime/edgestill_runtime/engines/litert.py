@@ -1,4 +1,4 @@
-"""LiteRT (`.tflite`): the Interpreter of ai-edge-litert, tflite-runtime or tensorflow, which is one interface."""
+"""LiteRT (`.tflite`): the Interpreter of ai-edge-litert, tflite-runtime or tensorflow, which have the same API."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from .base import Family, Package
 
 
 def ai_edge_litert(content: bytes, threads: int, name: str) -> "LiteRTEngine":
-    """The maintained successor."""
-    # Not CompiledModel: a call costs 9 µs there and 1 to 3 µs here, and truncated files crash it.
+    """ai-edge-litert, the maintained package."""
+    # Not CompiledModel: its overhead per call is 9 µs instead of 1 to 3 µs, and truncated files crash it.
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -24,7 +24,7 @@ def ai_edge_litert(content: bytes, threads: int, name: str) -> "LiteRTEngine":
 
 
 def tflite_runtime(content: bytes, threads: int, name: str) -> "LiteRTEngine":
-    """The old package, for Python ≤ 3.11 and numpy < 2."""
+    """tflite-runtime, the old package, for Python ≤ 3.11 and numpy < 2."""
     try:
         from tflite_runtime.interpreter import Interpreter
     except (ImportError, AttributeError) as error:
@@ -43,7 +43,7 @@ def tflite_runtime(content: bytes, threads: int, name: str) -> "LiteRTEngine":
 
 
 def tensorflow(content: bytes, threads: int, name: str) -> "LiteRTEngine":
-    """The interpreter inside tensorflow, where that is installed anyway."""
+    """The interpreter inside tensorflow, for machines that have it installed."""
     try:
         from tensorflow.lite.python.interpreter import Interpreter
     except ImportError as error:
@@ -52,7 +52,7 @@ def tensorflow(content: bytes, threads: int, name: str) -> "LiteRTEngine":
 
 
 class LiteRTEngine:
-    """One interpreter over the bytes of a file: its main graph, whose inputs and outputs come in the file's order."""
+    """An interpreter of the file's main subgraph; inputs and outputs are in the file's order."""
 
     checks_finite = False
 
@@ -72,7 +72,7 @@ class LiteRTEngine:
 
     @property
     def quantized(self) -> bool:
-        """Whether the file computes in int8 or uint8."""
+        """Whether the file has int8 or uint8 tensors."""
         return any(details["dtype"] in (np.int8, np.uint8) for details in self._interpreter.get_tensor_details())
 
     def run(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -102,10 +102,10 @@ def _spec(details: dict[str, Any], side: str) -> TensorSpec:
     shape = tuple(int(size) for size in details["shape"])
     dtype = np.dtype(details["dtype"]).name
     if dtype not in DTYPES:
-        raise ValueError(f"{side} {details['name']!r} holds {dtype}, which has no place in numbers")
+        raise ValueError(f"{side} {details['name']!r} holds {dtype}, which is not a numeric type")
     signature = details.get("shape_signature", shape)
     quantization = details["quantization_parameters"]
-    # One scale for the whole tensor; a scale per channel is for weights.
+    # Per-tensor scale only; per-channel scales are for weights.
     scaled = len(quantization["scales"]) == 1 and float(quantization["scales"][0]) > 0
     return TensorSpec(
         shape=shape,
@@ -125,7 +125,7 @@ FAMILY = Family(
         Package(
             "ai-edge-litert",
             ai_edge_litert,
-            "LiteRT as it is maintained",
+            "the maintained package of LiteRT",
             "LiteRT",
             ("ai_edge_litert",),
             "edgestill_benchmarks.profilers.litert:runs",

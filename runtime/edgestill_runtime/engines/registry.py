@@ -1,7 +1,7 @@
-"""Which engines there are: those of this package, known without a look, and those that other packages bring.
+"""The known engines: those of this package, and those that other packages provide.
 
-A package of somebody else brings an engine through an entry point in the group `edgestill_runtime.engines`, whose name
-is the engine's; see docs/backends.md.
+A third-party package provides an engine through an entry point in the group `edgestill_runtime.engines` with the
+engine's name; see docs/backends.md.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ from . import executorch, litert
 from .base import Family
 
 BUILT_IN = (litert.FAMILY, executorch.FAMILY)
-"""Those of this package; where both could run a bundle, the first does."""
+"""Engines of this package; if both can run a bundle, the first is used."""
 _OWN = {one.name: one for one in BUILT_IN}
 _OTHERS = Group("edgestill_runtime.engines", Family, "engine", tuple(_OWN), EngineError)
 
 
 def engine_names() -> list[str]:
-    """Of all engines, installed or not, ours first; nothing of another package is imported."""
+    """Names of all engines, installed or not, those of this package first; no other package is imported."""
     return [*_OWN, *_OTHERS.names()]
 
 
 def find_family(name: str) -> Family | None:
-    """The engine of this name; None where nobody here knows it.
+    """The engine of this name; None if it is unknown.
 
     Raises:
-        EngineError: another package brings it, and it cannot be used; names the package.
+        EngineError: another package provides it, and it cannot be used; the message has the package's name.
     """
     if own := _OWN.get(name):
         return own
@@ -44,23 +44,23 @@ def find_family(name: str) -> Family | None:
 
 
 def get_family(name: str, maker: str = "") -> Family:
-    """The same, where there must be one.
+    """The engine of this name, which must be known.
 
     Args:
-        maker: package and version that made the file, where a manifest says so.
+        maker: package and version that made the file, if a manifest states it.
 
     Raises:
-        EngineError: nobody here knows it; says what may bring it.
+        EngineError: the engine is unknown; says which package may provide it.
     """
     family = find_family(name)
     if family is None:
         made = f"its file was made by {maker}: install that package here, or another" if maker else "install a package"
-        raise EngineError(f"the engine {name!r} is not known here; {made} that brings it (see docs/backends.md)")
+        raise EngineError(f"the engine {name!r} is not known here; {made} that provides it (see docs/backends.md)")
     return family
 
 
 def how_to_install(makers: Mapping[str, str]) -> str:
-    """A sentence: how to get one of several engines.
+    """A sentence: how to install one of several engines.
 
     Args:
         makers: engine → package and version that made its file.
@@ -78,23 +78,23 @@ def how_to_install(makers: Mapping[str, str]) -> str:
 
 
 def families() -> list[Family]:
-    """All engines, ours first.
+    """All engines, those of this package first.
 
     Raises:
-        EngineError: one that another package brings cannot be used.
+        EngineError: an engine of another package cannot be used.
     """
     return [get_family(name) for name in engine_names()]
 
 
 def family_of_path(path: PurePath) -> Family | None:
-    """The engine whose suffix a name has; those of other packages are asked where it is none of ours."""
+    """The engine of a file by its suffix, None if unknown; other packages are imported only if none of ours fits."""
     if own := _by_suffix(path, BUILT_IN):
         return own
     return _by_suffix(path, families()) if path.suffix.lower() not in ("", ".edge") else None
 
 
 def family_of_head(head: bytes) -> Family | None:
-    """The engine of this package whose identifier the first eight bytes of a file hold."""
+    """The engine of this package with the identifier in the first eight bytes of a file; None if there is none."""
     return next((one for one in BUILT_IN if one.identifier and head[4:8] == one.identifier), None)
 
 

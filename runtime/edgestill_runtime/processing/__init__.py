@@ -1,13 +1,13 @@
-"""What people have (a photo, a camera frame, a recording) → the tensor that a model takes.
+"""Preprocessing: a photo, a camera frame or a recording → the input tensor of a model.
 
     processor = ImageProcessor(224, 224, mean, std, resize="letterbox")
-    pixels = processor.pixels("photo.jpg")          # uint8 (1, 224, 224, 3): turned, composited, resized
+    pixels = processor.pixels("photo.jpg")          # uint8 (1, 224, 224, 3): rotated, composited, resized
     tensor = processor.tensor(pixels)               # float32 (1, 3, 224, 224): normalized
 
-Two steps. `pixels` is all that is done to the shape and the depth of an input: image.py for images (files and PIL
-images in pictures.py, their size in resizing.py), audio.py for recordings (files in waves.py, their rate in
-resampling.py). `tensor` is a table of 256 values per channel: values.py. Training, calibration, the gate, the runtime,
-the command line, the Android app and the web page do exactly this arithmetic; golden vectors hold them to the last bit.
+There are two steps. `pixels` decodes and resizes an input to uint8: image.py for images (files and PIL images in
+pictures.py, resizing in resizing.py), audio.py for recordings (files in waves.py, sample rates in resampling.py).
+`tensor` normalizes with a table of 256 values per channel: values.py. Training, calibration, the gate, the runtime, the
+command line, the Android app and the web page do exactly this arithmetic; golden vectors test it to the last bit.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The kind of processor that is asked for: a device imports the one that its bundle names."""
+    """Processor classes are imported on first access: a device needs only the one of its bundle."""
     if name == "ImageProcessor":
         from .image import ImageProcessor
 

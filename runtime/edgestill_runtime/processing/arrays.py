@@ -1,4 +1,4 @@
-"""Arrays as inputs: those of `.npy` files, and what an array must be to be an image."""
+"""Arrays as inputs: reading `.npy` files, and checking arrays that are images."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ from ..npy import read_npy
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """The array of an `.npy`.
+    """The array in an `.npy` file, of any shape and numeric dtype.
 
     Raises:
-        InputError: it is not there, is no array of numbers, or is damaged.
+        InputError: the file is missing, damaged, or not an array of numbers.
     """
     try:
         with path.open("rb") as file:
@@ -29,10 +29,10 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 def checked(array: NDArray[Any]) -> NDArray[Any]:
-    """An array as one image (H, W, 1–4), uint8 or uint16.
+    """An array as one image, uint8 or uint16 (H, W, C) with 1 to 4 channels; (H, W) becomes (H, W, 1).
 
     Raises:
-        InputError: another type or shape; nothing is guessed from a shape that may mean two things.
+        InputError: another dtype or shape; ambiguous shapes are refused, not guessed.
     """
     if array.dtype not in (np.uint8, np.uint16):
         hint = "; round 255 · x where its values run from 0 to 1" if array.dtype.kind == "f" else ""

@@ -1,16 +1,15 @@
-"""Recordings: any waveform → a log-mel picture, which is pixels like any other from there on.
+"""Recordings: a waveform → a log-mel spectrogram as uint8, processed like an image from there on.
 
-1. several channels become one: their mean;
-2. another rate than the model's is resampled: resampling.py. The mel bands belong to the model's rate;
-3. longer than `seconds`: its middle; shorter: silence on both sides;
-4. power in windows of `window` seconds every `step` seconds (Hann, periodic), in `bands` triangles evenly spaced on the
-   mel scale `2595 · log10(1 + f / 700)` from `lowest` Hz to half the rate;
-5. decibels: the last `decibels` below the loudest value become 0–255. So a picture does not depend on the volume of a
-   recording, and is `uint8`, which every device can make. Powers below 1e-12 (-120 dB) count as that, and the scale
-   does not reach below it: silence is 0.
+1. channels: several are averaged to one;
+2. sample rate: resampled to the model's rate (resampling.py), which the mel bands are defined for;
+3. length: the middle `seconds` of a longer recording; a shorter one is padded with silence on both sides;
+4. power spectrum in windows of `window` seconds every `step` seconds (periodic Hann), summed in `height` triangular
+   filters evenly spaced on the mel scale `2595 · log10(1 + f / 700)` from `lowest` Hz to half the rate;
+5. decibels: the range from the loudest value to `decibels` below it becomes 255 to 0, so the result does not depend on
+   the volume. Power is clipped below at 1e-12 (-120 dB), and the range ends there too: silence is 0.
 
-The usual front end for keyword spotting ("Hello Edge", Zhang et al. 2017, arXiv:1711.07128). Everything is computed in
-double precision and rounded once, at the end.
+This is the usual front end for keyword spotting ("Hello Edge", Zhang et al. 2017, arXiv:1711.07128). Everything is
+computed in double precision and rounded once, at the end.
 """
 
 from dataclasses import dataclass
@@ -29,18 +28,18 @@ from .waves import checked_rate, read_recording
 
 @dataclass(frozen=True)
 class AudioProcessor(Processor):
-    """How a recording becomes what a model was trained on: a log-mel picture, low bands first.
+    """Preprocessing of recordings: a log-mel spectrogram, low bands first.
 
-    A recording is a path or the bytes of a WAV file (others where soundfile is installed), a `Recording`, or samples
-    (T,) or (T, channels) with their rate: float in -1…1, int16 in ±32768, or int32 in ±2³¹. Integers are full scale:
-    24 bits in int32 are shifted up by 8 before they are given.
+    A recording is a path or the bytes of a WAV file (other formats need soundfile), a `Recording`, or an array (T,) or
+    (T, channels) with its rate: float in -1…1, int16, or int32. Integers use their full range: 24-bit samples in int32
+    must be shifted left by 8.
 
     Args:
-        height: number of mel bands. width: number of windows; `frames` says how many there are.
+        height: number of mel bands. width: number of windows, as computed by `frames`.
         mean, std: one value, of pixels in 0–1; see `Processor`.
-        rate: samples a second that the model was trained on, 1,000 to 384,000.
-        seconds: length of what the model hears. window, step: seconds.
-        lowest: Hz, below half the rate. decibels: the range that becomes 0–255.
+        rate: the model's sample rate, samples per second, 1,000 to 384,000.
+        seconds: length of the model's input. window, step: length and distance of windows, seconds.
+        lowest: lowest frequency, Hz, below half the rate. decibels: the range that becomes 0–255.
     """
 
     rate: int = 16000
@@ -55,7 +54,7 @@ class AudioProcessor(Processor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "rate", checked_rate(self.rate))  # 16000.0 and numpy's integers as an int
+        object.__setattr__(self, "rate", checked_rate(self.rate))  # 16000.0 and numpy's integers become an int
         if self.channels != 1:
             raise InputError(f"a log-mel picture has one channel; mean and std have {self.channels} values")
         if not 0 < self.step <= self.window <= self.seconds <= 3600 or round(self.step * self.rate) < 1:
@@ -80,7 +79,7 @@ class AudioProcessor(Processor):
         length, window, step = (round(part * self.rate) for part in (self.seconds, self.window, self.step))
         waveform = excerpt(recording, self.rate, length)
         windows = np.lib.stride_tricks.sliding_window_view(waveform, window)[::step]
-        # Periodic Hann: the symmetric one of one sample more, without its last.
+        # Periodic Hann: the symmetric window of length + 1 without its last value.
         power = np.abs(np.fft.rfft(windows * np.hanning(window + 1)[:-1], axis=1)) ** 2
         bands = power @ _filters(self.rate, window, self.height, self.lowest).T
         decibels = 10 * np.log10(np.maximum(bands, 1e-12))
@@ -91,13 +90,13 @@ class AudioProcessor(Processor):
 
 
 def frames(rate: int, seconds: float, window: float, step: float) -> int:
-    """How many windows there are: whole ones only."""
+    """Number of complete windows in `seconds` of audio."""
     return (round(seconds * rate) - round(window * rate)) // round(step * rate) + 1
 
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, bands: int, lowest: float) -> NDArray[np.float64]:
-    """Triangles (bands, window // 2 + 1)."""
+    """Triangular mel filters float64 (bands, window // 2 + 1)."""
     start, end = (2595 * np.log10(1 + frequency / 700) for frequency in (lowest, rate / 2))
     edges = 700 * (10 ** (np.linspace(start, end, bands + 2) / 2595) - 1)
     frequencies = np.arange(window // 2 + 1) * rate / window

@@ -1,4 +1,4 @@
-"""What every processor has: a size, a table from pixels to values, and how it is written down."""
+"""The base class of processors: size, normalization table, and JSON form."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -11,16 +11,16 @@ from ..errors import InputError
 from .values import FloatArray, Layout, PixelArray, arrange, look_up, plain
 
 MAX_SIZE = 1 << 14
-"""Largest height or width of a model's input; larger is no input of a model that runs on a small device."""
+"""Largest height or width of a model's input, pixels."""
 
 
 @dataclass(frozen=True)
 class Processor(ABC):
-    """How an input becomes pixels, and pixels the tensor `(pixel / 255 - mean) / std`, per channel.
+    """Preprocessing: an input → pixels → the tensor `(pixel / 255 - mean) / std`, per channel.
 
     Args:
-        height, width: size in pixels that the model takes, 1 to 16384.
-        mean, std: one value per channel, in units of the full pixel range (0–1); `std` > 0.
+        height, width: size of the model's input in pixels, 1 to 16384.
+        mean, std: one value per channel, for pixel values in 0–1; `std` > 0.
     """
 
     height: int
@@ -29,9 +29,9 @@ class Processor(ABC):
     std: tuple[float, ...]
 
     kind: ClassVar[str] = ""
-    """The word for it in a manifest."""
+    """Its name in a manifest."""
     has_rate: ClassVar[bool] = False
-    """Whether its inputs are samples in time."""
+    """Whether its inputs have a sample rate."""
 
     def __post_init__(self) -> None:
         for name, size in (("height", self.height), ("width", self.width)):
@@ -57,7 +57,7 @@ class Processor(ABC):
     @property
     @abstractmethod
     def summary(self) -> str:
-        """What it takes and makes of it, in a line."""
+        """A line of text: the inputs it accepts, and the processing."""
 
     def table(self) -> FloatArray:
         """float32 (channels, 256): the tensor value of each pixel value."""
@@ -67,10 +67,10 @@ class Processor(ABC):
         return ((pixels[None, :] - mean) / std).astype(np.float32)
 
     def ready(self, inputs: Any) -> PixelArray | None:
-        """Pixels that need nothing done to them, with a batch axis; None for everything else.
+        """Inputs that are pixels of the model's size already, as uint8 (N, H, W, C); None for any other input.
 
-        Pixels of exactly the model's size, uint8 (H, W, C) or (N, H, W, C), pass through every processor: they are
-        what data sets and golden samples hold. Grey ones may omit the channel axis.
+        Arrays uint8 (H, W, C) or (N, H, W, C) of exactly the model's size pass through every processor unchanged: data
+        sets and golden samples hold them. Gray ones may omit the channel axis.
 
         Raises:
             InputError: a masked array.
@@ -85,14 +85,15 @@ class Processor(ABC):
         return inputs if inputs.ndim == 4 and inputs.shape[1:] == self.image_shape else None
 
     def pixels(self, inputs: Any, rate: int | None = None) -> PixelArray:
-        """uint8 (N, H, W, C) of one input or of many.
+        """Pixels uint8 (N, H, W, C) of one input or several.
 
         Args:
-            inputs: what the processor at hand takes; a list of such, or a batch of images (N, H, W, C) of one size.
-            rate: samples a second, of recordings that come as arrays; files say their own, and another is refused.
+            inputs: one input, see the class; a list of inputs; or a batch of images (N, H, W, C).
+            rate: samples per second, of recordings given as arrays. A file has its own rate; a different one is
+                refused.
 
         Raises:
-            InputError: something that it cannot turn into pixels; says what it is, and which of several.
+            InputError: an input cannot be processed; the message has its type, and its index in a list.
         """
         ready = self.ready(inputs)
         if ready is not None and rate is None:
@@ -101,7 +102,7 @@ class Processor(ABC):
         return np.concatenate(rows) if rows else np.empty((0, *self.image_shape), np.uint8)
 
     def each(self, inputs: Any, rate: int | None = None) -> Iterator[PixelArray]:
-        """The rows of `pixels`, uint8 (1, H, W, C), one after the other: memory does not grow with their number."""
+        """Iterate over the rows of `pixels`, uint8 (1, H, W, C); memory does not grow with their number."""
         if rate is not None and not self.has_rate:
             raise InputError("the model takes images, which have no rate")
         ready = self.ready(inputs)
@@ -130,20 +131,20 @@ class Processor(ABC):
         """uint8 (H, W, C) of one input."""
 
     def tensor(self, inputs: Any, layout: Layout = "NCHW") -> FloatArray:
-        """float32 (N, C, H, W) or, with `layout="NHWC"`, (N, H, W, C), from what `pixels` accepts."""
+        """Normalized tensor float32 (N, C, H, W), or (N, H, W, C) with `layout="NHWC"`; inputs as for `pixels`."""
         return arrange(look_up(self.table(), self.pixels(inputs)), layout)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain data, for manifests and checkpoints."""
+        """Its fields as plain data, for manifests and checkpoints."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {"kind": self.kind, **plain}
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """Read back what `to_json` wrote.
+        """The processor from the data of `to_json`.
 
         Raises:
-            InputError: a field is missing, unknown, or not as it must be.
+            InputError: a field is missing, unknown, or invalid.
         """
         known = {field.name: field for field in fields(cls)}
         if unknown := sorted(data.keys() - known.keys() - {"kind"}):
@@ -154,7 +155,7 @@ class Processor(ABC):
 
 
 def _plain(name: str, value: Any, declared: Any) -> Any:
-    """A value of the declared type, as JSON has it: a list for a tuple, an integer for a float."""
+    """A JSON value converted to the declared type: a list to a tuple, an integer to a float."""
     if declared == tuple[float, ...] and isinstance(value, (list, tuple)) and len(value) <= 16:
         return tuple(_plain(f"{name}[{place}]", one, float) for place, one in enumerate(value))
     if declared is float and type(value) is int and abs(value) < 1 << 53:

@@ -1,11 +1,11 @@
-"""Images: any photo, frame or array → pixels of the model's size. The order of the steps is part of the arithmetic.
+"""Images: a photo, frame or array → pixels of the model's size. The order of the steps affects the result.
 
-1. turned as its EXIF orientation says;
-2. 16 bits a channel become 8: the upper eight. Float and other integers are refused;
-3. what is transparent is laid over `ground`: `(colour · a + ground · (255 - a) + 127) // 255`;
-4. to the model's colours: grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16` (ITU-R 601), as in Pillow; RGB of grey
-   is the same value three times;
-5. resized: resizing.py.
+1. rotate and flip by the EXIF orientation;
+2. 16 bits per channel → 8: the upper eight. Floats and other integers are refused;
+3. composite transparent pixels over `ground`: `(color · a + ground · (255 - a) + 127) // 255`;
+4. convert to the model's channels: gray is `(19595 R + 38470 G + 7471 B + 32768) >> 16` (ITU-R 601), as in Pillow; gray
+   to RGB repeats the value three times;
+5. resize: resizing.py.
 """
 
 from dataclasses import dataclass
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 Resize = Literal["crop", "letterbox", "stretch"]
 RESIZES = ("crop", "letterbox", "stretch")
 FILTERS = ("bilinear", "bicubic")
-_TURNS = (5, 6, 7, 8)  # orientations that exchange height and width
+_TURNS = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 @dataclass(frozen=True)
 class ImageProcessor(Processor):
-    """How an image becomes what a model was trained on.
+    """Preprocessing of images.
 
-    An image is a path, the bytes of an encoded file, an open one, a PIL image, a `Picture`, or an array of any size,
-    uint8 or uint16: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Encoded files
+    An image is a path, the bytes of an encoded file, an open file, a PIL image, a `Picture`, or an array of any size,
+    uint8 or uint16: (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Encoded files
     need Pillow.
 
     Args:
-        height, width, mean, std: see `Processor`; one channel is grey, three are RGB.
-        resize: `crop` takes the largest part in the middle that has the model's proportions; `letterbox` all of it,
-            with bars of `fill` at the sides; `stretch` all of it, with other proportions.
+        height, width, mean, std: see `Processor`; one channel is gray, three are RGB.
+        resize: `crop` uses the largest centered part with the model's aspect ratio; `letterbox` keeps the whole image
+            and its aspect ratio, with bars of `fill`; `stretch` keeps the whole image and changes its aspect ratio.
         filter: `bilinear` or `bicubic`, antialiased: see resizing.py.
-        crop_share: with `crop`, the share of that part's sides that is kept, above 0 to 1; timm's `crop_pct`.
-        ground: 0–255, the grey on which transparent images are laid. fill: 0–255, of the bars.
+        crop_share: with `crop`, the share of that part's height and width that is kept, above 0 to 1; timm's
+            `crop_pct`.
+        ground: 0–255, gray level behind transparent pixels. fill: 0–255, gray level of the bars.
     """
 
     resize: str = "crop"
@@ -74,16 +75,16 @@ class ImageProcessor(Processor):
         return f"photos of any size ({self.resize}, {self.filter}), as {colours} {size}"
 
     def _one(self, source: Any, rate: int | None) -> PixelArray:
-        from .pictures import Picture, read_picture  # what is ready needs neither these nor resizing.py
+        from .pictures import Picture, read_picture  # not needed for inputs that are `ready`
 
         picture = Picture(checked(source)) if isinstance(source, np.ndarray) else read_picture(source)
         return self._fit(self._colours(_opaque(_eight_bits(_upright(picture)), self.ground)))
 
     def _colours(self, image: PixelArray) -> PixelArray:
-        given = image.shape[2]
-        if given == self.channels:
+        channels = image.shape[2]
+        if channels == self.channels:
             return image
-        if given == 1:
+        if channels == 1:
             return np.repeat(image, 3, axis=2)
         red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
         return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)[..., None]
@@ -97,7 +98,7 @@ class ImageProcessor(Processor):
             return resized(image, self.height, self.width, whole, self.filter)
         if self.resize == "crop":
             return resized(image, self.height, self.width, self._middle(height, width), self.filter)
-        # Letterbox, in integers: the longer side is the model's, the other one rounded to the nearest, half upwards.
+        # Letterbox, in integers: one side is the model's, the other is rounded to the nearest, half up.
         if width * self.height >= height * self.width:
             inner = max(1, (2 * height * self.width + width) // (2 * width)), self.width
         else:
@@ -108,20 +109,20 @@ class ImageProcessor(Processor):
         return result
 
     def _middle(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The box of `crop`, in the order of operations of Pillow's `ImageOps.fit`."""
-        given, wanted = width / height, self.width / self.height
+        """The box (left, top, right, bottom) of `crop`, with the order of operations of Pillow's `ImageOps.fit`."""
+        ratio, target = width / height, self.width / self.height
         across, down = float(width), float(height)
-        if given > wanted:
-            across = wanted * height
-        elif given < wanted:
-            down = width / wanted
+        if ratio > target:
+            across = target * height
+        elif ratio < target:
+            down = width / target
         across, down = across * self.crop_share, down * self.crop_share
         left, top = (width - across) * 0.5, (height - down) * 0.5
         return left, top, left + across, top + down
 
 
 def _upright(picture: "Picture") -> NDArray[Any]:
-    """The pixels as the orientation (EXIF 2.3, tag 0x0112, 1–8) means them to be seen; a view."""
+    """The pixels rotated and flipped by the orientation (EXIF 2.3, tag 0x0112, 1–8); a view."""
     pixels, orientation = picture.pixels, picture.orientation
     if orientation in (3, 4, 6, 7):
         pixels = pixels[::-1]

@@ -1,7 +1,7 @@
-"""Encoded images and PIL images → arrays, through Pillow, which is imported when there is one to read.
+"""Encoded images and PIL images → arrays, with Pillow, which is imported on first use.
 
-Nothing is converted here but what has no array of its own (palettes, CMYK, one bit): 16 bits and transparency are kept
-for image.py to treat. Of an animation or a file of several pages the first is taken.
+Only modes without an array form are converted here (palette, CMYK, 1 bit); image.py handles 16 bits and transparency.
+Of an animation or a file with several pages, the first image is used.
 """
 
 import errno
@@ -22,13 +22,13 @@ from ..errors import InputError, raised_by, reason, what_instead
 from .arrays import checked, read_array
 
 LIMIT = "EDGESTILL_MAX_PIXELS"
-"""Environment variable: the most pixels that an image file may have; Pillow's own limit, some 179 million, without."""
+"""Environment variable: largest number of pixels of an image file; default: twice Pillow's limit, 179 million."""
 _OPENING = threading.Lock()
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 0x0102
 _PHOTOMETRIC = 0x0106
 _DECODERS = ("PIL", "struct", "zlib", "binascii", "_lzma", "xml", "defusedxml", "subprocess", "olefile")
-"""Packages whose exceptions Pillow lets through when a file is damaged."""
+"""Packages whose exceptions Pillow does not catch when a file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Picture:
     """An image as it is stored.
 
     Args:
-        pixels: uint8 or uint16 (H, W, C): grey, grey and alpha, RGB, or RGBA. orientation: 1–8, as EXIF counts them.
+        pixels: uint8 or uint16 (H, W, C): gray, gray and alpha, RGB, or RGBA. orientation: of EXIF, 1–8.
     """
 
     pixels: NDArray[Any]
@@ -44,10 +44,13 @@ class Picture:
 
 
 def read_picture(source: Any) -> Picture:
-    """A path, the bytes of an encoded file, a PIL image, a path of an `.npy`, or a `Picture`.
+    """Read an image.
+
+    Args:
+        source: a path of an image or an `.npy`, the bytes of an encoded file, an open file, a PIL image or a `Picture`.
 
     Raises:
-        InputError: nothing there, no image, one that is damaged, too large, or of a depth that has no plain meaning.
+        InputError: it is missing, not an image, damaged, too large, or of an unsupported depth.
     """
     if isinstance(source, Picture):
         return source
@@ -68,7 +71,7 @@ def read_picture(source: Any) -> Picture:
 
 
 def is_pil(source: Any) -> bool:
-    """Whether it is a PIL image; Pillow is not imported to ask."""
+    """Whether it is a PIL image; does not import Pillow."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(source, module.Image)
 
@@ -76,27 +79,28 @@ def is_pil(source: Any) -> bool:
 def _content(file: Any) -> bytes:
     try:
         content = file.read()
-    except Exception as error:  # whatever object it is
+    except Exception as error:  # any object with a `read` method
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"the open file cannot be read: {reason(error)}") from error
         if not raised_by(error, "io"):
             raise
         raise InputError("the open file cannot be read; open it as open(path, 'rb')") from error
     if not isinstance(content, bytes):
-        raise InputError("the open file gives text, not bytes; open it as open(path, 'rb')")
+        raise InputError("the open file returns text, not bytes; open it as open(path, 'rb')")
     return content
 
 
 @contextmanager
 def _reading(name: str, fault: str = "is damaged") -> Iterator[None]:
-    """Around Pillow: what it raises is told in words; what is the caller's own passes through, and so does MemoryError.
+    """Run a block of Pillow calls and raise its errors as InputError.
 
-    Pillow's decoders raise a dozen kinds of error on damaged files.
+    Pillow's decoders raise a dozen exception classes for damaged files. The caller's own exceptions and MemoryError
+    pass through.
     """
     try:
         yield
     except Exception as error:
-        # EINVAL: a damaged file said that something lies before its start.
+        # EINVAL: a damaged file has a negative offset.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise InputError(f"{name} cannot be read: {reason(error)}") from error
         if not raised_by(error, *_DECODERS):
@@ -111,7 +115,7 @@ def _open(file: Any, name: str) -> Picture:
         raise InputError(f"{name}: images need Pillow: pip install 'edgestill[image]'. An array does not.") from error
     with _reading(name):
         try:
-            # Pillow's limit belongs to the whole process, and is a warning first. Here the size is looked at below.
+            # Pillow's limit is global to the process, and at first only a warning. `_check_size` below replaces it.
             with _OPENING:
                 limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
                 try:
@@ -130,23 +134,23 @@ def _open(file: Any, name: str) -> Picture:
 
 
 def _check_size(width: int, height: int, limit: int | None, name: str) -> None:
-    """Refuse what has too many pixels: more than `LIMIT`, or than twice Pillow's limit, from which on it warns."""
+    """Refuse images with more pixels than `LIMIT`, or by default than twice Pillow's limit, above which it raises."""
     most = None if limit is None else 2 * limit
-    if said := os.environ.get(LIMIT):
-        if not said.isdecimal() or int(said) < 1:
-            raise InputError(f"{LIMIT} must be a number of pixels, not {said!r}")
-        most = int(said)
+    if setting := os.environ.get(LIMIT):
+        if not setting.isdecimal() or int(setting) < 1:
+            raise InputError(f"{LIMIT} must be a number of pixels, not {setting!r}")
+        most = int(setting)
     if most is not None and width * height > most:
         raise InputError(
-            f"{name} has {width * height:,} pixels, more than the {most:,} that are opened, lest a small file fill the "
-            f"memory. Make it smaller, or set {LIMIT} to a larger number if you trust it"
+            f"{name} has {width * height:,} pixels, more than the {most:,} allowed (a small file could fill the "
+            f"memory). Make it smaller, or set {LIMIT} to a larger number if you trust it"
         )
 
 
 def _decode(image: Any, name: str, fault: str = "is damaged") -> Picture:
     with _reading(name, fault):
         image.load()
-        # Only now: formats that turn themselves while they load (TIFF) have taken the tag away by then.
+        # After load: Pillow rotates some formats (TIFF) while loading, and removes the tag.
         orientation = _orientation(image)
         return Picture(_array(image, name), orientation)
 
@@ -157,7 +161,7 @@ def _orientation(image: Any) -> int:
     except Exception as error:
         if not raised_by(error, *_DECODERS):
             raise
-        return 1  # EXIF that cannot be read says nothing about the orientation
+        return 1  # unreadable EXIF: no orientation
     return found if 1 <= found <= 8 else 1
 
 
@@ -174,19 +178,19 @@ def _array(image: Any, name: str) -> NDArray[Any]:
     if mode in ("F", "I"):
         depth = "floating-point" if mode == "F" else "32-bit"
         raise InputError(
-            f"{name} holds {depth} values, and nothing says which of them is black and which white; save it with 8 or "
-            "16 bits a channel"
+            f"{name} holds {depth} values, whose range from black to white is unknown; save it with 8 or 16 bits a "
+            "channel"
         )
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or (transparent and mode in ("1", "L", "RGB", "P")):
-        wanted = "LA" if mode in ("LA", "La") else "RGBA"
+        mode_needed = "LA" if mode in ("LA", "La") else "RGBA"
     else:
-        wanted = "L" if mode in ("1", "L") else "RGB"
-    pixels = np.asarray(image if mode == wanted else image.convert(wanted))
+        mode_needed = "L" if mode in ("1", "L") else "RGB"
+    pixels = np.asarray(image if mode == mode_needed else image.convert(mode_needed))
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
 def _sixteen_bits(image: Any, grey: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Grey of 16 bits as it is meant: what Pillow does for 8 bits alone is done here."""
+    """16-bit gray with inversion and transparency applied, which Pillow does for 8 bits only."""
     tags = getattr(image, "tag_v2", None) or {}
     if tags.get(_PHOTOMETRIC) == 0:  # TIFF's WhiteIsZero
         grey = 65535 - grey

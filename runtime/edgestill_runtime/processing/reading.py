@@ -1,4 +1,4 @@
-"""From what a manifest or a checkpoint says of a processor to the processor; its kind is imported when it is named."""
+"""The processor from its data in a manifest or a checkpoint; only the class of its kind is imported."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from .base import Processor
 
 
 def processor_from_json(data: Mapping[str, Any]) -> Processor:
-    """The processor that `Processor.to_json` wrote; data without a kind is an older version's, which was for images.
+    """The processor from the data of `Processor.to_json`; without `kind` (older versions) it is an image processor.
 
     Raises:
-        InputError: an unknown kind, or a field that is not as it must be.
+        InputError: an unknown kind, or an invalid field.
     """
     kind = data.get("kind", "image")
     if kind == "image":

@@ -1,8 +1,8 @@
 """Waveforms: WAV files read with numpy alone.
 
-RIFF/WAVE of 8, 16, 24 (in three bytes or in four) and 32 bits and floats of 32 and 64 bits (Microsoft's "Multimedia
-Programming Interface and Data Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Everything else (FLAC, Ogg, MP3,
-compressed WAV) is read by soundfile, where that is installed.
+RIFF/WAVE with integers of 8, 16, 24 (in three or four bytes) and 32 bits and floats of 32 and 64 bits (Microsoft's
+"Multimedia Programming Interface and Data Specifications 1.0", with WAVE_FORMAT_EXTENSIBLE). Other formats (FLAC, Ogg,
+MP3, compressed WAV) need soundfile.
 """
 
 import os
@@ -25,21 +25,22 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 
 @dataclass(frozen=True)
 class Recording:
-    """Samples float64 (T,) in -1…1, one channel, and how many of them are a second."""
+    """One channel of audio: samples float64 (T,) in -1…1, and rate in samples per second."""
 
     samples: NDArray[np.float64]
     rate: int
 
 
 def read_recording(source: Any, rate: int | None = None) -> Recording:
-    """A path, the bytes of a file, samples with their rate, or a `Recording`.
+    """Read a recording.
 
     Args:
-        rate: samples a second, of samples without a file: an array or an `.npy`. Anything else says its own.
+        source: a path, the bytes of a file, an array (T,) or (T, channels), or a `Recording`.
+        rate: samples per second; required for an array or an `.npy`. Anything else has its own rate.
 
     Raises:
-        InputError: nothing there, no recording, an empty one, values that are not finite, no rate, or another one than
-            the file's own.
+        InputError: it is missing, not a recording, empty, has values that are not finite, has no rate, or `rate`
+            differs from the file's own.
     """
     rate = None if rate is None else checked_rate(rate)
     if isinstance(source, Recording):
@@ -65,10 +66,10 @@ def read_recording(source: Any, rate: int | None = None) -> Recording:
 
 
 def checked_rate(rate: Any, name: str = "") -> int:
-    """A rate that makes sense, as an int: whole numbers of any type, 16000.0 too.
+    """A sample rate as an int; accepts whole numbers of any type, such as 16000.0.
 
     Raises:
-        InputError: it does not.
+        InputError: not a whole number, or out of range.
     """
     whole = isinstance(rate, (int, np.integer)) or (isinstance(rate, (float, np.floating)) and rate.is_integer())
     if isinstance(rate, bool) or not whole or not LOWEST_RATE <= rate <= HIGHEST_RATE:
@@ -78,7 +79,7 @@ def checked_rate(rate: Any, name: str = "") -> int:
 
 
 def _agreed(recording: Recording, rate: int | None, name: str) -> Recording:
-    """A recording that says its rate, where no other one was given."""
+    """The recording, if `rate` is None or its own rate."""
     if rate not in (None, recording.rate):
         raise InputError(
             f"{name} says {recording.rate:,} samples a second itself, not {rate:,}; rate is for samples that do not"
@@ -112,7 +113,7 @@ def _of_file(content: bytes, name: str) -> Recording:
         raise InputError(f"{name} is no recording{hint}")
     try:
         import soundfile
-    except (ImportError, OSError) as error:  # without its native library it raises the second
+    except (ImportError, OSError) as error:  # OSError: its native library is missing
         raise InputError(
             f"{name} is no WAV file of plain samples; other formats need soundfile: pip install 'edgestill[audio]'"
         ) from error
@@ -120,14 +121,14 @@ def _of_file(content: bytes, name: str) -> Recording:
 
     try:
         values, rate = soundfile.read(io.BytesIO(content), dtype="float64", always_2d=True)
-    except Exception as error:  # soundfile's own, and what libsndfile makes of damaged files
+    except Exception as error:  # soundfile raises various classes for damaged files
         _refuse_unreadable(error, name)
         raise InputError(f"{name} is no recording in a format that soundfile knows, or is damaged") from error
     return _checked(values, checked_rate(rate, name), name)
 
 
 def _refuse_unreadable(error: Exception, name: str) -> None:
-    """Raise what is no fault of the file: the system's refusal in words, the caller's own exception as it is."""
+    """Raise InputError for a system error, re-raise the caller's own exceptions, return for a damaged file."""
     if isinstance(error, OSError) and error.errno is not None:
         raise InputError(f"{name} cannot be read: {reason(error)}") from error
     if not raised_by(error, "soundfile", "_soundfile", "cffi"):
@@ -135,7 +136,7 @@ def _refuse_unreadable(error: Exception, name: str) -> None:
 
 
 def _wav(content: bytes, name: str) -> Recording | None:
-    """A RIFF/WAVE file of plain samples; None for one that is compressed."""
+    """A RIFF/WAVE file of uncompressed samples; None for a compressed one."""
     layout: tuple[int, int, int, int, int] | None = None
     place = 12
     while place + 8 <= len(content):
@@ -151,16 +152,16 @@ def _wav(content: bytes, name: str) -> Recording | None:
                 raise InputError(f"{name} is a damaged WAV file: its samples come before their description")
             if not size:
                 body = _unsized(content[place + 8 :], layout[3])
-            # A file that is still being written, or was cut off, says more than it has: what is there is read.
+            # A truncated or unfinished file has less data than its header states: the existing data is read.
             return _samples(body, *layout, name)
         place += 8 + size + size % 2
     raise InputError(f"{name} is a damaged WAV file: it has no samples")
 
 
 def _unsized(rest: bytes, frame: int) -> bytes:
-    """The samples behind a length of 0, which a writer of streams puts there and never comes back to change.
+    """The samples after a chunk length of 0, which programs write that stream and cannot update the header.
 
-    Nothing where other chunks follow (there are no samples then), or what follows is no whole number of samples.
+    Empty if another chunk follows (then there are no samples), or if the rest is not a whole number of samples.
     """
     if len(rest) >= 8:
         name, size = struct.unpack_from("<4sI", rest)
@@ -170,7 +171,7 @@ def _unsized(rest: bytes, frame: int) -> bytes:
 
 
 def _samples(body: bytes, kind: int, channels: int, rate: int, frame: int, bits: int, name: str) -> Recording | None:
-    """Of a layout that is known, else None; `frame` is the bytes that one sample of every channel takes together."""
+    """The recording in `body`; None for an unknown format. `frame`: bytes of one sample of all channels."""
     types = {
         (PCM, 8): "u1", (PCM, 16): "<i2", (PCM, 24): "u1", (PCM, 32): "<i4", (FLOAT, 32): "<f4", (FLOAT, 64): "<f8",
     }  # fmt: skip
@@ -179,7 +180,7 @@ def _samples(body: bytes, kind: int, channels: int, rate: int, frame: int, bits:
     if not 1 <= channels <= MOST_CHANNELS:
         raise InputError(f"{name} is a WAV file of {channels} channels; 1 to {MOST_CHANNELS} are read")
     width = frame // channels
-    # `arecord -f S24_LE`, as of many I2S microphones: the low three bytes of each four.
+    # (24, 4): `arecord -f S24_LE`, for example of I2S microphones: 24 bits in the low three of four bytes.
     if frame % channels or (width != bits // 8 and (bits, width) != (24, 4)):
         return None
     raw = np.frombuffer(body[: len(body) - len(body) % frame], types[kind, bits])

@@ -1,17 +1,18 @@
-"""What the outputs of a model mean: one file a task, numpy alone.
+"""What the outputs of a model mean: one file per task, with numpy only.
 
     task = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
-    answers = task.answer(outputs)                 # one for each sample: what `Model.predict` returns
+    predictions = task.answer(outputs)             # one per sample: what `Model.predict` returns
     task.quality(outputs, targets)                 # {"accuracy": 0.91}
-    task.agreement(outputs, other_outputs)         # share of samples with the same answer
+    task.agreement(outputs, other_outputs)         # share of samples with the same prediction
 
+    task                          target                   prediction
     image-classification          one label                labels with probabilities, best first
-    multi-label-classification    any number of labels     those above their threshold
+    multi-label-classification    any number of labels     labels at or above their threshold
     regression                    one or several values    values in units of the target
-    tensors                       nothing is known of it   no answers
+    tensors                       unknown                  none
 
-A task of your own is a subclass of `Task`: `load(path, task=MyTask)`. A manifest may come from anywhere, so it names
-no code that would be imported.
+A custom task is a subclass of `Task`: `load(path, task=MyTask)`. Manifests are untrusted, so they cannot name a class
+to import.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ TASKS = {
 
 
 def task_class(name: str) -> "type[Task] | None":
-    """The class of a task by its name; None where this package has none. Only its own file is imported."""
+    """The class of a task by its name; None for an unknown one. Only the file of this task is imported."""
     if name not in TASKS:
         return None
     found: type[Task] = getattr(import_module(f".{name.replace('-', '_')}", __name__), TASKS[name])
@@ -47,20 +48,20 @@ def task_of(
     labels: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     scores: "Scores" = "logits",
-    given: "type[Task] | None" = None,
+    custom: "type[Task] | None" = None,
 ) -> "Task":
-    """The task that a bundle is for.
+    """The task of a bundle, from the fields of its manifest.
 
     Args:
-        name: of the task; settings, labels, scores: as of `Task`.
-        given: the class of a task that is not of this package.
+        name: of the task. labels, settings, scores: see `Task`.
+        custom: class of a task that this package does not have.
 
     Raises:
-        InputError: the given class is another task's, or the settings are none of it.
+        InputError: `custom` is the class of another task, or a setting is unknown or invalid.
     """
-    if given is not None and given.name != name:
-        raise InputError(f"the bundle's task is {name!r}, not {given.name!r}, which {given.__name__} is for")
-    kind = given or task_class(name)
+    if custom is not None and custom.name != name:
+        raise InputError(f"the bundle's task is {name!r}, not {custom.name!r}, which {custom.__name__} is for")
+    kind = custom or task_class(name)
     if kind is None:
         from .tensors import UnknownTask
 
@@ -69,14 +70,14 @@ def task_of(
 
 
 def shown_quality(task: str, quality: Mapping[str, float]) -> list[str]:
-    """`accuracy 91.30 %` for each measure; plain numbers where a task is not known here."""
+    """Texts such as `accuracy 91.30 %`, one per measure; for unknown tasks without units."""
     kind = task_class(task)
     known = {one.name: one for one in kind.measures} if kind else {}
     return [f"{name} {known[name].show(value) if name in known else f'{value:.4g}'}" for name, value in quality.items()]
 
 
 def __getattr__(name: str) -> Any:
-    """What loading a bundle does not need is imported when asked for."""
+    """Names that loading a bundle does not need are imported on first access."""
     if name in ("Measure", "Outputs", "Task"):
         return getattr(import_module(".base", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every task has on the device: answers from outputs, how good they are, and when two answers are the same."""
+"""The interface of a task on the device: predictions from outputs, quality measures, and agreement of two models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from ..errors import InputError
 from ..tensor_spec import TensorSpec
 
 Outputs = Sequence[NDArray[Any]]
-"""Real numbers as `Model.outputs_of` gives them: one array (N, …) for each output of a model."""
+"""Dequantized outputs as `Model.outputs_of` returns them: one array (N, …) per output."""
 Scores = Literal["logits", "probabilities"]
 RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that says how good outputs are.
+    """A quality measure.
 
     Args:
         name: in manifests and reports, such as `accuracy`.
-        unit: shown behind it; `%` for a share 0–1, which is shown times 100.
-        higher_is_better: its direction.
+        unit: shown after the value; `%` for a share 0–1, which is shown times 100.
+        higher_is_better: whether larger values are better.
     """
 
     name: str
@@ -33,34 +33,34 @@ class Measure:
     higher_is_better: bool = True
 
     def show(self, value: float) -> str:
-        """For people: `91.30 %`, `0.412 mm`."""
+        """The value as text: `91.30 %`, `0.412 mm`."""
         return f"{100 * value:.2f} %" if self.unit == "%" else f"{value:.4g} {self.unit}".rstrip()
 
 
 class Task(ABC):
     """What the outputs of a model mean.
 
-    The first of `measures` is the one that decides: budgets, the gate and the retained quality speak of it. It has no
-    unit, 1 is perfect, and higher is better.
+    The first of `measures` is the main one: budgets, the gate and the retained quality use it. It has no unit, 1 is
+    perfect, and higher is better.
 
     Args:
-        labels: names of what the last axis of the outputs holds; empty where nobody gave any.
-        settings: of the task, as the manifest has them; each task says which it knows.
-        scores: `logits`, or `probabilities` where the model itself ends in a softmax or sigmoid.
+        labels: names of the entries of the outputs' last axis; empty if unknown.
+        settings: of the task, as in the manifest; see the class of each task.
+        scores: `logits`, or `probabilities` if the model itself ends in a softmax or sigmoid.
 
     Raises:
-        InputError: settings that are unknown, or not as they must be.
+        InputError: a setting is unknown or invalid.
     """
 
     name: ClassVar[str]
-    """The word for it in a manifest."""
+    """Its name in a manifest."""
     measures: ClassVar[tuple[Measure, ...]] = ()
     activation: ClassVar[str] = ""
-    """What makes probabilities of logits, `softmax` or `sigmoid`; empty for outputs that are neither."""
+    """The function from logits to probabilities, `softmax` or `sigmoid`; empty if the outputs are neither."""
     same_answer: ClassVar[str] = ""
     """What `agreement` counts, for messages: `the same class`."""
     options: ClassVar[tuple[str, ...]] = ()
-    """What `answer` takes beside outputs, and `Model.predict` passes on."""
+    """Names of the keyword arguments of `answer`, which `Model.predict` passes on."""
 
     def __init__(
         self, labels: Sequence[str] = (), settings: Mapping[str, Any] | None = None, scores: Scores = "logits"
@@ -71,26 +71,26 @@ class Task(ABC):
 
     @classmethod
     def main(cls) -> Measure | None:
-        """The measure that decides; None for a task that has none."""
+        """The main measure; None for a task without measures."""
         return cls.measures[0] if cls.measures else None
 
     @abstractmethod
     def check(self, outputs: Sequence[TensorSpec]) -> None:
-        """Refuse outputs that this task can make nothing of.
+        """Refuse a model whose outputs do not fit this task.
 
         Raises:
-            ValueError: says what they are, and what is needed.
+            ValueError: states the outputs found, and those required.
         """
 
     @abstractmethod
     def answer(self, outputs: Outputs, **options: Any) -> list[Any]:
-        """Of each sample what `Model.predict` returns.
+        """One prediction per sample, as `Model.predict` returns it.
 
         Args:
             options: see `options`.
 
         Raises:
-            InputError: an option with a value that makes no sense.
+            InputError: an option has an invalid value.
         """
 
     @abstractmethod
@@ -98,25 +98,25 @@ class Task(ABC):
         """Name of each measure → its value.
 
         Args:
-            targets: what is right, (N, …), as the task's data have it.
+            targets: ground truth (N, …); see the class of the task.
 
         Raises:
-            InputError: no sample, or shapes that do not belong together.
+            InputError: no sample, or shapes that do not match.
         """
 
     @abstractmethod
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """bool (N,): the samples for which two models give the same answer; one that answers NaN gives none.
+        """bool (N,): whether two models have the same prediction; False for outputs with NaN.
 
         Raises:
-            InputError: shapes that differ.
+            InputError: the shapes differ.
         """
 
     def agreement(self, first: Outputs, second: Outputs) -> float:
-        """Share of samples, 0–1, for which two models give the same answer.
+        """Share of samples, 0–1, for which two models have the same prediction.
 
         Raises:
-            InputError: no sample, or shapes that differ.
+            InputError: no sample, or the shapes differ.
         """
         same = self.same(first, second)
         if not len(same):
@@ -126,42 +126,41 @@ class Task(ABC):
     def standard_error(self, first: Outputs, second: Outputs, targets: NDArray[Any]) -> float:
         """Standard error of the difference of two models' main measure on the same samples.
 
-        It says what another choice of samples might give, not what another seed of a training might. Here by a paired
-        bootstrap of 200 resamples (Efron & Tibshirani 1993, chapter 8); a task whose measure is a mean over samples
-        has a formula.
+        It covers the choice of samples, not the seed of a training. This is a paired bootstrap with 200 resamples
+        (Efron & Tibshirani 1993, chapter 8); tasks whose measure is a mean over samples use a formula instead.
         """
         return float(np.std([one - other for one, other in self._resampled((first, second), targets)]))
 
     def error_of(self, value: float, outputs: Outputs, targets: NDArray[Any]) -> float:
-        """Standard error of the main measure of one model that reaches `value` on such samples as these.
+        """Standard error of one model's main measure `value` on these samples.
 
         Args:
-            outputs: of that model, or of one like it.
+            outputs: of that model, or of a similar one.
         """
         return float(np.std(self._resampled((outputs,), targets)))
 
     def _resampled(self, sides: Sequence[Outputs], targets: NDArray[Any]) -> list[tuple[float, ...]]:
-        """The main measure of each side on resamples; those of which there is none are left out."""
+        """The main measure of each side on bootstrap resamples; resamples without a measure are left out."""
         name, generator, count = self.measures[0].name, np.random.default_rng(0), len(targets)
         found = []
         for _ in range(RESAMPLES):
             rows = generator.integers(0, count, count)
-            with suppress(InputError):  # no label in any of them, say
+            with suppress(InputError):  # for example if no sample has a label
                 found.append(tuple(
                     self.quality([part[rows] for part in side], targets[rows])[name] for side in sides
                 ))  # fmt: skip
         return found or [(0.0,) * len(sides)]
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
-        """What a report shows beside the measures, as plain data: `per_class` (label → main measure) and the like."""
+        """Further results for a report, as plain data: `per_class` (label → main measure) and the like."""
         return {}
 
     def describe(self, answer: Any) -> str:
-        """One answer of `answer`, in a few words."""
+        """One prediction of `answer` as a short text."""
         return str(answer)
 
     def plain(self, answer: Any) -> list[dict[str, Any]]:
-        """One answer of `answer` as rows of plain data, for the device's command line; numbers of 4 digits or more."""
+        """One prediction of `answer` as rows of plain data, for the command line; numbers are rounded."""
         return [{name: _rounded(value) for name, value in one._asdict().items()} for one in answer]
 
 
@@ -177,10 +176,10 @@ def one_output(outputs: Outputs, what: str) -> NDArray[Any]:
     """The only output, (N, columns).
 
     Args:
-        what: the columns hold, for the message.
+        what: the columns, for the message.
 
     Raises:
-        InputError: there are several, or one of another shape.
+        InputError: there are several outputs, or it has another shape.
     """
     if len(outputs) != 1 or np.ndim(outputs[0]) != 2:
         shapes = ", ".join(str(np.shape(one)) for one in outputs)
@@ -189,7 +188,7 @@ def one_output(outputs: Outputs, what: str) -> NDArray[Any]:
 
 
 def one_output_spec(specs: Sequence[TensorSpec], labels: Sequence[str], what: str) -> None:
-    """Refuse outputs of a file other than one whose last axis has a value for each label.
+    """Require one output whose last axis has a value for each label; without labels anything is accepted.
 
     Raises:
         ValueError: as `Task.check`.
@@ -200,10 +199,10 @@ def one_output_spec(specs: Sequence[TensorSpec], labels: Sequence[str], what: st
 
 
 def count_of(value: Any, name: str) -> int | None:
-    """An option that is a number of things, 1 or more, or None.
+    """An optional integer option, 1 or more, or None.
 
     Raises:
-        InputError: it is something else.
+        InputError: another value.
     """
     if value is None:
         return None
@@ -213,10 +212,10 @@ def count_of(value: Any, name: str) -> int | None:
 
 
 def number_of(value: Any, name: str, least: float, most: float) -> float:
-    """A number within limits.
+    """A number from `least` to `most`, as a float.
 
     Raises:
-        InputError: it is something else.
+        InputError: another value.
     """
     plain = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not plain or not least <= value <= most:
@@ -225,10 +224,10 @@ def number_of(value: Any, name: str, least: float, most: float) -> float:
 
 
 def numbers_of(settings: Mapping[str, Any], name: str, count: int, default: float, least: float) -> NDArray[Any]:
-    """A setting that is a list of numbers, one for each of `count` values; one number stands for all of them.
+    """A setting with one number per value, float64 (count,); a single number is used for all of them.
 
     Raises:
-        InputError: it is something else; says what.
+        InputError: another length, or an invalid number.
     """
     value = settings.get(name)
     values = [default if value is None else value] if not isinstance(value, (list, tuple)) else list(value)
@@ -240,10 +239,10 @@ def numbers_of(settings: Mapping[str, Any], name: str, count: int, default: floa
 
 
 def for_columns(numbers: NDArray[Any], columns: int, name: str) -> NDArray[Any]:
-    """Of so many columns, the number of each. Without labels nobody knew how many there would be.
+    """`numbers` broadcast to (columns,). Needed without labels, when `numbers_of` does not know the count.
 
     Raises:
-        InputError: as `numbers_of`.
+        InputError: another length.
     """
     if len(numbers) not in (1, columns):
         raise InputError(f"{name} has {len(numbers)} numbers for {columns} values; give one for each, or one for all")
@@ -251,10 +250,10 @@ def for_columns(numbers: NDArray[Any], columns: int, name: str) -> NDArray[Any]:
 
 
 def refuse_unknown(settings: Mapping[str, Any], known: Sequence[str], task: str) -> None:
-    """Refuse settings that a task has not.
+    """Refuse settings that a task does not have.
 
     Raises:
-        InputError: names one, and those that there are.
+        InputError: there is one; the message lists the known ones.
     """
     if unknown := sorted(settings.keys() - set(known)):
         raise InputError(f"{task} has no setting {unknown[0]!r:.60}; it has {', '.join(known) or 'none'}")

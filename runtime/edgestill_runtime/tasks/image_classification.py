@@ -1,4 +1,4 @@
-"""One label for one image, or for one recording: outputs are a score for each class."""
+"""Classification with one label per image or recording: the output has a score per class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Prediction(NamedTuple):
 
 
 class ImageClassification(Task):
-    """Logits or probabilities (N, classes); targets are class numbers int64 (N,)."""
+    """Outputs: logits or probabilities (N, classes). Targets: class numbers int64 (N,)."""
 
     name = "image-classification"
     measures = (Measure("accuracy"),)
@@ -41,10 +41,10 @@ class ImageClassification(Task):
         one_output_spec(outputs, self.labels, "values")
 
     def answer(self, outputs: Outputs, **options: Any) -> list[list[Prediction]]:
-        """Labels with probabilities, best first: the softmax of logits, and the model's own where it ends in one.
+        """Labels with probabilities, best first: softmax of the logits, or the model's own probabilities.
 
         Args:
-            top: only the best so many.
+            top: number of labels to return; None for all.
         """
         top = count_of(options.get("top"), "top")
         scores = one_output(outputs, "classes")
@@ -64,19 +64,19 @@ class ImageClassification(Task):
         return {"accuracy": accuracy(one_output(outputs, "classes"), targets)}
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """Where both choose the same class."""
+        """Whether both predict the same class."""
         return same_class(one_output(first, "classes"), one_output(second, "classes"))
 
     def standard_error(self, first: Outputs, second: Outputs, targets: NDArray[Any]) -> float:
-        """See the function of this name."""
+        """See the function `standard_error`."""
         return standard_error(one_output(first, "classes"), one_output(second, "classes"), targets)
 
     def error_of(self, value: float, outputs: Outputs, targets: NDArray[Any]) -> float:
-        """That of a share of independent samples: the binomial distribution's."""
+        """Standard error of a share of independent samples (binomial distribution)."""
         return float(np.sqrt(max(value * (1 - value), 0.0) / len(targets)))
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
-        """`per_class`: label → accuracy, None without samples; `confusion`: rows true classes, columns chosen ones."""
+        """`per_class`: label → accuracy, None without samples; `confusion`: rows true, columns predicted classes."""
         logits = one_output(outputs, "classes")
         names = self.labels or tuple(map(str, range(logits.shape[1])))
         shares = accuracy_per_class(logits, targets)
@@ -94,26 +94,29 @@ class ImageClassification(Task):
 
 def softmax(logits: NDArray[Any]) -> Logits:
     """Probabilities float32 of logits (N, classes), each row summing to 1."""
-    # float64: numpy's float32 exponential differs in its last bit from one processor, and one language, to another.
-    with np.errstate(over="ignore"):  # of a difference that float32 cannot hold, the power is 0
+    # float64: the last bit of a float32 exponential differs between CPUs and programming languages.
+    with np.errstate(over="ignore"):  # a difference may overflow to -inf, whose exponential is 0
         powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Share of samples, 0–1, whose largest logit is the label; logits (N, classes), labels (N,). NaN is never right.
+    """Share of samples, 0–1, whose largest logit is the label's. Rows with NaN count as wrong.
+
+    Args:
+        logits: (N, classes). labels: class numbers (N,).
 
     Raises:
-        InputError: no sample, or other shapes: there is nothing that it would be the accuracy of.
+        InputError: no sample, or other shapes.
     """
     return float(_right(logits, labels).mean())
 
 
 def same_class(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
-    """bool (N,): the samples for which two models choose the same class; one that answers NaN chooses none.
+    """bool (N,): whether two models predict the same class; False for rows with NaN.
 
     Raises:
-        InputError: logits of other shapes than (N, classes), the same for both.
+        InputError: the logits are not both (N, classes), of the same shape.
     """
     if first.ndim != 2 or first.shape != second.shape:
         raise InputError(f"logits {first.shape} and {second.shape} cannot be compared")
@@ -124,21 +127,21 @@ def same_class(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
 def standard_error(first: NDArray[Any], second: NDArray[Any], labels: NDArray[Any]) -> float:
     """Standard error, 0–1, of the difference of two models' accuracies on the same samples.
 
-    Paired: only samples on which exactly one of them is right count (McNemar 1947). It says what another test split
-    might give, not what another seed of the training might.
+    Paired: only samples that exactly one of them classifies correctly count (McNemar 1947). It covers the choice of the
+    test split, not the seed of a training.
     """
     differences = _right(first, labels).astype(np.float64) - _right(second, labels)
     return float(differences.std() / np.sqrt(len(labels)))
 
 
 def confusion_matrix(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """int64 (classes, classes): row the true class, column the chosen one."""
+    """int64 (classes, classes): rows are true classes, columns predicted ones."""
     classes = logits.shape[1]
     return np.bincount(labels * classes + logits.argmax(1), minlength=classes * classes).reshape(classes, classes)
 
 
 def accuracy_per_class(logits: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """float64 (classes,): share of each class's samples that are recognized; NaN for a class without samples."""
+    """float64 (classes,): accuracy on the samples of each class (its recall); NaN for a class without samples."""
     matrix = confusion_matrix(logits, labels)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.diag(matrix) / matrix.sum(1), np.float64)

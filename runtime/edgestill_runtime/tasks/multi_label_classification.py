@@ -1,4 +1,4 @@
-"""Any number of labels for one image: outputs are a score for each class, each on its own (sigmoid)."""
+"""Classification with any number of labels per image: the output has an independent score per class (sigmoid)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,11 +25,11 @@ from .image_classification import Prediction
 
 
 class MultiLabelClassification(Task):
-    """Logits or probabilities (N, classes); targets are 0 or 1 for each class, (N, classes).
+    """Outputs: logits or probabilities (N, classes). Targets: 0 or 1, (N, classes).
 
     Settings:
-        thresholds: probability, 0–1, from which on a label counts as given: one for each class, or one for all; 0.5
-            where nothing is said.
+        thresholds: smallest probability, 0–1, at which a label is predicted: one per class, or one for all; default
+            0.5.
     """
 
     name = "multi-label-classification"
@@ -52,10 +52,11 @@ class MultiLabelClassification(Task):
         one_output_spec(outputs, self.labels, "values")
 
     def answer(self, outputs: Outputs, **options: Any) -> list[list[Prediction]]:
-        """Labels whose probability reaches their threshold, best first; none at all where no label does.
+        """Labels whose probability is at least their threshold, best first; may be empty.
 
         Args:
-            top: at most so many. threshold: for all classes, 0–1, in place of the bundle's; 0 gives every label.
+            top: largest number of labels; None for all.
+            threshold: for all classes, 0–1, instead of the bundle's; 0 returns every label.
         """
         top, threshold = count_of(options.get("top"), "top"), options.get("threshold")
         scores = self._probabilities(outputs)
@@ -63,23 +64,23 @@ class MultiLabelClassification(Task):
         if threshold is not None:
             least = np.full_like(least, number_of(threshold, "threshold", 0, 1))
         names = self.labels or tuple(map(str, range(scores.shape[1])))
-        orders, given = np.argsort(-scores, axis=1, kind="stable"), scores >= least
+        orders, predicted = np.argsort(-scores, axis=1, kind="stable"), scores >= least
         return [
             [Prediction(names[index], float(row[index])) for index in order if chosen[index]][:top]
-            for row, order, chosen in zip(scores, orders, given, strict=True)
+            for row, order, chosen in zip(scores, orders, predicted, strict=True)
         ]
 
     def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
-        """mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label."""
-        scores, wanted = self._compared(outputs, targets)
-        there = wanted.any(axis=0)
+        """mAP and macro F1: means over the classes with positive samples. NaN ranks last and predicts no label."""
+        scores, expected = self._compared(outputs, targets)
+        there = expected.any(axis=0)
         if not there.any():
             raise InputError("no sample has any label: there is nothing to measure")
-        precisions = average_precision(scores[:, there], wanted[:, there])
-        return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, wanted)[there].mean())}
+        precisions = average_precision(scores[:, there], expected[:, there])
+        return {"mAP": float(precisions.mean()), "macro F1": float(self._f1(scores, expected)[there].mean())}
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """Where both give exactly the same labels."""
+        """Whether both predict exactly the same labels."""
         one, other = self._probabilities(first), self._probabilities(second)
         if one.shape != other.shape:
             raise InputError(f"outputs {one.shape} and {other.shape} cannot be compared")
@@ -87,10 +88,10 @@ class MultiLabelClassification(Task):
         return np.asarray(((one >= self._least(one)) == (other >= self._least(one))).all(axis=1) & known)
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
-        """`per_class`: label → average precision, None for a class that no sample has."""
-        scores, wanted = self._compared(outputs, targets)
+        """`per_class`: label → average precision, None for a class without positive samples."""
+        scores, expected = self._compared(outputs, targets)
         names = self.labels or tuple(map(str, range(scores.shape[1])))
-        found = average_precision(scores, wanted)
+        found = average_precision(scores, expected)
         return {"per_class": {n: None if np.isnan(one) else float(one) for n, one in zip(names, found, strict=True)}}
 
     def describe(self, answer: Any) -> str:
@@ -111,10 +112,10 @@ class MultiLabelClassification(Task):
             raise InputError(f"outputs (N, classes) need targets of that shape, not {scores.shape} and {targets.shape}")
         return scores, np.asarray(targets) > 0.5
 
-    def _f1(self, scores: NDArray[np.float32], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """float64 (classes,): 2 · right / (given + wanted); 0 where nothing is given and nothing wanted."""
-        given = scores >= self._least(scores)
-        right, both = (given & wanted).sum(axis=0), given.sum(axis=0) + wanted.sum(axis=0)
+    def _f1(self, scores: NDArray[np.float32], expected: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """float64 (classes,): 2 · TP / (predicted + expected); 0 if a class is neither predicted nor expected."""
+        predicted = scores >= self._least(scores)
+        right, both = (predicted & expected).sum(axis=0), predicted.sum(axis=0) + expected.sum(axis=0)
         return np.asarray(2 * right / np.maximum(both, 1), np.float64)
 
 
@@ -125,25 +126,25 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(1 / (1 + np.exp(-np.asarray(logits, np.float64))), np.float32)
 
 
-def average_precision(scores: NDArray[Any], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+def average_precision(scores: NDArray[Any], expected: NDArray[np.bool_]) -> NDArray[np.float64]:
     """float64 (classes,): the area under each class's precision–recall curve, as a sum of steps.
 
-    `Σ_n (R_n - R_{n-1}) · P_n` over the thresholds of falling score, samples of one score together, as scikit-learn's
-    `average_precision_score` has it. NaN for a class that no sample has.
+    `Σ_n (R_n - R_{n-1}) · P_n` over the distinct scores in descending order, as in scikit-learn's
+    `average_precision_score`. NaN for a class without positive samples.
 
     Args:
-        scores: (N, classes); NaN ranks last. wanted: bool (N, classes).
+        scores: (N, classes); NaN ranks last. expected: bool (N, classes).
     """
     count, classes = scores.shape
     found = np.full(classes, np.nan)
     ranked = np.where(np.isnan(scores), -np.inf, scores)
     for column in range(classes):
         order = np.argsort(-ranked[:, column], kind="stable")
-        hits = wanted[order, column]
+        hits = expected[order, column]
         if not hits.any():
             continue
         values = ranked[order, column]
-        last = np.append(values[1:] != values[:-1], True)  # of the samples that share a score
+        last = np.append(values[1:] != values[:-1], True)  # the last sample of each distinct score
         right = np.cumsum(hits)[last]
         precision, recall = right / (np.arange(1, count + 1)[last]), right / hits.sum()
         found[column] = float((np.diff(recall, prepend=0.0) * precision).sum())

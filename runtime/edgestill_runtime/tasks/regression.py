@@ -1,4 +1,4 @@
-"""One or several values for one image: outputs are numbers, which the task brings into units of the target."""
+"""Regression of one or several values per image: outputs are normalized values, which the task converts to units."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,14 +20,14 @@ class Value(NamedTuple):
 
 
 class Regression(Task):
-    """Outputs (N, values); targets float (N, values) in their own units.
+    """Outputs: (N, values), normalized. Targets: float (N, values), in their own units.
 
     Settings:
         mean, std: of the targets: `value = mean + std · output`, so that values of very different size share the range
-            of an int8 output; 0 and 1 where nothing is said.
-        units: text for each value; empty where nothing is said.
-        tolerance: in units of the target, how far two answers may be apart and still be the same: one for each value,
-            or one for all; 0 where nothing is said.
+            of an int8 output; default 0 and 1.
+        units: one text per value; default empty.
+        tolerance: in units of the target, largest difference at which two predictions count as the same: one per value,
+            or one for all; default 0.
     """
 
     name = "regression"
@@ -53,7 +53,7 @@ class Regression(Task):
         one_output_spec(outputs, self.labels, "values")
 
     def values(self, outputs: Outputs) -> NDArray[np.float64]:
-        """float64 (N, values), in units of the target."""
+        """Predicted values float64 (N, values), in units of the target."""
         numbers = one_output(outputs, "values")
         if self.labels and numbers.shape[1] != len(self.labels):
             raise InputError(f"outputs {numbers.shape} are no values of {', '.join(self.labels)}")
@@ -61,7 +61,7 @@ class Regression(Task):
         return np.asarray(mean + std * numbers.astype(np.float64), np.float64)
 
     def answer(self, outputs: Outputs, **options: Any) -> list[list[Value]]:
-        """The values of each sample, in the order of the labels."""
+        """For each sample one `Value` per label, in the order of the labels."""
         values = self.values(outputs)
         names = self.labels or tuple(map(str, range(values.shape[1])))
         units = self.units or ("",) * len(names)
@@ -70,8 +70,8 @@ class Regression(Task):
     def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
         """R², the mean over values of `1 - Σ (x - y)² / Σ (y - mean(y))²`, and MAE, the mean of |x - y|.
 
-        A value that never varies in the targets has no R² and is left out of its mean. NaN is as wrong as the mean is:
-        it counts as an infinite error in MAE, and as R² = -∞.
+        A value that is constant in the targets has no R² and is left out of the mean. NaN in an output counts as an
+        infinite error: MAE = ∞, R² = -∞.
         """
         apart, spread = self._errors(outputs, targets)
         varies = spread > 0
@@ -82,23 +82,23 @@ class Regression(Task):
         return {"R²": float(shares.mean()), "MAE": float(np.abs(apart).mean())}
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """Where all values lie within the tolerance."""
+        """Whether all values differ by at most the tolerance."""
         one, other = self.values(first), self.values(second)
         if one.shape != other.shape:
             raise InputError(f"outputs {one.shape} and {other.shape} cannot be compared")
-        # A millionth more: values that are exactly the tolerance apart are within it, whatever their last bit.
+        # A millionth more, so that a difference equal to the tolerance passes despite rounding.
         most = for_columns(self.tolerance, one.shape[1], "tolerance") * (1 + 1e-6)
         return np.asarray((np.abs(one - other) <= most).all(axis=1))
 
     def standard_error(self, first: Outputs, second: Outputs, targets: NDArray[Any]) -> float:
-        """Of the difference of R², whose parts are sums over samples, paired; the spread of the targets as it is."""
+        """Standard error of the difference of R², paired over samples, with the variance of the targets fixed."""
         (one, spread), (other, _) = self._errors(first, targets), self._errors(second, targets)
         varies = spread > 0
         parts = ((np.square(one) - np.square(other))[:, varies] / spread[varies]).mean(axis=1)
         return float(parts.std() * np.sqrt(len(parts)))
 
     def details(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, Any]:
-        """`per_class`: name of the value → its R², None where the targets never vary; `mae`: the same for MAE."""
+        """`per_class`: name of the value → its R², None if its targets are constant; `mae`: name → MAE."""
         apart, spread = self._errors(outputs, targets)
         names = self.labels or tuple(map(str, range(apart.shape[1])))
         squares = np.square(apart).sum(axis=0)
@@ -115,15 +115,15 @@ class Regression(Task):
         return ", ".join(f"{one.name} {one.value:.4g} {one.unit}".strip() for one in answer)
 
     def _errors(self, outputs: Outputs, targets: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How far each value is off, (N, values), and each target's sum of squares about its mean, (values,)."""
+        """Errors (N, values), and each target's sum of squared deviations from its mean (values,)."""
         values = self.values(outputs)
-        wanted = np.asarray(targets, np.float64)
-        if wanted.ndim == 1:
-            wanted = wanted[:, None]
-        if values.shape != wanted.shape or not len(values):
-            raise InputError(f"outputs (N, values) need targets of that shape, not {values.shape} and {wanted.shape}")
-        apart = values - wanted
+        expected = np.asarray(targets, np.float64)
+        if expected.ndim == 1:
+            expected = expected[:, None]
+        if values.shape != expected.shape or not len(values):
+            raise InputError(f"outputs (N, values) need targets of that shape, not {values.shape} and {expected.shape}")
+        apart = values - expected
         apart[np.isnan(apart)] = np.inf
-        spread = np.square(wanted - wanted.mean(axis=0)).sum(axis=0)
-        spread[wanted.max(axis=0) == wanted.min(axis=0)] = 0.0  # whatever the last bit of their mean is
+        spread = np.square(expected - expected.mean(axis=0)).sum(axis=0)
+        spread[expected.max(axis=0) == expected.min(axis=0)] = 0.0  # exactly, despite rounding of the mean
         return apart, spread

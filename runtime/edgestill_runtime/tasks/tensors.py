@@ -1,4 +1,4 @@
-"""A model whose outputs nobody has said the meaning of: numbers in, numbers out."""
+"""A model without a known task: tensors in, tensors out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +12,15 @@ from .base import Outputs, Task
 
 
 class Tensors(Task):
-    """Neither answers nor measures; `Model.infer` and `Model.logits` give the numbers."""
+    """No predictions and no measures; use `Model.infer` or `Model.logits` for the outputs."""
 
     name = "tensors"
 
     def check(self, outputs: Sequence[TensorSpec]) -> None:
-        """Everything fits."""
+        """Accept any outputs."""
 
     def answer(self, outputs: Outputs, **options: Any) -> list[Any]:
-        """There is none.
+        """Not available.
 
         Raises:
             InputError: always.
@@ -28,7 +28,7 @@ class Tensors(Task):
         raise InputError(self._nothing())
 
     def quality(self, outputs: Outputs, targets: NDArray[Any]) -> dict[str, float]:
-        """There is none.
+        """Not available.
 
         Raises:
             InputError: always.
@@ -36,7 +36,7 @@ class Tensors(Task):
         raise InputError(self._nothing())
 
     def same(self, first: Outputs, second: Outputs) -> NDArray[np.bool_]:
-        """There is none.
+        """Not available.
 
         Raises:
             InputError: always.
@@ -48,7 +48,7 @@ class Tensors(Task):
 
 
 class UnknownTask(Tensors):
-    """A task of somebody's own, which this device has no class for."""
+    """A custom task whose class was not passed to `load`."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
     from edgestill_executorch import Program
 
-    with Program("model.pte") as program:               # memory-mapped; bytes are taken too
+    with Program("model.pte") as program:               # memory-mapped; bytes are accepted too
         print(program.methods)                          # ('forward',)
         forward = program.load_method("forward")        # one thread; threads=4 takes the process's pool
         print(forward.inputs[0].shape, forward.inputs[0].dtype)
@@ -13,8 +13,8 @@ The engine is ExecuTorch's own C++ runtime with its portable, optimized and quan
 behind a small C library that `ctypes` calls: no compiler, no torch, one wheel for every Python from 3.11 on. While a
 method runs, other Python threads run. The engine's log goes to `logging.getLogger("edgestill_executorch")`.
 
-Give this package files that you trust. What it is given is checked (shape, dtype, layout); what a damaged *file* makes
-the native code do is not, short of the checks that ExecuTorch makes itself.
+Load only files that you trust. Inputs are checked (shape, dtype, layout), but a damaged *file* can crash the native
+code: only ExecuTorch's own checks are made.
 """
 
 from .errors import ExecuTorchError, NotFiniteError

@@ -76,7 +76,7 @@ _FUNCTIONS = {
     "es_method_output": (_CODE, (_HANDLE, _SIZE, ctypes.POINTER(Info))),
     "es_method_output_data": (ctypes.c_void_p, (_HANDLE, _SIZE)),
     "es_method_planned_bytes": (ctypes.c_uint64, (_HANDLE,)),
-    # Arrays go in as they are: ctypes hands over their address, and converts nothing.
+    # Arrays are passed by address: ctypes does not convert them.
     "es_method_run": (_CODE, None),
     "es_method_event_count": (_SIZE, (_HANDLE,)),
     "es_method_event": (_CODE, (_HANDLE, _SIZE, ctypes.POINTER(Event))),

@@ -1,4 +1,4 @@
-"""What ExecuTorch's error codes mean to a person."""
+"""Explanations of ExecuTorch's error codes."""
 
 from collections.abc import Iterable
 

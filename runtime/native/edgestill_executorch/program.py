@@ -1,4 +1,4 @@
-"""Programs, their methods, and what goes in and out of them."""
+"""Programs, their methods, and the methods' inputs and outputs."""
 
 import ctypes
 import math
@@ -29,15 +29,15 @@ Input = NDArray[Any] | int | float | bool | None
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor that a method takes or gives.
+    """A tensor that a method has as input or output.
 
     Args:
-        name: in the file; often empty. shape: exact, or for a dynamic tensor the largest sizes that it may have
-            (the file says no more: neither the smallest sizes, nor which of the axes vary).
-        dtype: numpy's name. dim_order: axes from the outermost to the innermost in memory; channels last is
-            (0, 2, 3, 1). nbytes: at this shape.
-        planned: the memory lies in the method's own plan. Then data are copied there and back; otherwise the engine
-            reads and writes the caller's arrays themselves.
+        name: in the file; often empty. shape: exact, or for a dynamic tensor its largest sizes (the file has neither
+            the smallest sizes, nor which axes are dynamic).
+        dtype: of numpy. dim_order: axes from the outermost to the innermost in memory; channels last is
+            (0, 2, 3, 1). nbytes: size of the data at this shape, bytes.
+        planned: whether its memory is part of the method's memory plan. If so, data is copied; otherwise the engine
+            reads and writes the caller's arrays directly.
     """
 
     name: str
@@ -50,25 +50,25 @@ class TensorInfo:
 
     @property
     def contiguous(self) -> bool:
-        """Whether memory has the order of the shape, as numpy's C order."""
+        """Whether the memory is in C order."""
         return self.dim_order == tuple(range(len(self.shape)))
 
 
 @dataclass(frozen=True)
 class ScalarInfo:
-    """A plain Python value that a method takes or gives: int, float, bool or None."""
+    """A plain Python value that a method has as input or output: int, float, bool or None."""
 
     type: type
 
 
 @dataclass(frozen=True)
 class TraceEvent:
-    """Something that a run spent its time on. Events nest: a backend's lie inside the one of its call.
+    """A profiling event of a run. Events nest: those of a backend are inside the event of its call.
 
     Args:
-        name: as the engine calls it, such as `native_call_add.out`, `DELEGATE_CALL`, or a backend's own name.
-        delegated: a backend says it of what is inside its part. start_ns: by a clock that only the events of one
-            process share. duration_ns: with what lies inside it; a backend may count in coarser steps (XNNPACK: µs).
+        name: of the engine, such as `native_call_add.out`, `DELEGATE_CALL`, or a backend's own name.
+        delegated: whether a backend reported it for an operator of its own. start_ns: by a clock of this process.
+        duration_ns: nested events included; a backend may have a coarser clock (XNNPACK: µs).
     """
 
     name: str
@@ -110,13 +110,13 @@ class Program:
     def load_method(
         self, name: str = "forward", threads: int | None = 1, check_finite: bool = False, trace: bool = False
     ) -> "Method":
-        """Make a method ready to run.
+        """Load a method.
 
         Args:
-            threads: 1 runs on the thread that calls; more take the process's pool, which then has that many (see
-                `set_threads`); None takes the pool as it is.
-            check_finite: refuse NaN and infinity in inputs (NotFiniteError), which quantized files answer wrongly
-                without a word. Costs less here than before the call.
+            threads: 1 runs on the calling thread; more use the process's pool, which is resized to this number (see
+                `set_threads`); None uses the pool with its current size.
+            check_finite: refuse NaN and infinity in inputs (NotFiniteError), for which quantized files silently give
+                wrong outputs. Faster here than in Python.
             trace: keep what each run spent its time on, for `Method.events`. It costs time.
 
         Raises:
@@ -135,7 +135,7 @@ class Program:
         return Method(self, name, handle)
 
     def close(self) -> None:
-        """Let go of the file. Methods that are open stay usable until they are closed themselves."""
+        """Close the file. Loaded methods stay usable until they are closed themselves."""
         if self._handle is not None:
             LIBRARY.es_program_close(self._handle)
             self._handle = None
@@ -153,7 +153,7 @@ class Program:
 
 
 class Method:
-    """A method of a program, loaded. Several threads may call it: they wait for each other. Close it, or use `with`.
+    """A loaded method of a program. Thread-safe: calls wait for each other. Close it, or use it in `with`.
 
     Attributes:
         inputs, outputs: `TensorInfo` or `ScalarInfo` of each. planned_bytes: memory of its plan, bytes.
@@ -232,7 +232,7 @@ class Method:
             return tuple([self._result(index, array) for index, array in enumerate(arrays)])
 
     def events(self) -> tuple[TraceEvent, ...]:
-        """What the last run spent its time on, in the order in which it began; none unless loaded with `trace`."""
+        """Profiling events of the last run, in the order of their start; empty unless loaded with `trace`."""
         with self._lock:
             if self._handle is None:
                 raise ValueError(f"method {self.name!r} was closed")
@@ -280,33 +280,33 @@ class Method:
         if value.shape != info.shape:
             _check_smaller(index, info, value)
         slot.sizes[: value.ndim] = value.shape
-        # The same numbers in the file's own order of axes; a view if they lie so already.
+        # The same values in the file's order of axes; a view if the memory has this order already.
         array = np.ascontiguousarray(value.transpose(info.dim_order))
         slot.data = array.ctypes.data
         return array
 
     def _receive(self, out: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Arrays for the outputs, the caller's where they are given, with their addresses in place."""
+        """Arrays for the outputs, the caller's if passed, with their addresses set in the argument block."""
         if len(out) != len(self.outputs):
             raise ValueError(f"method {self.name!r} gives {len(self.outputs)} outputs; out has {len(out)}")
         arrays: list[NDArray[Any] | None] = []
-        for index, (given, info) in enumerate(zip(out, self.outputs, strict=True)):
+        for index, (array, info) in enumerate(zip(out, self.outputs, strict=True)):
             if isinstance(info, ScalarInfo):
                 arrays.append(None)
                 continue
-            if given is None:
-                given = _empty(info)
-            elif not isinstance(given, np.ndarray) or (given.dtype, given.shape) != (info.dtype, info.shape):
+            if array is None:
+                array = _empty(info)
+            elif not isinstance(array, np.ndarray) or (array.dtype, array.shape) != (info.dtype, info.shape):
                 raise ValueError(f"out[{index}] must be a {info.dtype} array of shape {info.shape}")
-            elif not (info.contiguous and given.flags.c_contiguous and given.flags.writeable):
+            elif not (info.contiguous and array.flags.c_contiguous and array.flags.writeable):
                 raise ValueError(f"out[{index}] must be contiguous and writable, and the output in C order")
-            arrays.append(given)
+            arrays.append(array)
         for slot, array in zip(self._out, arrays, strict=False):
             slot.data = None if array is None else array.ctypes.data
         return arrays
 
     def _result(self, index: int, array: NDArray[Any] | None) -> Any:
-        """What an output became: a scalar, the array, or as much of it as there is."""
+        """The value of an output: a scalar, the array, or the used part of the array if it is dynamic."""
         info, slot = self.outputs[index], self._out[index]
         if isinstance(info, ScalarInfo):
             return None if info.type is type(None) else info.type(slot.real if info.type is float else slot.integer)
@@ -326,7 +326,7 @@ def get_threads() -> int:
 
 
 def set_threads(count: int) -> None:
-    """Give the process's pool this many threads, ≥ 1.
+    """Resize the process's thread pool to this many threads, ≥ 1.
 
     Raises:
         ValueError: a method that uses the pool is open, and the number would change under it. Close it first.
@@ -397,7 +397,7 @@ def _give_scalar(index: int, info: ScalarInfo, slot: Value, value: Input) -> Non
 
 def _check_smaller(index: int, info: TensorInfo, value: NDArray[Any]) -> None:
     fits = value.ndim == len(info.shape) and all(
-        given <= most for given, most in zip(value.shape, info.shape, strict=True)
+        size <= most for size, most in zip(value.shape, info.shape, strict=True)
     )
     if not info.dynamic or not fits:
         most = "at most " if info.dynamic else ""

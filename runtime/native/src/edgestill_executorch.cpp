@@ -70,7 +70,7 @@ struct Free {
   void operator()(void *memory) const { std::free(memory); }
 };
 
-// Keeps the thread that calls from using the pool, if that is asked for.
+// Keeps the calling thread from using the pool, if requested.
 class MaybeAlone {
  public:
   explicit MaybeAlone(bool alone) {

@@ -2,7 +2,7 @@
 //
 // Every function that can fail returns a code: 0 is done, a positive one is executorch::runtime::Error, and
 // ES_DONE_WITH_LOG is done with lines waiting in es_take_log; ES_NOT_FINITE is refused. Handles belong to the caller until they are closed.
-// A method takes one call at a time; different methods may run in different threads.
+// A method is not reentrant: one call at a time; different methods may run in different threads.
 
 #ifndef EDGESTILL_EXECUTORCH_H
 #define EDGESTILL_EXECUTORCH_H
@@ -25,7 +25,7 @@ typedef struct es_method es_method;
 
 typedef enum { ES_TENSOR, ES_INT, ES_DOUBLE, ES_BOOL, ES_NONE, ES_OTHER } es_kind;
 
-// What a method says of one of its inputs or outputs.
+// The description of one input or output of a method.
 typedef struct {
   int32_t kind;                      // es_kind; the rest is for tensors
   int32_t dtype;                     // c10::ScalarType

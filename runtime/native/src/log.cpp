@@ -51,7 +51,7 @@ void keep(
   ++count;
 }
 
-// The SDK ends the process when it finds itself in an impossible state. What it said of it must not be lost.
+// The SDK aborts the process on a failed internal check. Its log message must not be lost.
 void say_and_abort() {
   char text[kWidth];
   while (take_line(text, sizeof(text)) != 0) std::fprintf(stderr, "ExecuTorch: %s\n", text);

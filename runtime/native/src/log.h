@@ -1,4 +1,4 @@
-// The SDK's log lines, kept until somebody asks for them.
+// The SDK's log lines, kept until they are fetched.
 
 #pragma once
 

@@ -32,7 +32,7 @@ class Tracer final : public ::executorch::runtime::EventTracer {
   const std::vector<Event> &events() const { return events_; }
   void clear() { events_.clear(); }
 
-  // Of the interface, what tells times. A backend may number its events instead of naming them.
+  // The part of the interface for times. A backend may number its events instead of naming them.
   void create_event_block(const char *) override {}
   Entry start_profiling(const char *name, Chain, Handle) override { return begin(name, false); }
   void end_profiling(Entry entry) override { finish(entry); }
@@ -41,7 +41,7 @@ class Tracer final : public ::executorch::runtime::EventTracer {
   void log_profiling_delegate(
       const char *name, Index index, et_timestamp_t start, et_timestamp_t end, const void *, size_t) override;
 
-  // And what tells values, which nobody asked for.
+  // The part of the interface for values, which is not used.
   void track_allocation(Allocator, size_t) override {}
   Allocator track_allocator(const char *) override { return 0; }
   Logged log_evalue(const Value &, ::executorch::runtime::LoggedEValueType) override { return false; }

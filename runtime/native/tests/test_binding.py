@@ -150,7 +150,7 @@ def test_other_strides_give_the_same_answer(net, answers):
 
 def test_wrong_inputs_are_refused_and_leave_nothing_behind(net, answers):
     image = answers["net/in"]
-    for wrong, error, said in (
+    for wrong, error, message in (
         ((), ValueError, "takes 1 inputs, not 0"),
         ((image, image), ValueError, "takes 1 inputs, not 2"),
         ((image.tolist(),), TypeError, r"input 0 is a float32 array of shape \(1, 3, 8, 8\), not list"),
@@ -159,7 +159,7 @@ def test_wrong_inputs_are_refused_and_leave_nothing_behind(net, answers):
         ((image[0],), ValueError, r"input 0 has shape \(3, 8, 8\); the method takes \(1, 3, 8, 8\)"),
         ((image.transpose(0, 2, 3, 1),), ValueError, "input 0 has shape"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             net.run(*wrong)
     close(net.run(image)[0], answers["net/out"])
 
@@ -346,8 +346,8 @@ def test_both_runtimes_live_in_one_process(programs):
         for first in ("ours", "official")
     }
     for first, process in started.items():
-        _, said = process.communicate()
-        assert process.returncode == 0, f"{first} first: {said}"
+        _, message = process.communicate()
+        assert process.returncode == 0, f"{first} first: {message}"
 
 
 def test_a_traced_run_tells_what_it_spent_its_time_on(programs, answers):

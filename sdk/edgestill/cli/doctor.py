@@ -51,8 +51,8 @@ def _loads(engine: str) -> dict[str, Any]:
         found, install = candidates(engine), get_family(engine).install
     except EdgestillError as error:  # of another package, which is broken
         return {"installed": engine, "loads": False, "says": str(error), "choices": []}
-    choices = [{"package": str(one), "taken": one.taken, "remark": one.package.remark} for one in found]
-    taken = next((str(one) for one in found if one.taken), None)
+    choices = [{"package": str(one), "taken": one.selected, "remark": one.package.remark} for one in found]
+    taken = next((str(one) for one in found if one.selected), None)
     if taken is None:
         return {"installed": None, "loads": False, "says": install, "choices": choices}
     # Garbage must be refused by the engine itself: then its native part was loaded and has looked at the file.

@@ -35,7 +35,7 @@ def verify(
         by = f", signed by {opened.signed_by}" if opened.signed_by else ""
         say(f"{len(opened.files)} files match the manifest{by}")
         for replay in replays:
-            say(f"{replay.file}: {replay.said}", style=None if replay.passed else "yellow")
+            say(f"{replay.file}: {replay.summary}", style=None if replay.passed else "yellow")
         if failure:
             say(f"FAILED: {failure}", style="red")
     if failure:

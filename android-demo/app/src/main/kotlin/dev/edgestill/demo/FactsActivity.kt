@@ -16,7 +16,7 @@ import dev.edgestill.core.tasks.Measure
 import java.util.Locale
 import kotlin.concurrent.thread
 
-/** What the bundle says of itself, after every file was compared with its hash. */
+/** The facts in the bundle's manifest, shown after every file's hash was checked. */
 open class FactsActivity : Activity() {
     override fun onCreate(state: State?) {
         super.onCreate(state)

@@ -31,7 +31,7 @@ const val SAMPLES = "samples"
 private const val GALLERY = 1
 private const val CAMERA = 2
 
-/** The one screen: a picture, what the model says of it in both engines, and how long they take. It shows what a [Session] tells it. */
+/** The one screen: a picture, its prediction in both engines, and their latency. It shows the state of a [Session]. */
 open class MainActivity : Activity() {
     private lateinit var session: Session
     private val enginesById = mapOf(R.id.litert to "litert", R.id.executorch to "executorch")
@@ -142,7 +142,7 @@ open class MainActivity : Activity() {
         }
     }
 
-    /** The rows that the bundle's task makes of its answer: as many as there are. */
+    /** The rows of the prediction. */
     private fun answer(found: Answer?) {
         val group = findViewById<LinearLayout>(R.id.answer)
         val rows = found?.rows(locale())?.ifEmpty { listOf(Row(getString(R.string.answer_empty), "")) } ?: listOf()

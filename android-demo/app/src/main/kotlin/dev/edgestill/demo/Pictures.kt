@@ -76,7 +76,7 @@ private fun orientation(stream: java.io.InputStream): Int {
     val found = try {
         ExifInterface(stream).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1)
     } catch (error: IOException) {
-        1 // EXIF that cannot be read says nothing about the orientation
+        1 // unreadable EXIF: no orientation
     }
     return if (found in 1..8) found else 1
 }

@@ -24,7 +24,7 @@ import dev.edgestill.engines.LiteRtEngine
 import java.io.File
 import java.util.concurrent.Executors
 
-/** The engines of this app, by the name that manifests give them. */
+/** The engines of this app, by their name in manifests. */
 fun engines(context: Context): EngineFactories =
     mapOf("litert" to LiteRtEngine, "executorch" to ExecuTorchEngine.Factory(File(context.cacheDir, "executorch")))
 
@@ -83,10 +83,10 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         }
     }
 
-    /** Answer the pixels that [read] makes of something with the bundle's processor, on the worker's thread. */
+    /** Predict from the pixels that [read] makes with the bundle's processor, on the worker's thread. */
     fun show(read: (Processor) -> ByteArray) = show(null, read)
 
-    /** Answer one of the samples. */
+    /** Predict one of the samples. */
     fun show(sample: Int) {
         val bitmap = screen.samples[sample]
         show(sample) { samplePixels(bitmap, it) }
@@ -165,7 +165,7 @@ class Session(private val store: Store, private val factories: EngineFactories, 
         return manifest.processor ?: throw InputError("the bundle's model takes no pictures and no recordings")
     }
 
-    /** What the model is given: of a recording, no negative is made. */
+    /** The model's input; recordings have no negative. */
     private fun seen(): ByteArray? = pixels?.let { if (screen.inverted && processor() is ImageProcessor) inverted(it) else it }
 
     private fun model(engine: String, threads: Int): Model =

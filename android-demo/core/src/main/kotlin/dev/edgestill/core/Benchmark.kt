@@ -7,20 +7,20 @@ import java.util.Locale
 
 /** What a benchmark finds out of the phone it runs on. */
 class Here(
-    /** As `describe_machine` in Python; what the system does not tell is null. */
+    /** As `describe_machine` in Python; null if the system does not report it. */
     val machine: Map<String, Any?>,
     val residentBytes: () -> Long?,
 )
 
 /**
- * Measure what lies in a folder, as `edgestill bench --device adb:SERIAL` asks for it.
+ * Measure the bundles in a folder, as `edgestill bench --device adb:SERIAL` asks for it.
  *
  * The bundle is in `bundle.edge` ([own] if there is none), samples are in `samples.npz` if there are any. While it runs,
  * `progress.txt` says how far it is; at the end there are `answers.npz` (of samples) and `found.json`, in the form of
  * `measurement.schema.json`, or `error.txt`.
  *
  * @param words `threads` (such as `1,all`), `rule`, `headline`, `min_calls`, `min_seconds`, `turn_seconds`.
- * @param say told what is being done.
+ * @param say called with a line of progress.
  */
 fun benchmark(folder: File, own: Store, factories: EngineFactories, words: Map<String, String>, here: Here, say: (String) -> Unit = {}) {
     try {

@@ -33,7 +33,7 @@ class FolderStore(private val folder: File) : Store {
     override fun read(name: String, most: Long): ByteArray = File(folder, name).inputStream().use { it.readAtMost(most) }
 }
 
-/** Up to `most + 1` bytes, so that a file that is longer than it says shows. */
+/** Reads up to `most + 1` bytes, so that a file longer than stated is detected. */
 fun java.io.InputStream.readAtMost(most: Long): ByteArray {
     val found = java.io.ByteArrayOutputStream()
     val piece = ByteArray(1 shl 16)

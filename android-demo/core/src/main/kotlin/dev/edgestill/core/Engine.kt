@@ -9,7 +9,7 @@ interface Engine : Closeable {
     val name: String
 
     /**
-     * Run the bytes of the input (direct, native order, from position 0) and give the bytes of the output, which stay
+     * Run the bytes of the input (direct, native order, from position 0) and return the bytes of the output, which stay
      * what they are until the next call.
      */
     @Throws(EngineError::class)

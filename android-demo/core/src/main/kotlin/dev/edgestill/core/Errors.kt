@@ -23,7 +23,7 @@ class BundleIntegrityError(
         "). Copy it again from where it was made.",
 )
 
-/** An engine is missing, or refused what it was given. */
+/** An engine is not installed, or refused a file or an input. */
 class EngineError(message: String, cause: Throwable? = null) : EdgestillError(message, cause)
 
 /** An input does not fit the model. */

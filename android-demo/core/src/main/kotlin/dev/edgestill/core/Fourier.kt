@@ -52,7 +52,7 @@ internal class Fourier(private val size: Int) {
                 real[at] = product
             }
             transform(real, imaginary)
-            for (at in 0..size / 2) { // a factor of modulus 1 is left out: only the power is wanted
+            for (at in 0..size / 2) { // a factor of modulus 1 is left out: only the power is needed
                 real[at] /= length.toDouble()
                 imaginary[at] /= length.toDouble()
             }

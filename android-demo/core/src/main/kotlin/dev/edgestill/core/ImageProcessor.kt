@@ -1,10 +1,10 @@
 package dev.edgestill.core
 
 /**
- * How an image becomes what a model was trained on. In this order: turned as EXIF says, 16 bits → the upper 8, what is
+ * Preprocessing of images. In this order: turned as EXIF says, 16 bits → the upper 8, what is
  * transparent laid over [ground], to the model's colours, resized.
  *
- * @property resize `crop` takes the largest part in the middle that has the model's proportions; `letterbox` all of it,
+ * @property resize `crop` uses the largest centered part with the model's aspect ratio; `letterbox` all of it,
  *   with bars of [fill] at the sides; `stretch` all of it, with other proportions.
  * @property filter `bilinear` or `bicubic`, antialiased.
  * @property cropShare with `crop`, the share of that part's sides that is kept, above 0 to 1.

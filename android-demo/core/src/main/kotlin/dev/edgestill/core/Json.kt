@@ -6,7 +6,7 @@ import com.google.gson.stream.JsonToken
 import java.io.Reader
 import java.math.BigDecimal
 
-/** A number as the text says it: whether it is a whole one is part of what it says. */
+/** A number with its text, which shows whether it is an integer. */
 data class JsonNumber(val text: String) {
     val whole: Boolean get() = text.none { it in ".eE" }
 
@@ -22,7 +22,7 @@ data class JsonNumber(val text: String) {
  *
  * Keys must differ: of two equal ones, two readers may believe two.
  *
- * @throws IllegalArgumentException it is no JSON, is nested too deeply, or says something twice.
+ * @throws IllegalArgumentException it is no JSON, is nested too deeply, or has a duplicate key.
  */
 fun readJson(text: Reader): Any? {
     val reader = JsonReader(text)

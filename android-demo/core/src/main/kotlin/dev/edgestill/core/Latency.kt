@@ -46,7 +46,7 @@ fun percentile(values: DoubleArray, share: Double): Double {
     return below + (above - below) * (place - floor(place))
 }
 
-/** Summary of `times` (milliseconds, in the order in which they were taken), of which `first` is not one. */
+/** Summary of `times` (milliseconds, in the order of the calls), without the `first` call. */
 fun summarize(first: Double, times: DoubleArray): Latency {
     val middle = (times.size + 1) / 2
     val halves = listOf(times.copyOfRange(0, middle), times.copyOfRange(middle, times.size)).filter { it.isNotEmpty() }
@@ -58,8 +58,8 @@ fun summarize(first: Double, times: DoubleArray): Latency {
 /**
  * Time so many calls of one function, after a first one, which is kept apart, and some to warm up.
  *
- * @param onProgress told the share that is done, 0–1, now and then.
- * @param goOn asked before each call; when it says no, what was timed so far is summarized.
+ * @param onProgress called from time to time with the share that is done, 0–1.
+ * @param goOn called before each call; if it returns false, the times so far are summarized.
  */
 fun measureCalls(calls: Int, onProgress: (Double) -> Unit = {}, goOn: () -> Boolean = { true }, call: () -> Unit): Latency {
     require(calls >= 1) { "at least one call, not $calls" }

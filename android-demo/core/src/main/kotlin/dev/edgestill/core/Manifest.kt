@@ -11,7 +11,7 @@ const val LOGITS = "logits"
 const val PROBABILITIES = "probabilities"
 
 /**
- * What a file takes or gives.
+ * An input or output tensor of a model file.
  *
  * @property shape sizes, the batch axis included. layout: `NCHW` or `NHWC` for an image input, null for anything else.
  * @property scale `float = (quantized - zeroPoint) * scale`; null for tensors that are not quantized.
@@ -42,7 +42,7 @@ data class TensorSpec(
  *
  * @property engine that runs it, such as `executorch` or `litert`; it may be one that this app has not. precision: `int8`, `mixed` or `fp32`.
  * @property quality on the test split, by the names of the task's measures, once it was measured.
- * @property floatMacs share of the multiply-accumulates that it computes in float, 0–1; null where nobody counted.
+ * @property floatMacs share of the multiply-accumulates that it computes in float, 0–1; null if not counted.
  */
 data class ModelFile(
     val engine: String,
@@ -62,14 +62,14 @@ fun members(name: String, files: Collection<String>): List<String> = files.filte
 data class FileEntry(val sha256: String, val bytes: Long)
 
 /**
- * What a bundle says of itself.
+ * The content of `manifest.json`.
  *
  * @property task what it is for; see [taskOf]. taskSettings: of the task, as JSON.
  * @property labels names of what the outputs' last axis holds, such as classes; empty where there are none.
  * @property quality on the test split, by the names of the task's measures, of `teacher`, `student_alone`,
  *   `student_distilled`, as far as measured.
- * @property agreement share of test samples on which the two int8 files give the same answer, once measured.
- * @property processor what people have → tensor; null where the model takes tensors.
+ * @property agreement share of test samples with the same prediction of both int8 files; null if not measured.
+ * @property processor photo or recording → tensor; null if the model takes tensors.
  * @property scores what the one output of a classifier is: [LOGITS] or [PROBABILITIES].
  * @property training plain facts: teacher, student, objective, seed, data set and digest.
  */
@@ -91,12 +91,12 @@ data class Manifest(
     /**
      * What the outputs mean.
      *
-     * @param given the task's class, where it is a task of somebody's own.
-     * @throws InputError the given class is another task's.
+     * @param given class of a custom task.
+     * @throws InputError the class is another task's.
      */
     fun task(given: TaskClass? = null): Task = taskOf(task, labels, taskSettings, scores, given)
 
-    /** Share of the teacher's quality that [found] keeps, by the measure that decides; null where that says nothing. */
+    /** Share of the teacher's quality that [found] keeps, by the main measure; null if that is not meaningful. */
     fun retained(found: Map<String, Double>): Double? {
         val name = task().about.measures.firstOrNull()?.name ?: return null
         val teacher = quality["teacher"]?.get(name)?.takeIf { it > 0 } ?: return null

@@ -191,7 +191,7 @@ private fun manifest(top: Fields, models: Map<String, ModelFile>): Manifest {
         quality = quality.associate { (who, entry) -> who to entry.numbers() },
         agreement = top.share("agreement"),
         versions = versions.data.keys.associate { (it as String) to versions.text(it) },
-        // What was made before models with a softmax of their own could say so is taken as it was.
+        // Older manifests have no such field; all their models had logits.
         scores = if (top.isNull("scores") || top.text("scores").isEmpty()) LOGITS else top.choice("scores", listOf(LOGITS, PROBABILITIES)),
         taskSettings = if (top.isNull("task_settings")) mapOf() else top.map("task_settings").mapKeys { it.key as String },
     )

@@ -20,7 +20,7 @@ class Measured(val measurement: Map<String, Any?>, val answers: Map<String, Tens
  *
  * @param threads numbers of threads, each measured in turn.
  * @param machine what the device is; see `describe_machine` in Python.
- * @param residentBytes memory of this process now; null where the system does not tell.
+ * @param residentBytes memory of this process now; null if the system does not report it.
  * @param onProgress what is being done, and the share of that, 0–1.
  */
 fun measureBundle(
@@ -134,7 +134,7 @@ private fun call(model: Model, image: ByteArray): () -> Unit {
     return { model.run(tensor) }
 }
 
-/** Median milliseconds from opening to the first answer, and memory around the last of these. */
+/** Median milliseconds from opening to the first output, and memory before and after the last run. */
 private fun coldStart(residentBytes: () -> Long?, open: () -> Pair<Model, ByteArray>): Pair<Double, Map<String, Long?>> {
     val times = DoubleArray(COLD_STARTS)
     var memory = mapOf<String, Long?>()

@@ -8,11 +8,11 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 /**
- * One model file of a bundle in an engine: pixels → an answer of the bundle's task. Calls wait for each other; close it.
+ * One model file of a bundle in an engine: pixels → a prediction of the bundle's task. Calls wait for each other; close it.
  *
  * @param task the class of a task that is none of `core`'s.
- * @throws BundleIntegrityError the file is not what the manifest says; no engine has seen it.
- * @throws EngineError the engine refuses the file, or it takes or gives what this app cannot.
+ * @throws BundleIntegrityError the file differs from the manifest; no engine has read it.
+ * @throws EngineError the engine refuses the file, or this app does not support its inputs or outputs.
  */
 class Model(private val bundle: Bundle, val file: String, factory: EngineFactory, threads: Int = 1, task: TaskClass? = null) : Closeable {
     val entry: ModelFile = bundle.manifest.models[file] ?: throw EngineError("the bundle has no model file '$file'")
@@ -27,7 +27,7 @@ class Model(private val bundle: Bundle, val file: String, factory: EngineFactory
     /** Engine and version. */
     val engineName: String get() = engine.name
 
-    /** What [run] takes, for the pixels of one image (uint8, height × width × channels). */
+    /** The input of [run] for the pixels of one image (uint8, height × width × channels). */
     fun tensor(pixels: ByteArray): ByteBuffer = convert(pixels)
 
     /** Run a tensor; what is timed. */
@@ -38,11 +38,11 @@ class Model(private val bundle: Bundle, val file: String, factory: EngineFactory
     fun outputs(pixels: ByteArray): List<Tensor> = listOf(Tensor(output.shape, real(run(tensor(pixels)))))
 
     /**
-     * What the task says of one image.
+     * The prediction for one image.
      *
      * @param options of the task, such as `"top" to 3`; see [TaskClass.options].
-     * @throws InputError an option that the task has not, or a model that nobody said the task of.
-     * @throws EngineError NaN or infinity as an answer.
+     * @throws InputError the task has no such option, or the task is unknown.
+     * @throws EngineError an output has NaN or infinity.
      */
     fun predict(pixels: ByteArray, vararg options: Pair<String, Any>): Answer = answer(outputs(pixels), mapOf(*options))
 

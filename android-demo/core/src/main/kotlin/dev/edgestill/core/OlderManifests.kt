@@ -4,7 +4,7 @@ import dev.edgestill.core.tasks.ImageClassification
 import dev.edgestill.core.tasks.Tensors
 
 /**
- * A manifest of an older version as one of today would say it; what is wrong in it is left for the reader.
+ * Upgrades a manifest of an older format version. Invalid values are kept: the parser refuses them.
  *
  * Version 2 called the processor `preprocessing`, and had it for images alone. Version 3 knew one task and its accuracy,
  * called a classifier without class names `tensors`, and `float_nodes` `kept_float`.
@@ -31,7 +31,7 @@ private fun entryOfToday(entry: Any?): Any? {
     return found
 }
 
-/** Whether every file gives one score for each of several classes, which was all that the app asked for. */
+/** Whether every file has one output (N, classes) with more than one class, which is all the app required. */
 private fun scoresClasses(models: Map<*, *>): Boolean =
     models.values.all { entry ->
         val output = ((entry as? Map<*, *>)?.get("outputs") as? List<*>)?.singleOrNull() as? Map<*, *>

@@ -7,7 +7,7 @@ import java.nio.ByteOrder
 const val MAX_SIZE = 1 shl 14
 
 /**
- * How what people have (a photo, a recording) becomes what a model takes: the arithmetic of
+ * Preprocessing: a photo or a recording → the input tensor of a model, with the arithmetic of
  * `edgestill_runtime.processing`, equal to the last bit.
  *
  * Two steps. Pixels, uint8 (height, width, channels), are made by [ImageProcessor.pixels] and [AudioProcessor.pixels].
@@ -41,9 +41,9 @@ sealed class Processor {
         List(channels) { channel -> FloatArray(256) { ((it / 255.0 - mean[channel]) / std[channel]).toFloat() } }
 
     /**
-     * What turns pixels into the bytes that a model file takes. Make it once: its tables are all of the arithmetic.
+     * Converts pixels to the bytes of a model file's input. Create it once: its tables hold all of the arithmetic.
      *
-     * It takes one image, uint8, height × width × channels, and gives a buffer that is direct, in the machine's own order
+     * It takes one image, uint8, height × width × channels, and returns a buffer that is direct, in the machine's own order
      * of bytes, at position 0; [InputError] for another number of pixels.
      *
      * @param spec the file's input. @throws InputError an input that holds no image.

@@ -54,7 +54,7 @@ private class Read(private val data: Map<*, *>, known: List<String>) {
     fun whole(key: String, default: Int = 0): Int {
         if (key !in data) return default
         val number = (data[key] as? JsonNumber)?.takeIf { it.whole } ?: bad(key, "a whole number")
-        // Larger than any field may be; which one may be how large, the processor says.
+        // Larger than any valid value; the processor checks the range of each field.
         return number.toLong()?.coerceIn(Int.MIN_VALUE.toLong(), Int.MAX_VALUE.toLong())?.toInt() ?: Int.MAX_VALUE
     }
 

@@ -44,7 +44,7 @@ fun readWav(content: ByteArray): Recording {
     while (place + 8 <= content.size) {
         val at = place.toInt()
         val size = file.getInt(at + 4).toLong() and 0xffffffffL
-        // A file that is still being written, or was cut off, says more than it has: what is there is read.
+        // A truncated or unfinished file has less data than its header states: the existing data is read.
         val there = min(size, content.size - place - 8).toInt()
         when (tag(content, at)) {
             "fmt " -> if (there >= 16) form = form(file, at + 8, there)
@@ -58,7 +58,7 @@ fun readWav(content: ByteArray): Recording {
     throw InputError("the recording is a damaged WAV file: it has no samples")
 }
 
-/** [frame]: bytes that one sample of every channel takes together. */
+/** [frame]: bytes of one sample of all channels. */
 private class Form(val kind: Int, val channels: Int, val rate: Long, val frame: Int, val bits: Int)
 
 private fun tag(content: ByteArray, at: Int) = if (content.size < at + 4) "" else String(content, at, 4, Charsets.ISO_8859_1)
@@ -113,7 +113,7 @@ private tailrec fun gcd(one: Int, other: Int): Int = if (other == 0) one else gc
 /** Samples from [start] on of a recording at `up / down` times its rate; beyond its ends is silence. */
 private fun resampled(samples: DoubleArray, up: Int, down: Int, start: Long, count: Int): DoubleArray {
     if (up == down) return samples.copyOfRange(start.toInt(), start.toInt() + count)
-    val cutoff = ROLLOFF * min(up, down) / down // as a share of half the given rate
+    val cutoff = ROLLOFF * min(up, down) / down // as a share of the recording's Nyquist frequency
     val half = ceil(ZERO_CROSSINGS / cutoff).toInt()
     val rows = HashMap<Int, DoubleArray>() // only the phases that occur
     return DoubleArray(count) { at ->
@@ -128,7 +128,7 @@ private fun resampled(samples: DoubleArray, up: Int, down: Int, start: Long, cou
     }
 }
 
-/** Weights for an output that lies [behind] of a sample behind an input: a sinc under a squared cosine; their sum is 1. */
+/** Weights for an output [behind] of a sample after an input: a sinc with a Hann window; their sum is 1. */
 private fun taps(behind: Double, half: Int, cutoff: Double): DoubleArray {
     val weights = DoubleArray(2 * half) { tap ->
         val x = ((tap - half + 1) - behind).times(cutoff).coerceIn(-ZERO_CROSSINGS.toDouble(), ZERO_CROSSINGS.toDouble())

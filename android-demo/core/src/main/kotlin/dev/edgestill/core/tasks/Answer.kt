@@ -2,7 +2,7 @@ package dev.edgestill.core.tasks
 
 import java.util.Locale
 
-/** What a task says of one sample. Each task has a class of its own, with what it says as plain data. */
+/** The prediction of a task for one sample. Each task has its own class, with the prediction as plain data. */
 interface Answer {
     /** In a few words. */
     fun describe(): String
@@ -12,8 +12,8 @@ interface Answer {
 }
 
 /**
- * A line of an answer on a screen.
+ * A line of a prediction on a screen.
  *
- * @property share 0–1, shown as a bar; null where there is none. main: the line is the answer itself, others come after it.
+ * @property share 0–1, shown as a bar; null where there is none. main: the line is the prediction itself, others follow it.
  */
 data class Row(val name: String, val value: String, val share: Float? = null, val main: Boolean = false)

@@ -6,7 +6,7 @@ import dev.edgestill.core.significant
 import java.util.Locale
 
 /**
- * A number that says how good outputs are.
+ * A quality measure.
  *
  * @property name in manifests and reports, such as `accuracy`.
  * @property unit shown behind it; `%` for a share 0–1, which is shown times 100.

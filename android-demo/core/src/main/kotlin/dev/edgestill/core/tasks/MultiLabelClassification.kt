@@ -35,7 +35,7 @@ class MultiLabelClassification private constructor(labels: List<String>, private
         return GivenLabels(given.take(top ?: given.size).map { Prediction(name(it), shares.values[it]) })
     }
 
-    /** mAP and macro F1: means over the classes that some sample has. NaN outputs rank last and give no label. */
+    /** mAP and macro F1: means over the classes with positive samples. NaN ranks last and predicts no label. */
     override fun quality(outputs: List<Tensor>, targets: Targets): Map<String, Double> {
         val shares = probabilities(outputs)
         if (shares.shape != targets.shape || targets.shape.first() == 0) {
@@ -56,7 +56,7 @@ class MultiLabelClassification private constructor(labels: List<String>, private
         return mapOf("mAP" to precisions.average(), "macro F1" to f1.average())
     }
 
-    /** Where both give exactly the same labels. */
+    /** Whether both predict exactly the same labels. */
     override fun same(first: List<Tensor>, second: List<Tensor>): BooleanArray {
         val (one, other) = listOf(first, second).map { probabilities(it) }
         if (one.shape != other.shape) throw InputError("outputs ${tuple(one.shape)} and ${tuple(other.shape)} cannot be compared")
@@ -100,7 +100,7 @@ fun sigmoid(logits: FloatArray) = FloatArray(logits.size) { (1 / (1 + exp(-logit
 
 /**
  * The area under the precision–recall curve of one class, as a sum of steps: `Σ (R_n - R_{n-1}) · P_n` over the thresholds
- * of falling score, samples of one score together. NaN ranks last. Some sample must be wanted.
+ * of falling score, samples of one score together. NaN ranks last. At least one sample must be positive.
  */
 fun averagePrecision(scores: FloatArray, wanted: BooleanArray): Double {
     val values = FloatArray(scores.size) { if (scores[it].isNaN()) Float.NEGATIVE_INFINITY else scores[it] }
@@ -120,7 +120,7 @@ fun averagePrecision(scores: FloatArray, wanted: BooleanArray): Double {
     return area
 }
 
-/** 2 · right / (given + wanted). */
+/** 2 · TP / (predicted + positive). */
 private fun f1(given: BooleanArray, wanted: BooleanArray): Double {
     val right = given.indices.count { given[it] && wanted[it] }
     return 2.0 * right / maxOf(given.count { it } + wanted.count { it }, 1)

@@ -100,7 +100,7 @@ class Regression private constructor(labels: List<String>, private val settings:
 
         /** `1 - Σ error² / Σ (y - mean(y))²`; null where the targets never vary. */
         private fun share(errors: DoubleArray, wanted: DoubleArray): Double? {
-            if (wanted.all { it == wanted.first() }) return null // whatever the last bit of their mean is
+            if (wanted.all { it == wanted.first() }) return null // exactly, despite rounding of the mean
             val mean = wanted.average()
             val spread = wanted.sumOf { (it - mean) * (it - mean) }
             return if (spread > 0) 1 - errors.sumOf { it * it } / spread else null

@@ -41,7 +41,7 @@ internal fun numberOf(value: Any?, name: String, least: Double, most: Double): D
 internal class Numbers(private val name: String, private val values: List<Double>) {
     val most: Double get() = values.maxOrNull() ?: 0.0
 
-    /** Of so many columns, the number of each. Without labels nobody knew how many there would be. */
+    /** One number per column. Needed without labels, when the number of columns is not known in advance. */
     fun of(columns: Int): DoubleArray {
         if (values.size != columns && values.size != 1) throw InputError(count(name, values.size, columns))
         return DoubleArray(columns) { values[if (values.size == 1) 0 else it] }
@@ -58,7 +58,7 @@ internal fun numbersOf(settings: Map<String, Any?>, name: String, count: Int, de
 
 private fun count(name: String, found: Int, needed: Int) = "$name has $found numbers for $needed values; give one for each, or one for all"
 
-/** What Python takes for false: a setting that is there, and empty. */
+/** Whether Python treats the value as false: a setting that is present, but empty. */
 internal fun saysNothing(value: Any?): Boolean =
     when (value) {
         null, false, "" -> true

@@ -7,7 +7,7 @@ import dev.edgestill.core.Tensor
 import dev.edgestill.core.TensorSpec
 
 // What the outputs of a model mean: the arithmetic of `edgestill_runtime.tasks`, one file a task. `proof/vectors.py`
-// holds each of them to what Python answers.
+// compares each of them with Python.
 
 /** Every task of this package by its name in manifests. */
 val TASKS: Map<String, TaskClass> = listOf(ImageClassification, MultiLabelClassification, Regression, Tensors).associateBy { it.name }
@@ -23,15 +23,15 @@ interface TaskClass {
     /** What `agreement` counts, for messages: `the same class`. */
     val sameAnswer: String get() = ""
 
-    /** What [Task.answer] takes beside outputs. */
+    /** Names of the options of [Task.answer]. */
     val options: List<String> get() = listOf()
 
-    /** Those options, as a screen that shows the answer has them. */
+    /** Values of these options for a screen that shows the prediction. */
     val onScreen: Map<String, Any> get() = mapOf()
 
     /**
-     * @param labels names of what the last axis of the outputs holds; empty where nobody gave any.
-     * @param settings of the task, as the manifest has them (JSON of `readJson`); each task says which it knows.
+     * @param labels names of the entries of the outputs' last axis; empty if unknown.
+     * @param settings of the task, as in the manifest (JSON of `readJson`); see the class of each task.
      * @param scores `logits`, or `probabilities` where the model itself ends in a softmax or sigmoid.
      * @throws InputError settings that are unknown, or not as they must be.
      */
@@ -64,14 +64,14 @@ abstract class Task(val about: TaskClass, val labels: List<String>, val scores: 
     abstract fun quality(outputs: List<Tensor>, targets: Targets): Map<String, Double>
 
     /**
-     * The samples for which two models give the same answer; one that answers NaN gives none.
+     * Per sample, whether two models have the same prediction; false for outputs with NaN.
      *
      * @throws InputError shapes that differ.
      */
     abstract fun same(first: List<Tensor>, second: List<Tensor>): BooleanArray
 
     /**
-     * Share of samples, 0–1, for which two models give the same answer.
+     * Share of samples, 0–1, for which two models have the same prediction.
      *
      * @throws InputError no sample, or shapes that differ.
      */
@@ -81,15 +81,15 @@ abstract class Task(val about: TaskClass, val labels: List<String>, val scores: 
         return same.count { it }.toDouble() / same.size
     }
 
-    /** The name of a column of the outputs; its number where nobody gave one. */
+    /** The label of a column of the outputs; its number if there are no labels. */
     protected fun name(column: Int): String = labels.getOrElse(column) { "$it" }
 }
 
 /**
  * The task that a bundle is for.
  *
- * @param given the task's class, where it is none of this package.
- * @throws InputError the given class is another task's, or the settings are none of it.
+ * @param given class of a task that this package does not have.
+ * @throws InputError the class is another task's, or a setting is unknown or invalid.
  */
 fun taskOf(name: String, labels: List<String> = listOf(), settings: Map<String, Any?> = mapOf(), scores: String = LOGITS, given: TaskClass? = null): Task {
     if (given != null && given.name != name) throw InputError("the bundle's task is '$name', not '${given.name}'")

@@ -6,7 +6,7 @@ import dev.edgestill.core.Targets
 import dev.edgestill.core.Tensor
 import dev.edgestill.core.TensorSpec
 
-/** A model whose outputs nobody has said the meaning of: neither answers nor measures; `Model.outputs` gives the numbers. */
+/** A model without a known task: no predictions and no measures; use `Model.outputs`. */
 open class Tensors internal constructor(private val nothing: String = "nothing says what its outputs mean; use outputs") : Task(Tensors, listOf(), LOGITS) {
     override fun check(outputs: List<TensorSpec>) = Unit
 
@@ -23,5 +23,5 @@ open class Tensors internal constructor(private val nothing: String = "nothing s
     }
 }
 
-/** A task of somebody's own, which this app has no class for. */
+/** A custom task, which this app has no class for. */
 class UnknownTask(name: String) : Tensors("its task is $name, which is none of edgestill's: give its class, Model(…, task = …), or use outputs")
