@@ -39,7 +39,7 @@ class DistillOptions(TrainOptions):
         combine: how several teachers become one; see `edgestill.teachers.TeacherEnsemble`.
         live: run the teacher beside the student instead of caching its outputs. Objectives on layers always do.
         cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
-        check_teacher: refuse a teacher that does no better than guessing on validation data; `chance.py` has the rule.
+        check_teacher: refuse a teacher that does no better than guessing on validation data, by the task's own rule (`against_chance`).
     """
 
     schedule: Schedule = Schedule(views=8)
