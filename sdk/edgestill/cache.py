@@ -55,23 +55,23 @@ def cache_outputs(
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
     names = data.task.outputs
-    found = [{name: folder / _file(view, name, names) for name in names} for view in range(views)]
+    paths_of_views = [{name: folder / _file(view, name, names) for name in names} for view in range(views)]
     shards = [
         _Shard(view, start, {name: path.with_suffix(f".rows-{start:09d}.npy") for name, path in paths.items()})
-        for view, paths in enumerate(found)
+        for view, paths in enumerate(paths_of_views)
         if not all(path.is_file() for path in paths.values())
         for start in range(0, len(data.train), SHARD)
     ]
     mine = [one for one in shards[state.process_index :: state.num_processes] if not one.done]
     if mine:
-        _answer(teacher, data, mine, augmentation, state.device, progress)
+        _compute_outputs(teacher, data, mine, augmentation, state.device, progress)
     state.wait_for_everyone()
     if state.is_main_process:
-        for view, paths in enumerate(found):
+        for view, paths in enumerate(paths_of_views):
             for name, path in paths.items():
                 _join(path, [one.parts[name] for one in shards if one.view == view])
     state.wait_for_everyone()
-    return [{name: np.load(path, mmap_mode="r") for name, path in paths.items()} for paths in found]
+    return [{name: np.load(path, mmap_mode="r") for name, path in paths.items()} for paths in paths_of_views]
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
     }
     path = folder / "cache.json"
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        odd = [name for name in facts if json.dumps(found.get(name)) != json.dumps(facts[name])]
+        recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        odd = [name for name in facts if json.dumps(recorded.get(name)) != json.dumps(facts[name])]
         if odd:
             raise DataError(
                 f"{folder} holds a teacher's outputs for another {' and another '.join(odd)}; remove it, or name "
@@ -115,7 +115,7 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
         write_bytes(path, json.dumps(facts, indent=1).encode())
 
 
-def _answer(
+def _compute_outputs(
     teacher: nn.Module,
     data: Data,
     shards: list[_Shard],
@@ -133,14 +133,14 @@ def _answer(
     ):
         for shard in shards:
             rows = torch.arange(shard.start, min(shard.start + SHARD, len(views)))
-            answers: dict[str, list[torch.Tensor]] = {name: [] for name in shard.parts}
+            outputs: dict[str, list[torch.Tensor]] = {name: [] for name in shard.parts}
             for images, _ in views.batches(shard.view, torch.split(rows, BATCH)):
                 tensors = named_tensors(teacher(images), data.task.outputs, "teacher", len(images))
                 for name, values in tensors.items():
-                    answers[name].append(_stored(values, shard.view))
+                    outputs[name].append(_stored(values, shard.view))
                 task.advance(len(images))
             for name, path in shard.parts.items():
-                _write(path, torch.cat(answers[name]).numpy())
+                _write(path, torch.cat(outputs[name]).numpy())
 
 
 def _stored(values: torch.Tensor, view: int) -> torch.Tensor:

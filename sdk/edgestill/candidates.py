@@ -70,13 +70,13 @@ def judge(
         reference: outputs of the float model for the same samples.
     """
     name_of_measure = task.measures[0].name
-    found: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
+    measured: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
     for name, model in open_models(bundle).items():
         with model:
             quantized = bundle.manifest.models[name].precision != "fp32"
-            if quantized or not found[True]:
+            if quantized or not measured[True]:
                 outputs = model.outputs_of([split.images])
                 loss = measure_loss(task, reference, outputs, split.targets)
-                found[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
-    quality, loss = min(found[True] or found[False], key=lambda one: one[0])
+                measured[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
+    quality, loss = min(measured[True] or measured[False], key=lambda one: one[0])
     return Candidate(method, bundle, quality, loss, float_nodes, trained)

@@ -77,24 +77,24 @@ def compare_files(
     """
     differences, findings, shares = [], [], []
     for one, other in [pairs.quantized[number : number + 2] for number in range(len(pairs.quantized) - 1)]:
-        found = _differences((one, other), outputs, models, task, Tolerance(steps=MAX_STEPS, changed=1.0))
-        differences.append(found[0][0])
-        shares += [pair.agreement for pair, _ in found]
-        findings += [_disagreement(pair, reason, min_agreement, task) for pair, reason in found
+        compared = _differences((one, other), outputs, models, task, Tolerance(steps=MAX_STEPS, changed=1.0))
+        differences.append(compared[0][0])
+        shares += [pair.agreement for pair, _ in compared]
+        findings += [_disagreement(pair, reason, min_agreement, task) for pair, reason in compared
                      if reason or pair.agreement < min_agreement]  # fmt: skip
     for name in pairs.quantized:
         baseline = pairs.baseline(name)
         if baseline is None:
             continue
         limit = math.inf if name in decided else MAX_DEVIATION
-        found = _differences((name, baseline), outputs, models, task, Tolerance(rms=limit, changed=limit))
-        differences.append(found[0][0])
+        compared = _differences((name, baseline), outputs, models, task, Tolerance(rms=limit, changed=limit))
+        differences.append(compared[0][0])
         findings += [
             failure(
                 f"{name}, {pair.output}: {reason} against {baseline}: quantization has destroyed it; calibrate with "
                 "samples like those it will meet, or keep sensitive layers in float (precision = mixed)"
             )
-            for pair, reason in found
+            for pair, reason in compared
             if reason
         ]
     return differences, min(shares, default=None), findings
@@ -113,19 +113,20 @@ def _differences(
     compared = compare_outputs(outputs[one], outputs[other], tolerance, models[one].outputs)
     if compared.problem is not None:
         return [(Difference(files, "outputs", None, None, None, None, 0.0, "values"), compared.problem)]
-    answers = task.agreement(outputs[one], outputs[other]) if task.same_answer and len(compared.outputs) == 1 else None
-    found = []
+    by_sample = bool(task.same_answer) and len(compared.outputs) == 1
+    agreement = task.agreement(outputs[one], outputs[other]) if by_sample else None
+    differences = []
     for result in sorted(compared.outputs, key=lambda result: (result.passed, -(result.steps or result.changed))):
-        same = 1 - result.changed if answers is None else answers
-        kind: Literal["samples", "values"] = "values" if answers is None else "samples"
+        same = 1 - result.changed if agreement is None else agreement
+        kind: Literal["samples", "values"] = "values" if agreement is None else "samples"
         steps = result.steps
         mean_steps = result.mean / result.difference * steps if steps and math.isfinite(result.difference) else steps
         one_difference = Difference(
             files, result.name, _plain(result.difference), _plain(result.mean), _plain(steps), _plain(mean_steps),
             same, kind,
         )  # fmt: skip
-        found.append((one_difference, result.reason))
-    return found
+        differences.append((one_difference, result.reason))
+    return differences
 
 
 def _plain(value: float | None) -> float | None:

@@ -128,14 +128,14 @@ def _teacher_outputs(
     return TeacherEnsemble(members, options.combine, data.task)
 
 
-def _teachers(given: object) -> list[nn.Module]:
+def _teachers(teacher: object) -> list[nn.Module]:
     """The models that were given as teacher: none for None and `"self"`."""
-    if given is None or (isinstance(given, str) and given == "self"):
+    if teacher is None or (isinstance(teacher, str) and teacher == "self"):
         return []
-    members = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    members = list(teacher) if isinstance(teacher, Sequence) and not isinstance(teacher, str) else [teacher]
     models = [one for one in members if isinstance(one, nn.Module)]
     if not members or len(models) < len(members):
-        odd = next((one for one in members if not isinstance(one, nn.Module)), given)
+        odd = next((one for one in members if not isinstance(one, nn.Module)), teacher)
         raise ModelError(f'a teacher is a torch.nn.Module, several of them, "self" or None, not {odd!r:.40}')
     return models
 

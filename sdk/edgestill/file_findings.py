@@ -75,25 +75,25 @@ def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]
 
 
 def _speed(seen: "Inspection", name: str) -> list[Finding]:
-    found = []
+    findings = []
     if not seen.delegation_known:
-        found.append(warning(f"{name}: what runs in XNNPACK is {seen.delegate}"))
+        findings.append(warning(f"{name}: what runs in XNNPACK is {seen.delegate}"))
     elif seen.delegated_macs < MIN_DELEGATED:
         outside = ", ".join(dict.fromkeys(one.name for one in seen.outside if one.macs)) or "see `edgestill inspect`"
-        found.append(warning(
+        findings.append(warning(
             f"{name}: only {100 * seen.delegated_macs:.0f} % of the multiply-accumulates run in XNNPACK; outside "
             f"are {outside}: replace these layers in the model, or accept slow kernels for them"
         ))  # fmt: skip
     if seen.transposes:
-        found.append(warning(
+        findings.append(warning(
             f"{name}: {seen.transposes} transposes inside: write the model without permute or transpose "
             "(convolutions where it has linear layers over channels), or accept the copies"
         ))  # fmt: skip
     regions = sum(one.name in ("DEQUANTIZE", "Convert") and one.precision.endswith("float32") for one in seen.operators)
     if regions:
         floating = dict.fromkeys(one.name for one in seen.operators if one.precision == "float32")
-        found.append(warning(
+        findings.append(warning(
             f"{name}: {regions} float regions ({', '.join(floating)}) between dequantize and quantize: use ReLU "
             "or ReLU6, plain pooling and batch norms in the model where latency matters"
         ))  # fmt: skip
-    return found
+    return findings

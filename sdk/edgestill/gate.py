@@ -108,7 +108,7 @@ def check_bundle(
         if targets is None:
             findings.append(warning(f"no {device.measures[0].name} was measured: {reason}"))
             device = task_of(bundle.manifest.task) if bundle.manifest.task == "tensors" else device
-    main = {name: found[device.measures[0].name] for name, found in quality.items()}
+    main = {name: values[device.measures[0].name] for name, values in quality.items()}
     if float_quality is None:
         float_quality = max((value for name, value in main.items() if name in pairs.floats), default=None)
     losses = {} if targets is None else _losses(outputs, pairs, main, float_quality, targets, device)
@@ -116,7 +116,7 @@ def check_bundle(
     findings += _judge_losses(losses, main, max_drop, guessing, device)
     # Where the measure tells nothing, what is left of the outputs is judged.
     decided = {name for name, loss in losses.items() if guessing is None and loss.verdict(max_drop) != "undecided"}
-    differences, agreement, found = compare_files(outputs, models, pairs, device, min_agreement, decided)
+    differences, agreement, apart = compare_files(outputs, models, pairs, device, min_agreement, decided)
     delegated, inside = look_inside(bundle, pairs.quantized)
     ratios = _latency_ratios(bundle, pairs) if latency and pairs.quantized else {}
     return Gate(
@@ -129,17 +129,17 @@ def check_bundle(
         differences=tuple(differences),
         latency_ratio=ratios,
         delegated=delegated,
-        findings=(*findings, *found, *inside, *_latency_findings(ratios, pairs.precisions)),
+        findings=(*findings, *apart, *inside, *_latency_findings(ratios, pairs.precisions)),
     )
 
 
 def _tasks(
-    bundle: Bundle, samples: Split | Sequence[NDArray[Any]], given: Task | None
+    bundle: Bundle, samples: Split | Sequence[NDArray[Any]], custom: Task | None
 ) -> tuple[Task | None, DeviceTask]:
     """Both halves of a bundle's task; the first is None where nothing is known of it."""
     manifest = bundle.manifest
-    if given is not None:
-        return given, given.on_device(manifest.labels, manifest.task_settings, manifest.scores)
+    if custom is not None:
+        return custom, custom.on_device(manifest.labels, manifest.task_settings, manifest.scores)
     device = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
     if manifest.task == "tensors" and isinstance(samples, Split):
         # Targets of a model that nobody said the task of are classes.
@@ -149,11 +149,11 @@ def _tasks(
 
 
 def _measure(
-    host: Task, device: DeviceTask, outputs: Mapping[str, Outputs], given: Any
+    host: Task, device: DeviceTask, outputs: Mapping[str, Outputs], labels: Any
 ) -> tuple[NDArray[Any] | None, dict[str, dict[str, float]], str]:
     """Targets that fit the outputs, and the quality of each file; None and the reason where there is none."""
     first = next(iter(outputs.values()))
-    targets, reason = host.fitting_targets(given, [one.shape for one in first])
+    targets, reason = host.fitting_targets(labels, [one.shape for one in first])
     if targets is None:
         return None, {}, reason
     try:
@@ -206,18 +206,18 @@ def _guessing(
 ) -> Guess | None:
     """How a float file does that is no better than guessing; None where none does."""
     try:
-        found = [host.against_chance(device, outputs[name], targets) for name in pairs.floats if name in outputs]
+        guesses = [host.against_chance(device, outputs[name], targets) for name in pairs.floats if name in outputs]
     except InputError:  # not of these samples, which `_judge_losses` says
         return None
-    return next((one for one in found if one.near), None)
+    return next((one for one in guesses if one.near), None)
 
 
 def _judge_losses(
     losses: Mapping[str, Loss], main: Mapping[str, float], max_drop: float, guessing: Guess | None, task: DeviceTask
 ) -> list[Finding]:
-    found = [one for name, loss in losses.items() for one in _judge_loss(name, main[name], loss, max_drop, task)]
-    if guessing is None or not losses or any(one.level == "failure" for one in found):
-        return found
+    findings = [one for name, loss in losses.items() for one in _judge_loss(name, main[name], loss, max_drop, task)]
+    if guessing is None or not losses or any(one.level == "failure" for one in findings):
+        return findings
     samples, measure = next(iter(losses.values())).samples, task.measures[0]
     return [undecided(
         f"the float model itself reaches {measure.name} {measure.show(guessing.quality)} on {samples:,} samples, "
@@ -230,14 +230,14 @@ def _judge_loss(name: str, value: float, loss: Loss, max_drop: float, task: Devi
     verdict, measure = loss.verdict(max_drop), task.measures[0]
     if verdict == "kept":
         return []
-    reached = f"{name} reaches {measure.name} {measure.show(value)} on {loss.samples:,} samples, {loss} the float model"
+    summary = f"{name} reaches {measure.name} {measure.show(value)} on {loss.samples:,} samples, {loss} the float model"
     if verdict == "missed":
         return [failure(
-            f"{reached}; the budget is {100 * max_drop:g}: calibrate with more samples like those it will meet, or use "
+            f"{summary}; the budget is {100 * max_drop:g}: calibrate with more samples like those it will meet, or use "
             "quantize = auto, or precision = mixed"
         )]  # fmt: skip
     return [undecided(
-        f"{reached}: too few samples to tell whether it keeps the budget of {100 * max_drop:g} points; about "
+        f"{summary}: too few samples to tell whether it keeps the budget of {100 * max_drop:g} points; about "
         f"{loss.samples_needed(max_drop):,} would tell"
     )]  # fmt: skip
 

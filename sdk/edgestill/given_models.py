@@ -41,37 +41,37 @@ def trained_processor(name: str, model: nn.Module, checkpoint: Any, metadata: Ma
     Raises:
         ModelError: what the checkpoint says cannot be used.
     """
-    kept = kept_processor(metadata, checkpoint)
+    own = recorded_processor(metadata, checkpoint)
     # Weights of ours that do not say it were trained on pixels as their data gave them.
-    return kept if kept is not None or "data" in metadata else published_processor(name, model)
+    return own if own is not None or "data" in metadata else published_processor(name, model)
 
 
-def kept_processor(metadata: Mapping[str, Any], checkpoint: Any) -> Processor | None:
+def recorded_processor(metadata: Mapping[str, Any], checkpoint: Any) -> Processor | None:
     """The processor that a checkpoint of ours was trained with.
 
     Raises:
         ModelError: it names one that cannot be used.
     """
-    found = metadata.get("processor", metadata.get("preprocessing"))
-    if found is None:
+    recorded = metadata.get("processor", metadata.get("preprocessing"))
+    if recorded is None:
         return None
     try:
-        return processor_from_json(found)
+        return processor_from_json(recorded)
     except (EdgestillError, AttributeError, TypeError) as error:
         raise ModelError(f"checkpoint {checkpoint}: its processor cannot be used: {error}") from error
 
 
 def trained_classes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """The class names that a checkpoint of ours was trained on, in its order; empty where it names none."""
-    found = metadata.get("classes")
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+    names = metadata.get("classes")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def trained_settings(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """The settings of the task that a checkpoint of ours was trained for; None where it says none."""
     task = metadata.get("task")
-    found = task.get("settings") if isinstance(task, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else None
+    settings = task.get("settings") if isinstance(task, Mapping) else None
+    return dict(settings) if isinstance(settings, Mapping) else None
 
 
 def published_processor(name: str, model: nn.Module) -> Processor | None:
@@ -87,29 +87,29 @@ def published_processor(name: str, model: nn.Module) -> Processor | None:
 def _of_timm(settings: Mapping[str, Any]) -> ImageProcessor:
     channels, height, width = settings.get("input_size") or (3, IMAGENET_SIZE, IMAGENET_SIZE)
     mean, std = _for_channels(settings["mean"], channels), _for_channels(settings["std"], channels)
-    how = "bicubic" if settings.get("interpolation") == "bicubic" else "bilinear"
+    filter_name = "bicubic" if settings.get("interpolation") == "bicubic" else "bilinear"
     share = float(settings.get("crop_pct") or 1.0)
-    return ImageProcessor(height, width, mean, std, filter=how, crop_share=min(share, 1.0))
+    return ImageProcessor(height, width, mean, std, filter=filter_name, crop_share=min(share, 1.0))
 
 
 def _of_torchvision(builder: str) -> ImageProcessor:
     torchvision: Any = importlib.import_module("torchvision")
-    size, share, mean, std, how = IMAGENET_SIZE, 1.0, IMAGENET_MEAN, IMAGENET_STD, "bilinear"
+    size, share, mean, std, filter_name = IMAGENET_SIZE, 1.0, IMAGENET_MEAN, IMAGENET_STD, "bilinear"
     try:
         made = torchvision.models.get_model_weights(builder).DEFAULT.transforms()
         size, mean, std = made.crop_size[0], tuple(made.mean), tuple(made.std)
         share = min(1.0, size / made.resize_size[0])
-        how = "bicubic" if made.interpolation.value == "bicubic" else how
+        filter_name = "bicubic" if made.interpolation.value == "bicubic" else filter_name
     except (ValueError, AttributeError, TypeError, IndexError):  # a model without published weights
         pass
-    return ImageProcessor(size, size, mean, std, filter=how, crop_share=share)
+    return ImageProcessor(size, size, mean, std, filter=filter_name, crop_share=share)
 
 
 def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def channels_taken(
+def input_channels(
     name: str, classes: int, checkpoint: str | PathLike[str] | None = None, weights: str | None = None
 ) -> tuple[int, ...]:
     """Channels of the images that a model takes: (3,), (1,), or (3, 1) where nothing but the images says it.
@@ -130,14 +130,15 @@ def channels_taken(
     if len(made) < 2:
         return tuple(made) or (3, 1)
     shapes = {count: _shapes(model) for count, model in made.items()}
-    told = {one for one in shapes[3].keys() | shapes[1].keys() if shapes[3].get(one) != shapes[1].get(one)}
-    if not told:
+    differing = {one for one in shapes[3].keys() | shapes[1].keys() if shapes[3].get(one) != shapes[1].get(one)}
+    if not differing:
         only = channels_of_convolutions(made[3])
         return (3, 1) if only is None else (only,)
     if checkpoint is None:
         return 3, 1
     there = weight_shapes(checkpoint, made[3], weights)
-    return tuple(count for count in made if all(there.get(one) == shapes[count].get(one) for one in told)) or (3, 1)
+    fitting = [count for count in made if all(there.get(one) == shapes[count].get(one) for one in differing)]
+    return tuple(fitting) or (3, 1)
 
 
 def channels_of_convolutions(model: nn.Module) -> int | None:
@@ -146,9 +147,9 @@ def channels_of_convolutions(model: nn.Module) -> int | None:
     The first one is the first that was written down, which may be a gate further inside: it counts where no other
     convolution takes the other number.
     """
-    taken = [one.in_channels for one in model.modules() if isinstance(one, nn.Conv2d)]
-    found = {count for count in taken if count in (1, 3)}
-    return taken[0] if len(found) == 1 and taken[0] in found else None
+    channels = [one.in_channels for one in model.modules() if isinstance(one, nn.Conv2d)]
+    possible = {count for count in channels if count in (1, 3)}
+    return channels[0] if len(possible) == 1 and channels[0] in possible else None
 
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

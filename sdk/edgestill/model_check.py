@@ -41,5 +41,5 @@ def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True)
                 f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
                 f"them: it fails {place_of(error, model)}{of_other_types(error)}"
             ) from error
-        found = Outputs(named_tensors(output, data.task.outputs, who))
-        data.task.check_outputs(found, data.classes, who, data.name, learning)
+        outputs = Outputs(named_tensors(output, data.task.outputs, who))
+        data.task.check_outputs(outputs, data.classes, who, data.name, learning)

@@ -30,13 +30,13 @@ def run_model(
     """The same by a model that is on the device, and is left in eval mode."""
     views = Views(split.images, None, data.processor, device=device)
     model.eval()
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in data.task.outputs}
+    outputs: dict[str, list[torch.Tensor]] = {name: [] for name in data.task.outputs}
     with torch.inference_mode():
         for images, _ in views.batches(0, torch.split(torch.arange(len(split)), BATCH)):
             tensors = named_tensors(model(images), data.task.outputs, samples=len(images))
             for name, values in tensors.items():
-                found[name].append(values.cpu())
-    return tuple(torch.cat(rows).numpy() for rows in found.values())
+                outputs[name].append(values.cpu())
+    return tuple(torch.cat(rows).numpy() for rows in outputs.values())
 
 
 def quality_of(

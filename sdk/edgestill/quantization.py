@@ -235,16 +235,16 @@ class _Search:
         common = {"fp32_baseline": start.bundle, "trained": trained}
 
         def enough(count: int) -> bool:
-            kept = tuple(layer.node for layer in layers[:count])
+            float_nodes = tuple(layer.node for layer in layers[:count])
             made = self.attempt(
-                f"{name}, {count} in float", work / f"{name} {count}.edge", float_nodes=kept,
+                f"{name}, {count} in float", work / f"{name} {count}.edge", float_nodes=float_nodes,
                 targets=quantizing(targets)[-1:], **common,
             )  # fmt: skip
             return made.within(self._budget.max_drop)
 
-        kept = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
+        float_nodes = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
         if len(targets) > 1:
-            self.attempt(f"{name}, both", work / f"{name}.edge", float_nodes=kept, **common)
+            self.attempt(f"{name}, both", work / f"{name}.edge", float_nodes=float_nodes, **common)
 
     def _rank(self, trained: GraphModule | None) -> "list[Layer]":
         from edgestill_converters import quantize

@@ -137,10 +137,10 @@ class TeacherTable(_Table):
 
     @model_validator(mode="after")
     def _of_a_checkpoint(self) -> "TeacherTable":
-        given = [name for name in ("weights", "mean", "std", "image_size") if getattr(self, name)]
-        if given and self.checkpoint is None:
+        stated = [name for name in ("weights", "mean", "std", "image_size") if getattr(self, name)]
+        if stated and self.checkpoint is None:
             raise ValueError(
-                f"{', '.join(given)} say how a checkpoint was trained; a teacher that is trained here sees what the "
+                f"{', '.join(stated)} say how a checkpoint was trained; a teacher that is trained here sees what the "
                 "data gives"
             )
         return self

@@ -21,7 +21,7 @@ from .data import Data, Reading, load_data
 from .data.reading import for_each_channel
 from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
-from .given_models import kept_processor, overridden, trained_classes, trained_settings
+from .given_models import overridden, recorded_processor, trained_classes, trained_settings
 from .models import read_metadata
 from .progress import SILENT, Progress
 from .recipe import Recipe
@@ -90,7 +90,7 @@ def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | 
     recipe = parse_recipe(tables or _older(noted), where or checkpoint)
     return Known(
         where or checkpoint, recipe, str(noted["model"]), checkpoint, noted["data"].get("digest"),
-        kept_processor(noted, checkpoint), trained_classes(noted), trained_settings(noted),
+        recorded_processor(noted, checkpoint), trained_classes(noted), trained_settings(noted),
     )  # fmt: skip
 
 
@@ -141,10 +141,10 @@ def read_again(
     """
     table = known.recipe.data
     refuse_source(table.source, known.where, source)
-    said = {name: value for name, value in (changes or {}).items() if value}
-    options, processor = table.model_copy(update=said).options(), None
+    stated = {name: value for name, value in (changes or {}).items() if value}
+    options, processor = table.model_copy(update=stated).options(), None
     if known.processor is not None:
-        processor = taken(known, said)
+        processor = student_processor(known, stated)
         options = replace(options, **asdict(Reading()), mean=(), std=())
     refuse_task(known.recipe.task, known.where)
     data = load_data(
@@ -160,7 +160,7 @@ def read_again(
     return data if known.task_settings is None else replace(data, task_settings=known.task_settings)
 
 
-def taken(known: Known, said: Mapping[str, Any]) -> Processor:
+def student_processor(known: Known, stated: Mapping[str, Any]) -> Processor:
     """What the student takes, with the mean and std that the user says.
 
     Raises:
@@ -168,12 +168,12 @@ def taken(known: Known, said: Mapping[str, Any]) -> Processor:
     """
     assert known.processor is not None
     height, width, _ = known.processor.image_shape
-    if said.get("image_size", height) != height or (height != width and "image_size" in said):
+    if stated.get("image_size", height) != height or (height != width and "image_size" in stated):
         raise DataError(
             f"the student of {known.where} was trained on {height}×{width} (height × width), which --image-size "
-            f"{said['image_size']} does not change; leave it out"
+            f"{stated['image_size']} does not change; leave it out"
         )
-    mean, std = (for_each_channel(said.get(name, ()), known.processor.channels) for name in ("mean", "std"))
+    mean, std = (for_each_channel(stated.get(name, ()), known.processor.channels) for name in ("mean", "std"))
     return overridden(known.processor, mean, std)
 
 
@@ -189,14 +189,14 @@ def refuse_task(task: str, where: Path) -> None:
         )
 
 
-def refuse_source(source: str, where: Path, said: str | None) -> None:
+def refuse_source(source: str, where: Path, stated: str | None) -> None:
     """Refuse to import a data source that only a file names.
 
     Raises:
         DataError: says how to name it.
     """
     kind, colon, _ = source.partition(":")
-    if colon and said is None and kind not in READERS:
+    if colon and stated is None and kind not in READERS:
         raise DataError(
             f"the data of {where} is {source}, code that only the file names; say it yourself with --data {source}"
         )

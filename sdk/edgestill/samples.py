@@ -62,7 +62,7 @@ def find_samples(
 def _reference(path: Path, count: int | None, progress: Progress) -> dict[str, Outputs]:
     """What this machine's models said, by name; empty where the run's stages are not there, or damaged."""
     try:
-        return {name: tuple(one[:count] for one in given) for name, given in read_outputs(path).items()}
+        return {name: tuple(one[:count] for one in arrays) for name, arrays in read_outputs(path).items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         why = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
         progress.message(f"{path} {why}: answers are not compared with this machine's")

@@ -52,13 +52,13 @@ def refuse_guessing(
         outputs = outputs_of(teacher, known, data, processes().device)
         for values in outputs:
             check_values(torch.from_numpy(values), "of the validation split")
-        found = data.task.against_chance(device, outputs, known.targets)
-        task.advance(count, quality=f"{measure.name} {measure.show(found.quality)}")
-    if found.near:
+        guess = data.task.against_chance(device, outputs, known.targets)
+        task.advance(count, quality=f"{measure.name} {measure.show(guess.quality)}")
+    if guess.near:
         raise ModelError(
-            f"the {who} reaches {measure.name} {measure.show(found.quality)} on {count:,} validation images, guessing "
-            f"{measure.show(found.chance)}: a student would learn nothing from it. {found.reason}Set mean, std and "
+            f"the {who} reaches {measure.name} {measure.show(guess.quality)} on {count:,} validation images, guessing "
+            f"{measure.show(guess.chance)}: a student would learn nothing from it. {guess.reason}Set mean, std and "
             f"image_size under [teacher] to what it was trained with, bring its {data.task.names_word} into the data's "
             "order, or train it; check = false under [teacher] (check_teacher=False) goes on all the same"
         )
-    return TeacherCheck(count, found.quality, found.chance, found.near, found.reason)
+    return TeacherCheck(count, guess.quality, guess.chance, guess.near, guess.reason)

@@ -20,19 +20,19 @@ from edgestill_runtime.processing import AudioProcessor, Processor
 
 from .errors import ModelError
 
-_KEPT = "edgestill_processor"
+_ATTRIBUTE = "edgestill_processor"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601, as image.py has it
 
 
 def set_processor(model: nn.Module, processor: Processor | None) -> None:
     """Note on a model how its inputs were made when it was trained; None: as the data gives them."""
-    setattr(model, _KEPT, processor)
+    setattr(model, _ATTRIBUTE, processor)
 
 
 def processor_of(model: nn.Module) -> Processor | None:
     """What `set_processor` noted."""
-    found = getattr(model, _KEPT, None)
-    return found if isinstance(found, Processor) else None
+    processor = getattr(model, _ATTRIBUTE, None)
+    return processor if isinstance(processor, Processor) else None
 
 
 class InputAdapter:
@@ -59,8 +59,8 @@ class InputAdapter:
             pixels = (pixels * _column(_LUMA, images)).sum(1, keepdim=True)
         size = (target.height, target.width)
         if tuple(pixels.shape[2:]) != size:
-            how = getattr(target, "filter", "bilinear")
-            pixels = F.interpolate(pixels.float(), size, mode=how, antialias=True, align_corners=False).clamp(0, 1)
+            mode = getattr(target, "filter", "bilinear")
+            pixels = F.interpolate(pixels.float(), size, mode=mode, antialias=True, align_corners=False).clamp(0, 1)
         return (pixels - _column(target.mean, images)) / _column(target.std, images)
 
 

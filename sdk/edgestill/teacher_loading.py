@@ -15,9 +15,9 @@ from .data.reading import for_each_channel
 from .errors import DataError, ModelError
 from .given_models import (
     channels_of_convolutions,
-    channels_taken,
-    kept_processor,
+    input_channels,
     overridden,
+    recorded_processor,
     trained_classes,
     trained_processor,
     trained_settings,
@@ -103,7 +103,7 @@ def _loaded(
     teacher = create_model(model, classes, channels)
     if checkpoint is None:
         return teacher, {}, _channels(model, teacher, classes, channels)
-    known = kept_processor(read_metadata(checkpoint), checkpoint)
+    known = recorded_processor(read_metadata(checkpoint), checkpoint)
     if known is not None and known.channels != channels:
         channels = known.channels
         teacher = create_model(model, classes, channels)
@@ -124,8 +124,8 @@ def _channels(name: str, model: nn.Module, classes: int, made_with: int) -> int:
     """Channels that a model takes: those that it was made with, unless it is the same whatever it is made with."""
     if channels_of_convolutions(model) in (made_with, None):
         return made_with
-    found = channels_taken(name, classes)
-    return found[0] if len(found) == 1 else made_with
+    possible = input_channels(name, classes)
+    return possible[0] if len(possible) == 1 else made_with
 
 
 def _compare_classes(theirs: Sequence[str], data: Data, checkpoint: str | PathLike[str] | None) -> None:

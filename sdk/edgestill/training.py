@@ -23,7 +23,7 @@ from .data import Data, Views
 from .data.sources import Split
 from .distillation_module import DistillationModule, largest_output
 from .errors import ModelError, TrainingError
-from .models.copies import copied, kept_randomness
+from .models.copies import copied, preserved_rng
 from .models.identity import identity
 from .objectives import Objective, Outputs
 from .options import TrainOptions
@@ -84,7 +84,7 @@ def train(
     check_objective(objective, data)
     for one in (model, *peers):
         check_trainable(one, options.label)
-    with kept_randomness(), _errors_of_torch(options.schedule):
+    with preserved_rng(), _errors_of_torch(options.schedule):
         students = nn.ModuleList([copied(one) for one in (model, *peers)])
         return _Training(students, data, objective, options, teacher, progress).run()
 
@@ -221,8 +221,8 @@ class _Training:
                 teacher_peaks.append(largest_output(outputs))
             if step % 10 == 9 or step == self._steps - 1:
                 check_teacher_outputs(teacher_peaks, self._options.label)
-                kept = self._folder if self._state.history else None
-                check_losses(losses, peaks, step, epoch, self._options.label, kept)
+                folder = self._folder if self._state.history else None
+                check_losses(losses, peaks, step, epoch, self._options.label, folder)
                 task.advance((step % 10 + 1) * self._batch_size)
         return losses
 
@@ -291,8 +291,8 @@ def _shared_quality(accelerator: Accelerator, model: nn.Module, split: Split, da
     """The task's main measure of a split that is dealt out over the processes."""
     count = accelerator.num_processes
     mine = split.take(np.arange(accelerator.process_index, len(split), count))
-    found = [run_model(model, mine, data, accelerator.device)] if len(mine) else []
-    parts = found if count == 1 else gather_object(found)
+    results = [run_model(model, mine, data, accelerator.device)] if len(mine) else []
+    parts = results if count == 1 else gather_object(results)
     dealt = np.concatenate([np.arange(start, len(split), count) for start in range(count)])
     outputs = [np.concatenate(pieces)[np.argsort(dealt)] for pieces in zip(*parts, strict=True)]
     quality = data.device_task.quality(outputs, split.targets)

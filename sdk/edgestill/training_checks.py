@@ -54,12 +54,14 @@ def check_losses(
     look = "look for a division by zero, a root or a logarithm in its forward"
     if not math.isfinite(own) and epoch == 0 and number == 1:  # before a weight was changed
         raise ModelError(f"{label}: the model itself gives {own} at {place}; {look}")
-    kept = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
+    state = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
     if not math.isfinite(own):
-        raise TrainingError(f"{label}: the model itself gives {own} at {place}; {kept}; lower learning_rate, or {look}")
+        raise TrainingError(
+            f"{label}: the model itself gives {own} at {place}; {state}; lower learning_rate, or {look}"
+        )
     raise TrainingError(
         f"{label}: the loss is {float(recent[odd])} at {place}; "
-        f"{kept}; lower learning_rate, or the weight of an objective"
+        f"{state}; lower learning_rate, or the weight of an objective"
     )
 
 

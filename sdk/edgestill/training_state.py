@@ -63,8 +63,8 @@ class TrainingState:
     def _resume(self, path: Path) -> None:
         with safetensors.safe_open(path, framework="pt") as file:
             described = file.metadata()
-        found = json.loads(described["fingerprint"])
-        self.other = [name for name, value in self._fingerprint.items() if found.get(name, ...) != value]
+        recorded = json.loads(described["fingerprint"])
+        self.other = [name for name, value in self._fingerprint.items() if recorded.get(name, ...) != value]
         if self.other:
             return  # that training is not this one
         state = safetensors.torch.load_file(path)

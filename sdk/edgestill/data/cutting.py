@@ -80,7 +80,7 @@ def cut(
     train = dealt[~np.isin(dealt, checked)]
     learnt = known[train]
     if options.labelled is not None:
-        learnt = task.without(learnt, _kept(strata[train], options.labelled, task.names_word))
+        learnt = task.without(learnt, _choose_labelled(strata[train], options.labelled, task.names_word))
     count = min(options.calibration, len(train))
     parts = {"train": known[train], "validation": targets.get("validation", known[checked]), "test": targets["test"]}
     for word in ("validation", "test"):
@@ -119,7 +119,7 @@ def _deal(strata: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]
     return np.lexsort((order.argsort(), rank)).astype(np.int64)
 
 
-def _kept(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]:
+def _choose_labelled(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]:
     """bool (N,): so many rows, the first of every stratum, and then in the order in which they were dealt."""
     firsts = np.unique(strata, return_index=True)[1]
     if not len(firsts) <= count <= len(strata):
@@ -128,6 +128,6 @@ def _kept(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]
             f"labelled = {count}: between {len(firsts)} ({each}) and {len(strata)} train images can keep theirs"
         )
     others = np.setdiff1d(np.arange(len(strata)), firsts)  # ascending
-    kept = np.zeros(len(strata), np.bool_)
-    kept[np.concatenate([firsts, others[: count - len(firsts)]])] = True
-    return kept
+    chosen = np.zeros(len(strata), np.bool_)
+    chosen[np.concatenate([firsts, others[: count - len(firsts)]])] = True
+    return chosen

@@ -56,15 +56,15 @@ def subfolders(folder: Path, skipped: Skipped) -> list[Path]:
     Raises:
         DataError: it is not there, no folder, or may not be read.
     """
-    found = []
+    folders = []
     for entry in _entries(folder):
         if not entry.is_dir():
             continue
         if hidden(entry.name):
             skipped.add("hidden", entry)
         else:
-            found.append(entry)
-    return found
+            folders.append(entry)
+    return folders
 
 
 def samples_in(folder: Path, kind: Kind, skipped: Skipped) -> list[Path]:

@@ -50,10 +50,10 @@ def checked_source(source: ImageSource, task: Task) -> ImageSource:
 
 
 def _names(source: ImageSource) -> tuple[str, ...]:
-    given: Any = source.classes
-    names = tuple(given) if isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) else (None,)
+    classes: Any = source.classes
+    names = tuple(classes) if isinstance(classes, (Sequence, np.ndarray)) and not isinstance(classes, str) else (None,)
     if not all(isinstance(name, str) for name in names):
-        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {given!r:.40}')
+        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {classes!r:.40}')
     return tuple(str(name) for name in names)
 
 

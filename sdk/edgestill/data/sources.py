@@ -98,19 +98,19 @@ def load_data(
         if reading != Reading():
             raise DataError("how the data are read is said by a processor, or by image_size and its like: give one")
         mean, std = (mean, std) if mean else (processor.mean, processor.std)
-    found = _for_model(find_source(source, reading, progress, task), processor, classes, task)
+    listed = _for_model(find_source(source, reading, progress, task), processor, classes, task)
     if check is not None:
-        check(found.classes, _kind_of(found))
-    targets = {name: part.targets for name, part in found.splits.items()}
-    made = cut(targets, found.classes, task, options, name=found.name)
-    more, left = ([], []) if options.unlabelled is None else unlabelled_files(Path(options.unlabelled), found)
-    for note in (*left, *found.notes, *made.notes):
+        check(listed.classes, _kind_of(listed))
+    targets = {name: part.targets for name, part in listed.splits.items()}
+    made = cut(targets, listed.classes, task, options, name=listed.name)
+    more, left = ([], []) if options.unlabelled is None else unlabelled_files(Path(options.unlabelled), listed)
+    for note in (*left, *listed.notes, *made.notes):
         progress.message(note)
-    if isinstance(found, ImageSource):
-        opened = found
+    if isinstance(listed, ImageSource):
+        opened = listed
     else:
-        opened = read_listing(found, reading, progress, processor, beside=len(more))
-    for note in opened.notes[len(found.notes) :]:  # of the decoding
+        opened = read_listing(listed, reading, progress, processor, beside=len(more))
+    for note in opened.notes[len(listed.notes) :]:  # of the decoding
         progress.message(note)
     opened = replace(opened, processor=processor or opened.processor)
     return _carry_out(made, opened, task, reading, options.seed, (mean, std), more, progress)
@@ -129,13 +129,13 @@ def _list_folder(path: Path, kind: Kind, task: Task) -> Listing:
 
 def _carry_out(
     made: Cut, source: ImageSource, task: Task, reading: Reading, seed: int,
-    given: tuple[Sequence[float], Sequence[float]], unlabelled: Sequence[Path], progress: Progress,
+    statistics: tuple[Sequence[float], Sequence[float]], unlabelled: Sequence[Path], progress: Progress,
 ) -> Data:  # fmt: skip
     """The samples themselves, cut as planned."""
     train = source.train.take(made.train)
     calibration = source.train.take(made.train[: made.calibration])
-    found = (source.mean, source.std) if source.mean else statistics_of(train)
-    mean, std = given if given[0] else found
+    defaults = (source.mean, source.std) if source.mean else statistics_of(train)
+    mean, std = statistics if statistics[0] else defaults
     processor = source.processor or reading.images(*source.train.images.shape[1:])
     mean, std = (for_each_channel(values, processor.channels) for values in (mean, std))
     if len(mean) != processor.channels or len(std) != processor.channels:
@@ -192,8 +192,8 @@ def open_source(
         processor, classes, task: of a model that is there already; see `load_data`.
     """
     chosen, task = reading or Reading(image_size), find_task(task)
-    found = _for_model(find_source(source, chosen, progress, task), processor, classes, task)
-    return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
+    listed = _for_model(find_source(source, chosen, progress, task), processor, classes, task)
+    return listed if isinstance(listed, ImageSource) else read_listing(listed, chosen, progress, processor)
 
 
 def find_source(
@@ -220,10 +220,10 @@ def find_source(
             place = Path(rest).expanduser()
         except RuntimeError as error:
             raise DataError(f"{source!r}: there is no user {rest.partition('/')[0]} on this machine") from error
-        found = READERS[kind](place, task, progress)
-        reading.only(found.kind, source)
-        task.check_names(found.classes, found.name)
-        return found
+        listing = READERS[kind](place, task, progress)
+        reading.only(listing.kind, source)
+        task.check_names(listing.classes, listing.name)
+        return listing
     if source in fixed:
         reading.only("image", source, sized=False)
         return checked_source(fixed[source](), task)
@@ -238,7 +238,7 @@ def find_source(
 
 
 def _for_model(
-    found: ImageSource | Listing, processor: Processor | None, classes: Sequence[str], task: Task
+    source: ImageSource | Listing, processor: Processor | None, classes: Sequence[str], task: Task
 ) -> ImageSource | Listing:
     """The same source with the classes in a model's order.
 
@@ -246,23 +246,23 @@ def _for_model(
         DataError: it has other classes, other samples, or pixels made in another way than the model takes them.
     """
     if processor is not None:
-        if _kind_of(found) != processor.kind:
-            raise DataError(f"{found.name} has {WORDS[_kind_of(found)]}, the model takes {processor.kind}")
-        if isinstance(found, ImageSource):
-            check_made(found, processor)
+        if _kind_of(source) != processor.kind:
+            raise DataError(f"{source.name} has {WORDS[_kind_of(source)]}, the model takes {processor.kind}")
+        if isinstance(source, ImageSource):
+            check_made(source, processor)
     try:
-        places = class_places(classes, found.classes)
+        places = class_places(classes, source.classes)
     except DataError as error:
-        raise DataError(f"{found.name} does not fit the model: {error}") from error
+        raise DataError(f"{source.name} does not fit the model: {error}") from error
     if places is None or (places == np.arange(len(places))).all():
-        return found
-    names, notes = tuple(classes), (*found.notes, f"the classes are brought into the model's order: {few(classes)}")
-    if isinstance(found, Listing):
-        parts = {name: Part(part.samples, task.reordered(part.targets, places)) for name, part in found.splits.items()}
-        return replace(found, classes=names, splits=parts, notes=notes)
-    made = {name: Split(split.images, task.reordered(split.targets, places)) for name, split in found.splits.items()}
+        return source
+    names, notes = tuple(classes), (*source.notes, f"the classes are brought into the model's order: {few(classes)}")
+    if isinstance(source, Listing):
+        parts = {name: Part(part.samples, task.reordered(part.targets, places)) for name, part in source.splits.items()}
+        return replace(source, classes=names, splits=parts, notes=notes)
+    made = {name: Split(split.images, task.reordered(split.targets, places)) for name, split in source.splits.items()}
     return replace(
-        found, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
+        source, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
     )
 
 
@@ -288,20 +288,20 @@ def _add_images(hasher: Any, images: Images) -> None:
         hasher.update(np.ascontiguousarray(block).data)
 
 
-def unlabelled_files(folder: Path, found: ImageSource | Listing) -> tuple[list[Path], list[str]]:
+def unlabelled_files(folder: Path, source: ImageSource | Listing) -> tuple[list[Path], list[str]]:
     """The samples of a folder that have no label, of the same kind as a source, and notes.
 
     Raises:
         DataError: no such folder, or none in it.
     """
     skipped = Skipped()
-    files = image_folder.list_files(folder, _kind_of(found), skipped)
+    files = image_folder.list_files(folder, _kind_of(source), skipped)
     line = skipped.line(folder)
     return files, [f"unlabelled: {line}"] if line else []
 
 
-def _kind_of(found: ImageSource | Listing) -> Kind:
-    return found.kind if isinstance(found, Listing) else _kind(found.processor)
+def _kind_of(source: ImageSource | Listing) -> Kind:
+    return source.kind if isinstance(source, Listing) else _kind(source.processor)
 
 
 def _kind(processor: Processor | None) -> Kind:
@@ -322,8 +322,8 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
     except EdgestillError:
         raise
     except Exception as error:  # importing runs code of the user's own
-        meant = get_close_matches(module, kinds, n=1)
-        hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
+        close = get_close_matches(module, kinds, n=1)
+        hint = f"; did you mean {close[0]}:{function}?" if close else ""
         raise DataError(f"data source {module}:{function} cannot be imported: {one_line(error)}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")

@@ -59,17 +59,17 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.empty((0, *shape), np.uint8)
     ascending, places = np.unique(rows, return_inverse=True)
     try:
-        found = np.asarray(images[ascending])
+        values = np.asarray(images[ascending])
     except EdgestillError:
         raise
     except Exception as error:  # of the user's own code
         raise DataError(f"{type(images).__name__} gave no rows: {one_line(error)}") from error
-    if found.shape != (len(ascending), *shape) or found.dtype != np.uint8:
+    if values.shape != (len(ascending), *shape) or values.dtype != np.uint8:
         raise DataError(
-            f"{type(images).__name__} says that it holds images {shape}, but gave {found.dtype} {found.shape} "
+            f"{type(images).__name__} says that it holds images {shape}, but gave {values.dtype} {values.shape} "
             f"for {len(ascending)} of them; it must give uint8 {(len(ascending), *shape)}"
         )
-    return found if len(ascending) == len(rows) and (ascending == rows).all() else found[places]
+    return values if len(ascending) == len(rows) and (ascending == rows).all() else values[places]
 
 
 def blocks_of(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
@@ -130,11 +130,11 @@ class Joined:
         return self.shape[0]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        joined = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for part, start, end in zip(self._parts, self._starts, self._starts[1:], strict=False):
             here = (rows >= start) & (rows < end)
-            found[here] = rows_of(part, rows[here] - start)
-        return found
+            joined[here] = rows_of(part, rows[here] - start)
+        return joined
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ class ImageSource:
     @property
     def splits(self) -> dict[str, Split]:
         """The splits that there are, by name."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split for name, split in found.items() if split is not None}
+        splits_by_name = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits_by_name.items() if split is not None}
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,12 @@ def named_tensors(
     """
     if len(names) == 1:
         return {names[0]: as_logits(output, who, samples)}
-    given = list(output) if isinstance(output, (tuple, list)) else []
+    values = list(output) if isinstance(output, (tuple, list)) else []
     if isinstance(output, Mapping):
-        given = [output[name] for name in names if name in output]
-    if len(given) != len(names):
+        values = [output[name] for name in names if name in output]
+    if len(values) != len(names):
         raise ModelError(f"the {who} returns {type(output).__name__}; {' and '.join(names)} are needed, in this order")
-    return {name: as_logits(one, who, samples) for name, one in zip(names, given, strict=True)}
+    return {name: as_logits(one, who, samples) for name, one in zip(names, values, strict=True)}
 
 
 def run(
@@ -97,12 +97,12 @@ def run(
     Raises:
         ModelError: a layer took no part, or gave no tensor; or the model returned something else than logits.
     """
-    kept: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}
 
     def keeper(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, arguments: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                kept[name] = output.float()
+                features[name] = output.float()
 
         return keep
 
@@ -111,9 +111,9 @@ def run(
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
         tensors = named_tensors(model(images), names, who, len(images))
     for name in layers:
-        if name not in kept:
+        if name not in features:
             raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")
-    return Outputs(tensors, kept)
+    return Outputs(tensors, features)
 
 
 def parse_layers(layers: Sequence[str | Sequence[str]], objective: str) -> tuple[tuple[str, str], ...]:

@@ -89,10 +89,10 @@ def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Obj
     except ValueError as error:
         raise RecipeError(f"objective {kind!r}: {error}") from error
     except TypeError as error:
-        given = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
+        shown = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
         needs = [name for name, one in known.items() if one.default is one.empty and name not in arguments]
         raise RecipeError(
-            f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {given}"
+            f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {shown}"
         ) from error
 
 

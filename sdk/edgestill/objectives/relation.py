@@ -76,10 +76,10 @@ class SimilarityPreserving(Objective):
 
 
 def _compared(objective: Objective, student: Outputs, teacher: Outputs | None) -> list[tuple[Tensor, Tensor]]:
-    said = teaching(teacher, objective)
+    outputs = teaching(teacher, objective)
     if not objective.layers:
-        return [(student.logits, said.logits)]
-    return [(student.features[one], said.features[other]) for one, other in objective.layers]
+        return [(student.logits, outputs.logits)]
+    return [(student.features[one], outputs.features[other]) for one, other in objective.layers]
 
 
 def _precise(vectors: Tensor) -> Tensor:

@@ -58,5 +58,5 @@ def find_class(name: str) -> type[Task]:
         return TASKS[name]
     if not isinstance(name, str) or ":" not in name:
         raise RecipeError(f"unknown task {name!r}{nearest(str(name), [*TASKS, 'module:Class'])}")
-    found: type[Task] = import_class(name, Task, "task")  # type: ignore[type-abstract]
-    return found
+    kind: type[Task] = import_class(name, Task, "task")  # type: ignore[type-abstract]
+    return kind

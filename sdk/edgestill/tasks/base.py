@@ -130,7 +130,7 @@ class Task(ABC):
         """bool (N,): the samples whose target is known."""
 
     @abstractmethod
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """The same targets, where those that are not kept are unknown; `unknown` has them for samples without any."""
 
     @abstractmethod
@@ -188,7 +188,7 @@ class Task(ABC):
         """Settings of the device half, as plain data; `targets` are those of train that are known."""
         return {}
 
-    def given_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    def conversion_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """The same of a model that was trained elsewhere, and is only converted here."""
         return self.settings(targets, names)
 
@@ -238,14 +238,14 @@ class Task(ABC):
         own = {**OBJECTIVES, **self.objectives}
         return sorted(name for name, kind in own.items() if getattr(kind, "assumes", "") in ("", self.assumes))
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
         """Outputs of several models as one: here their mean.
 
         Raises:
             ModelError: a way to combine that this task has not.
         """
-        if how != "average":
-            raise ModelError(f'teachers of {self.name} are combined by their mean: combine = "average", not {how!r}')
+        if method != "average":
+            raise ModelError(f'teachers of {self.name} are combined by their mean: combine = "average", not {method!r}')
         tensors = {name: torch.stack([one.tensors[name] for one in members]).mean(0) for name in members[0].tensors}
         return Outputs(tensors, members[0].features)
 
@@ -274,20 +274,20 @@ class Task(ABC):
     def right(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """bool (N,): the samples whose answer is what the target says, for a report to show others first."""
         return np.array([
-            device.describe(answer) == self.text(target, device.labels)
-            for answer, target in zip(device.answer(outputs), targets, strict=True)
+            device.describe(prediction) == self.text(target, device.labels)
+            for prediction, target in zip(device.answer(outputs), targets, strict=True)
         ], np.bool_)  # fmt: skip
 
     def fitting_targets(self, targets: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[NDArray[Any] | None, str]:
         """Targets that the quality of outputs of these shapes can be measured with, or None and the reason."""
-        given = np.asarray(targets)
+        array = np.asarray(targets)
         if len(shapes) != 1:
             return None, f"the model has {len(shapes)} outputs, and the targets say of none which it is for"
-        if given.ndim == 1:
-            given = given[:, None]
-        if given.shape != shapes[0]:
-            return None, f"targets {given.shape} do not fit outputs {shapes[0]}"
-        return given, ""
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.shape != shapes[0]:
+            return None, f"targets {array.shape} do not fit outputs {shapes[0]}"
+        return array, ""
 
 
 def options_of(kind: type[Task], options: Mapping[str, Any]) -> Task:

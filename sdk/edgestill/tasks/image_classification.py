@@ -51,17 +51,17 @@ class ImageClassification(Task):
         Raises:
             DataError: none is.
         """
-        if found := next((name for name in ("label", "labels") if name in columns), None):
-            return (found,)
+        if column := next((name for name in ("label", "labels") if name in columns), None):
+            return (column,)
         raise DataError(f"{where} has the columns {', '.join(columns)}; it needs label")
 
     def labelled(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Those from 0 on."""
         return np.asarray(targets >= 0)
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """-1 for the others."""
-        return np.where(kept, targets, -1)
+        return np.where(known, targets, -1)
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """-1."""
@@ -83,8 +83,8 @@ class ImageClassification(Task):
         """Classes without a sample, and fewer than 20 samples a class to validate with, or 10 to train with."""
         notes, count = [], len(targets)
         if without := [names[label] for label in range(len(names)) if not (targets == label).any()]:
-            told = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
-            notes.append(f"{word} has no sample of {'the class' if len(without) == 1 else 'the classes'} {told}")
+            listed = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
+            notes.append(f"{word} has no sample of {'the class' if len(without) == 1 else 'the classes'} {listed}")
         if word == "validation" and count < _THIN_VALIDATION * len(names):
             notes.append(
                 f"thin: {count} validation samples for {len(names)} classes; one of them is {100 / count:.1f} points "
@@ -136,9 +136,9 @@ class ImageClassification(Task):
         }
         return made.get(method) or DIST()
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
         """Log probabilities; see `combine`."""
-        together = combine(torch.stack([one.logits for one in members]), targets, how)
+        together = combine(torch.stack([one.logits for one in members]), targets, method)
         return Outputs({"logits": together}, members[0].features)
 
     def check_outputs(self, outputs: Outputs, names: Sequence[str], who: str, data: str, learning: bool) -> None:
@@ -159,51 +159,52 @@ class ImageClassification(Task):
     def against_chance(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> Guess:
         """See `guess`; with what the classes chosen look like."""
         chosen = outputs[0].argmax(1)
-        found = guess(chosen, targets)
+        guessed = guess(chosen, targets)
         names = device.labels or tuple(map(str, range(outputs[0].shape[1])))
-        reason = _look(chosen, targets, names) if found.near else ""
-        return Guess(found.quality, found.chance, found.near, reason)
+        reason = _look(chosen, targets, names) if guessed.near else ""
+        return Guess(guessed.quality, guessed.chance, guessed.near, reason)
 
     def fitting_targets(self, targets: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[NDArray[Any] | None, str]:
         """Whole numbers (N,) or (N, 1), or one-hot rows."""
-        given = np.asarray(targets)
+        labels = np.asarray(targets)
         if len(shapes) != 1:
             return None, f"the model has {len(shapes)} outputs, and labels say of none which it is for"
         shape = shapes[0]
         if len(shape) != 2 or shape[1] < 2:
             return None, f"the model's output {shape[1:]} for a sample is no score a class"
-        if given.shape[:1] != shape[:1]:
-            return None, f"there are {given.shape[0] if given.ndim else 0} labels for {shape[0]} samples"
-        if given.dtype.kind not in "iub" and not (given.dtype.kind == "f" and given.ndim == 2 and given.shape == shape):
-            return None, f"the labels are {given.dtype}, and a class is a whole number"
-        if given.ndim == 2 and given.shape[1] == 1:
-            given = given[:, 0]
-        if given.ndim == 2 and given.shape == shape:
-            if not (np.isin(given, (0, 1)).all() and (given.sum(1) == 1).all()):
+        if labels.shape[:1] != shape[:1]:
+            return None, f"there are {labels.shape[0] if labels.ndim else 0} labels for {shape[0]} samples"
+        scores = labels.dtype.kind == "f" and labels.ndim == 2 and labels.shape == shape
+        if labels.dtype.kind not in "iub" and not scores:
+            return None, f"the labels are {labels.dtype}, and a class is a whole number"
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim == 2 and labels.shape == shape:
+            if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
                 return None, "the labels have no, or more than one, class a sample"
-            given = given.argmax(1)
-        if given.ndim != 1:
-            return None, f"the labels have shape {given.shape}; give one class a sample, (N,)"
-        whole = given.astype(np.int64)
+            labels = labels.argmax(1)
+        if labels.ndim != 1:
+            return None, f"the labels have shape {labels.shape}; give one class a sample, (N,)"
+        whole = labels.astype(np.int64)
         if len(whole) and not (whole.min() >= 0 and whole.max() < shape[1]):
             return None, f"the labels go from {whole.min()} to {whole.max()}, and the model has {shape[1]} classes"
         return whole, ""
 
 
-def combine(logits: Tensor, targets: Tensor, how: str) -> Tensor:
+def combine(logits: Tensor, targets: Tensor, method: str) -> Tensor:
     """Logits (teachers, N, classes) → log probabilities (N, classes); see `edgestill.teachers.TeacherEnsemble`."""
-    answers = F.log_softmax(logits, dim=2)
-    entropy = -(answers.exp() * answers).sum(2)
-    if how == "choice":
+    log_probs = F.log_softmax(logits, dim=2)
+    entropy = -(log_probs.exp() * log_probs).sum(2)
+    if method == "choice":
         labelled = targets.sum(1) > 0
-        score = torch.where(labelled, (targets * answers).sum(2), -entropy)
+        score = torch.where(labelled, (targets * log_probs).sum(2), -entropy)
         chosen = score.argmax(0)
-        return answers[chosen, torch.arange(len(chosen), device=chosen.device)]
-    weights = torch.softmax(-entropy, dim=0) if how == "confidence" else torch.full_like(entropy, 1 / len(logits))
-    return torch.logsumexp(answers + weights.log()[:, :, None], dim=0)
+        return log_probs[chosen, torch.arange(len(chosen), device=chosen.device)]
+    weights = torch.softmax(-entropy, dim=0) if method == "confidence" else torch.full_like(entropy, 1 / len(logits))
+    return torch.logsumexp(log_probs + weights.log()[:, :, None], dim=0)
 
 
-def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
+def guess(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
     """Does a classifier know anything? Of its answers, class numbers (N,), against labels (N,).
 
     Of n samples it classifies a share `a` as labelled. Guessing with the same frequencies of answers would reach
@@ -214,9 +215,9 @@ def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
         a is within 3 standard errors of e,  or  a < 2 e and k < 0.15
         k is below 0.5 also at the upper end of 3 standard errors: there were enough samples to tell
     """
-    count, number = len(labels), int(max(answers.max(), labels.max())) + 1
-    shares = [np.bincount(one, minlength=number) / count for one in (labels, answers)]
-    right, chance = float((answers == labels).mean()), float((shares[0] * shares[1]).sum())
+    count, number = len(labels), int(max(predictions.max(), labels.max())) + 1
+    shares = [np.bincount(one, minlength=number) / count for one in (labels, predictions)]
+    right, chance = float((predictions == labels).mean()), float((shares[0] * shares[1]).sum())
     if chance >= 1:  # one class alone
         return Guess(right, chance, near=False)
     kappa = (right - chance) / (1 - chance)
@@ -226,13 +227,13 @@ def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
     return Guess(right, chance, bool(guessing and kappa + _ERRORS * unsure < _GOOD))
 
 
-def _look(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
+def _look(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
     """What answers that are near chance look like."""
     number = len(classes)
     met = np.zeros((number, number), np.int64)
-    np.add.at(met, (labels, answers), 1)
-    largest = int(np.bincount(answers).argmax())
-    share = float((answers == largest).mean())
+    np.add.at(met, (labels, predictions), 1)
+    largest = int(np.bincount(predictions).argmax())
+    share = float((predictions == largest).mean())
     if share > 0.9:
         return f"It answers {classes[largest]!r} for {100 * share:.0f} % of them, as with pixel values it never saw. "
     # Each label with the answer that it meets most: high where only the order of the classes is another.

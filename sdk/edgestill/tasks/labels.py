@@ -150,15 +150,17 @@ def with_classes(
             (),
         )
     known = list(classes) if classes else _found(labels["train"], where)
-    told = f"are none of the classes {few(classes)}" if classes else "train does not have"
-    coded = {split: _coded(array, known, f"{where}: {split} has labels that {told}") for split, array in labels.items()}
+    problem = f"are none of the classes {few(classes)}" if classes else "train does not have"
+    coded = {
+        split: _coded(array, known, f"{where}: {split} has labels that {problem}") for split, array in labels.items()
+    }
     names = tuple(str(value) for value in known)
     gaps = not text and names != tuple(str(number) for number in range(len(names)))
     notes = [f"the labels {few(names)} become classes of these names"] if gaps else []
     return coded, names, (*notes, *almost_alike(names))
 
 
-def class_places(trained: Sequence[str], found: Sequence[str]) -> NDArray[np.int64] | None:
+def class_places(trained: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64] | None:
     """Where the classes of some data stand among those that a model was trained on: int64 (C,), by class of the data.
 
     Returns:
@@ -167,15 +169,15 @@ def class_places(trained: Sequence[str], found: Sequence[str]) -> NDArray[np.int
     Raises:
         DataError: they are not the same classes.
     """
-    if not (_named(trained) and _named(found)):
+    if not (_named(trained) and _named(classes)):
         return None
-    if sorted(trained) != sorted(found):
-        others = sorted(set(found) ^ set(trained))
+    if sorted(trained) != sorted(classes):
+        others = sorted(set(classes) ^ set(trained))
         raise DataError(
-            f"the model was trained on the classes {few(trained)}, the data has {few(found)}: {few(others)} "
+            f"the model was trained on the classes {few(trained)}, the data has {few(classes)}: {few(others)} "
             f"{'is' if len(others) == 1 else 'are'} on one side alone"
         )
-    return np.array([list(trained).index(name) for name in found], dtype=np.int64)
+    return np.array([list(trained).index(name) for name in classes], dtype=np.int64)
 
 
 def _named(classes: Sequence[str]) -> bool:

@@ -115,14 +115,14 @@ class MultiLabelClassification(Task):
         Raises:
             DataError: there are several others.
         """
-        if found := labels_column(columns):
-            return (found,)
+        if column := labels_column(columns):
+            return (column,)
         flags = tuple(name for name, cells in columns.items() if not is_identifier(name) and holds_flags(cells))
         if not flags and len(columns) != 1:
-            told = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
+            listed = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
             raise DataError(
-                f"{where} has no column of labels: {told}; call it `labels`, give a column of 0 and 1 for each label, "
-                "or name those that are meant with `columns` under [task_options]"
+                f"{where} has no column of labels: {listed}; call it `labels`, give a column of 0 and 1 for each "
+                "label, or name those that are meant with `columns` under [task_options]"
             )
         return flags or tuple(columns)
 
@@ -130,9 +130,9 @@ class MultiLabelClassification(Task):
         """Rows of 0 and 1."""
         return np.asarray((targets != _NONE).all(axis=1))
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """Rows of 255 for the others."""
-        return np.where(kept[:, None], targets, _NONE).astype(np.uint8)
+        return np.where(known[:, None], targets, _NONE).astype(np.uint8)
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """Rows of 255."""
@@ -198,10 +198,10 @@ class MultiLabelClassification(Task):
         """The labels alone, or a teacher's probabilities of each class beside them."""
         return BinaryCrossEntropy() if method == "alone" else BinaryKD(alpha=0.5 if method == "generations" else 0.9)
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
         """The logit of the mean probability of each class."""
-        if how != "average":
-            return super().combine(members, targets, how)
+        if method != "average":
+            return super().combine(members, targets, method)
         share = torch.sigmoid(torch.stack([one.logits for one in members]).double()).mean(0)
         return Outputs({"logits": torch.logit(share, eps=1e-7).float()}, members[0].features)
 

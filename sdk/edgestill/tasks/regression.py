@@ -107,9 +107,11 @@ class Regression(Task):
         """A column of numbers for each value, or one column of lists of numbers."""
         read = {split: read_values(columns, names, f"{where}: {split}") for split, columns in splits.items()}
         known = read["train"][1]
-        for split, (_, found) in read.items():
-            if found != known:
-                raise DataError(f"{where}: train has the values {', '.join(known)}, {split} has {', '.join(found)}")
+        for split, (_, names_of_split) in read.items():
+            if names_of_split != known:
+                raise DataError(
+                    f"{where}: train has the values {', '.join(known)}, {split} has {', '.join(names_of_split)}"
+                )
         return Targets({split: array for split, (array, _) in read.items()}, known)
 
     def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
@@ -118,23 +120,23 @@ class Regression(Task):
         A column counts as one of numbers where most of its cells are: the others are then refused with their line.
         """
         shares = {name: share_of_numbers(cells) for name, cells in columns.items() if not is_identifier(name)}
-        found = tuple(name for name, (numbers, _) in shares.items() if numbers > 0.5)
+        numeric = tuple(name for name, (numbers, _) in shares.items() if numbers > 0.5)
         lists = tuple(name for name, (_, lists) in shares.items() if lists > 0.5)
-        if not found and len(lists) != 1:
-            told = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
+        if not numeric and len(lists) != 1:
+            listed = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
             raise DataError(
-                f"{where} has no column of numbers: {told}; name those that are meant with `columns` under "
+                f"{where} has no column of numbers: {listed}; name those that are meant with `columns` under "
                 "[task_options]"
             )
-        return found or lists
+        return numeric or lists
 
     def labelled(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Rows of numbers."""
         return np.asarray(~np.isnan(targets).any(axis=1))
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """NaN for the others."""
-        return np.where(kept[:, None], targets, np.float32(np.nan))
+        return np.where(known[:, None], targets, np.float32(np.nan))
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """NaN."""
@@ -202,7 +204,7 @@ class Regression(Task):
         units = [self._units] * len(names) if isinstance(self._units, str) else list(self._units)
         return {"mean": numbers.mean(axis=0).tolist(), "std": std.tolist(), "tolerance": tolerance, "units": units}
 
-    def given_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    def conversion_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Its outputs are the values themselves: mean 0 and standard deviation 1."""
         return self.settings(targets, names) | {"mean": [0.0] * len(names), "std": [1.0] * len(names)}
 

@@ -37,19 +37,19 @@ def read_values(columns: Columns, names: Sequence[str], where: str) -> tuple[NDA
     if names and len(read) > 1:
         read = {name: read[name] for name in order_of(names, tuple(read), where)}
     array = np.column_stack(list(read.values()))
-    found = tuple(read) if next(iter(read.values())).ndim == 1 else tuple(map(str, range(array.shape[1])))
+    value_names = tuple(read) if next(iter(read.values())).ndim == 1 else tuple(map(str, range(array.shape[1])))
     if names and len(names) != array.shape[1]:
         raise DataError(f"{where}: {len(names)} names for {array.shape[1]} values")
-    found = tuple(names) or found
-    refuse_twice(found, where)
+    value_names = tuple(names) or value_names
+    refuse_twice(value_names, where)
     odd = np.argwhere(~np.isfinite(array))
     if len(odd):
         row, place = odd[0]
         raise DataError(
-            f"{place_of(columns, int(row), where)}: {found[place]} is {array[row, place]}, which is no value; remove "
-            "it, or give it one"
+            f"{place_of(columns, int(row), where)}: {value_names[place]} is {array[row, place]}, which is no value; "
+            "remove it, or give it one"
         )
-    return _as_float32(array, found, where), found
+    return _as_float32(array, value_names, where), value_names
 
 
 def _as_float32(array: NDArray[np.float64], names: Sequence[str], where: str) -> NDArray[np.float32]:

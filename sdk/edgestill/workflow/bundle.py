@@ -58,6 +58,6 @@ def write_finished_bundle(
 
 def agreement_of_engines(bundle: Bundle, outputs: Mapping[str, Outputs], task: Task) -> float | None:
     """Share of samples for which the first two quantized files give the same answer; None where there are not two."""
-    found = [bundle.manifest.find(engine, "quantized") for engine in bundle.manifest.engines]
-    names = [name for name in found if name is not None][:2]
+    files = [bundle.manifest.find(engine, "quantized") for engine in bundle.manifest.engines]
+    names = [name for name in files if name is not None][:2]
     return task.agreement(outputs[names[0]], outputs[names[1]]) if len(names) == 2 else None

@@ -139,8 +139,8 @@ def write_results(folder: Path, results: Results) -> Results:
 
 def _quantized(manifest: Manifest) -> list[str]:
     """The quantized file of each engine that has one; where none has, the files that are meant for devices."""
-    found = [manifest.find(engine, "quantized") for engine in manifest.engines]
-    return [name for name in found if name is not None] or list(manifest.deployable().values())
+    files = [manifest.find(engine, "quantized") for engine in manifest.engines]
+    return [name for name in files if name is not None] or list(manifest.deployable().values())
 
 
 def _trained(run: RunOutputs, name: str) -> dict[str, Any]:
@@ -190,12 +190,12 @@ def _look_inside(run: RunOutputs, name: str) -> dict[str, Any] | None:
 
 def _measured(measurement: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What was measured of one file, its smallest number of threads first."""
-    found = next(one for one in measurement["files"] if one["file"] == name)
-    first = found["threads"][0]
+    measured = next(one for one in measurement["files"] if one["file"] == name)
+    first = measured["threads"][0]
     return {
         "runtime": first["engine"],
         "latency_ms": first["latency_ms"],
-        **{key: found[key] for key in ("threads", "cold_start_ms", "memory", "profile")},
+        **{key: measured[key] for key in ("threads", "cold_start_ms", "memory", "profile")},
     }
 
 
@@ -217,14 +217,14 @@ def _keep_samples(run: RunOutputs) -> dict[str, Any]:
         generator.choice(fine, min(SAMPLES - half, len(fine)), replace=False),
     ])  # fmt: skip
     outputs = {short: tuple(one[chosen] for one in run.outputs[name]) for short, name in who.items()}
-    arrays: dict[str, Any] = {short: given[0] for short, given in outputs.items()}
+    arrays: dict[str, Any] = {short: values[0] for short, values in outputs.items()}
     with atomic_file(run.folder / "samples.npz") as part, open(part, "wb") as file:
         np.savez_compressed(file, images=test.images[chosen], targets=test.targets[chosen], **arrays)
-    answers = {short: [task.describe(one) for one in task.answer(given)] for short, given in outputs.items()}
+    predictions = {short: [task.describe(one) for one in task.answer(values)] for short, values in outputs.items()}
     shown = [
         {
             "truth": run.data.task.text(test.targets[row], names),
-            **{short: texts[place] for short, texts in answers.items()},
+            **{short: texts[place] for short, texts in predictions.items()},
             "right": bool(right[row]),
         }
         for place, row in enumerate(chosen.tolist())

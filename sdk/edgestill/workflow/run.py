@@ -165,8 +165,8 @@ def _size(model: Any, data: Data) -> dict[str, int]:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def _require_engines(targets: Sequence[str]) -> None:

@@ -96,10 +96,10 @@ def stage(name: str) -> Callable[[Callable[[Inputs, Path, Context], None]], Stag
 
     def decorate(make: Callable[[Inputs, Path, Context], None]) -> Stage[Inputs]:
         kinds = get_type_hints(make)
-        given = list(signature(make).parameters)
+        parameters = list(signature(make).parameters)
         inputs: Any = kinds.get("inputs", object)
-        if given != ["inputs", "folder", "context"] or kinds.get("context") is not Context:
-            raise TypeError(f"stage {name}: the function takes (inputs, folder, context: Context), not {given}")
+        if parameters != ["inputs", "folder", "context"] or kinds.get("context") is not Context:
+            raise TypeError(f"stage {name}: the function takes (inputs, folder, context: Context), not {parameters}")
         if not is_frozen(inputs):
             raise TypeError(f"stage {name}: inputs must be a frozen dataclass, not {inputs.__name__}")
         if getattr(make, "__closure__", None):

@@ -69,9 +69,9 @@ class Store:
     def _find(self, stage: Stage[Inputs], inputs: Inputs, context: Context, folder: Path, key: str) -> Finished:
         state = processes()
         # Of several processes the first looks after the files; all of them make the stage together.
-        found = [self._begin(folder, key) if state.is_main_process else False]
-        broadcast_object_list(found)
-        if found[0]:
+        shared = [self._begin(folder, key) if state.is_main_process else False]
+        broadcast_object_list(shared)
+        if shared[0]:
             context.progress.message(f"{stage.name}: reused")
             return Finished(folder, key, reused=True)
         stage.make(inputs, folder, context)

@@ -56,17 +56,17 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
                 task.advance(
                     1, trial=trial.name, validation=f"validation {result.get('validation_distilled', 0.0):.4f}"
                 )
-    found = summarize(sweep, trials)
-    write_bytes(sweep.folder / "sweep.json", (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
-    write_bytes(sweep.folder / "sweep.md", markdown(found).encode())
+    summary = summarize(sweep, trials)
+    write_bytes(sweep.folder / "sweep.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(sweep.folder / "sweep.md", markdown(summary).encode())
     if failed:
         raise EdgestillError(f"{len(failed)} of {len(trials)} trials failed; {failed[0]}")
-    return found
+    return summary
 
 
 def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
     """Trials with a result whose stages are there, for the data, code, weights and engines of now."""
-    found: list[Trial] = []
+    finished: list[Trial] = []
     loaded: dict[str, Data] = {}
     for trial in trials:
         if read_result(sweep, trial) is None:
@@ -81,8 +81,8 @@ def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
             make(plan, Store(sweep.pool, pooled=True, look=True), Context(), ends)
         except (NotMadeError, EdgestillError):  # what is wrong the trial says itself
             continue
-        found.append(trial)
-    return found
+        finished.append(trial)
+    return finished
 
 
 def _carry_out(sweep: Sweep, trials: Sequence[Trial], jobs: int | None) -> Iterator[tuple[Trial, str]]:

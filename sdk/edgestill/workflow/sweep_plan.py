@@ -74,13 +74,13 @@ class Sweep:
         Raises:
             RecipeError: a change that the recipe does not allow.
         """
-        found = []
+        trials = []
         for (point, changes), seed in product(self.points.items(), self.seeds):
             changed = {**changes, "seed": seed}
             load_recipe(self.recipe, changed)
             mark = hashlib.sha256(json.dumps(changed, sort_keys=True, default=str).encode()).hexdigest()[:12]
-            found.append(Trial(point, seed, changed, self.folder / "trials" / mark))
-        return found
+            trials.append(Trial(point, seed, changed, self.folder / "trials" / mark))
+        return trials
 
     def recipe_of(self, trial: Trial) -> Recipe:
         """The recipe with the trial's changes.
