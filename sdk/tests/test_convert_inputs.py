@@ -212,7 +212,7 @@ def refusal(folder, *words):
         (("dscnn_xs", "--data", "image-folder:photos", "--samples", "photos"), "--data is for a model and a data set"),
         (("dscnn_xs", "--environment", "."), "--environment is for --from keras and --from saved-model"),
         (("dscnn_xs", "--weights", "ema"), "name the file with --checkpoint"),
-        (("dscnn_xs", "--quantize", "qat", "--precision", "fp32"), 'precision = "fp32" makes float files alone'),
+        (("dscnn_xs", "--quantize", "qat", "--precision", "fp32"), 'precision = "fp32" makes float files'),
         (("dscnn_xs", "--min-agreement", "995"), "Invalid value for '--min-agreement'"),
         (("dscnn_xs", "--max-drop", "nan"), "Invalid value for '--max-drop'"),
         (("dscnn_xs", "--mean", "nan", "--std", "1"), "--mean takes numbers"),
@@ -232,5 +232,5 @@ def test_options_that_would_do_nothing_or_contradict_are_refused(photos, words, 
 
 def test_float_files_are_not_trained_in_int8():
     for quantize in ("qat", "auto"):
-        with pytest.raises(EdgestillError, match="makes float files alone"):
+        with pytest.raises(EdgestillError, match="makes float files"):
             Budget(quantize, "fp32")

@@ -289,7 +289,7 @@ def bare_source():
         ("failing_source", "data source test_data:failing_source failed: KeyError: 'photos'"),
         ("lazy_source", "failed: TypeError: lazy_source() missing"),
         ("shapeless_source", "SimpleNamespace has no shape, dtype, __len__, __getitem__"),
-        ("rowless_source", "Rowless gave no rows: OSError: the disk is gone"),
+        ("rowless_source", "Rowless returned no rows: OSError: the disk is gone"),
         ("ragged_source", "lazy: train images make no array: ValueError"),
         ("bare_source", "bare: test must be an edgestill.Split, not NoneType"),
     ],

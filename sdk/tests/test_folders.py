@@ -421,7 +421,7 @@ def test_no_folder_a_file_and_no_permission(tmp_path, monkeypatch, prefix):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="file is a file, not a folder"):
         load_data(f"{prefix}{tmp_path / 'file'}")
-    with pytest.raises(DataError, match="is a path; say what it is: image-folder:"):
+    with pytest.raises(DataError, match="is a path; add its kind: image-folder:"):
         load_data(str(tmp_path / "file"))
     (tmp_path / "closed").mkdir()
     iterdir = Path.iterdir

@@ -186,7 +186,7 @@ def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
     theirs = outputs_of(teacher, data.validation, data)[0].argmax(1)
     agrees = [(outputs_of(one.student, data.validation, data)[0].argmax(1) == theirs).mean() for one in (alone, taught)]
     untrained = (outputs_of(create_model("dscnn_xs", 10), data.validation, data)[0].argmax(1) == theirs).mean()
-    # Whether it beats the student alone depends on teacher and schedule; that it learns from outputs alone does not.
+    # Whether it beats the baseline student depends on teacher and schedule; that it learns from outputs alone does not.
     assert agrees[1] > untrained + 0.2
 
 

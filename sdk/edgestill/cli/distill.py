@@ -16,7 +16,7 @@ def distill(
     quick: Annotated[bool, typer.Option("--quick", help="Two epochs, to try it out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train the teacher and the student, alone and distilled, and stop before conversion.
+    """Train the teacher, the baseline student and the distilled student, and stop before conversion.
 
     Prints validation accuracies: the test split stays unread. `edgestill run` with the same recipe goes on from here.
     """

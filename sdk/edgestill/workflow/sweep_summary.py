@@ -9,10 +9,10 @@ from .sweep_plan import RESULT, Sweep, Trial
 
 # What a trial measured → the heading of its column, in per cent.
 COLUMNS = {
-    "validation_alone": "val. alone",
+    "validation_alone": "val. baseline",
     "validation_distilled": "val. distilled",
     "validation_gain": "gain",
-    "test_alone": "test alone",
+    "test_alone": "test baseline",
     "test_distilled": "test distilled",
     "test_int8": "test int8",
     "retained": "retained",
