@@ -1,4 +1,4 @@
-"""A bundle into an Android app: its files in the assets, pictures to try it with, the Gradle lines that it needs."""
+"""Adds a bundle to an Android app: its files in the assets, sample images, and the Gradle lines."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class AndroidError(EdgestillError):
 
 @dataclass(frozen=True)
 class Exported:
-    """Where a bundle went.
+    """The place of an exported bundle.
 
     Args:
         folder: of the bundle. bytes: of its files. changed: False where the very same bundle was there already.
@@ -136,7 +136,7 @@ def _same(bundle: Bundle, target: Path) -> bool:
 
 
 def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
-    """Name → PNG of golden inputs (of recordings their log-mel pictures): an app answers them as it is recorded."""
+    """Name → PNG of golden inputs (of recordings their log-mel pictures): an app reproduces the recorded outputs."""
     if bundle.manifest.processor is None:
         raise AndroidError(
             f"{bundle.path} takes no images and no recordings, so that there are no samples to try it with"

@@ -1,9 +1,8 @@
-"""Cached views: what a teacher gives for each augmented view of the train split, computed once and kept on disk.
+"""Cache of teacher outputs for each augmented view of the train split, computed once and stored on disk.
 
-The views are those that the student will meet (see `data/augmentation.py`), so an epoch never runs the teacher and
-both still see the same pictures. Work is cut into shards of one view and some thousand samples: each is written whole
-or not at all, so a cache that was interrupted goes on; several processes (`torchrun`, `accelerate launch`) take every
-n-th shard each, into a folder that all of them see.
+The student is trained on the same views (see `data/augmentation.py`), so an epoch does not run the teacher. Work is
+split into shards of one view and some thousand samples. Shards are written atomically, so an interrupted cache can be
+resumed. With several processes (`torchrun`, `accelerate launch`), each computes every n-th shard, in a shared folder.
 """
 
 import json
@@ -30,7 +29,7 @@ from .teacher_inputs import adapted, processor_of
 
 SHARD = 8192
 BATCH = 256
-LARGEST = 65504  # of float16; the softmax of such a logit has long been 0 or 1
+LARGEST = 65504  # of float16; the softmax of such a logit is saturated
 
 
 def cache_outputs(
@@ -42,15 +41,15 @@ def cache_outputs(
     augmentation: Augmentation,
     progress: Progress = SILENT,
 ) -> list[dict[str, np.ndarray]]:
-    """Run the teacher over `views` augmented views of the train split, or find them done.
+    """Compute the teacher's outputs for `views` augmented views of the train split, or reuse those in the folder.
 
     Returns:
-        For each view the outputs by name, float16 (N, …), memory-mapped from `folder/view-NNN.npy`, or, of a task with
+        For each view the outputs by name, float16 (N, …), memory-mapped from `folder/view-NNN.npy`, or, for tasks with
         several outputs, `folder/view-NNN.NAME.npy`; row i is for train sample i.
 
     Raises:
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
-        ModelError: the teacher gives infinities, no numbers, or none of any use.
+        ModelError: the teacher's outputs are infinite, NaN, or too large.
     """
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
@@ -144,10 +143,10 @@ def _compute_outputs(
 
 
 def _stored(values: torch.Tensor, view: int) -> torch.Tensor:
-    """Outputs in float16, which holds every sensible one.
+    """Outputs in float16, whose range is sufficient.
 
     Raises:
-        ModelError: one is no number, or so large that it says nothing but its sign.
+        ModelError: an output is NaN or too large.
     """
     values = values.cpu()
     check_values(values, f"on view {view} of the train split")
@@ -155,10 +154,10 @@ def _stored(values: torch.Tensor, view: int) -> torch.Tensor:
 
 
 def check_values(values: torch.Tensor, where: str) -> None:
-    """Refuse a teacher's outputs (N, …) that nobody can learn from.
+    """Refuse a teacher's outputs (N, …) that are NaN, infinite or too large.
 
     Raises:
-        ModelError: names what it answers.
+        ModelError: states the value and the number of images.
     """
     rows = values.flatten(1)
     odd = ~(rows.abs() <= LARGEST).all(dim=1)
@@ -168,7 +167,7 @@ def check_values(values: torch.Tensor, where: str) -> None:
     value = worst[~(worst.abs() <= LARGEST)][0]
     raise ModelError(
         f"the teacher gives {float(value):.4g} for {int(odd.sum())} of {len(rows)} images {where}; logits are "
-        f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
+        f"numbers of at most {LARGEST:,} here: its weights, or the pixel values of its input, are wrong"
     )
 
 
@@ -177,7 +176,7 @@ def _join(path: Path, parts: list[Path]) -> None:
         shards = [np.load(part, mmap_mode="r") for part in parts]
         shape = (sum(len(shard) for shard in shards), *shards[0].shape[1:])
         kind = np.lib.format.dtype_to_descr(shards[0].dtype)
-        with atomic_file(path) as whole, open(whole, "wb") as file:  # one shard after the other, as `np.save` would
+        with atomic_file(path) as whole, open(whole, "wb") as file:  # shard by shard, in the format of `np.save`
             np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
             for shard in shards:
                 file.write(np.ascontiguousarray(shard).data)

@@ -1,7 +1,7 @@
-"""How far the files of a bundle lie apart, output by output: the quantized from each other, each from its fp32 one.
+"""Differences between the files of a bundle, output by output: between quantized files, and to fp32.
 
-Where a task says when two answers are the same, samples with the same answer are counted; else values within one
-quantization step.
+If the task defines when two predictions are equal, samples with equal predictions are counted; else values within
+one quantization step.
 """
 
 import math
@@ -17,21 +17,21 @@ from edgestill_runtime.manifest import find_file
 from .findings import Finding, failure
 
 MAX_STEPS = 8.0
-"""Quantization steps that any output of the two quantized files may be apart."""
+"""Largest difference of an output between the two quantized files, in quantization steps."""
 MAX_DEVIATION = 0.5
-"""Root mean square by which a quantized output may deviate from fp32, as a share of it, where no measure judges."""
+"""Root mean square by which a quantized output may deviate from fp32, relative to fp32, if no measure decides."""
 
 Outputs = tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two files lie apart in the output where they do most.
+    """The difference of two files in the output where it is largest.
 
     Args:
         files: both. output: its number, and its name where it has one.
-        largest, mean: as the outputs are, and in quantization steps; None where they cannot be compared at all.
-        agreement: share of samples with the same answer, or of values within one step, 0–1; `agreement_of` says which.
+        largest, mean: in units of the output, and in quantization steps; None if they cannot be compared.
+        agreement: share of samples with the same prediction, or of values within one step, 0–1; see `agreement_of`.
     """
 
     files: tuple[str, str]
@@ -45,7 +45,7 @@ class Difference:
 
 
 class Pairs:
-    """Which files belong together: by engine and precision, never by name."""
+    """Pairs of files to compare: by engine and precision, not by name."""
 
     def __init__(self, models: Mapping[str, ModelFile]) -> None:
         self.quantized = [name for name, entry in models.items() if entry.precision != "fp32"]
@@ -69,11 +69,11 @@ def compare_files(
     """Every output: of the quantized files with each other, then of each with its fp32 file.
 
     Args:
-        task: what the outputs mean. decided: files whose quality says already what quantization has cost.
+        task: what the outputs mean. decided: files whose loss of quality is already decided.
 
     Returns:
-        The output of each pair that lies furthest apart; the least agreement of the quantized files in any output,
-        None for a single file; and what was found.
+        The output of each pair with the largest difference; the lowest agreement of the quantized files in any output,
+        None for a single file; and findings.
     """
     differences, findings, shares = [], [], []
     for one, other in [pairs.quantized[number : number + 2] for number in range(len(pairs.quantized) - 1)]:
@@ -130,7 +130,7 @@ def _differences(
 
 
 def _plain(value: float | None) -> float | None:
-    """None for what JSON cannot hold."""
+    """None for values that JSON does not support."""
     return None if value is None or not math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""What the inside of quantized files says: whether they are quantized at all, and how much of them is slow."""
+"""Inspects quantized files: whether they are quantized at all, and how much of them is slow."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
     """Inspect files of a bundle.
 
     Returns:
-        File → share of its multiply-accumulates inside the delegate, 0–1, where it is known; and what was found.
+        File → share of its multiply-accumulates inside the delegate, 0–1, if known; and findings.
     """
     from edgestill_converters.inspection import can_inspect, inspect_bytes
 
@@ -46,7 +46,7 @@ def _listed(layers: Any) -> list[str]:
 
 
 def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]) -> list[Finding]:
-    """A file is what its operators compute in, whatever it is called.
+    """The precision of a file is that of its operators, whatever its name.
 
     Args:
         layers: those that its manifest says are in float; the operators of the file are named where it lists none.

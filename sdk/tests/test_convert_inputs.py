@@ -136,7 +136,7 @@ def test_one_number_is_that_of_each_channel_and_the_model_says_how_many_it_has(p
     from_samples(request(photos, "dscnn_xs", notes, checkpoint=tmp_path / "grey.pt", **said))
     chosen = converted[1][1]
     assert chosen.images.shape == (40, 16, 16, 1) and chosen.processor.mean == (0.5,)
-    assert "the images have 3 channels and the model takes 1: they are made grey" in notes.said
+    assert "the images have 3 channels and the model takes 1: they are converted to grayscale" in notes.said
     from_samples(request(photos, TIMM, checkpoint=photos / "timm.pt", **said | {"labels": ("a", "b")}))
     assert converted[2][1].images.shape == (40, 16, 16, 3) and converted[2][1].processor.std == (0.25,) * 3
     del said["samples"], said["labels"]

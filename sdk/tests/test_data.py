@@ -191,7 +191,7 @@ def test_calibration_takes_what_there_is():
         ({"source": MINI, "std": (0.0,)}, "greater than 0"),
         (
             {"source": MINI, "mean": (0.5,)},
-            "mean and std are given together, 3 values (RGB) each, or 1 for all",
+            "mean and std belong together, 3 values (RGB) each, or 1 for all",
         ),
         ({"source": MINI, "rate": 8000}, "rate is for recordings only"),
         ({"source": MINI, "resize": "squash"}, "resize must be one of crop, letterbox, stretch"),

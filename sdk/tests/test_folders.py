@@ -539,7 +539,10 @@ def test_one_number_for_mean_makes_nothing_grey(tmp_path):
     assert read_samples(tmp_path / "grey").images.shape[3] == 1  # with no number at all as well
     three = read_samples(tmp_path / "grey", ImageOptions(mean=(0.0,) * 3, std=(1.0,) * 3))
     assert three.images.shape[3] == 3
-    assert "made grey" in read_samples(tmp_path / "colour", ImageOptions(mean=(0.0,), std=(1.0,), channels=1)).notes[-1]
+    assert (
+        "converted to grayscale"
+        in read_samples(tmp_path / "colour", ImageOptions(mean=(0.0,), std=(1.0,), channels=1)).notes[-1]
+    )
 
 
 def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):

@@ -218,7 +218,7 @@ def test_doctor_says_what_there_is(cli):
         ('name = "x"\n[trainig]\n', "line 2: unknown key 'trainig'; did you mean 'training'?"),
         ('name = "x"\n[data]\nsource = "image-folder:/no/such"\n', "image folder /no/such does not exist"),
         ('name = "x"\n[student]\nmodel = "dscnn_q"\n', "unknown model 'dscnn_q'; did you mean 'dscnn_"),
-        ('name = "x"\n[student]\nmodel = "own:three_classes"\n', "the student answers one image with shape (1, 3)"),
+        ('name = "x"\n[student]\nmodel = "own:three_classes"\n', "the student's output for one image has shape (1, 3)"),
         ('name = "x"\n[training]\nlearning_rate = 1e30\n[teacher]\nmodel = "dscnn_xs"\n', "lower learning_rate"),
         ('name = "x"\n[teacher]\ncheckpoint = "none.safetensors"\n', "none.safetensors cannot be read"),
     ],

@@ -83,7 +83,7 @@ def test_targets_of_a_folder_are_those_of_its_table(folder):
     (folder / "t.csv").unlink()
     bare = read_samples(folder, ImageOptions(8), task=VALUES)
     assert bare.targets is None and len(bare.images) == 6
-    assert bare.notes == ("no table says the values of the samples, and no quality is measured",)
+    assert bare.notes == ("no table has the values of the samples, so no quality is measured",)
 
 
 class Two(nn.Module):

@@ -384,7 +384,7 @@ def test_models_that_cannot_learn_or_answer_one_row_for_all_are_said(shaded, tmp
     cross_entropy = es.objectives.CrossEntropy()
     with pytest.raises(ModelError, match="the loss does not depend on the student's weights"):
         train(Detached(None), shaded, cross_entropy, options=TrainOptions(SHORT))
-    said = r"answers \d+ images with shape \(1, 4\); one row"
+    said = r"output for \d+ images has shape \(1, 4\); one row"
     with pytest.raises(ModelError, match=f"the student {said}"):
         train(OneRow(None), shaded, cross_entropy, options=TrainOptions(SHORT))
     with pytest.raises(ModelError, match=f"the teacher {said}"):
@@ -453,7 +453,7 @@ class Answers(nn.Module):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda m, x: m.layer(x).softmax(1), "answers with probabilities"),
+        (lambda m, x: m.layer(x).softmax(1), "outputs probabilities"),
         (lambda m, x: m.layer(x.double()), "in module 'layer' (Linear) (a tensor there has another type than the weig"),
         (lambda m, x: m.layer(x) / (1 // 0), "in Answers, test_teachers.py line"),
         (

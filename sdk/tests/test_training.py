@@ -195,9 +195,9 @@ def test_epochs_is_short_for_a_schedule(data, teacher):
 
 
 def test_classes_must_be_the_same_everywhere(data, teacher):
-    with pytest.raises(ModelError, match=r"the student answers one image with shape \(1, 7\).*10 classes"):
+    with pytest.raises(ModelError, match=r"the student's output for one image has shape \(1, 7\).*10 classes"):
         es.distill(teacher, create_model("dscnn_xs", 7), data, options=es.DistillOptions(schedule=SHORT))
-    with pytest.raises(ModelError, match=r"the teacher answers one image with shape \(1, 100\)"):
+    with pytest.raises(ModelError, match=r"the teacher's output for one image has shape \(1, 100\)"):
         es.distill(
             es.create_model("resnet8", 100),
             create_model("dscnn_xs", 10),

@@ -33,7 +33,7 @@ _Place = tuple[str, Any, str]  # split, target, name
 
 @dataclass
 class _Seen:
-    """What was met on the way through all samples."""
+    """Statistics collected from all samples."""
 
     heads: list[ImageHead | Head] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class SourceInspection:
-    """What was found.
+    """The result of an inspection.
 
     Args:
         facts: plain data, as `edgestill data --json` prints it; where `errors` are among it, a training would stop.
@@ -86,7 +86,7 @@ def inspect_source(
     check: bool = False,
     progress: Progress = SILENT,
 ) -> SourceInspection:
-    """Look through a source.
+    """Inspect a source.
 
     Args:
         task, options: as of `load_data`; mean and std are not used.
@@ -270,7 +270,7 @@ def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
 
 
 def _twice(places: Mapping[bytes, Sequence[_Place]], task: Task, names: Sequence[str]) -> list[str]:
-    """Lines about the same content in two splits, with two targets, and in one place."""
+    """Messages about duplicates across splits, with different targets, and within a split."""
     kinds: dict[str, list[str]] = {"splits": [], "targets": [], "same": []}
     for duplicates in places.values():
         if len(duplicates) < 2:

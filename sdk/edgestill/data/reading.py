@@ -40,7 +40,7 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 @dataclass(frozen=True)
 class Reading:
-    """How what people have becomes pixels; the keys of `[data]`, see `edgestill_runtime.ImageProcessor`.
+    """How photos and recordings become pixels; the keys of `[data]`, see `edgestill_runtime.ImageProcessor`.
 
     Args:
         image_size: side in pixels. resize, filter, ground, fill: of images. rate, seconds: of recordings.
@@ -55,7 +55,7 @@ class Reading:
     seconds: float = 1.0
 
     def check(self) -> None:
-        """Refuse values that make no sense, before anything is read.
+        """Refuse invalid values, before anything is read.
 
         Raises:
             DataError: which.
@@ -103,10 +103,10 @@ class Reading:
 
 
 def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Normalization as somebody gives it: nothing, or both, 3 values (RGB) each, or 1 for all channels.
+    """Check mean and std: both empty, or both with 3 values (RGB) or 1 for all channels.
 
     Raises:
-        DataError: one without the other, or values that make no sense.
+        DataError: one without the other, or invalid values.
     """
     checked = []
     for name, values in (("mean", mean), ("std", std)):
@@ -122,7 +122,7 @@ def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[floa
         raise DataError(f"std must be greater than 0 in every channel, not {checked[1]}")
     if len(checked[0]) != len(checked[1]):
         raise DataError(
-            f"mean and std are given together, 3 values (RGB) each, or 1 for all channels, not {len(checked[0])} and "
+            f"mean and std belong together, 3 values (RGB) each, or 1 for all channels, not {len(checked[0])} and "
             f"{len(checked[1])}"
         )
     return checked[0], checked[1]
@@ -184,12 +184,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds, before anything is decoded.
+    """The samples of a source, before anything is decoded.
 
     Args:
-        splits: `train`, `test`, and `validation` where the source has its own.
-        size: the side in pixels that images get where nobody says; None: they must all have one size.
-        notes: what was done that nobody asked for, a line each. origin: for messages.
+        splits: `train`, `test`, and `validation` if the source has its own.
+        size: default side in pixels of images; None: they must all have one size.
+        notes: automatic choices, one line each. origin: for messages.
     """
 
     name: str
@@ -289,19 +289,19 @@ def read_all(
 
 
 def read_listing(
-    listing: Listing, reading: Reading, progress: Progress = SILENT, given: Processor | None = None, beside: int = 0
+    listing: Listing, reading: Reading, progress: Progress = SILENT, fixed: Processor | None = None, beside: int = 0
 ) -> ImageSource:
-    """Decode a listing, or leave it to be decoded later where it is too large.
+    """Decode a listing, or defer decoding if it does not fit into memory.
 
     Args:
-        given: the processor of a model that is there already; found from the listing when None.
-        beside: how many samples from elsewhere, such as those without a label, are to be in memory as well.
+        fixed: the processor of an existing model; derived from the listing when None.
+        beside: number of other samples, such as unlabelled ones, that need memory too.
 
     Raises:
         DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
     """
-    processor, notes = (given, ()) if given is not None else processor_for(listing, reading)
-    exact = given is None and listing.kind == "image" and listing.size is None and reading.image_size is None
+    processor, notes = (fixed, ()) if fixed is not None else processor_for(listing, reading)
+    exact = fixed is None and listing.kind == "image" and listing.size is None and reading.image_size is None
     count = sum(len(part) for part in listing.splits.values())
     splits = {}
     if not fits_memory(processor, count + beside):
@@ -317,7 +317,7 @@ def read_listing(
             images, one = read_all(part.samples, processor, progress, label, exact)
             splits[name] = Split(images, part.targets)
             grey = grey and one
-        if grey and given is None and processor.channels == 3:
+        if grey and fixed is None and processor.channels == 3:
             processor = replace(processor, mean=(0.0,), std=(1.0,))
             splits = {name: Split(split.images[..., :1].copy(), split.targets) for name, split in splits.items()}
     return ImageSource(
@@ -327,7 +327,7 @@ def read_listing(
 
 
 def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -> None:
-    """Refuse images of several sizes by their heads: nobody decodes them before they are trained on."""
+    """Refuse images of several sizes by their headers, as they are not decoded before training."""
     with progress.task("compare sizes", sum(len(part) for part in listing.splits.values())) as task:
         for part in listing.splits.values():
             for row in range(len(part)):
@@ -338,10 +338,10 @@ def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -
 
 
 def check_made(source: ImageSource, required: Processor) -> None:
-    """Refuse pixels that are there already and are not as a model takes them.
+    """Refuse decoded pixels in another format than the model's.
 
     Raises:
-        DataError: says what differs.
+        DataError: states the differences.
     """
     made, shape = source.processor, tuple(source.train.images.shape[1:])
     if shape != required.image_shape:
@@ -355,7 +355,7 @@ def check_made(source: ImageSource, required: Processor) -> None:
     theirs, ours = replace(made, mean=required.mean, std=required.std).to_json(), required.to_json()
     if different := [name for name in ours if theirs[name] != ours[name]]:
         listed = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in different)
-        raise DataError(f"{source.name} makes its pixels in another way than the model takes them: {listed}")
+        raise DataError(f"{source.name} makes its pixels differently from the model's training: {listed}")
 
 
 def processor_for(

@@ -53,17 +53,16 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class Samples:
-    """What was read.
+    """Samples that were read.
 
     Args:
-        images: uint8 (N, H, W, C), or None where the model takes something else; then `arrays` has one for each input.
+        images: uint8 (N, H, W, C), or None for models with other inputs; then `arrays` has one array for each.
         targets: (N, …), where they are known: of image classification int64 (N,). classes: names of what the outputs'
             last axis holds, where they are named.
         facts: plain data for the manifest.
-        processor: how `images` were made of photos or recordings, for a device to do the same; its mean and std are
-            those that were given, else 0 and 1. None where they came as pixels and no mean was given, or there are
-            none.
-        notes: what was done that nobody asked for, a line each.
+        processor: how `images` were made from photos or recordings, so that a device does the same; its mean and std
+            are those of the options, else 0 and 1. None for pixels without a stated mean, and without images.
+        notes: automatic choices, one line each.
     """
 
     images: NDArray[np.uint8] | None
@@ -75,11 +74,11 @@ class Samples:
     notes: tuple[str, ...] = ()
 
     def calibration(self, count: int) -> NDArray[np.uint8] | Sequence[NDArray[Any]]:
-        """The first so many, as `edgestill_converters.convert` takes them."""
+        """The first `count` samples, as input of `edgestill_converters.convert`."""
         return self.images[:count] if self.images is not None else [one[:count] for one in self.arrays]
 
     def gate_samples(self) -> Split | Sequence[NDArray[Any]]:
-        """All of them, as `edgestill.gate.check_bundle` takes them."""
+        """All samples, as input of `edgestill.gate.check_bundle`."""
         if self.images is None:
             return self.arrays
         return [self.images] if self.targets is None else Split(self.images, self.targets)
@@ -105,7 +104,7 @@ def read_samples(
             where labels are classes.
 
     Raises:
-        DataError: nothing there, nothing in it, arrays that do not belong together, or targets that are none.
+        DataError: nothing there, no samples, arrays of different lengths, or invalid targets.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, PathLike)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
@@ -149,7 +148,7 @@ def _from_npz(
 def _labels(
     content: NpzSamples, classes: tuple[str, ...], where: str
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
-    """Labels where they are classes; a note where they are something else, and are left out."""
+    """Labels if they are classes; otherwise none, with a note."""
     if content.targets is None:
         return None, classes, ()
     array, kind = content.targets, f"{content.targets.dtype} {content.targets.shape}"
@@ -167,10 +166,10 @@ def _labels(
         if plain.min() < 0 or (count and plain.max() >= count):
             most = f" to {count - 1}" if count else ""
             raise DataError(f"{where}: labels run from {plain.min()} to {plain.max()}, but classes from 0{most}")
-        # Numbers name no classes: the model's outputs have an order that only it knows.
+        # Numbers do not define class names: only the model knows the order of its outputs.
         if content.classes in ((), classes):
             return plain, classes, ()
-        plain = np.array(content.classes)[plain]  # file and model count them in different orders
+        plain = np.array(content.classes)[plain]  # file and model have different orders
     labels, names, notes = with_classes({"the file": plain}, classes, where)
     return labels["the file"], names, notes
 
@@ -178,7 +177,7 @@ def _labels(
 def _targets(
     content: NpzSamples, names: tuple[str, ...], task: Task, where: str
 ) -> tuple[NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
-    """Targets of a task, their names in the order of the model's, and notes."""
+    """Targets of a task, their names in the model's order, and notes."""
     if content.targets is None:
         return None, names or content.classes, ()
     read = task.read_targets({"train": {"target": content.targets}}, content.classes or names, where)
@@ -203,7 +202,7 @@ def _from_files(
         kind, files, notes = _list(paths, processor)
         part = Part(Files(files), np.zeros(len(files), np.int64))
         if task is not None and not task.of_folders:
-            notes += (f"no table says the {task.targets_word} of the samples, and no quality is measured",)
+            notes += (f"no table has the {task.targets_word} of the samples, so no quality is measured",)
     size = (options.image_size or DEFAULT_SIZE) if kind == "image" else None
     listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
     if processor is None:
@@ -223,7 +222,7 @@ def _from_files(
 
 
 def _tabled(paths: Sequence[Path], processor: Processor | None, task: Task | None) -> Kind | None:
-    """The kind of the samples that a table names, where one is there and the task's targets are in it."""
+    """The kind of the samples listed in a table, if the task needs a table and there is one."""
     if task is None or task.of_folders or len(paths) != 1 or not paths[0].exists():
         return None
     path = paths[0]
@@ -251,11 +250,13 @@ def _read_converted(
 
 def _grey_note(channels: int, own: int) -> tuple[str, ...]:
     """A note where RGB images are converted to grayscale."""
-    return ("the images have 3 channels and the model takes 1: they are made grey",) if channels < own else ()
+    return (
+        ("the images have 3 channels and the model takes 1: they are converted to grayscale",) if channels < own else ()
+    )
 
 
 def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, list[Path], tuple[str, ...]]:
-    """What kind of samples there are, which, and what is not read."""
+    """The kind of the samples, their files, and notes about skipped files."""
     kinds: tuple[Kind, ...] = ("image", "audio")
     if processor is not None:
         kinds = ("audio",) if processor.kind == "audio" else ("image",)
@@ -286,7 +287,7 @@ def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, lis
 def _labels_of_folders(
     folder: Path, files: Sequence[Path], classes: Sequence[str]
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Labels where every file lies in a subfolder that is named like a class."""
+    """Labels if every file is in a subfolder named like a class."""
     if not classes or not folder.is_dir():
         return None, ()
     names = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]

@@ -1,4 +1,4 @@
-"""What somebody's own arrays must be: images of one size, targets of the task, names; and their mean and deviation."""
+"""Checks of user-provided arrays: images of one size, targets of the task, names; and their mean and std."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,7 +71,7 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
             f"{type(images).__name__} has no {', '.join(lacks)}"
         )
     if isinstance(images, np.ndarray) and images.ndim == 3:
-        images = images[..., None]  # grey, without an axis for it
+        images = images[..., None]  # grayscale without a channel axis
     shape = tuple(images.shape)
     if images.dtype == np.uint8 and len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape[1:]:
         return Split(images, _as_array(split.targets, f"{source}: {name}"))
@@ -88,7 +88,7 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
 
 
 def _as_array(targets: Any, where: str) -> Any:
-    """An array of what can be made one of, such as a tensor; lists as they are."""
+    """Convert to an array if possible, such as a tensor; lists stay unchanged."""
     if isinstance(targets, (np.ndarray, list, tuple)) or not hasattr(targets, "__array__"):
         return targets
     try:

@@ -1,4 +1,4 @@
-"""Augmented views that can be looked up: view v of sample i is the same picture for everybody, every time.
+"""Augmented views that can be looked up: view v of sample i is the same image in every process, every time.
 
 All randomness of a view is drawn at once from (seed, view), so a view depends neither on the batch nor on the order
 nor on the process. That lets the teacher answer a view once, into a cache, and the student meet exactly that view
@@ -76,7 +76,7 @@ class Views:
     def batches(
         self, view: int, indices: Sequence[Tensor], workers: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One batch after the other, as `batch` gives it; images that are not in memory are read ahead."""
+        """One batch after the other, as `batch` gives it; images that are not in memory are prefetched."""
         plan = self._draw(view)
         batches = [self._with_partners(plan, index) for index in indices]
         for index, rows, (pixels, places) in zip(indices, batches, self._read(batches, workers), strict=True):

@@ -1,10 +1,10 @@
-"""Any number of labels a sample, as people write them → uint8 (N, labels) of 0 and 1, and the names of the labels.
+"""Any number of labels per sample, in common notations → uint8 (N, labels) of 0 and 1, and the names of the labels.
 
-    "sea; sky"     text, with ; or | between labels; with commas where the column has none of these
+    "sea; sky"     text, with ; or | between labels; with commas if the column has neither
     ["sea"]        a list of text, or of the numbers of labels; also written as text, as pandas does
     0 and 1        a column for each label, or an array (N, labels)
 
-An empty cell is a sample without any label. Everything else is refused with the sample that has it.
+An empty cell is a sample without any label. Everything else is an error that names the sample.
 """
 
 import ast
@@ -34,7 +34,7 @@ def read_label_sets(splits: Mapping[str, Columns], names: Sequence[str], where: 
         splits: columns by split, `train` among them. names: of the labels, where the data say them.
 
     Raises:
-        DataError: cells that are no labels, or a label that train does not have; says which sample.
+        DataError: cells that are no labels, or a label that train does not have; names the sample.
     """
     refuse_twice(names, where)
     for split, columns in splits.items():

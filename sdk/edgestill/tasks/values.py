@@ -1,7 +1,7 @@
-"""Numbers as people, tables and arrays write them → float32 (N, values).
+"""Numbers from tables and arrays → float32 (N, values).
 
 Accepted: columns of numbers, also as text with a decimal point; one column of lists of numbers, all of one length; an
-array (N,) or (N, values). Everything else is refused with the sample that has it: an empty cell, NaN, an infinity, a
+array (N,) or (N, values). Everything else is an error that names the sample: an empty cell, NaN, an infinity, a
 boolean, text, and what a 32-bit number cannot hold.
 """
 
@@ -110,7 +110,7 @@ def _value(cell: Any, name: str, columns: Columns, row: int, where: str) -> floa
 
 
 def number_of_cell(cell: Any) -> float | None:
-    """A number as people, and the libraries that read tables, write it; None for everything else, such as booleans."""
+    """A number of any notation that is accepted; None for everything else, such as booleans."""
     if getattr(cell, "ndim", None) == 0:  # of numpy, or a tensor
         cell = cell.item()
     if isinstance(cell, str):
