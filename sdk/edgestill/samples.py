@@ -19,12 +19,12 @@ def find_samples(
     """Test images for a bundle.
 
     Args:
-        source: of the images; that of the run in whose folder the bundle lies when None.
-        count: how many, from the first on; all when None, and no samples at all for 0.
-        progress: is gets a message if there are no outputs to compare a device's with.
+        source: of the images; None: that of the run in whose folder the bundle is.
+        count: number of samples, starting with the first; None: all; 0: no samples.
+        progress: gets a message if there are no outputs to compare a device's with.
 
     Returns:
-        None where there is neither a source nor a run.
+        None if there is neither a source nor a run.
 
     Raises:
         DataError: the images are not there, have other classes than the bundle, or are not those of the run that its

@@ -118,7 +118,7 @@ def test_what_is_not_known_is_said_or_refused(photos, converted):
     data = f"image-folder:{photos / 'photos'}"
     notes = Notes()
     from_data(request(photos, "dscnn_xs", notes, data=data, checkpoint=photos / "ours.pt"))
-    assert any("nothing is known of how dscnn_xs was trained to see pixels" in line for line in notes.said)
+    assert any("the normalization that dscnn_xs was trained with is unknown" in line for line in notes.said)
     notes = Notes()
     from_data(request(photos, "dscnn_xs", notes, data=data))
     assert notes.said[0].startswith("dscnn_xs has random weights") and "nothing is known" not in "".join(notes.said)

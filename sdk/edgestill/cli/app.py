@@ -63,7 +63,7 @@ for command in (
 
 def run_app() -> None:
     """Run the command line and end the process with its exit code."""
-    # A recipe may name module:function of the user's own, as `python -m` would find it: from where they stand.
+    # A recipe may name module:function of the user's own, found as by `python -m`: from the current folder.
     sys.path.insert(0, "")
     try:
         app()

@@ -24,29 +24,29 @@ _RANDOM = ("timm:", "torchvision.")  # builders that are asked for fresh weights
 
 @dataclass(frozen=True)
 class Pixels:
-    """How the command line says what pixels become."""
+    """Options of the command line for the input format."""
 
     image_size: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
     def stated(self) -> dict[str, Any]:
-        """What was said."""
+        """The options that are set."""
         return {name: value for name, value in vars(self).items() if value}
 
     def check(self, channels: Sequence[int]) -> None:
-        """Refuse what no tensor can be made with; channels: how many the images may have."""
+        """Check the numbers of mean and std; channels: the possible numbers of channels."""
         if len(self.mean) not in (1, *channels) or len(self.std) != len(self.mean):
             count = "3 numbers each, or 1 for all channels" if 3 in channels else "1 number each"
             raise typer.BadParameter(
-                f"--mean and --std need {count}: how the model was trained to see pixels, such as --mean "
-                "0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+                f"--mean and --std need {count}: the normalization of its training, such as --mean "
+                "0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 for pixel / 255 only"
             )
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; the names are those of its options.
+    """A request of the command line; the names are those of its options.
 
     Args:
         max_drop: of the task's main measure, 0–1. task: `edgestill.tasks.Task`, where one is named.
@@ -76,7 +76,7 @@ class Request:
 
     @cached_property
     def spec(self) -> "_ModelSpec":
-        """The model that is named."""
+        """The named model."""
         return _find(self)
 
     def conversion(self) -> Any:
@@ -88,10 +88,10 @@ class Request:
 
 @dataclass(frozen=True)
 class _ModelSpec:
-    """A PyTorch model that is named.
+    """A named PyTorch model.
 
     Args:
-        name: see `edgestill.models`. noted: what is kept with its weights. known: of its data, where they are ours.
+        name: see `edgestill.models`. noted: metadata of its weights. known: its data, if trained with Edgestill.
     """
 
     name: str
@@ -102,20 +102,20 @@ class _ModelSpec:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """That it was trained on, where its checkpoint says so."""
+        """Class names of its training, if its checkpoint has them."""
         from ..given_models import trained_classes
 
         return trained_classes(self.noted)
 
     @property
     def random(self) -> bool:
-        """Whether its weights are sure to be fresh ones: a function of somebody's own may load some."""
+        """Whether its weights are certainly random: a user function may load weights."""
         from ..models import MODELS
 
         return self.checkpoint is None and (self.name in MODELS or self.name.startswith(_RANDOM))
 
     def processor(self, pixels: Pixels) -> Any:
-        """How its inputs are made, with what is said; None where nothing but that is known."""
+        """Its input format, with the options applied; None if only the options are known."""
         from ..data.reading import for_each_channel
         from ..given_models import overridden, trained_processor
         from ..models import create_model
@@ -133,9 +133,9 @@ class _ModelSpec:
         return overridden(own, **pixels.stated() | numbers)
 
     def channels(self, pixels: Pixels) -> tuple[int, ...]:
-        """Colours of the images that it takes: 3, 1, or both where that is left to the images.
+        """Number of input channels: 3, 1, or both if only the images decide.
 
-        Three numbers for mean say 3. One number is that of each channel; then weights and first convolution say it.
+        Three numbers for mean imply 3. With one number, the weights and the first convolution decide.
         """
         if len(pixels.mean) != 1:
             return (3,) if pixels.mean else (3, 1)
@@ -184,12 +184,12 @@ def _find(request: Request) -> _ModelSpec:
     find_model(name)
     spec = _ModelSpec(name, checkpoint, request.weights, {} if checkpoint is None else read_metadata(checkpoint), known)
     if spec.random:
-        request.progress.message(f"{name} has random weights, as no --checkpoint is given: what it says means nothing")
+        request.progress.message(f"{name} has random weights, as no --checkpoint is given: its outputs are meaningless")
     return spec
 
 
 def from_data(request: Request) -> tuple[Any, Any]:
-    """A model, calibrated and judged with a data set."""
+    """A model, calibrated and evaluated with a data set."""
     from edgestill_converters.output_capture import capture_output
 
     from ..conversion import describe_model
@@ -206,7 +206,7 @@ def from_data(request: Request) -> tuple[Any, Any]:
     count = request.calibration or (spec.known.recipe.data.calibration if spec.known is not None else CALIBRATION)
     budget = Budget(request.quantize, request.precision, request.max_drop, count)
     description = describe_model(model, data.calibration(count), output.stem, {"student": spec.name})
-    with capture_output(request.log):  # the engines that judge its files talk as well
+    with capture_output(request.log):  # the engines print too
         bundle = quantize(
             model, data, output, budget, request.conversion(), description=description, overwrite=request.overwrite,
             progress=progress,
@@ -240,8 +240,8 @@ def _read_data(request: Request) -> Any:
         numbers = ("mean", data.processor.mean), ("std", data.processor.std)
         shown = ", ".join(f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in numbers)
         progress.message(
-            f"nothing is known of how {spec.name} was trained to see pixels: those of {data.name} are taken, {shown}; "
-            "say --mean and --std if it was others"
+            f"the normalization that {spec.name} was trained with is unknown: that of {data.name} is used, {shown}; "
+            "use --mean and --std if it was different"
         )
     return data
 
@@ -253,7 +253,7 @@ def _fitting(spec: _ModelSpec, processor: Any) -> Any:
 
 
 def from_samples(request: Request) -> tuple[Any, Any]:
-    """A model, calibrated and judged with samples from files."""
+    """A model, calibrated and evaluated with samples from files."""
     from ..conversion import convert as make_bundle
 
     spec, pixels, progress = request.spec, request.pixels, request.progress
@@ -281,7 +281,7 @@ def from_samples(request: Request) -> tuple[Any, Any]:
 
 
 def from_tensorflow(request: Request) -> tuple[Any, Any]:
-    """A Keras file or a SavedModel, calibrated and judged with samples from files."""
+    """A Keras file or a SavedModel, calibrated and evaluated with samples from files."""
     from edgestill_converters.tensorflow import STEPS, TensorFlowModel, TensorFlowOptions, convert_tensorflow
 
     path = request.samples
@@ -309,7 +309,7 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
 
 
 def _read_samples(request: Request, processor: Any, classes: Sequence[str], channels: Sequence[int]) -> Any:
-    """Samples as the model takes them, or, where nothing is known of that, as the options say."""
+    """Samples in the model's input format, or, if unknown, in that of the options."""
     from ..data.samples import ImageOptions, read_samples
 
     pixels, path = request.pixels, request.samples
@@ -330,7 +330,7 @@ def _read_samples(request: Request, processor: Any, classes: Sequence[str], chan
 
 
 def _calibration(task: Any, read: Any, classes: Sequence[str], count: int) -> Any:
-    """Samples with what a bundle has to know; those of other inputs than images alone, where no task is named."""
+    """Samples with metadata for the bundle; without images and without a task, only the samples."""
     import numpy as np
 
     from ..data.types import Calibration
@@ -346,16 +346,16 @@ def _calibration(task: Any, read: Any, classes: Sequence[str], count: int) -> An
 
 
 def _task_of(task: Any, read: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What a manifest says of the task, where one is named: a model's outputs are the targets as they are."""
+    """The task for the manifest, if one is named: the outputs are on the scale of the targets."""
     if task is None:
         return {}
     settings = {} if read.targets is None else task.conversion_settings(read.targets, tuple(names))
-    task.on_device(tuple(names), settings)  # refuses what makes no sense
+    task.on_device(tuple(names), settings)  # raises for invalid settings
     return {"task": task.name, "task_settings": settings}
 
 
 def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
-    """Refuse names that are the model's in another order: each would be given to another class's output."""
+    """Refuse the model's names in another order, which would mislabel its outputs."""
     if sorted(labels) == sorted(trained) and tuple(labels) != tuple(trained):
         raise typer.BadParameter(
             f"--labels names the model's classes in another order; it was trained with {', '.join(trained[:10])}"
@@ -363,7 +363,7 @@ def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
 
 
 def _check_outputs(model: Any, read: Any, classes: Sequence[str], task: Any) -> None:
-    """Refuse targets and names that the model has no outputs for, where its output is a number for each name."""
+    """Refuse targets and names that do not fit the number of outputs."""
     import torch
 
     from ..errors import DataError
@@ -373,7 +373,7 @@ def _check_outputs(model: Any, read: Any, classes: Sequence[str], task: Any) -> 
     with eval_mode(model), torch.inference_mode():
         try:
             outputs = model(torch.zeros(1, channels, height, width))
-        except Exception:  # the user's own code; the conversion says what it does not take
+        except Exception:  # user code; the conversion reports the error
             return
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         return

@@ -1,4 +1,4 @@
-"""What a module answers by, as one short text: the same module in another process has the same, a changed one another.
+"""The identity of a module, as one short text: the same module in another process has the same, a changed one another.
 
     identity(teacher)       # sha256:…
 

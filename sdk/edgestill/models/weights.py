@@ -1,4 +1,4 @@
-"""The weights in a file, whoever wrote it: safetensors, or what `torch.save` wrote; no code in a file is ever run.
+"""The weights in a file of any origin: safetensors, or what `torch.save` wrote; no code in a file is ever run.
 
 A file's kind is told by its content. A checkpoint may hold the weights under a key (`state_dict`, `model`, …), a moving
 average of them beside, and the names may have a prefix from what the model was wrapped in (`module.` of
@@ -150,7 +150,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"checkpoint {path} is a damaged safetensors file; copy or download it again") from error
-    with contextlib.suppress(ValueError):  # somebody else's entry of that name
+    with contextlib.suppress(ValueError):  # an entry of another program with that name
         for name, shared in json.loads(header.get(_TIED, "{}")).items():
             if shared in state:
                 state.setdefault(name, state[shared])

@@ -29,7 +29,7 @@ from .sweep_summary import markdown, read_result, summarize
 
 
 def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT) -> dict[str, Any]:
-    """Run all trials that have not finished, and gather.
+    """Run all unfinished trials, and collect the results.
 
     Args:
         jobs: processes at the same time; one a core when None. Through Ray, the cluster decides.
@@ -50,7 +50,7 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
         for trial, error in _carry_out(sweep, waiting, jobs):
             if error:
                 failed.append(f"{trial.name}: {error}")
-                (trial.folder / RESULT).unlink(missing_ok=True)  # one of before, which no longer holds
+                (trial.folder / RESULT).unlink(missing_ok=True)  # outdated
             else:
                 result = read_result(sweep, trial) or {}
                 task.advance(
@@ -65,7 +65,7 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
 
 
 def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
-    """Trials with a result whose stages are there, for the data, code, weights and engines of now."""
+    """Trials with a result whose stages are there, for the current data, code, weights and engines."""
     finished: list[Trial] = []
     loaded: dict[str, Data] = {}
     for trial in trials:
@@ -79,7 +79,7 @@ def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
             plan = make_plan(recipe, loaded[source])
             ends = ends_of_trial(recipe, sweep.evaluate)
             make(plan, Store(sweep.pool, pooled=True, look=True), Context(), ends)
-        except (NotMadeError, EdgestillError):  # what is wrong the trial says itself
+        except (NotMadeError, EdgestillError):  # the trial itself reports the error
             continue
         finished.append(trial)
     return finished

@@ -1,4 +1,4 @@
-"""What a sweep found: mean and standard deviation over the seeds of each point, as data and as a table."""
+"""The summary of a sweep: mean and standard deviation over the seeds of each point, as data and as a table."""
 
 import json
 import statistics
@@ -55,7 +55,7 @@ def shown(spread: Mapping[str, float] | None) -> str:
 
 
 def read_result(sweep: Sweep, trial: Trial) -> dict[str, Any] | None:
-    """What a trial measured; None where it has not finished, or was asked for something else."""
+    """The result of a trial; None if it is unfinished, or for another request."""
     try:
         result: dict[str, Any] = json.loads((trial.folder / RESULT).read_bytes())
     except (OSError, ValueError):

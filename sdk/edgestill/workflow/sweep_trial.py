@@ -1,4 +1,4 @@
-"""One trial of a sweep, in a process of its own: `python -m edgestill.workflow.sweep_trial JOB`, the job as JSON."""
+"""One trial of a sweep, in a separate process: `python -m edgestill.workflow.sweep_trial JOB`, the job as JSON."""
 
 import json
 import statistics
@@ -24,7 +24,7 @@ from .sweep_plan import RESULT
 
 
 def main() -> None:
-    """Train, judge on validation data, and, if asked for, convert and judge on test; write `result.json`."""
+    """Train, evaluate on validation data, and, if requested, convert and evaluate on test; write `result.json`."""
     job = json.loads(sys.argv[1])
     recipe = load_recipe(job["recipe"], job["changes"])
     recipe = recipe.shortened() if job["quick"] else recipe
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def trained(made: Made) -> dict[str, Any]:
-    """What the trainings found on validation data, by the task's main measure; times in seconds."""
+    """Results of the trainings on validation data, by the task's main measure; times in seconds."""
     alone, distilled = read_history(made["student-alone"]), read_history(made["student-distilled"])
     measured: dict[str, Any] = {
         "validation_alone": alone[-1]["validation"],
@@ -54,7 +54,7 @@ def trained(made: Made) -> dict[str, Any]:
 
 
 def evaluated(plan: Plan, made: Made) -> dict[str, Any]:
-    """What the evaluation found on the test split, by the task's main measure."""
+    """Results of the evaluation on the test split, by the task's main measure."""
     task, targets = plan.data.device_task, plan.data.test.targets
     main, outputs = task.measures[0].name, read_test_outputs(made["evaluation"])
     test = {name: task.quality(arrays, targets)[main] for name, arrays in outputs.items()}
@@ -68,7 +68,7 @@ def evaluated(plan: Plan, made: Made) -> dict[str, Any]:
 
 
 def _seconds(history: list[dict[str, float]]) -> float:
-    """Time of a training without its pauses: epochs times their median."""
+    """Time of a training without interruptions: epochs times their median."""
     return len(history) * statistics.median(entry["seconds"] for entry in history)
 
 

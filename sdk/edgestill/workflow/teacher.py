@@ -33,9 +33,9 @@ class GivenTeacherInputs:
 
 @stage("teacher")
 def read_teacher(inputs: GivenTeacherInputs, folder: Path, context: Context) -> None:
-    """`model.safetensors`: the given weights, in our form."""
+    """`model.safetensors`: the weights of the checkpoint, in Edgestill's format."""
     source = inputs.teacher
-    # It was trained elsewhere, by somebody who may not say how.
+    # It was trained elsewhere; facts about its training may be missing.
     trained = read_metadata(source.checkpoint.path).get("trained", {})
     model = load_any_teacher(source, inputs.data, context.progress)
     save_trained(folder / "model.safetensors", model, source.model.name, inputs.data, context, trained)
@@ -43,7 +43,7 @@ def read_teacher(inputs: GivenTeacherInputs, folder: Path, context: Context) -> 
 
 @dataclass(frozen=True)
 class TeacherTrainingInputs:
-    """A teacher that is trained here, from the labels."""
+    """A teacher that is trained here, on labels."""
 
     model: NamedModel
     data: Data
@@ -66,7 +66,7 @@ def train_teacher(inputs: TeacherTrainingInputs, folder: Path, context: Context)
 
 @dataclass(frozen=True)
 class GivenTeachersCheckInputs:
-    """Every teacher that comes as a checkpoint and takes part."""
+    """Every teacher that comes as a checkpoint and is used."""
 
     teachers: tuple[GivenTeacher, ...]
     data: Data
@@ -74,7 +74,7 @@ class GivenTeachersCheckInputs:
 
 @stage("teacher-check")
 def check_given_teachers(inputs: GivenTeachersCheckInputs, folder: Path, context: Context) -> None:
-    """`check.json`: what each gets right on validation data; one that guesses is refused.
+    """`check.json`: quality of each teacher on validation data; one that is near chance is refused.
 
     Raises:
         ModelError: a teacher near chance, or one that does not fit the data.
