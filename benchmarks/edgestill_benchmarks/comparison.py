@@ -9,7 +9,7 @@ from edgestill_runtime.tasks import Measure
 
 from .measurement_warnings import DRIFT
 from .measures import difference, measures_of
-from .results import Results, ResultsError
+from .results import MODEL_NAMES, Results, ResultsError
 
 _STANDARD_ERRORS = 2.0
 Device = dict[str, Any]
@@ -75,9 +75,9 @@ def compare_runs(
     measures = measures_of(before["task"])
     noise = _Noise(before, after)
     changes = []
-    for name in ("teacher", "student_alone", "student_distilled"):
+    for name, shown in MODEL_NAMES.items():
         values, count = (before[name]["quality"], after[name]["quality"]), noise.whole
-        changes += _of_quality(measures, name.replace("_", " "), values, noise, count)
+        changes += _of_quality(measures, shown, values, noise, count)
     old, new = _files(before, devices[0]), _files(after, devices[1])
     for key in old.keys() & new.keys():
         changes += _of_file(" · ".join(key), old[key], new[key], measures, noise)

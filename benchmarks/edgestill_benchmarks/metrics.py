@@ -115,7 +115,7 @@ def as_markdown(results: Results, rows: Sequence[Row]) -> str:
     of_teacher, alone = (measure.show(results[who]["quality"][measure.name]) for who in ("teacher", "student_alone"))
     lines = [
         f"{student['model']} ({student['parameters']:,} parameters), distilled from {teacher['model']} "
-        f"({measure.name} {of_teacher}) on {results['data']['name']}; the same student alone: {alone}.",
+        f"({measure.name} {of_teacher}) on {results['data']['name']}; baseline student: {alone}.",
         "",
         f"| device | file | size, kB | {with_unit(measure)} | retained, % | threads | p50, ms | p90, ms | "
         "peak memory, MB |",

@@ -17,6 +17,9 @@ Results = dict[str, Any]
 
 SCHEMA_VERSION = 2
 
+MODEL_NAMES = {"teacher": "teacher", "student_alone": "baseline student", "student_distilled": "distilled student"}
+"""Keys of the models in `results.json` → their names in reports."""
+
 
 class ResultsError(EdgestillError):
     """Results that are missing, unreadable, of another version, or do not match the schema."""

@@ -105,7 +105,7 @@ def test_what_changed_is_told_apart_from_noise(results):
     # Two standard errors: 2 √((0.9·0.1 + 0.91·0.09) / 2000) = 0.0185.
     teacher = found["accuracy", "teacher"]
     assert teacher.noise == pytest.approx(0.01854, abs=1e-5) and teacher.verdict == "same"
-    assert found["accuracy", "student alone"].verdict == "better"
+    assert found["accuracy", "baseline student"].verdict == "better"
     slower = found["p50", "host · model.pte · 1 thread"]
     assert (slower.verdict, slower.change, slower.noise) == ("worse", pytest.approx(1.0), 0.03)
     assert found["bytes", "host · model.pte"].verdict == "better"

@@ -82,7 +82,7 @@ def test_it_compares_with_itself_of_version_2_and_with_a_better_one(version_1, t
     assert {one.verdict for one in compare_runs(old, new)} == {"same"}
     new["student_distilled"]["quality"] = {"accuracy": 0.85}
     better = [one for one in compare_runs(old, new) if one.verdict == "better"]
-    assert [(one.what, one.of) for one in better] == [("accuracy", "student distilled")]
+    assert [(one.what, one.of) for one in better] == [("accuracy", "distilled student")]
     # As of before: 2 √((0.807 · 0.193 + 0.85 · 0.15) / 2000).
     assert better[0].noise == pytest.approx(2 * ((0.807 * 0.193 + 0.85 * 0.15) / 2000) ** 0.5)
     assert better[0].shown() == ["80.70 %", "85.00 %", "+4.30", "±2.38"]

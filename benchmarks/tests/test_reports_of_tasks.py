@@ -129,7 +129,7 @@ def test_nothing_is_better_within_the_noise(request, run, measure):
     noise = 2 * math.sqrt(2) * results["gain_standard_error"]
     for by, verdict in ((0.9 * noise, "same"), (1.1 * noise, "better"), (-1.1 * noise, "worse")):
         changes = compare_runs(results, better(results, "student_distilled", measure, by))
-        (change,) = [one for one in changes if (one.what, one.of) == (measure, "student distilled")]
+        (change,) = [one for one in changes if (one.what, one.of) == (measure, "distilled student")]
         assert (change.noise, change.verdict) == (pytest.approx(noise), verdict)
 
 
@@ -138,7 +138,7 @@ def test_of_other_measures_and_without_a_standard_error_nothing_is_claimed(multi
     after = better(better(results, "teacher", "macro F1", 0.05), "teacher", "mAP", 0.02)
     found = {(one.what, one.of): one for one in compare_runs(results, after)}
     assert (found["macro F1", "teacher"].noise, found["macro F1", "teacher"].verdict) == (None, "unknown")
-    assert found["macro F1", "student alone"].verdict == "same"
+    assert found["macro F1", "baseline student"].verdict == "same"
     assert found["macro F1", "teacher"].shown()[2:] == ["+5.00", "unknown"]
     # Both students predict the same: that says nothing about the noise of others.
     before = results | {"gain_standard_error": 0.0}

@@ -1,4 +1,4 @@
-"""A bundle into an Android app: its files in the assets, pictures to try it with, the Gradle lines that it needs."""
+"""Adds a bundle to an Android app: its files in the assets, sample images, and the Gradle lines."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class AndroidError(EdgestillError):
 
 @dataclass(frozen=True)
 class Exported:
-    """Where a bundle went.
+    """The place of an exported bundle.
 
     Args:
         folder: of the bundle. bytes: of its files. changed: False where the very same bundle was there already.
@@ -104,26 +104,26 @@ def _backends(bundle: Bundle) -> "list[Backend]":
     """Of the files of a bundle, all of which an app must be able to run: it refuses a manifest with another."""
     from edgestill_converters.backends import find_backend
 
-    found = {engine: find_backend(engine) for engine in bundle.manifest.engines}
-    if odd := [engine for engine, one in found.items() if one is None or not one.gradle]:
+    backends = {engine: find_backend(engine) for engine in bundle.manifest.engines}
+    if odd := [engine for engine, one in backends.items() if one is None or not one.gradle]:
         raise AndroidError(
             f"{bundle.path} has a file for {odd[0]}, which no Android app runs; convert again without that target"
         )
-    return [one for one in found.values() if one is not None]
+    return [one for one in backends.values() if one is not None]
 
 
 def _module(project: Path) -> Path:
     if (project / MANIFEST).is_file():
         return project
-    found = sorted(path.parents[2] for path in project.glob(f"*/{MANIFEST.as_posix()}"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    modules = sorted(path.parents[2] for path in project.glob(f"*/{MANIFEST.as_posix()}"))
+    if len(modules) == 1:
+        return modules[0]
+    if not modules:
         raise AndroidError(
             f"{project} holds no Android app: neither {MANIFEST} nor a module with one. Give the app's folder, such as "
             "MyApp/app"
         )
-    raise AndroidError(f"{project} has several modules; say which: {', '.join(str(path) for path in found)}")
+    raise AndroidError(f"{project} has several modules; say which: {', '.join(str(path) for path in modules)}")
 
 
 def _same(bundle: Bundle, target: Path) -> bool:
@@ -136,7 +136,7 @@ def _same(bundle: Bundle, target: Path) -> bool:
 
 
 def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
-    """Name → PNG of golden inputs (of recordings their log-mel pictures): an app answers them as it is recorded."""
+    """Name → PNG of golden inputs (of recordings their log-mel pictures): an app reproduces the recorded outputs."""
     if bundle.manifest.processor is None:
         raise AndroidError(
             f"{bundle.path} takes no images and no recordings, so that there are no samples to try it with"
@@ -146,9 +146,9 @@ def pictures(bundle: Bundle, count: int) -> dict[str, bytes]:
     from PIL import Image
 
     images = bundle.golden().inputs[0][:count]
-    found = {}
+    images_by_name = {}
     for number, image in enumerate(images):
         buffer = BytesIO()
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG", optimize=True)
-        found[f"{number:02}.png"] = buffer.getvalue()
-    return found
+        images_by_name[f"{number:02}.png"] = buffer.getvalue()
+    return images_by_name

@@ -1,4 +1,4 @@
-"""Does a file keep its budget of the task's main measure, and are there enough samples to tell?
+"""Whether a file stays within its budget of the task's main measure, and whether the samples suffice to decide.
 
 A difference of two models' measure on the same samples has a standard error (`edgestill_runtime.Task.standard_error`).
 Two of them on either side are what a verdict needs:
@@ -25,7 +25,7 @@ MOST_SAMPLES = 10_000_000
 
 @dataclass(frozen=True)
 class Loss:
-    """How much of the main measure a file loses against the float model on the same samples.
+    """Loss of the main measure of a file against the float model on the same samples.
 
     Args:
         drop: 0–1; below 0 for a file that is better. standard_error: 0–1, at least one sample's worth.
@@ -37,19 +37,19 @@ class Loss:
     samples: int
 
     def verdict(self, budget: float) -> Verdict:
-        """What the samples tell about a budget, 0–1."""
+        """The verdict for a budget, 0–1."""
         margin = CERTAINTY * self.standard_error
-        # A share of samples is a whole number of them; the last digit of a difference is not.
+        # Differences of shares have rounding errors in the last digit.
         if self.drop + margin <= budget + 1e-9:
             return "kept"
         return "missed" if self.drop - margin > budget + 1e-9 else "undecided"
 
     def excess(self, budget: float) -> float:
-        """Beyond the budget and one standard error, 0–1; 0 within them."""
+        """How far the loss exceeds the budget plus one standard error, 0–1; 0 if within."""
         return max(0.0, self.drop - budget - self.standard_error - 1e-9)
 
     def samples_needed(self, budget: float) -> int:
-        """How many samples would tell, were the loss what it seems; rounded up to two digits."""
+        """Number of samples that would suffice for a verdict on the measured loss; rounded up to two digits."""
         distance = max(abs(budget - self.drop), 1e-9)
         needed = self.samples * (CERTAINTY * self.standard_error / distance) ** 2
         needed = min(max(needed, CERTAINTY / max(budget, 1e-9)), MOST_SAMPLES)
@@ -62,7 +62,7 @@ class Loss:
 
 
 def check_shares(**shares: float | None) -> None:
-    """Refuse what is no share, by its name; None is fine.
+    """Check that named values are shares, 0–1, or None.
 
     Raises:
         EdgestillError: one is below 0, above 1 or NaN.
@@ -73,14 +73,14 @@ def check_shares(**shares: float | None) -> None:
 
 
 def measure_loss(task: Task, reference: Outputs, outputs: Outputs, targets: NDArray[Any]) -> Loss:
-    """Compare what a float model and a file give for the same samples, N ≥ 1, by the main measure of their task."""
+    """Compare outputs of a float model and a file for the same samples, N ≥ 1, by the main measure of their task."""
     name = task.measures[0].name
     drop = task.quality(reference, targets)[name] - task.quality(outputs, targets)[name]
-    # Where no sample changed sides the error is 0, but one more sample might.
+    # If no prediction changed, the error is 0, but one more sample might change.
     return Loss(drop, max(task.standard_error(reference, outputs, targets), 1 / len(targets)), len(targets))
 
 
 def unpaired_loss(task: Task, reference: float, value: float, outputs: Outputs, targets: NDArray[Any]) -> Loss:
-    """The same where only the float model's main measure is known, not its outputs: as of independent samples."""
+    """The same if only the float model's main measure is known, not its outputs: as for independent samples."""
     errors = [task.error_of(one, outputs, targets) for one in (reference, value)]
     return Loss(reference - value, max(math.hypot(*errors), 1 / len(targets)), len(targets))

@@ -1,9 +1,8 @@
-"""Cached views: what a teacher gives for each augmented view of the train split, computed once and kept on disk.
+"""Cache of teacher outputs for each augmented view of the train split, computed once and stored on disk.
 
-The views are those that the student will meet (see `data/augmentation.py`), so an epoch never runs the teacher and
-both still see the same pictures. Work is cut into shards of one view and some thousand samples: each is written whole
-or not at all, so a cache that was interrupted goes on; several processes (`torchrun`, `accelerate launch`) take every
-n-th shard each, into a folder that all of them see.
+The student is trained on the same views (see `data/augmentation.py`), so an epoch does not run the teacher. Work is
+split into shards of one view and some thousand samples. Shards are written atomically, so an interrupted cache can be
+resumed. With several processes (`torchrun`, `accelerate launch`), each computes every n-th shard, in a shared folder.
 """
 
 import json
@@ -30,7 +29,7 @@ from .teacher_inputs import adapted, processor_of
 
 SHARD = 8192
 BATCH = 256
-LARGEST = 65504  # of float16; the softmax of such a logit has long been 0 or 1
+LARGEST = 65504  # of float16; the softmax of such a logit is saturated
 
 
 def cache_outputs(
@@ -42,36 +41,36 @@ def cache_outputs(
     augmentation: Augmentation,
     progress: Progress = SILENT,
 ) -> list[dict[str, np.ndarray]]:
-    """Run the teacher over `views` augmented views of the train split, or find them done.
+    """Compute the teacher's outputs for `views` augmented views of the train split, or reuse those in the folder.
 
     Returns:
-        For each view the outputs by name, float16 (N, …), memory-mapped from `folder/view-NNN.npy`, or, of a task with
+        For each view the outputs by name, float16 (N, …), memory-mapped from `folder/view-NNN.npy`, or, for tasks with
         several outputs, `folder/view-NNN.NAME.npy`; row i is for train sample i.
 
     Raises:
         DataError: the folder holds the outputs of another teacher, for other data, or for other views.
-        ModelError: the teacher gives infinities, no numbers, or none of any use.
+        ModelError: the teacher's outputs are infinite, NaN, or too large.
     """
     state = processes()
     _claim(folder, teacher, data, augmentation, state)
     names = data.task.outputs
-    found = [{name: folder / _file(view, name, names) for name in names} for view in range(views)]
+    paths_of_views = [{name: folder / _file(view, name, names) for name in names} for view in range(views)]
     shards = [
         _Shard(view, start, {name: path.with_suffix(f".rows-{start:09d}.npy") for name, path in paths.items()})
-        for view, paths in enumerate(found)
+        for view, paths in enumerate(paths_of_views)
         if not all(path.is_file() for path in paths.values())
         for start in range(0, len(data.train), SHARD)
     ]
     mine = [one for one in shards[state.process_index :: state.num_processes] if not one.done]
     if mine:
-        _answer(teacher, data, mine, augmentation, state.device, progress)
+        _compute_outputs(teacher, data, mine, augmentation, state.device, progress)
     state.wait_for_everyone()
     if state.is_main_process:
-        for view, paths in enumerate(found):
+        for view, paths in enumerate(paths_of_views):
             for name, path in paths.items():
                 _join(path, [one.parts[name] for one in shards if one.view == view])
     state.wait_for_everyone()
-    return [{name: np.load(path, mmap_mode="r") for name, path in paths.items()} for paths in found]
+    return [{name: np.load(path, mmap_mode="r") for name, path in paths.items()} for paths in paths_of_views]
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,8 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
     }
     path = folder / "cache.json"
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        odd = [name for name in facts if json.dumps(found.get(name)) != json.dumps(facts[name])]
+        recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        odd = [name for name in facts if json.dumps(recorded.get(name)) != json.dumps(facts[name])]
         if odd:
             raise DataError(
                 f"{folder} holds a teacher's outputs for another {' and another '.join(odd)}; remove it, or name "
@@ -115,7 +114,7 @@ def _claim(folder: Path, teacher: nn.Module, data: Data, augmentation: Augmentat
         write_bytes(path, json.dumps(facts, indent=1).encode())
 
 
-def _answer(
+def _compute_outputs(
     teacher: nn.Module,
     data: Data,
     shards: list[_Shard],
@@ -133,21 +132,21 @@ def _answer(
     ):
         for shard in shards:
             rows = torch.arange(shard.start, min(shard.start + SHARD, len(views)))
-            answers: dict[str, list[torch.Tensor]] = {name: [] for name in shard.parts}
+            outputs: dict[str, list[torch.Tensor]] = {name: [] for name in shard.parts}
             for images, _ in views.batches(shard.view, torch.split(rows, BATCH)):
                 tensors = named_tensors(teacher(images), data.task.outputs, "teacher", len(images))
                 for name, values in tensors.items():
-                    answers[name].append(_stored(values, shard.view))
+                    outputs[name].append(_stored(values, shard.view))
                 task.advance(len(images))
             for name, path in shard.parts.items():
-                _write(path, torch.cat(answers[name]).numpy())
+                _write(path, torch.cat(outputs[name]).numpy())
 
 
 def _stored(values: torch.Tensor, view: int) -> torch.Tensor:
-    """Outputs in float16, which holds every sensible one.
+    """Outputs in float16, whose range is sufficient.
 
     Raises:
-        ModelError: one is no number, or so large that it says nothing but its sign.
+        ModelError: an output is NaN or too large.
     """
     values = values.cpu()
     check_values(values, f"on view {view} of the train split")
@@ -155,10 +154,10 @@ def _stored(values: torch.Tensor, view: int) -> torch.Tensor:
 
 
 def check_values(values: torch.Tensor, where: str) -> None:
-    """Refuse a teacher's outputs (N, …) that nobody can learn from.
+    """Refuse a teacher's outputs (N, …) that are NaN, infinite or too large.
 
     Raises:
-        ModelError: names what it answers.
+        ModelError: states the value and the number of images.
     """
     rows = values.flatten(1)
     odd = ~(rows.abs() <= LARGEST).all(dim=1)
@@ -168,7 +167,7 @@ def check_values(values: torch.Tensor, where: str) -> None:
     value = worst[~(worst.abs() <= LARGEST)][0]
     raise ModelError(
         f"the teacher gives {float(value):.4g} for {int(odd.sum())} of {len(rows)} images {where}; logits are "
-        f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
+        f"numbers of at most {LARGEST:,} here: its weights, or the pixel values of its input, are wrong"
     )
 
 
@@ -177,7 +176,7 @@ def _join(path: Path, parts: list[Path]) -> None:
         shards = [np.load(part, mmap_mode="r") for part in parts]
         shape = (sum(len(shard) for shard in shards), *shards[0].shape[1:])
         kind = np.lib.format.dtype_to_descr(shards[0].dtype)
-        with atomic_file(path) as whole, open(whole, "wb") as file:  # one shard after the other, as `np.save` would
+        with atomic_file(path) as whole, open(whole, "wb") as file:  # shard by shard, in the format of `np.save`
             np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
             for shard in shards:
                 file.write(np.ascontiguousarray(shard).data)

@@ -1,8 +1,8 @@
-"""The ways to quantize that were tried, and the one rule that chooses among them.
+"""Quantization candidates, and the rule that chooses the best.
 
-1. quality: how far the worst file is beyond the budget and one standard error of its loss; nothing for all within
+1. quality: how far the worst file exceeds the budget plus one standard error of its loss; 0 for all within
 2. fewer layers in float, which are larger and slower
-3. the smaller loss; of equal ones the way that was tried first, which is the simpler one
+3. the smaller loss; of equal ones the first, which is the simpler method
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way that was tried.
+    """One attempt to quantize the model.
 
     Args:
-        quality, loss: of the quantized file that loses most on validation data; the task's main measure.
-        float_nodes: layers in float. trained: the graph that was trained with fake quantization, where one was.
+        quality, loss: of the quantized file with the largest loss on validation data; the task's main measure.
+        float_nodes: layers in float. trained: the graph of quantization-aware training, if any.
     """
 
     method: str
@@ -37,11 +37,11 @@ class Candidate:
     trained: "GraphModule | None" = None
 
     def within(self, budget: float) -> bool:
-        """Whether its loss is within the budget, 0–1, as far as one standard error tells."""
+        """Whether its loss is within the budget, 0–1, up to one standard error."""
         return self.loss.excess(budget) == 0
 
     def to_json(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """Its entry in the manifest."""
         return {
             "method": self.method,
             "quality": self.quality,
@@ -70,13 +70,13 @@ def judge(
         reference: outputs of the float model for the same samples.
     """
     name_of_measure = task.measures[0].name
-    found: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
+    measured: dict[bool, list[tuple[float, Loss]]] = {True: [], False: []}
     for name, model in open_models(bundle).items():
         with model:
             quantized = bundle.manifest.models[name].precision != "fp32"
-            if quantized or not found[True]:
+            if quantized or not measured[True]:
                 outputs = model.outputs_of([split.images])
                 loss = measure_loss(task, reference, outputs, split.targets)
-                found[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
-    quality, loss = min(found[True] or found[False], key=lambda one: one[0])
+                measured[quantized].append((task.quality(outputs, split.targets)[name_of_measure], loss))
+    quality, loss = min(measured[True] or measured[False], key=lambda one: one[0])
     return Candidate(method, bundle, quality, loss, float_nodes, trained)

@@ -1,7 +1,7 @@
-"""How far the files of a bundle lie apart, output by output: the quantized from each other, each from its fp32 one.
+"""Differences between the files of a bundle, output by output: between quantized files, and to fp32.
 
-Where a task says when two answers are the same, samples with the same answer are counted; else values within one
-quantization step.
+If the task defines when two predictions are equal, samples with equal predictions are counted; else values within
+one quantization step.
 """
 
 import math
@@ -17,21 +17,21 @@ from edgestill_runtime.manifest import find_file
 from .findings import Finding, failure
 
 MAX_STEPS = 8.0
-"""Quantization steps that any output of the two quantized files may be apart."""
+"""Largest difference of an output between the two quantized files, in quantization steps."""
 MAX_DEVIATION = 0.5
-"""Root mean square by which a quantized output may deviate from fp32, as a share of it, where no measure judges."""
+"""Root mean square by which a quantized output may deviate from fp32, relative to fp32, if no measure decides."""
 
 Outputs = tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two files lie apart in the output where they do most.
+    """The difference of two files in the output where it is largest.
 
     Args:
         files: both. output: its number, and its name where it has one.
-        largest, mean: as the outputs are, and in quantization steps; None where they cannot be compared at all.
-        agreement: share of samples with the same answer, or of values within one step, 0–1; `agreement_of` says which.
+        largest, mean: in units of the output, and in quantization steps; None if they cannot be compared.
+        agreement: share of samples with the same prediction, or of values within one step, 0–1; see `agreement_of`.
     """
 
     files: tuple[str, str]
@@ -45,7 +45,7 @@ class Difference:
 
 
 class Pairs:
-    """Which files belong together: by engine and precision, never by name."""
+    """Pairs of files to compare: by engine and precision, not by name."""
 
     def __init__(self, models: Mapping[str, ModelFile]) -> None:
         self.quantized = [name for name, entry in models.items() if entry.precision != "fp32"]
@@ -69,32 +69,32 @@ def compare_files(
     """Every output: of the quantized files with each other, then of each with its fp32 file.
 
     Args:
-        task: what the outputs mean. decided: files whose quality says already what quantization has cost.
+        task: what the outputs mean. decided: files whose loss of quality is already decided.
 
     Returns:
-        The output of each pair that lies furthest apart; the least agreement of the quantized files in any output,
-        None for a single file; and what was found.
+        The output of each pair with the largest difference; the lowest agreement of the quantized files in any output,
+        None for a single file; and findings.
     """
     differences, findings, shares = [], [], []
     for one, other in [pairs.quantized[number : number + 2] for number in range(len(pairs.quantized) - 1)]:
-        found = _differences((one, other), outputs, models, task, Tolerance(steps=MAX_STEPS, changed=1.0))
-        differences.append(found[0][0])
-        shares += [pair.agreement for pair, _ in found]
-        findings += [_disagreement(pair, reason, min_agreement, task) for pair, reason in found
+        compared = _differences((one, other), outputs, models, task, Tolerance(steps=MAX_STEPS, changed=1.0))
+        differences.append(compared[0][0])
+        shares += [pair.agreement for pair, _ in compared]
+        findings += [_disagreement(pair, reason, min_agreement, task) for pair, reason in compared
                      if reason or pair.agreement < min_agreement]  # fmt: skip
     for name in pairs.quantized:
         baseline = pairs.baseline(name)
         if baseline is None:
             continue
         limit = math.inf if name in decided else MAX_DEVIATION
-        found = _differences((name, baseline), outputs, models, task, Tolerance(rms=limit, changed=limit))
-        differences.append(found[0][0])
+        compared = _differences((name, baseline), outputs, models, task, Tolerance(rms=limit, changed=limit))
+        differences.append(compared[0][0])
         findings += [
             failure(
                 f"{name}, {pair.output}: {reason} against {baseline}: quantization has destroyed it; calibrate with "
                 "samples like those it will meet, or keep sensitive layers in float (precision = mixed)"
             )
-            for pair, reason in found
+            for pair, reason in compared
             if reason
         ]
     return differences, min(shares, default=None), findings
@@ -113,23 +113,24 @@ def _differences(
     compared = compare_outputs(outputs[one], outputs[other], tolerance, models[one].outputs)
     if compared.problem is not None:
         return [(Difference(files, "outputs", None, None, None, None, 0.0, "values"), compared.problem)]
-    answers = task.agreement(outputs[one], outputs[other]) if task.same_answer and len(compared.outputs) == 1 else None
-    found = []
+    by_sample = bool(task.same_answer) and len(compared.outputs) == 1
+    agreement = task.agreement(outputs[one], outputs[other]) if by_sample else None
+    differences = []
     for result in sorted(compared.outputs, key=lambda result: (result.passed, -(result.steps or result.changed))):
-        same = 1 - result.changed if answers is None else answers
-        kind: Literal["samples", "values"] = "values" if answers is None else "samples"
+        same = 1 - result.changed if agreement is None else agreement
+        kind: Literal["samples", "values"] = "values" if agreement is None else "samples"
         steps = result.steps
         mean_steps = result.mean / result.difference * steps if steps and math.isfinite(result.difference) else steps
         one_difference = Difference(
             files, result.name, _plain(result.difference), _plain(result.mean), _plain(steps), _plain(mean_steps),
             same, kind,
         )  # fmt: skip
-        found.append((one_difference, result.reason))
-    return found
+        differences.append((one_difference, result.reason))
+    return differences
 
 
 def _plain(value: float | None) -> float | None:
-    """None for what JSON cannot hold."""
+    """None for values that JSON does not support."""
     return None if value is None or not math.isfinite(value) else value
 
 

@@ -1,11 +1,11 @@
-"""`distill`: teacher and data in, a trained student out.
+"""`distill`: trains a student from a teacher and data.
 
-    a teacher           its outputs are cached (`cache.py`), or computed live where an objective compares layers
+    a teacher           its outputs are cached (`cache.py`), or computed live if an objective compares layers
     several teachers    combined: `average`, `confidence` or `choice`
     `"self"`            the moving average of the student's own weights
-    None                the labels alone
+    None                labels only: the baseline student
 
-`distill_born_again` and `distill_mutual` begin without a teacher.
+`distill_born_again` and `distill_mutual` start without a teacher.
 """
 
 import shutil
@@ -44,10 +44,10 @@ from .training import check_objective, train
 
 @dataclass(frozen=True)
 class Distilled:
-    """A trained student (on the CPU, in eval mode; not the object that was given) and its log: one entry an epoch.
+    """A trained student (a copy, on the CPU, in eval mode) and its log: one entry per epoch.
 
     Args:
-        peers: the students that were trained beside it, if any.
+        peers: the other students of mutual learning, if any.
     """
 
     student: nn.Module
@@ -65,19 +65,19 @@ def distill(
     options: DistillOptions = DistillOptions(),
     progress: Progress = SILENT,
 ) -> Distilled:
-    """Train a copy of `student` to answer like `teacher`; with `teacher=None`, the same from the labels alone.
+    """Train a copy of `student` to match the outputs of `teacher`; with `teacher=None`, train it on labels only.
 
     Args:
-        teacher, student: (N, C, H, W) → outputs that fit the task of `data`: of a classifier logits (N, classes). Of
-            several teachers the first is the one whose layers an objective on features compares with.
-        objective: see `edgestill.objectives`; the task's usual one when None: of image classification DIST with a
+        teacher, student: (N, C, H, W) → outputs that fit the task of `data`; for a classifier, logits (N, classes).
+            With several teachers, an objective on features uses the layers of the first.
+        objective: see `edgestill.objectives`; None: the task's default. For image classification that is DIST with a
             teacher, cross entropy without.
-        epochs: short for `options` with a schedule of that many.
+        epochs: shorthand for `options` with a schedule of that many epochs.
 
     Raises:
-        ModelError: teacher or student are no models, have other classes than the data, or not the layers that the
-            objective names; a teacher near chance.
-        TrainingError: the loss is no longer a number.
+        ModelError: teacher or student is not a model, its classes differ from the data's, it lacks a layer that the
+            objective names, or the teacher is near chance.
+        TrainingError: the loss became NaN or infinite.
     """
     if epochs is not None:
         views = min(options.schedule.views, epochs)
@@ -88,7 +88,7 @@ def distill(
     objective = objective or data.task.default_objective("alone" if teacher is None else "teacher")
     check_objective(objective, data)
     if teacher is None and objective.needs_teacher:
-        raise OptionError(f"{type(objective).__name__} needs a teacher, and there is none")
+        raise OptionError(f"{type(objective).__name__} needs a teacher, but there is none")
     check_classes(student, data, "student")
     data = data.labelled() if teacher is None else data
     for one in teachers:
@@ -110,7 +110,7 @@ def _teacher_outputs(
     teachers: Sequence[nn.Module], data: Data, objective: Objective, options: DistillOptions, cache: Path,
     progress: Progress,
 ) -> Teacher | None:  # fmt: skip
-    """Where the outputs of these teachers come from: a cache, or the teachers themselves; None without any."""
+    """The source of the teachers' outputs: a cache, or the teachers themselves; None without a teacher."""
     layers = [theirs for _, theirs in objective.layers]
     if options.live or layers:
         members: Sequence[Teacher] = [
@@ -128,14 +128,14 @@ def _teacher_outputs(
     return TeacherEnsemble(members, options.combine, data.task)
 
 
-def _teachers(given: object) -> list[nn.Module]:
-    """The models that were given as teacher: none for None and `"self"`."""
-    if given is None or (isinstance(given, str) and given == "self"):
+def _teachers(teacher: object) -> list[nn.Module]:
+    """The teacher argument as a list of models; empty for None and `"self"`."""
+    if teacher is None or (isinstance(teacher, str) and teacher == "self"):
         return []
-    members = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    members = list(teacher) if isinstance(teacher, Sequence) and not isinstance(teacher, str) else [teacher]
     models = [one for one in members if isinstance(one, nn.Module)]
     if not members or len(models) < len(members):
-        odd = next((one for one in members if not isinstance(one, nn.Module)), given)
+        odd = next((one for one in members if not isinstance(one, nn.Module)), teacher)
         raise ModelError(f'a teacher is a torch.nn.Module, several of them, "self" or None, not {odd!r:.40}')
     return models
 
@@ -149,7 +149,7 @@ def cache_teachers(
     augmentation: Augmentation = NO_AUGMENTATION,
     progress: Progress = SILENT,
 ) -> list[CachedTeacher]:
-    """Let each teacher answer in advance; of several, each has a folder of its own. See `edgestill.cache`."""
+    """Compute the outputs of each teacher in advance; several teachers get a folder each. See `edgestill.cache`."""
     if views < 1:
         raise OptionError(
             "schedule.views must be at least 1: the teacher's outputs for that many views are computed in advance"
@@ -176,13 +176,13 @@ def distill_born_again(
     """Furlanello et al. 2018, "Born-Again Neural Networks" (arXiv:1805.04770): each generation teaches the next.
 
     Args:
-        create: the student of a generation, counted from 0; the first learns from the labels alone.
-        generations: how many are taught by an earlier one, ≥ 1.
-        objective: of the taught ones; the task's usual one when None: labels and teacher in equal parts.
-        options: its folder and its cache get a folder for each generation.
+        create: makes the student of a generation, counted from 0; generation 0 is trained on labels only.
+        generations: number of generations that are distilled from the previous one, ≥ 1.
+        objective: of the distilled generations; None: the task's default, labels and teacher with equal weights.
+        options: its folder and its cache get a subfolder for each generation.
 
     Returns:
-        All of them, the untaught first.
+        All generations, generation 0 first.
     """
     if generations < 1:
         raise OptionError(f"generations must be at least 1, not {generations}")
@@ -193,13 +193,13 @@ def distill_born_again(
             options,
             folder=None if options.folder is None else Path(options.folder) / name,
             cache=None if options.cache is None else Path(options.cache) / name,
-            check_teacher=False,  # it comes from here, and saw the same pixels
-            label=f"generation {number}",
+            check_teacher=False,  # it was trained here, on the same pixels
+            label=f"born-again {number}",
         )
-        taught = objective or data.task.default_objective("generations")
+        distilled_by = objective or data.task.default_objective("generations")
         done.append(
             distill(
-                done[-1].student if done else None, create(number), data, objective=taught if done else None,
+                done[-1].student if done else None, create(number), data, objective=distilled_by if done else None,
                 options=own, progress=progress,
             )
         )  # fmt: skip
@@ -214,26 +214,28 @@ def distill_mutual(
     options: TrainOptions | None = None,
     progress: Progress = SILENT,
 ) -> Distilled:
-    """Train two or more students that teach each other; see `edgestill.objectives.MutualLearning`.
+    """Mutual learning: train two or more students that learn from each other's outputs.
+
+    See `edgestill.objectives.MutualLearning`.
 
     Returns:
-        The first, with the others as `peers`.
+        The first student, with the others as `peers`.
     """
     if len(students) < 2:
-        raise OptionError(f"mutual learning takes two or more students, not {len(students)}")
+        raise OptionError(f"mutual learning needs two or more students, not {len(students)}")
     for student in students:
         check_classes(student, data, "student")
     first, *others = students
     objective = objective or data.task.default_objective("together")
     if options is None:
-        options = DistillOptions(label=f"{len(students)} students together")
+        options = DistillOptions(label=f"mutual learning, {len(students)} students")
     trained = train(first, data.labelled(), objective, options, peers=others, progress=progress)
     return Distilled(trained.model, trained.history, trained.peers)
 
 
 @contextmanager
 def _cache_folder(cache: str | PathLike[str] | None) -> Iterator[Path]:
-    """The folder for a teacher's outputs; without one, a temporary folder that all processes share."""
+    """The folder for the teacher's outputs; without one, a temporary folder that all processes share."""
     if cache is not None:
         yield Path(cache)
         return

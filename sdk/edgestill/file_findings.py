@@ -1,4 +1,4 @@
-"""What the inside of quantized files says: whether they are quantized at all, and how much of them is slow."""
+"""Inspects quantized files: whether they are quantized at all, and how much of them is slow."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ def look_inside(bundle: Bundle, names: Sequence[str]) -> tuple[dict[str, float],
     """Inspect files of a bundle.
 
     Returns:
-        File → share of its multiply-accumulates inside the delegate, 0–1, where it is known; and what was found.
+        File → share of its multiply-accumulates inside the delegate, 0–1, if known; and findings.
     """
     from edgestill_converters.inspection import can_inspect, inspect_bytes
 
@@ -46,7 +46,7 @@ def _listed(layers: Any) -> list[str]:
 
 
 def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]) -> list[Finding]:
-    """A file is what its operators compute in, whatever it is called.
+    """The precision of a file is that of its operators, whatever its name.
 
     Args:
         layers: those that its manifest says are in float; the operators of the file are named where it lists none.
@@ -75,25 +75,25 @@ def _precision(seen: "Inspection", name: str, called: str, layers: Sequence[str]
 
 
 def _speed(seen: "Inspection", name: str) -> list[Finding]:
-    found = []
+    findings = []
     if not seen.delegation_known:
-        found.append(warning(f"{name}: what runs in XNNPACK is {seen.delegate}"))
+        findings.append(warning(f"{name}: what runs in XNNPACK is {seen.delegate}"))
     elif seen.delegated_macs < MIN_DELEGATED:
         outside = ", ".join(dict.fromkeys(one.name for one in seen.outside if one.macs)) or "see `edgestill inspect`"
-        found.append(warning(
+        findings.append(warning(
             f"{name}: only {100 * seen.delegated_macs:.0f} % of the multiply-accumulates run in XNNPACK; outside "
             f"are {outside}: replace these layers in the model, or accept slow kernels for them"
         ))  # fmt: skip
     if seen.transposes:
-        found.append(warning(
+        findings.append(warning(
             f"{name}: {seen.transposes} transposes inside: write the model without permute or transpose "
             "(convolutions where it has linear layers over channels), or accept the copies"
         ))  # fmt: skip
     regions = sum(one.name in ("DEQUANTIZE", "Convert") and one.precision.endswith("float32") for one in seen.operators)
     if regions:
         floating = dict.fromkeys(one.name for one in seen.operators if one.precision == "float32")
-        found.append(warning(
+        findings.append(warning(
             f"{name}: {regions} float regions ({', '.join(floating)}) between dequantize and quantize: use ReLU "
             "or ReLU6, plain pooling and batch norms in the model where latency matters"
         ))  # fmt: skip
-    return found
+    return findings

@@ -127,9 +127,9 @@ def no_toml(path: Path, error: Exception) -> str:
     """
     if isinstance(error, OSError) and not path.is_dir():
         return f"{path} cannot be read: {reason(error)}"
-    found = describe_file(path)
-    if found is not None and found.kind not in ("text", "unknown", "empty"):
-        return f"{path} is {found.words}, and TOML is wanted, a text file"
+    description = describe_file(path)
+    if description is not None and description.kind not in ("text", "unknown", "empty"):
+        return f"{path} is {description.words}, and TOML is wanted, a text file"
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"{path} is not valid TOML: {error}"
     return f"{path} is not text in UTF-8, as TOML is"

@@ -1,4 +1,4 @@
-"""What a check of files has found, and what that means for whoever waits for a verdict."""
+"""Findings of a check of files, and their level."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Level = Literal["failure", "undecided", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, and what to do.
+    """A finding, and what to do.
 
     Args:
         level: a `failure` closes the gate; `undecided` says that there were too few samples for a verdict, and a
@@ -20,15 +20,15 @@ class Finding:
 
 
 def failure(text: str) -> Finding:
-    """What closes the gate."""
+    """A finding that fails the gate."""
     return Finding("failure", text)
 
 
 def undecided(text: str) -> Finding:
-    """What these samples cannot tell."""
+    """A finding for which these samples do not suffice."""
     return Finding("undecided", text)
 
 
 def warning(text: str) -> Finding:
-    """What may be improved."""
+    """A finding that may be improved."""
     return Finding("warning", text)

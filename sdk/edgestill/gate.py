@@ -1,12 +1,12 @@
-"""The gate: what a bundle's files really do, on real data, and whether that may go out.
+"""The gate: checks the files of a bundle on real data, and decides whether they may be deployed.
 
     checked = check_bundle(bundle, data.validation)
     if not checked.passed: print(checked.findings)
 
 It fails when a quantized file loses more of the task's main measure than the budget, when the two quantized files
-disagree, when one of any file's outputs is destroyed, and when nothing was judged. Where there are too few samples for
-a verdict it says so, and how many would do. It warns when int8 does not pay here, or when the engines' fast path covers
-too little of a file.
+disagree, when an output of a file is destroyed by quantization, and when no file was checked. If there are too few
+samples for a verdict, the gate reports how many are needed. It warns when int8 is not faster than fp32 on this machine,
+or when the delegate covers too little of a file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,15 +37,15 @@ MIN_AGREEMENT = 0.995
 
 @dataclass(frozen=True)
 class Gate:
-    """What was found.
+    """The result of the gate.
 
     Args:
-        samples: how many were run. measure: the main one of the task; None where the targets, or the outputs, allow
-            none. quality: of each file, by the names of the task's measures. float_quality: the main measure of the
-            float model.
-        losses: quantized file → what it loses of the main measure against the float model, with its standard error.
-        agreement: of the two quantized files in the output where it is least; None for one file. The share of samples
-            with the same answer, or, where the task says of none, of values within one quantization step.
+        samples: number of samples. measure: the main measure of the task; None if targets or outputs do not allow one.
+            quality: of each file, by the names of the task's measures. float_quality: the main measure of the float
+            model.
+        losses: quantized file → loss of the main measure against the float model, with its standard error.
+        agreement: of the two quantized files, in the output where it is lowest; None for one file. The share of samples
+            with the same prediction, or, if the task defines none, of values within one quantization step.
         latency_ratio: engine → p50 of its quantized file divided by that of its fp32 file, on this machine.
         delegated: file → share of its multiply-accumulates inside the delegate.
     """
@@ -81,23 +81,23 @@ def check_bundle(
     latency: bool = True,
     task: Task | None = None,
 ) -> Gate:
-    """Run every file of a bundle on real samples and judge.
+    """Run every file of a bundle on real samples, and check quality and agreement.
 
     Args:
         samples: images with targets, or one array for each input.
-        float_quality: the main measure of the float model on the same samples; its fp32 file's when None.
-        max_drop: of the main measure, 0–1, that a quantized file may lose. min_agreement: of the two quantized files,
+        float_quality: the main measure of the float model on the same samples; None: that of the fp32 file.
+        max_drop: largest loss of the main measure of a quantized file, 0–1. min_agreement: of the two quantized files,
             0–1.
-        latency: measure int8 against fp32 on this machine, some seconds.
-        task: a task of your own; that of the bundle when None.
+        latency: also measure int8 against fp32 on this machine, for some seconds.
+        task: a custom task; None: the task of the bundle.
 
     Raises:
-        EdgestillError: a share that is none.
+        EdgestillError: max_drop or min_agreement is outside 0–1.
     """
     check_shares(max_drop=max_drop, min_agreement=min_agreement)
     arrays = [samples.images] if isinstance(samples, Split) else list(samples)
     count = min((len(one) for one in arrays), default=0)
-    outputs, findings = _run(bundle, arrays) if count else ({}, [failure("there are no samples to judge with")])
+    outputs, findings = _run(bundle, arrays) if count else ({}, [failure("there are no samples to check with")])
     models = {name: bundle.manifest.models[name] for name in outputs}
     pairs = Pairs(models)
     host, device = _tasks(bundle, samples, task)
@@ -108,15 +108,15 @@ def check_bundle(
         if targets is None:
             findings.append(warning(f"no {device.measures[0].name} was measured: {reason}"))
             device = task_of(bundle.manifest.task) if bundle.manifest.task == "tensors" else device
-    main = {name: found[device.measures[0].name] for name, found in quality.items()}
+    main = {name: values[device.measures[0].name] for name, values in quality.items()}
     if float_quality is None:
         float_quality = max((value for name, value in main.items() if name in pairs.floats), default=None)
     losses = {} if targets is None else _losses(outputs, pairs, main, float_quality, targets, device)
     guessing = None if targets is None or host is None else _guessing(outputs, pairs, targets, host, device)
     findings += _judge_losses(losses, main, max_drop, guessing, device)
-    # Where the measure tells nothing, what is left of the outputs is judged.
+    # Where the loss of quality is undecided, the deviation of the outputs is checked.
     decided = {name for name, loss in losses.items() if guessing is None and loss.verdict(max_drop) != "undecided"}
-    differences, agreement, found = compare_files(outputs, models, pairs, device, min_agreement, decided)
+    differences, agreement, apart = compare_files(outputs, models, pairs, device, min_agreement, decided)
     delegated, inside = look_inside(bundle, pairs.quantized)
     ratios = _latency_ratios(bundle, pairs) if latency and pairs.quantized else {}
     return Gate(
@@ -129,45 +129,45 @@ def check_bundle(
         differences=tuple(differences),
         latency_ratio=ratios,
         delegated=delegated,
-        findings=(*findings, *found, *inside, *_latency_findings(ratios, pairs.precisions)),
+        findings=(*findings, *apart, *inside, *_latency_findings(ratios, pairs.precisions)),
     )
 
 
 def _tasks(
-    bundle: Bundle, samples: Split | Sequence[NDArray[Any]], given: Task | None
+    bundle: Bundle, samples: Split | Sequence[NDArray[Any]], custom: Task | None
 ) -> tuple[Task | None, DeviceTask]:
-    """Both halves of a bundle's task; the first is None where nothing is known of it."""
+    """The host and the device part of a bundle's task; the first is None if the task is unknown."""
     manifest = bundle.manifest
-    if given is not None:
-        return given, given.on_device(manifest.labels, manifest.task_settings, manifest.scores)
+    if custom is not None:
+        return custom, custom.on_device(manifest.labels, manifest.task_settings, manifest.scores)
     device = task_of(manifest.task, manifest.labels, manifest.task_settings, manifest.scores)
     if manifest.task == "tensors" and isinstance(samples, Split):
-        # Targets of a model that nobody said the task of are classes.
+        # Without a stated task, targets are class labels.
         return IMAGE_CLASSIFICATION, IMAGE_CLASSIFICATION.device(manifest.labels, {}, manifest.scores)
     kind = TASKS.get(manifest.task)
     return (kind() if kind else None), device
 
 
 def _measure(
-    host: Task, device: DeviceTask, outputs: Mapping[str, Outputs], given: Any
+    host: Task, device: DeviceTask, outputs: Mapping[str, Outputs], labels: Any
 ) -> tuple[NDArray[Any] | None, dict[str, dict[str, float]], str]:
-    """Targets that fit the outputs, and the quality of each file; None and the reason where there is none."""
+    """Targets that fit the outputs, and the quality of each file; None and the reason if it cannot be measured."""
     first = next(iter(outputs.values()))
-    targets, reason = host.fitting_targets(given, [one.shape for one in first])
+    targets, reason = host.fitting_targets(labels, [one.shape for one in first])
     if targets is None:
         return None, {}, reason
     try:
         return targets, {name: device.quality(one, targets) for name, one in outputs.items()}, ""
-    except InputError as error:  # targets of which a measure says nothing: they never vary, or there is no label
+    except InputError as error:  # the measure is undefined: constant targets, or no label
         return None, {}, str(error)
 
 
 def _run(bundle: Bundle, arrays: Sequence[Any]) -> tuple[dict[str, Outputs], list[Finding]]:
-    """What every file that can be run here gives, and what is to be said of the others."""
+    """The outputs of every file that can run here, and findings about the others."""
     installed, outputs, findings = installed_engines(bundle.manifest.engines), {}, []
     for name, entry in bundle.manifest.models.items():
         if entry.engine not in installed:
-            findings.append(warning(f"{name} was not judged: {entry.engine} is not installed"))
+            findings.append(warning(f"{name} was not checked: {entry.engine} is not installed"))
             continue
         with Model(bundle.manifest, name, bundle.read_model(name)) as model:
             outputs[name] = model.outputs_of(arrays)
@@ -177,7 +177,7 @@ def _run(bundle: Bundle, arrays: Sequence[Any]) -> tuple[dict[str, Outputs], lis
     quantized = [name for name, entry in bundle.manifest.models.items() if entry.precision != "fp32"]
     if not outputs or (quantized and not outputs.keys() & set(quantized)):
         what = "none of the quantized files" if outputs else "nothing"
-        findings.append(failure(f"{what} was judged: no engine for it is installed; see `edgestill doctor`"))
+        findings.append(failure(f"{what} was checked: no engine for it is installed; see `edgestill doctor`"))
     return outputs, findings
 
 
@@ -204,20 +204,20 @@ def _losses(
 def _guessing(
     outputs: Mapping[str, Outputs], pairs: Pairs, targets: NDArray[Any], host: Task, device: DeviceTask
 ) -> Guess | None:
-    """How a float file does that is no better than guessing; None where none does."""
+    """The first float file that is no better than guessing; None if there is none."""
     try:
-        found = [host.against_chance(device, outputs[name], targets) for name in pairs.floats if name in outputs]
-    except InputError:  # not of these samples, which `_judge_losses` says
+        guesses = [host.against_chance(device, outputs[name], targets) for name in pairs.floats if name in outputs]
+    except InputError:  # the measure is undefined for these samples; `_judge_losses` reports that
         return None
-    return next((one for one in found if one.near), None)
+    return next((one for one in guesses if one.near), None)
 
 
 def _judge_losses(
     losses: Mapping[str, Loss], main: Mapping[str, float], max_drop: float, guessing: Guess | None, task: DeviceTask
 ) -> list[Finding]:
-    found = [one for name, loss in losses.items() for one in _judge_loss(name, main[name], loss, max_drop, task)]
-    if guessing is None or not losses or any(one.level == "failure" for one in found):
-        return found
+    findings = [one for name, loss in losses.items() for one in _judge_loss(name, main[name], loss, max_drop, task)]
+    if guessing is None or not losses or any(one.level == "failure" for one in findings):
+        return findings
     samples, measure = next(iter(losses.values())).samples, task.measures[0]
     return [undecided(
         f"the float model itself reaches {measure.name} {measure.show(guessing.quality)} on {samples:,} samples, "
@@ -230,14 +230,14 @@ def _judge_loss(name: str, value: float, loss: Loss, max_drop: float, task: Devi
     verdict, measure = loss.verdict(max_drop), task.measures[0]
     if verdict == "kept":
         return []
-    reached = f"{name} reaches {measure.name} {measure.show(value)} on {loss.samples:,} samples, {loss} the float model"
+    summary = f"{name} reaches {measure.name} {measure.show(value)} on {loss.samples:,} samples, {loss} the float model"
     if verdict == "missed":
         return [failure(
-            f"{reached}; the budget is {100 * max_drop:g}: calibrate with more samples like those it will meet, or use "
+            f"{summary}; the budget is {100 * max_drop:g}: calibrate with more samples like those it will meet, or use "
             "quantize = auto, or precision = mixed"
         )]  # fmt: skip
     return [undecided(
-        f"{reached}: too few samples to tell whether it keeps the budget of {100 * max_drop:g} points; about "
+        f"{summary}: too few samples to tell whether it keeps the budget of {100 * max_drop:g} points; about "
         f"{loss.samples_needed(max_drop):,} would tell"
     )]  # fmt: skip
 

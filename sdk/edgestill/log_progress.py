@@ -1,4 +1,4 @@
-"""Progress in a log, where nobody watches a bar: a line now and then, and one at the end of each task."""
+"""Progress in a log without a terminal: a line now and then, and one at the end of each task."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Whether a model fits the data that it is to learn from, teach on or be converted with."""
+"""Checks whether a model fits the data for training, teaching or conversion."""
 
 from contextlib import nullcontext
 
@@ -17,19 +17,19 @@ from .teacher_inputs import adapted
 
 
 def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True) -> None:
-    """Refuse a model that does not take the data's images, or whose outputs do not fit the data's task.
+    """Refuse a model that does not accept the data's images, or whose outputs do not fit the data's task.
 
     Args:
-        learning: it will learn or teach, for which probabilities are no logits.
+        learning: the model will learn or teach, which needs logits rather than probabilities.
 
     Raises:
-        ModelError: names both shapes, or the layer that failed.
+        ModelError: states both shapes, or the layer that failed.
     """
     check_module(model, who)
-    model = copied(model).eval()  # a forward pass may leave something behind
+    model = copied(model).eval()  # a forward pass may change its state
     height, width, channels = data.processor.image_shape
     turned = adapted(model, data.processor) if who == "teacher" else nullcontext()
-    # With a gradient, and on no leaf of it, so that a task can see which operation made an output.
+    # With gradients, so that a task can see which operation produced an output.
     with turned, torch.enable_grad():
         image = torch.zeros((1, channels, height, width), device=device_of(model), requires_grad=True) * 1
         try:
@@ -41,5 +41,5 @@ def check_classes(model: nn.Module, data: Data, who: str, learning: bool = True)
                 f"the {who} does not take images of {height}×{width} with {channels} channel(s), as {data.name} has "
                 f"them: it fails {place_of(error, model)}{of_other_types(error)}"
             ) from error
-        found = Outputs(named_tensors(output, data.task.outputs, who))
-        data.task.check_outputs(found, data.classes, who, data.name, learning)
+        outputs = Outputs(named_tensors(output, data.task.outputs, who))
+        data.task.check_outputs(outputs, data.classes, who, data.name, learning)

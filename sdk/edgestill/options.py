@@ -1,4 +1,4 @@
-"""What a training is told besides its models and its data, as plain data: one object for each kind of training."""
+"""Options of trainings, as plain data: one class for each kind of training."""
 
 from dataclasses import dataclass
 from os import PathLike
@@ -15,11 +15,11 @@ class TrainOptions:
 
     Args:
         schedule: how long and how fast.
-        augmentation: of the views that it is shown.
+        augmentation: of the views.
         seed: of the order of the samples and of an objective's projectors; the views are the data's own.
-        folder: where `state.safetensors` and `metrics.jsonl` are kept: a training that was killed goes on there if the
-            same call is made again, the weights that the models begin with included. None: nowhere.
-        label: what the progress bar says.
+        folder: for `state.safetensors` and `metrics.jsonl`: an interrupted training resumes from there if called again
+            with the same arguments and initial weights. None: nothing is stored.
+        label: of the progress bar.
     """
 
     schedule: Schedule = DEFAULT_SCHEDULE
@@ -31,15 +31,15 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class DistillOptions(TrainOptions):
-    """How a student is taught, besides how it is trained.
+    """How a student is distilled: `TrainOptions`, and the options for its teachers.
 
     Args:
         schedule: its `views` is the number of augmented views whose teacher outputs are computed in advance. `views=0`
             is for a live teacher: a new view every epoch.
-        combine: how several teachers become one; see `edgestill.teachers.TeacherEnsemble`.
-        live: run the teacher beside the student instead of caching its outputs. Objectives on layers always do.
-        cache: keeps the teacher's outputs, to be used again; a temporary folder when None.
-        check_teacher: refuse a teacher that does no better than guessing on validation data, by the task's own rule (`against_chance`).
+        combine: how the outputs of several teachers are combined; see `edgestill.teachers.TeacherEnsemble`.
+        live: run the teacher during training instead of caching its outputs; always so for objectives on layers.
+        cache: folder for the teacher's outputs, to reuse them; a temporary folder when None.
+        check_teacher: refuse a teacher that is no better than guessing on validation data; see `teacher_check.py`.
     """
 
     schedule: Schedule = Schedule(views=8)

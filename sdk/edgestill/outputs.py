@@ -15,8 +15,8 @@ Outputs = tuple[NDArray[Any], ...]
 def write_outputs(path: Path, outputs: Mapping[str, Sequence[NDArray[Any]]]) -> None:
     """Write an `.npz`, whole or not at all."""
     arrays: dict[str, Any] = {}
-    for name, given in outputs.items():
-        arrays |= {name: given[0]} if len(given) == 1 else {f"{name}/{n}": one for n, one in enumerate(given)}
+    for name, values in outputs.items():
+        arrays |= {name: values[0]} if len(values) == 1 else {f"{name}/{n}": one for n, one in enumerate(values)}
     with atomic_file(path) as part, open(part, "wb") as file:
         np.savez(file, **arrays)
 
@@ -24,8 +24,8 @@ def write_outputs(path: Path, outputs: Mapping[str, Sequence[NDArray[Any]]]) -> 
 def read_outputs(path: Path | IO[bytes]) -> dict[str, Outputs]:
     """What `write_outputs` wrote, or a device."""
     with np.load(path, allow_pickle=False) as arrays:
-        found: dict[str, list[NDArray[Any]]] = {}
+        arrays_by_name: dict[str, list[NDArray[Any]]] = {}
         for key in arrays.files:  # in the order in which they were written
             name, _, number = key.rpartition("/")
-            found.setdefault(name if number.isdecimal() else key, []).append(arrays[key])
-    return {name: tuple(given) for name, given in found.items()}
+            arrays_by_name.setdefault(name if number.isdecimal() else key, []).append(arrays[key])
+    return {name: tuple(values) for name, values in arrays_by_name.items()}

@@ -1,4 +1,4 @@
-"""What a model gives for a split, and how good that is. The model itself is never moved or changed."""
+"""Outputs and quality of a model on a split. The model itself is not moved or changed."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ BATCH = 256
 def outputs_of(
     model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None
 ) -> tuple[NDArray[np.float32], ...]:
-    """Outputs of a split without augmentation, float32 (N, …) each: of a classifier one, its logits (N, classes)."""
+    """Outputs for a split without augmentation, float32 (N, …) each; for a classifier, its logits (N, classes)."""
     device = device or default_device()
     working = copied(model).to(device)
     with adapted(working, data.processor):
@@ -27,22 +27,22 @@ def outputs_of(
 def run_model(
     model: nn.Module, split: Split, data: Data, device: torch.device | str
 ) -> tuple[NDArray[np.float32], ...]:
-    """The same by a model that is on the device, and is left in eval mode."""
+    """The same for a model that is already on the device; it stays in eval mode."""
     views = Views(split.images, None, data.processor, device=device)
     model.eval()
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in data.task.outputs}
+    outputs: dict[str, list[torch.Tensor]] = {name: [] for name in data.task.outputs}
     with torch.inference_mode():
         for images, _ in views.batches(0, torch.split(torch.arange(len(split)), BATCH)):
             tensors = named_tensors(model(images), data.task.outputs, samples=len(images))
             for name, values in tensors.items():
-                found[name].append(values.cpu())
-    return tuple(torch.cat(rows).numpy() for rows in found.values())
+                outputs[name].append(values.cpu())
+    return tuple(torch.cat(rows).numpy() for rows in outputs.values())
 
 
 def quality_of(
     model: nn.Module, split: Split, data: Data, device: torch.device | str | None = None
 ) -> dict[str, float]:
-    """How good a model is on a split, by the names of the task's measures, the one that decides first."""
+    """Quality of a model on a split, by the names of the task's measures, the main one first."""
     return data.device_task.quality(outputs_of(model, split, data, device), split.targets)
 
 

@@ -1,12 +1,13 @@
-"""Quantization within a budget: calibration first, training or float layers only where that is not enough.
+"""Quantization within an accuracy budget: calibration first, then training or float layers if needed.
 
     ptq     calibrate (post-training quantization)
-    qat     train through fake quantization, against the float model's own answers, then export that graph
+    qat     train with fake quantization to match the float model's outputs, then export that graph
     auto    ptq; when an int8 file misses the budget on validation data, qat
-    mixed   (a precision) when int8 still misses it, the fewest layers in float that bring it back; from the best so far
+    mixed   (a precision) when int8 still misses it, keep as few layers in float as meet the budget; starts from the
+            best candidate
 
-Of all that was tried the best is kept, by one rule (`candidates.py`). Measures are of files, run by their engines on
-validation data, with the standard error of their difference. What was tried ends in the manifest.
+The best candidate is chosen by one rule (`candidates.py`). Quality is measured on the exported files, run by their
+engines on validation data, with the standard error of the difference. All attempts are recorded in the manifest.
 """
 
 import math
@@ -49,18 +50,17 @@ SENSITIVITY_SAMPLES = 32
 
 @dataclass(frozen=True)
 class Budget:
-    """How a model is to be quantized, and what that may cost.
+    """How a model is quantized, and how much quality it may lose.
 
     Args:
-        quantize: see above. precision: `int8`, `mixed`, or `fp32` for the float files alone.
-        max_drop: of the task's main measure, 0–1, that a quantized file may lose against the float model on
-            validation data.
-        samples: for calibration.
-        train: of the training with fake quantization. teacher, objective: of that training; the float model itself
-            and the task's usual one when None.
+        quantize: see above. precision: `int8`, `mixed`, or `fp32` for float files only.
+        max_drop: largest loss of the task's main measure on validation data against the float model, 0–1.
+        samples: number of calibration samples.
+        train: options of quantization-aware training. teacher, objective: of that training; None: the float model,
+            and the task's default objective.
 
     Raises:
-        EdgestillError: a share that is none, or training in int8 for files in float.
+        EdgestillError: max_drop is outside 0–1, or quantization-aware training is combined with fp32 files.
     """
 
     quantize: Method = "ptq"
@@ -75,7 +75,7 @@ class Budget:
         check_shares(max_drop=self.max_drop)
         if self.precision == "fp32" and self.quantize != "ptq":
             raise EdgestillError(
-                f'quantize = "{self.quantize}" trains in int8, and precision = "fp32" makes float files alone; give one'
+                f'quantize = "{self.quantize}" trains in int8, and precision = "fp32" makes float files; choose one'
             )
 
 
@@ -93,20 +93,20 @@ def quantize(
     """Convert `model` within the budget. The test split is not read.
 
     Args:
-        data: to calibrate with, to judge by (validation), and to train on when it comes to that.
-        options: of the conversion; its precision is the budget's, and no deviation is too large.
-        description: what the bundle says of the model, as of `describe_model`; its name is the output's when None.
+        data: used for calibration, for validation, and for training if needed.
+        options: of the conversion; its precision is replaced by the budget's, and its limit on deviation is lifted.
+        description: metadata of the model for the bundle, see `describe_model`; None: named after the output.
 
     Raises:
-        DataError: no validation images to judge by. Else see `edgestill_converters.convert`.
+        DataError: no validation images. For other errors see `edgestill_converters.convert`.
     """
     if not len(data.validation):
         raise DataError(
-            f"{data.name} has no validation images to judge quantized files by; give more images, or name a split"
+            f"{data.name} has no validation images to evaluate quantized files with; give more images, or name a split"
         )
     calibration = data.calibration(budget.samples)
     description = description or describe_model(model, calibration, Path(output).stem)
-    # Files that int8 has spoilt are no error here: their accuracy says so, and other ways are tried.
+    # A large deviation of int8 is no error here: the accuracy is measured, and other methods are tried.
     precision: Literal["int8", "fp32"] = "fp32" if budget.precision == "fp32" else "int8"
     options = replace(options or ConversionOptions(), precision=precision, allowed_deviation=math.inf)
     search = _Search(model, data, description, budget, options, progress)
@@ -145,8 +145,8 @@ def train_quantized(
     """Quantization-aware distillation: a graph of `model` with fake quantization, trained against the float model.
 
     Args:
-        images: a few, for the shapes. teacher: whose outputs it learns; the float model's own when None.
-        options: its folder keeps the teacher's outputs too.
+        images: a few example images, for the shapes. teacher: None: the float model itself.
+        options: its folder also holds the teacher's outputs.
 
     Returns:
         The `trained` of `edgestill_converters.ConversionOptions`.
@@ -163,10 +163,10 @@ def train_quantized(
         )  # fmt: skip
         trained = train(
             FakeQuantized(graph.module, graph.inputs),
-            # The graph normalizes pixels itself; the teacher was asked about the same ones in its own way.
+            # The graph normalizes pixels itself; the teacher's outputs are for the same pixels.
             replace(data, processor=graph.processor),
             objective or data.task.default_objective("int8"),
-            # Fake quantization computes its scales in float32, and takes nothing else.
+            # Fake quantization computes its scales in float32 and supports no other type.
             replace(options, schedule=replace(options.schedule, precision="no")),
             teacher=CachedTeacher(outputs, identity_of_teacher(teacher or model)),
             progress=progress,
@@ -176,7 +176,7 @@ def train_quantized(
 
 
 class _Search:
-    """What has been tried for one model."""
+    """The candidates that were tried for one model."""
 
     def __init__(
         self, model: nn.Module, data: Data, description: Description, budget: Budget, options: ConversionOptions,
@@ -194,11 +194,11 @@ class _Search:
 
     @property
     def best(self) -> Candidate:
-        """Of those that have all files that were asked for."""
+        """The best candidate among those with files for all targets."""
         return best(self._complete, self._budget.max_drop)
 
     def attempt(self, method: str, output: Path, **changes: Any) -> Candidate:
-        """Convert in one way, with other options than the usual ones, and judge the files."""
+        """Convert with changed options, and measure the quality of the files."""
         options = replace(self._options, **changes)
         names = steps(options.targets, options.precision, options.fp32_baseline is None)
         with self._progress.task(f"convert, {method}", len(names)) as task:
@@ -216,35 +216,35 @@ class _Search:
         return candidate
 
     def try_mixed(self, work: Path) -> None:
-        """Layers in float: of the best so far, and of the untrained weights where those of training do not do."""
+        """Keep layers in float: first with the weights of the best candidate, then with the original weights."""
         start = self.best
         self._mixed(start, f"mixed from {start.method}", work, start.trained)
         if start.trained is not None and not self.best.within(self._budget.max_drop):
-            # All of these in float are the float model itself, which no training guarantees.
+            # With all layers in float these are the float model itself; trained weights give no such guarantee.
             self._mixed(start, "mixed from ptq", work, None)
         if self.best.float_nodes:
             self._cost |= _cost(start.bundle, self.best.bundle)
             self._cost["layers"] = [asdict(self._layers[node]) for node in self.best.float_nodes]
 
     def _mixed(self, start: Candidate, name: str, work: Path, trained: GraphModule | None) -> None:
-        """The fewest of the most sensitive layers in float that bring the accuracy back; all of them at worst."""
+        """Keep as few of the most sensitive layers in float as meet the budget; all of them in the worst case."""
         layers = self._rank(trained)
         self._layers |= {layer.node: layer for layer in layers}
-        # One backend's file is enough to search with: the others are made from the same graph.
+        # The search needs the file of one backend only: the others are made from the same graph.
         targets = self._options.targets
         common = {"fp32_baseline": start.bundle, "trained": trained}
 
         def enough(count: int) -> bool:
-            kept = tuple(layer.node for layer in layers[:count])
+            float_nodes = tuple(layer.node for layer in layers[:count])
             made = self.attempt(
-                f"{name}, {count} in float", work / f"{name} {count}.edge", float_nodes=kept,
+                f"{name}, {count} in float", work / f"{name} {count}.edge", float_nodes=float_nodes,
                 targets=quantizing(targets)[-1:], **common,
             )  # fmt: skip
             return made.within(self._budget.max_drop)
 
-        kept = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
+        float_nodes = tuple(layer.node for layer in layers[: _fewest(len(layers), enough)])
         if len(targets) > 1:
-            self.attempt(f"{name}, both", work / f"{name}.edge", float_nodes=kept, **common)
+            self.attempt(f"{name}, both", work / f"{name}.edge", float_nodes=float_nodes, **common)
 
     def _rank(self, trained: GraphModule | None) -> "list[Layer]":
         from edgestill_converters import quantize
@@ -289,7 +289,7 @@ def _fewest(total: int, enough: Callable[[int], bool]) -> int:
 
 
 def _cost(int8: Bundle, mixed: Bundle) -> dict[str, Any]:
-    """What the float layers cost against pure int8: bytes, and milliseconds at one thread on this machine."""
+    """Cost of the float layers compared with pure int8: bytes, and milliseconds with one thread on this machine."""
     cost: dict[str, Any] = {}
     times = [
         {one.file: one.latency_ms.p50 for one in measure(bundle, 1, Rule(min_calls=50, min_seconds=0.3)).files}

@@ -1,6 +1,6 @@
-"""The recipe: what `edgestill run` is to do, as a TOML file, checked and frozen.
+"""The recipe of `edgestill run`: a TOML file, checked and frozen.
 
-Every key has a default but `name`; an unknown key is an error that names the file, the line and the nearest key.
+Every key except `name` has a default; an unknown key is an error that names the file, the line and the nearest key.
 `docs/recipes.md` shows them all.
 """
 
@@ -31,7 +31,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 @dataclass(frozen=True)
 class _StudentSchedule(Schedule):
-    """The student's: its teacher's outputs for all views are computed in advance, so their number is finite."""
+    """The student's schedule: the teacher's outputs are computed in advance, so the number of views is finite."""
 
     views: int = 8
 
@@ -47,7 +47,7 @@ else:
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 _Model = Annotated[str, Field(min_length=1)]
-_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what torch and numpy both take
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # the range of both torch and numpy
 
 
 class _Table(BaseModel):
@@ -68,13 +68,13 @@ def _together(table: _AnyTable) -> _AnyTable:
 
 
 def _limited(key: str, default: float | None) -> Any:
-    """A field with the limits that reading has."""
+    """A field with the limits of `edgestill.data.reading`."""
     least, most = LIMITS[key]
     return Field(default=default, ge=least, le=most)
 
 
 class DataTable(_Table):
-    """`[data]`: the source, and the keys of `edgestill.data.DataOptions`, which says what they are."""
+    """`[data]`: the source, and the keys of `edgestill.data.DataOptions`, described there."""
 
     source: str = "fashion-mnist-mini"
     seed: _Seed = 0
@@ -95,7 +95,7 @@ class DataTable(_Table):
     _statistics = model_validator(mode="after")(_together)
 
     def options(self) -> DataOptions:
-        """How the source is read and cut."""
+        """The options for reading and splitting the source."""
         return DataOptions(**{name: getattr(self, name) for name in DataOptions.__dataclass_fields__})
 
 
@@ -113,12 +113,12 @@ class TeamMember(_Table):
 
 
 class TeacherTable(_Table):
-    """`[teacher]`: a checkpoint to load, or, without one, `[teacher.training]` to train it by.
+    """`[teacher]`: a checkpoint to load, or, without one, the schedule `[teacher.training]`.
 
     Args:
-        weights: of a checkpoint with several sets: `ema`, or a key of the file. mean, std, image_size: how it was
-            trained to see pixels, where its checkpoint and its publishers do not say so. check: refuse a teacher that
-            does no better than guessing.
+        weights: of a checkpoint with several sets: `ema`, or a key of the file. mean, std, image_size: its input
+            format, if neither the checkpoint nor the publisher states it. check: refuse a teacher that is no better
+            than guessing.
     """
 
     model: _Model = "resnet8_l"
@@ -137,11 +137,11 @@ class TeacherTable(_Table):
 
     @model_validator(mode="after")
     def _of_a_checkpoint(self) -> "TeacherTable":
-        given = [name for name in ("weights", "mean", "std", "image_size") if getattr(self, name)]
-        if given and self.checkpoint is None:
+        stated = [name for name in ("weights", "mean", "std", "image_size") if getattr(self, name)]
+        if stated and self.checkpoint is None:
             raise ValueError(
-                f"{', '.join(given)} say how a checkpoint was trained; a teacher that is trained here sees what the "
-                "data gives"
+                f"{', '.join(stated)} are for a teacher with a checkpoint; a teacher that is trained here uses the "
+                "pixels of the data"
             )
         return self
 
@@ -153,14 +153,14 @@ class StudentTable(_Table):
 
 
 class DistillationTable(_Table):
-    """`[distillation]`: who teaches, and what is learnt: one objective, or a list of them with weights.
+    """`[distillation]`: the method, and the objective: one, or a list of them with weights.
 
     Args:
-        method: `teacher`; `self`, the student's own average; `generations`, each taught by the one before; `together`,
-            students that teach each other; `alone`, the labels.
-        objective: the method's usual one when None.
-        combine: of `[teacher]` and `[[teacher.team]]`. live: run the teacher beside the student, without a cache.
-        generations: how many are taught. peers: models that learn together with the student.
+        method: `teacher`; `self`: self-distillation from the moving average of the student's weights; `generations`:
+            born-again networks; `together`: mutual learning; `alone`: labels only.
+        objective: the method's default when None.
+        combine: of `[teacher]` and `[[teacher.team]]`. live: run the teacher during training, without a cache.
+        generations: number of born-again generations. peers: the other students of mutual learning.
     """
 
     method: Literal["teacher", "self", "generations", "together", "alone"] = "teacher"
@@ -173,9 +173,7 @@ class DistillationTable(_Table):
     @model_validator(mode="after")
     def _together(self) -> "DistillationTable":
         if (self.method == "together") != bool(self.peers):
-            raise ValueError(
-                'method = "together" and `peers`, the models that learn beside the student, need each other'
-            )
+            raise ValueError('method = "together" (mutual learning) and `peers`, its other students, need each other')
         return self
 
 
@@ -183,7 +181,7 @@ class ConversionTable(_Table):
     """`[conversion]`: see `edgestill.quantization`; `max_drop` and `min_agreement` are in per cent.
 
     Args:
-        targets: names of backends, whose files are made.
+        targets: names of the backends to export for.
     """
 
     targets: tuple[str, ...] = Field(default=TARGETS, min_length=1)
@@ -204,7 +202,7 @@ class MeasureTable(_Table):
 
 
 class Recipe(_Table):
-    """A whole run. `training` and `seed` hold for the student alone and for the distilled one alike.
+    """A whole run. `training` and `seed` apply to the baseline student and to the distilled student.
 
     Args:
         task: see `edgestill.tasks`, or `module:Class`. task_options: keyword arguments of its class.
@@ -233,7 +231,7 @@ class Recipe(_Table):
         return load_data(self.data.source, self.new_task(), self.data.options(), **more)
 
     def objective(self) -> Objective | None:
-        """A new objective as `[distillation]` says; None: the method's usual one."""
+        """A new objective as stated in `[distillation]`; None: the method's default."""
         table = self.distillation.objective
         if table is None:
             return None
@@ -243,7 +241,7 @@ class Recipe(_Table):
         return objective
 
     def teaching_model(self) -> str:
-        """The model whose layers an objective compares with: in `self` and `generations` a student like the other."""
+        """The model whose layers an objective uses as teacher; in `self` and `generations` the student's model."""
         return self.teacher.model if self.distillation.method == "teacher" else self.student.model
 
     def cached(self) -> bool:
@@ -253,7 +251,7 @@ class Recipe(_Table):
         return table.method == "teacher" and not table.live and not (objective and objective.layers)
 
     def shortened(self) -> "Recipe":
-        """The same run in a minute, for trying out: its numbers mean nothing, and its results say so."""
+        """A short version of the run for a first test; its results are marked as `quick` and not meaningful."""
         measure = self.measure.model_copy(update={"min_calls": 100, "min_seconds": 0.2})
         teacher = self.teacher.model_copy(update={"training": replace(self.teacher.training, epochs=1)})
         return self.model_copy(
@@ -274,7 +272,7 @@ def load_recipe(path: str | PathLike[str], changes: Mapping[str, Any] | None = N
         changes: other values for some keys, as `{"training.epochs": 3}`.
 
     Raises:
-        RecipeError: not there, no TOML, an unknown key, or a value that makes no sense; names file and line.
+        RecipeError: a missing file, invalid TOML, an unknown key, or an invalid value; names file and line.
     """
     path = Path(path)
     try:
@@ -335,7 +333,7 @@ def _change(tables: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _beside(folder: Path, recipe: Recipe) -> Recipe:
-    """The same recipe with paths that begin at its folder."""
+    """The recipe with paths resolved relative to its folder."""
     teacher, data = recipe.teacher, recipe.data
     team = tuple(one.model_copy(update={"checkpoint": folder / one.checkpoint}) for one in teacher.team)
     checkpoint = teacher.checkpoint and folder / teacher.checkpoint

@@ -47,8 +47,8 @@ def _checks(recipe: Recipe) -> Iterator[Callable[[], None]]:
         yield partial(_model, peer, (), "student")
     for member in recipe.teacher.team:
         yield partial(_model, member.model, (), "teacher")
-    given: tuple[TeacherTable | TeamMember, ...] = (recipe.teacher, *recipe.teacher.team)
-    for one in given:
+    teachers: tuple[TeacherTable | TeamMember, ...] = (recipe.teacher, *recipe.teacher.team)
+    for one in teachers:
         if one.checkpoint is not None:
             yield partial(check_file, one.checkpoint)
 

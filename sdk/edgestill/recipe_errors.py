@@ -29,16 +29,16 @@ def explain(model: type[BaseModel], problems: Sequence[Any], path: Path, text: s
     Args:
         model: the recipe. problems: `ValidationError.errors()`. text: of the file at `path`.
     """
-    found: dict[tuple[str | int, ...], str] = {}
+    lines: dict[tuple[str | int, ...], str] = {}
     for problem in problems:
         keys = _known_part(model, problem)
         same = (
             keys[:-1] if keys and isinstance(keys[-1], int) else keys
         )  # of the entries of a list the first one will do
-        if any(keys[: len(earlier)] == earlier or earlier[: len(same)] == same != () for earlier in found):
+        if any(keys[: len(earlier)] == earlier or earlier[: len(same)] == same != () for earlier in lines):
             continue  # so do the other members of a union
-        found[keys] = _explain(model, keys, problem, path, text)
-    return "\n".join(found.values())
+        lines[keys] = _explain(model, keys, problem, path, text)
+    return "\n".join(lines.values())
 
 
 def booleans_as_numbers(level: Any, tables: Mapping[str, Any], before: Keys = ()) -> Iterator[dict[str, Any]]:
@@ -63,9 +63,9 @@ def _members(annotation: Any) -> set[Any]:
 
 def fields_of(table: Any) -> dict[str, Any]:
     """Fields of a table of the recipe, or of a list of tables; nothing for a value."""
-    found = getattr(table, "model_fields", None) or getattr(table, "__pydantic_fields__", None)
-    if found:
-        return dict(found)
+    fields = getattr(table, "model_fields", None) or getattr(table, "__pydantic_fields__", None)
+    if fields:
+        return dict(fields)
     if get_origin(table) in (tuple, list, Union, UnionType):
         return next((inner for part in get_args(table) if (inner := fields_of(part))), {})
     return {}
@@ -114,17 +114,17 @@ def _known_part(model: Any, problem: Any) -> tuple[str | int, ...]:
 
 def _annotation(model: Any, keys: Keys) -> Any:
     """The declaration of a key, with its limits."""
-    level, found = model, model
+    level, annotation = model, model
     for number, key in enumerate(keys):
         if isinstance(key, str):
             field = fields_of(level)[key]
-            level = found = field.annotation
+            level = annotation = field.annotation
             for limit in field.metadata:
-                found = Annotated[found, limit]
+                annotation = Annotated[annotation, limit]
         elif number == len(keys) - 1:
             members = [part for part in get_args(level) if part is not Ellipsis]
-            found = members[0] if members else found
-    return found
+            annotation = members[0] if members else annotation
+    return annotation
 
 
 def expected(annotation: Any) -> str:
@@ -220,7 +220,7 @@ def _keys_of(model: Any, tables: Sequence[str]) -> list[str]:
 def _line_of(text: str, keys: list[str | int]) -> int | None:
     """The line of a table, of the n-th of several, or of a key."""
     names = [key for key in keys if isinstance(key, str)]
-    wanted = next((key for key in keys if isinstance(key, int)), None)
+    entry_number = next((key for key in keys if isinstance(key, int)), None)
     table: list[str] = []
     count: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -228,12 +228,12 @@ def _line_of(text: str, keys: list[str | int]) -> int | None:
             table = [part.strip().strip("\"'") for part in header[2].split(".")]
             if header[1] == "[[":
                 count[".".join(table)] = count.get(".".join(table), -1) + 1
-            if table == names and (wanted is None or count.get(".".join(table), wanted) == wanted):
+            if table == names and (entry_number is None or count.get(".".join(table), entry_number) == entry_number):
                 return number
             continue
         entry = re.match(r"\s*([A-Za-z0-9_\"'.-]+)\s*=", line)
         if entry and table + [part.strip("\"'") for part in entry[1].split(".")] == names:
             nth = count.get(".".join(table))
-            if wanted is None or nth is None or nth == wanted:
+            if entry_number is None or nth is None or nth == entry_number:
                 return number
     return None

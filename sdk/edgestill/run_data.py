@@ -1,10 +1,10 @@
-"""What a finished run, or a checkpoint of one, knows of the data it was made with, and that data read again.
+"""The data of a finished run, or of its checkpoint: its description, and how to read it again.
 
     known = known_of_run(Path("runs/demo"))         # or known_of_checkpoint(path)
-    data = read_again(known)                        # the same source, cut, size, mean and std; checked by its digest
+    data = read_again(known)                        # the same source, split, size, mean and std; checked by its digest
 
-A file that may come from anybody never names code to be run: a source or model written `module:function` has to be said
-by the user.
+Code named in a file is never run, as the file may be untrusted: the user has to name a source or model
+`module:function` explicitly.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from .data import Data, Reading, load_data
 from .data.reading import for_each_channel
 from .data.sources import READERS
 from .errors import DataError, EdgestillError, ModelError
-from .given_models import kept_processor, overridden, trained_classes, trained_settings
+from .given_models import overridden, recorded_processor, trained_classes, trained_settings
 from .models import read_metadata
 from .progress import SILENT, Progress
 from .recipe import Recipe
@@ -33,13 +33,13 @@ STUDENT = Path("stages") / "student-distilled"
 
 @dataclass(frozen=True)
 class Known:
-    """What is known.
+    """The description of a run or checkpoint.
 
     Args:
         where: the run's folder or the checkpoint, for messages. recipe: of the run. model: the student's name.
-        checkpoint: its weights. digest: of the data, where it was noted. processor: what the student takes.
-        classes: that it tells apart, in its order; empty where they were not noted.
-        task_settings: of its task, such as the mean of the values that it learnt; None where they were not noted.
+        checkpoint: its weights. digest: of the data, if recorded. processor: the student's input format.
+        classes: of the student, in its order; empty if not recorded.
+        task_settings: of its task, such as the mean of the values in training; None if not recorded.
     """
 
     where: Path
@@ -53,10 +53,10 @@ class Known:
 
 
 def known_of_run(folder: Path) -> Known:
-    """What a run's folder knows.
+    """The description from the folder of a run.
 
     Raises:
-        EdgestillError: it is no run's folder, it has no student yet, or the student was changed since.
+        EdgestillError: the folder is not that of a run, has no student yet, or the student's files were changed.
     """
     checkpoint = folder / STUDENT / "model.safetensors"
     if not checkpoint.is_file():
@@ -76,10 +76,10 @@ def known_of_run(folder: Path) -> Known:
 
 
 def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | None:
-    """What a checkpoint of ours knows; None for another maker's.
+    """The description from a checkpoint written by Edgestill; None for other checkpoints.
 
     Args:
-        where: the folder of its run, whose `results.json` is asked where the checkpoint does not say.
+        where: the folder of its run; `results.json` there has the recipe if the checkpoint does not.
     """
     noted = read_metadata(checkpoint)
     if "model" not in noted or not isinstance(noted.get("data"), Mapping):
@@ -90,15 +90,15 @@ def known_of_checkpoint(checkpoint: Path, where: Path | None = None) -> Known | 
     recipe = parse_recipe(tables or _older(noted), where or checkpoint)
     return Known(
         where or checkpoint, recipe, str(noted["model"]), checkpoint, noted["data"].get("digest"),
-        kept_processor(noted, checkpoint), trained_classes(noted), trained_settings(noted),
+        recorded_processor(noted, checkpoint), trained_classes(noted), trained_settings(noted),
     )  # fmt: skip
 
 
 def parse_recipe(tables: Any, where: Path) -> Recipe:
-    """A recipe that a file holds.
+    """Parse a recipe stored in a file.
 
     Raises:
-        EdgestillError: it is not one of this version.
+        EdgestillError: it does not fit this version.
     """
     try:
         return Recipe.model_validate(tables)
@@ -111,12 +111,12 @@ def refuse_code(known: Known) -> None:
     """Refuse to import a model that only a file names.
 
     Raises:
-        ModelError: says how to name it.
+        ModelError: states how to name it explicitly.
     """
     kind, colon, _ = known.model.partition(":")
     if colon and kind != "timm":
         raise ModelError(
-            f"the student of {known.where} is {known.model}, code that only the file names; say it yourself: "
+            f"the student of {known.where} is {known.model}, code that only the file names; name it explicitly: "
             f"edgestill convert {known.model} --checkpoint {known.checkpoint}"
         )
 
@@ -128,23 +128,22 @@ def read_again(
     check: Callable[[Sequence[str], str], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
-    """The data of a run, or other data as its student takes them: its pixels, and its classes in its order.
+    """Read the data of a run, or other data in the student's input format and class order.
 
     Args:
-        source: another source, or the same named by the user. changes: of the keys of `[data]`; a student whose
-            processor is known keeps its size.
+        source: another source, or the same one named by the user. changes: to keys of `[data]`; the size stays that of
+            the student's processor, if known.
         check: as of `load_data`.
 
     Raises:
-        DataError: it is no longer what the run was made with, does not fit the student, or only a file names the code
-            that reads it.
+        DataError: the data changed since the run, does not fit the student, or is read by code that only a file names.
     """
     table = known.recipe.data
     refuse_source(table.source, known.where, source)
-    said = {name: value for name, value in (changes or {}).items() if value}
-    options, processor = table.model_copy(update=said).options(), None
+    stated = {name: value for name, value in (changes or {}).items() if value}
+    options, processor = table.model_copy(update=stated).options(), None
     if known.processor is not None:
-        processor = taken(known, said)
+        processor = student_processor(known, stated)
         options = replace(options, **asdict(Reading()), mean=(), std=())
     refuse_task(known.recipe.task, known.where)
     data = load_data(
@@ -156,24 +155,24 @@ def read_again(
             f"{data.name} changed since {known.where} was made: it has other images, labels or classes now; name other "
             "data with --data"
         )
-    # What the student gives is to be read as it learnt to give it, whatever these data would say.
+    # The student's outputs are decoded with the settings of its training, not with those of this data.
     return data if known.task_settings is None else replace(data, task_settings=known.task_settings)
 
 
-def taken(known: Known, said: Mapping[str, Any]) -> Processor:
-    """What the student takes, with the mean and std that the user says.
+def student_processor(known: Known, stated: Mapping[str, Any]) -> Processor:
+    """The student's processor, with mean and std from the user if stated.
 
     Raises:
-        DataError: another size than it was trained with.
+        DataError: the requested size differs from that of the training.
     """
     assert known.processor is not None
     height, width, _ = known.processor.image_shape
-    if said.get("image_size", height) != height or (height != width and "image_size" in said):
+    if stated.get("image_size", height) != height or (height != width and "image_size" in stated):
         raise DataError(
             f"the student of {known.where} was trained on {height}×{width} (height × width), which --image-size "
-            f"{said['image_size']} does not change; leave it out"
+            f"{stated['image_size']} does not change; leave it out"
         )
-    mean, std = (for_each_channel(said.get(name, ()), known.processor.channels) for name in ("mean", "std"))
+    mean, std = (for_each_channel(stated.get(name, ()), known.processor.channels) for name in ("mean", "std"))
     return overridden(known.processor, mean, std)
 
 
@@ -181,29 +180,29 @@ def refuse_task(task: str, where: Path) -> None:
     """Refuse to import a task that only a file names.
 
     Raises:
-        EdgestillError: says how to name it.
+        EdgestillError: states how to name it explicitly.
     """
     if task not in TASKS:
         raise EdgestillError(
-            f"the task of {where} is {task}, code that only the file names; say it yourself: name a recipe with it"
+            f"the task of {where} is {task}, code that only the file names; name it explicitly: name a recipe with it"
         )
 
 
-def refuse_source(source: str, where: Path, said: str | None) -> None:
+def refuse_source(source: str, where: Path, stated: str | None) -> None:
     """Refuse to import a data source that only a file names.
 
     Raises:
-        DataError: says how to name it.
+        DataError: states how to name it explicitly.
     """
     kind, colon, _ = source.partition(":")
-    if colon and said is None and kind not in READERS:
+    if colon and stated is None and kind not in READERS:
         raise DataError(
-            f"the data of {where} is {source}, code that only the file names; say it yourself with --data {source}"
+            f"the data of {where} is {source}, code that only the file names; name it explicitly with --data {source}"
         )
 
 
 def _older(noted: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe from what checkpoints of edgestill 0.1 noted of their data."""
+    """A recipe from the metadata of checkpoints written by edgestill 0.1."""
     data = noted["data"]
     train = sum(int(data.get(part, 0)) for part in ("train", "calibration", "validation"))
     table: dict[str, Any] = {"source": data.get("name", ""), "seed": data.get("seed", 0)}

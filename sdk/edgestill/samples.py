@@ -1,4 +1,4 @@
-"""The test images that belong to a bundle, and what this machine's models gave for them."""
+"""The test images of a bundle, and the outputs of this machine's models for them."""
 
 import zipfile
 from pathlib import Path
@@ -19,12 +19,12 @@ def find_samples(
     """Test images for a bundle.
 
     Args:
-        source: of the images; that of the run in whose folder the bundle lies when None.
-        count: how many, from the first on; all when None, and no samples at all for 0.
-        progress: is told where there is nothing to compare a device's answers with.
+        source: of the images; None: that of the run in whose folder the bundle is.
+        count: number of samples, starting with the first; None: all; 0: no samples.
+        progress: gets a message if there are no outputs to compare a device's with.
 
     Returns:
-        None where there is neither a source nor a run.
+        None if there is neither a source nor a run.
 
     Raises:
         DataError: the images are not there, have other classes than the bundle, or are not those of the run that its
@@ -33,7 +33,7 @@ def find_samples(
     run = bundle.path.absolute().parent
     if count == 0 or (source is None and not (run / "results.json").is_file()):
         return None
-    # Only now what needs torch: a measurement without images starts at once.
+    # Imported here, as it needs torch: a measurement without images starts faster.
     from .data import open_source
     from .run_data import parse_recipe, refuse_source, refuse_task
 
@@ -60,10 +60,10 @@ def find_samples(
 
 
 def _reference(path: Path, count: int | None, progress: Progress) -> dict[str, Outputs]:
-    """What this machine's models said, by name; empty where the run's stages are not there, or damaged."""
+    """The outputs of this machine's models, by name; empty if the run's stages are missing or damaged."""
     try:
-        return {name: tuple(one[:count] for one in given) for name, given in read_outputs(path).items()}
+        return {name: tuple(one[:count] for one in arrays) for name, arrays in read_outputs(path).items()}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         why = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
-        progress.message(f"{path} {why}: answers are not compared with this machine's")
+        progress.message(f"{path} {why}: outputs are not compared with this machine's")
         return {}

@@ -1,4 +1,4 @@
-"""How long and how fast a training goes, as plain data."""
+"""Training schedules, as plain data."""
 
 import math
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ _LEAST = {"epochs": 1, "batch_size": 2, "weight_decay": 0, "warmup_epochs": 0, "
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Length and learning rate of a training.
 
     Args:
         epochs: passes over the train split.
-        batch_size: samples a step, over all processes.
+        batch_size: samples per step, over all processes.
         learning_rate: peak of AdamW's; it rises linearly for `warmup_epochs` and falls along a cosine to 0.
         weight_decay: AdamW's, decoupled.
         ema: decay per step of the exponential moving average of the weights that becomes the result; 0: none.
-        views: number of distinct augmented views; epoch e shows view e mod `views`. 0: a new view every epoch.
-        precision: of the forward pass; `auto` takes bfloat16 where it pays.
+        views: number of distinct augmented views; epoch e uses view e mod `views`. 0: a new view every epoch.
+        precision: of the forward pass; `auto` uses bfloat16 where it is faster.
         compile: compile the students with `torch.compile`, which costs up to a minute at the start.
     """
 
@@ -45,7 +45,7 @@ class Schedule:
             raise OptionError(f"ema is a decay between 0 and 1, not {self.ema}")
 
     def view(self, epoch: int) -> int:
-        """The view that an epoch shows."""
+        """The view of an epoch."""
         return epoch % self.views if self.views else epoch
 
     def rate(self, epoch: float) -> float:
@@ -58,7 +58,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class QatSchedule(Schedule):
-    """Of the training with fake quantization: a tenth of a usual one, at a low rate; the weights are good already."""
+    """Schedule of quantization-aware training: short, with a low rate, as it starts from trained weights."""
 
     epochs: int = 3
     learning_rate: float = 2e-4

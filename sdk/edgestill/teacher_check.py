@@ -1,6 +1,6 @@
-"""Does a teacher know anything? One pass over the validation split, before a student spends hours on learning from it.
+"""Checks that a teacher is better than guessing: one pass over the validation split, before a student is trained.
 
-Each task says what counts as guessing: `Task.against_chance`.
+Each task defines what counts as guessing: `Task.against_chance`.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from .progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class TeacherCheck:
-    """What was found.
+    """The result of the check.
 
     Args:
-        images: how many. quality, chance, near_chance, reason: as in `tasks.Guess`.
+        images: number of images. quality, chance, near_chance, reason: as in `tasks.Guess`.
     """
 
     images: int
@@ -35,13 +35,13 @@ class TeacherCheck:
 def refuse_guessing(
     teacher: nn.Module, data: Data, *, who: str = "teacher", progress: Progress = SILENT
 ) -> TeacherCheck | None:
-    """Refuse a teacher that is near chance on validation data, or answers no numbers.
+    """Refuse a teacher that is near chance on validation data, or whose outputs are NaN or infinite.
 
     Returns:
-        What was found; None where no validation image has a target.
+        The result; None if no validation image has a target.
 
     Raises:
-        ModelError: says how it did, and why that might be.
+        ModelError: states its quality, and a possible cause.
     """
     known = data.validation.take(np.flatnonzero(data.task.labelled(data.validation.targets)))
     if not len(known):
@@ -52,13 +52,13 @@ def refuse_guessing(
         outputs = outputs_of(teacher, known, data, processes().device)
         for values in outputs:
             check_values(torch.from_numpy(values), "of the validation split")
-        found = data.task.against_chance(device, outputs, known.targets)
-        task.advance(count, quality=f"{measure.name} {measure.show(found.quality)}")
-    if found.near:
+        guess = data.task.against_chance(device, outputs, known.targets)
+        task.advance(count, quality=f"{measure.name} {measure.show(guess.quality)}")
+    if guess.near:
         raise ModelError(
-            f"the {who} reaches {measure.name} {measure.show(found.quality)} on {count:,} validation images, guessing "
-            f"{measure.show(found.chance)}: a student would learn nothing from it. {found.reason}Set mean, std and "
+            f"the {who} reaches {measure.name} {measure.show(guess.quality)} on {count:,} validation images, guessing "
+            f"{measure.show(guess.chance)}: a student would learn nothing from it. {guess.reason}Set mean, std and "
             f"image_size under [teacher] to what it was trained with, bring its {data.task.names_word} into the data's "
             "order, or train it; check = false under [teacher] (check_teacher=False) goes on all the same"
         )
-    return TeacherCheck(count, found.quality, found.chance, found.near, found.reason)
+    return TeacherCheck(count, guess.quality, guess.chance, guess.near, guess.reason)

@@ -1,11 +1,11 @@
-"""A teacher sees pixels as it was trained to: its own size, colours, mean and standard deviation.
+"""Converts inputs to the format that a teacher was trained with: its size, channels, mean and standard deviation.
 
-    teacher = load_teacher("timm:mobilenetv3_small_100", "imagenet.pth", data=data)     # knows timm's settings
-    distill(teacher, student, data)                                                     # shows it the same views
+    teacher = load_teacher("timm:mobilenetv3_small_100", "imagenet.pth", data=data)     # with timm's settings
+    distill(teacher, student, data)                                                     # both use the same views
 
-Both see the same augmented view. The student's tensor is turned back into pixels (`x · std + mean`), brought to the
-teacher's colours and size, and normalized with the teacher's mean and standard deviation. The whole view is shown:
-`crop_share` is for photos, and would hide from the teacher what the student sees. Nothing is done where both are alike.
+Both get the same augmented view. The student's tensor is converted back to pixels (`x · std + mean`), then to the
+teacher's channels and size, and normalized with the teacher's mean and standard deviation. The whole view is used:
+`crop_share` is for photos, and would remove parts that the student sees. If both formats are equal, nothing is done.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,33 +20,33 @@ from edgestill_runtime.processing import AudioProcessor, Processor
 
 from .errors import ModelError
 
-_KEPT = "edgestill_processor"
+_ATTRIBUTE = "edgestill_processor"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # ITU-R 601, as image.py has it
 
 
 def set_processor(model: nn.Module, processor: Processor | None) -> None:
-    """Note on a model how its inputs were made when it was trained; None: as the data gives them."""
-    setattr(model, _KEPT, processor)
+    """Store the input format of a model's training on the model; None: that of the data."""
+    setattr(model, _ATTRIBUTE, processor)
 
 
 def processor_of(model: nn.Module) -> Processor | None:
-    """What `set_processor` noted."""
-    found = getattr(model, _KEPT, None)
-    return found if isinstance(found, Processor) else None
+    """The processor stored by `set_processor`."""
+    processor = getattr(model, _ATTRIBUTE, None)
+    return processor if isinstance(processor, Processor) else None
 
 
 class InputAdapter:
-    """A forward pre-hook: tensors as one processor makes them → as another one does.
+    """A forward pre-hook that converts tensors from the format of one processor to that of another.
 
     Args:
-        source: of the tensors that come, (N, C, H, W). target: of those that the model was trained on.
+        source: of the incoming tensors, (N, C, H, W). target: of the model's training.
     """
 
     def __init__(self, source: Processor, target: Processor) -> None:
         self._source, self._target = source, target
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The same inputs with the first one turned."""
+        """The inputs with the first one converted."""
         return (self.turn(inputs[0]), *inputs[1:])
 
     def turn(self, images: Tensor) -> Tensor:
@@ -59,14 +59,14 @@ class InputAdapter:
             pixels = (pixels * _column(_LUMA, images)).sum(1, keepdim=True)
         size = (target.height, target.width)
         if tuple(pixels.shape[2:]) != size:
-            how = getattr(target, "filter", "bilinear")
-            pixels = F.interpolate(pixels.float(), size, mode=how, antialias=True, align_corners=False).clamp(0, 1)
+            mode = getattr(target, "filter", "bilinear")
+            pixels = F.interpolate(pixels.float(), size, mode=mode, antialias=True, align_corners=False).clamp(0, 1)
         return (pixels - _column(target.mean, images)) / _column(target.std, images)
 
 
 @contextmanager
 def adapted(model: nn.Module, source: Processor) -> Iterator[None]:
-    """While the block runs, the model takes tensors as `source` makes them."""
+    """While the block runs, the model accepts tensors in the format of `source`."""
     adapter = adapter_for(model, source)
     if adapter is None:
         yield
@@ -76,7 +76,7 @@ def adapted(model: nn.Module, source: Processor) -> Iterator[None]:
 
 
 def adapter_for(model: nn.Module, source: Processor) -> InputAdapter | None:
-    """What turns tensors of `source` into those that the model was trained on; None where they are the same.
+    """The adapter from the format of `source` to that of the model's training; None if they are equal.
 
     Raises:
         ModelError: one of the two is for recordings, and they differ in more than the numbers.
@@ -93,7 +93,7 @@ def adapter_for(model: nn.Module, source: Processor) -> InputAdapter | None:
 
 
 def same_tensors(one: Processor, other: Processor) -> bool:
-    """Whether two processors make the same tensor of the same pixels."""
+    """Whether two processors produce the same tensor from the same pixels."""
     return (one.image_shape, one.mean, one.std) == (other.image_shape, other.mean, other.std)
 
 

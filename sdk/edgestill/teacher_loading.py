@@ -1,4 +1,4 @@
-"""`load_teacher`: a model by name and the weights of a file, with how its inputs were made."""
+"""`load_teacher`: a model by name and the weights of a file, with its input format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from .data.reading import for_each_channel
 from .errors import DataError, ModelError
 from .given_models import (
     channels_of_convolutions,
-    channels_taken,
-    kept_processor,
+    input_channels,
     overridden,
+    recorded_processor,
     trained_classes,
     trained_processor,
     trained_settings,
@@ -30,7 +30,7 @@ from .teacher_inputs import same_tensors, set_processor
 
 @dataclass(frozen=True)
 class TeacherInputs:
-    """How a teacher was trained to see its inputs, where neither its checkpoint nor its publisher says so.
+    """The input format of a teacher, if neither its checkpoint nor its publisher states it.
 
     Args:
         processor: all of it. Or values to replace those that are known:
@@ -99,11 +99,11 @@ def _loaded(
     weights: str | None,
     progress: Progress,
 ) -> tuple[nn.Module, dict[str, Any], int]:
-    """A model with its weights, and the colour channels that it takes: those that its weights are for."""
+    """A model with its weights, and the number of input channels of the weights."""
     teacher = create_model(model, classes, channels)
     if checkpoint is None:
         return teacher, {}, _channels(model, teacher, classes, channels)
-    known = kept_processor(read_metadata(checkpoint), checkpoint)
+    known = recorded_processor(read_metadata(checkpoint), checkpoint)
     if known is not None and known.channels != channels:
         channels = known.channels
         teacher = create_model(model, classes, channels)
@@ -121,15 +121,15 @@ def _loaded(
 
 
 def _channels(name: str, model: nn.Module, classes: int, made_with: int) -> int:
-    """Channels that a model takes: those that it was made with, unless it is the same whatever it is made with."""
+    """Input channels of a model: those requested at creation, unless the model ignores them."""
     if channels_of_convolutions(model) in (made_with, None):
         return made_with
-    found = channels_taken(name, classes)
-    return found[0] if len(found) == 1 else made_with
+    possible = input_channels(name, classes)
+    return possible[0] if len(possible) == 1 else made_with
 
 
 def _compare_classes(theirs: Sequence[str], data: Data, checkpoint: str | PathLike[str] | None) -> None:
-    """Refuse a checkpoint of ours whose classes are not the data's, or stand in another order."""
+    """Refuse a checkpoint whose recorded classes, or their order, differ from the data's."""
     try:
         places = class_places(theirs, data.classes)
     except DataError as error:

@@ -1,11 +1,11 @@
-"""Teachers: what the student is shown beside the labels, batch by batch.
+"""Teachers: sources of the teacher outputs for each batch.
 
     CachedTeacher     outputs read from a cache of views (`cache.py`)
-    LiveTeacher       a model that runs beside the student; the only one that can show the outputs of its layers
+    LiveTeacher       a model that runs during training; the only one with features of its layers
     TeacherEnsemble   several teachers, combined
     EmaTeacher        the moving average of the student's own weights
 
-`teacher_loading.py` reads the model itself.
+`teacher_loading.py` loads the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ Combination = Literal["average", "confidence", "choice"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What the student is about to see.
+    """A batch of the student.
 
     Args:
         images: float32 (N, C, H, W), on the training device. targets: float32 (N, classes).
@@ -46,13 +46,13 @@ class Batch:
 
 
 class Teacher(Protocol):
-    """What gives the outputs that a student learns from."""
+    """A source of teacher outputs."""
 
     def outputs(self, batch: Batch) -> Outputs:
         """Outputs for the same views, on the training device, without gradient."""
 
     def identity(self) -> str:
-        """Tells it from another teacher, also in another process: a training goes on with the same alone."""
+        """An identity that is stable across processes; a training resumes only with the same teacher."""
 
 
 class CachedTeacher:
@@ -75,16 +75,16 @@ class CachedTeacher:
         })  # fmt: skip
 
     def identity(self) -> str:
-        """As it was given."""
+        """The identity passed to the constructor."""
         return f"cached {self._of}"
 
 
 class LiveTeacher:
-    """A model that runs while the student learns: a frozen copy, never part of the student.
+    """A model that runs during the training of the student: a frozen copy, not part of the student.
 
     Args:
-        layers: names, as in `named_modules()`, of the layers to show.
-        source: what makes the images that it will be shown; they are turned into its own (`teacher_inputs.py`).
+        layers: names, as in `named_modules()`, of the layers whose features are returned.
+        source: processor of the incoming images; they are converted to the model's format (`teacher_inputs.py`).
         names: of its outputs; see `Task.outputs`.
 
     Raises:
@@ -113,7 +113,7 @@ class LiveTeacher:
             return run(self._model, batch.images, self._layers, "teacher", self._names)
 
     def identity(self) -> str:
-        """That of the model."""
+        """The identity of the model."""
         return f"live {self._of}"
 
 
@@ -130,7 +130,7 @@ class EmaTeacher:
         self._average: nn.Module | None = None
 
     def attach(self, average: nn.Module) -> None:
-        """The training hands over the average, which it goes on updating."""
+        """Set the average model, which the training keeps updating."""
         check_layers(average, self._layers, "teacher")
         self._average = average
 
@@ -142,18 +142,18 @@ class EmaTeacher:
             return run(self._average.eval(), batch.images, self._layers, "teacher", self._names)
 
     def identity(self) -> str:
-        """None of its own: the student's."""
+        """Constant: it has no weights of its own."""
         return "average"
 
 
 class TeacherEnsemble:
-    """Several teachers of the same task, combined as it says: classifiers as probabilities.
+    """Several teachers of the same task, combined as the task defines: classifiers as probabilities.
 
     `average`     the mean (You et al. 2017, "Learning from Multiple Teacher Networks")
     `confidence`  a mean weighted, sample by sample, by `exp(-entropy)` of each (after Kwon et al. 2020, "Adaptive
                   Knowledge Distillation Based on Entropy")
-    `choice`      for each sample the one teacher that gives its label the highest probability; where there is no
-                  label, the one with the lowest entropy
+    `choice`      for each sample the teacher with the highest probability of its label; without a label, the one
+                  with the lowest entropy
     """
 
     def __init__(
@@ -170,11 +170,11 @@ class TeacherEnsemble:
         return self._task.combine(outputs, batch.targets, self._combine)
 
     def identity(self) -> str:
-        """Of all of them, in order, and how they are combined."""
+        """The identities of all teachers, in order, and the way they are combined."""
         return f"{self._combine} {[one.identity() for one in self._members]}"
 
 
 def identity_of_teacher(model: nn.Module) -> str:
-    """`sha256:…` of a model and of the pixels that it was trained on."""
+    """`sha256:…` of a model and of its input format."""
     own = processor_of(model)
     return f"{identity(model)} {own and own.to_json()}"

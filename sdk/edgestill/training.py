@@ -1,8 +1,8 @@
-"""The one training loop: for a teacher, a student alone, a distilled student, and students that teach each other.
+"""The training loop: for a teacher, a baseline student, a distilled student, and mutual learning.
 
 Everything that varies is an argument: the models, the views of the data, the objective, the schedule, and the teacher.
-Randomness comes from (seed, epoch) alone, and the state is written after every epoch, so a training that was killed
-goes on as if nothing had happened. It runs as it is on many GPUs and hosts: `accelerate launch` or `torchrun`.
+Random numbers depend on (seed, epoch) only, and the state is written after every epoch, so an interrupted training
+resumes with the same result. It runs unchanged on several GPUs and hosts: `accelerate launch` or `torchrun`.
 """
 
 import time
@@ -23,7 +23,7 @@ from .data import Data, Views
 from .data.sources import Split
 from .distillation_module import DistillationModule, largest_output
 from .errors import ModelError, TrainingError
-from .models.copies import copied, kept_randomness
+from .models.copies import copied, preserved_rng
 from .models.identity import identity
 from .objectives import Objective, Outputs
 from .options import TrainOptions
@@ -45,10 +45,10 @@ SHOWN = ("epoch", "loss", "validation", "images_per_second")
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model (on the CPU, in eval mode, always another object than was given) and its log: one entry an epoch.
+    """A trained model (a copy, on the CPU, in eval mode) and its log: one entry per epoch.
 
     Args:
-        peers: the other models, where several were trained together.
+        peers: the other students of mutual learning.
     """
 
     model: nn.Module
@@ -66,34 +66,34 @@ def train(
     peers: Sequence[nn.Module] = (),
     progress: Progress = SILENT,
 ) -> Trained:
-    """Train a copy of `model` on the train split of `data`; the model itself, and torch's random numbers, stay.
+    """Train a copy of `model` on the train split of `data`; the model and torch's random state stay unchanged.
 
     Args:
-        teacher: gives its outputs for each batch; None: the labels alone.
-        peers: models that are trained beside `model`; each one's teacher is the mean of the others.
+        teacher: source of teacher outputs for each batch; None: labels only.
+        peers: students of mutual learning; the teacher of each is the mean of the others.
 
     Returns:
         The averaged models if `schedule.ema` is set, else those of the last step.
 
     Raises:
-        TrainingError: the loss is no longer a number; names the step and the last good checkpoint. Or the GPU's memory
-            is full, or the schedule asks for what this machine cannot do.
-        ModelError: a layer that the objective names does not exist, or no teacher shows it; a teacher that answers
-            infinities; a model with nothing to train.
+        TrainingError: the loss is NaN or infinite (names the step and the last good checkpoint), the GPU is out of
+            memory, or this machine does not support what the schedule requests.
+        ModelError: a layer that the objective names does not exist, or the teacher has no features for it; the
+            teacher's outputs are infinite; the model has no trainable weights.
     """
     check_objective(objective, data)
     for one in (model, *peers):
         check_trainable(one, options.label)
-    with kept_randomness(), _errors_of_torch(options.schedule):
+    with preserved_rng(), _errors_of_torch(options.schedule):
         students = nn.ModuleList([copied(one) for one in (model, *peers)])
         return _Training(students, data, objective, options, teacher, progress).run()
 
 
 def check_objective(objective: object, data: Data) -> None:
-    """Refuse what is no objective, such as the name of one, and one that is for another task than the data's.
+    """Check that this is an objective, not its name, and that it fits the task of the data.
 
     Raises:
-        ModelError: says how to make one, or which fit.
+        ModelError: names a way to create one, or those that fit.
     """
     if not isinstance(objective, Objective):
         raise ModelError(
@@ -105,7 +105,7 @@ def check_objective(objective: object, data: Data) -> None:
 
 @contextmanager
 def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
-    """What torch says when a schedule asks for too much, in words of the schedule."""
+    """Translate errors of torch into errors that name the key of the schedule."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -123,7 +123,7 @@ def _errors_of_torch(schedule: Schedule) -> Iterator[None]:
 
 
 class _Training:
-    """One training, from its first step or from where it was stopped."""
+    """One training, from the first step or resumed."""
 
     def __init__(
         self, students: nn.ModuleList, data: Data, objective: Objective, options: TrainOptions,
@@ -139,7 +139,7 @@ class _Training:
             data.train.images, data.encoded(data.train), data.processor, options.augmentation, data.seed, device
         )
         for one in students:
-            set_processor(one, None)  # from now on it sees what the data gives
+            set_processor(one, None)  # it is trained on the pixels of this data
         start = identity(*students)
         self._students = students.to(device).to(memory_format=torch.channels_last)
         self._average = _average(self._students, schedule.ema)
@@ -154,7 +154,7 @@ class _Training:
             self._module.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
         )
         self._state = self._read_state(optimizer, objective, start)
-        if schedule.compile and not objective.layers:  # hooks read the layers, and compiled code passes over hooks
+        if schedule.compile and not objective.layers:  # features need hooks, which compiled code does not call
             for student in self._students:
                 student.compile()
         self._wrapped, self._optimizer = accelerator.prepare(self._module, optimizer)
@@ -170,7 +170,7 @@ class _Training:
         return size
 
     def _read_state(self, optimizer: AdamW, objective: Objective, start: str) -> TrainingState:
-        """The state in the folder where it is of this training, else a new one."""
+        """The state in the folder if it belongs to this training, else a new one."""
         options, folder = self._options, self._folder
         facts = {"seed": options.seed, "teacher": self._teacher and self._teacher.identity(), "students": start}
         mark = fingerprint(self._schedule, options.augmentation, objective, self._data, facts)
@@ -178,7 +178,7 @@ class _Training:
         if state.other:
             self._progress.message(
                 f"{folder} holds the state of a training with another {' and another '.join(state.other)}; this one "
-                "begins anew"
+                "starts anew"
             )
         return state
 
@@ -187,7 +187,7 @@ class _Training:
         return None if self._options.folder is None else Path(self._options.folder)
 
     def run(self) -> Trained:
-        """All epochs that are left."""
+        """The remaining epochs."""
         epochs, samples = self._schedule.epochs, self._steps * self._batch_size
         with self._progress.task(self._options.label, epochs * samples) as task:
             task.advance(len(self._state.history) * samples)
@@ -204,12 +204,12 @@ class _Training:
         return Trained(first, self._state.history, tuple(others))
 
     def _train_epoch(self, epoch: int, task: Task) -> list[Tensor]:
-        """The losses of its steps."""
+        """Run one epoch and return the losses of its steps."""
         losses: list[Tensor] = []
         peaks: list[Tensor] = []
         teacher_peaks: list[Tensor] = []
         self._wrapped.train()
-        # Dropout and its like draw from here: an epoch does not depend on whether the run was stopped before it.
+        # Dropout and similar layers draw from this seed, so an epoch is the same after a resume.
         seed, process = self._options.seed, self._accelerator.process_index
         torch.manual_seed(int(np.random.default_rng([seed, 4, epoch, process]).integers(1 << 62)))
         view, indices = self._schedule.view(epoch), self._batches(epoch)
@@ -217,17 +217,17 @@ class _Training:
             outputs, loss = self._step(Batch(images, targets, view, indices[step]), epoch + (step + 1) / self._steps)
             losses.append(loss)
             peaks.append(self._module.peak)
-            if outputs is not None and not isinstance(self._teacher, EmaTeacher):  # which is the student
+            if outputs is not None and not isinstance(self._teacher, EmaTeacher):  # its weights are the student's
                 teacher_peaks.append(largest_output(outputs))
             if step % 10 == 9 or step == self._steps - 1:
                 check_teacher_outputs(teacher_peaks, self._options.label)
-                kept = self._folder if self._state.history else None
-                check_losses(losses, peaks, step, epoch, self._options.label, kept)
+                folder = self._folder if self._state.history else None
+                check_losses(losses, peaks, step, epoch, self._options.label, folder)
                 task.advance((step % 10 + 1) * self._batch_size)
         return losses
 
     def _batches(self, epoch: int) -> list[Tensor]:
-        """Rows of each step. Each process takes every n-th sample of each batch: together they see all of it once."""
+        """Rows of each step. With n processes, each gets every n-th sample of a batch."""
         order = torch.from_numpy(np.random.default_rng([self._options.seed, 2, epoch]).permutation(len(self._views)))
         size, accelerator = self._batch_size, self._accelerator
         return [
@@ -236,7 +236,7 @@ class _Training:
         ]
 
     def _step(self, batch: Batch, epochs: float) -> tuple[Outputs | None, Tensor]:
-        """One step of the optimizer, `epochs` after the beginning: the teacher's outputs, and the loss."""
+        """One optimizer step, `epochs` after the start: returns the teacher's outputs and the loss."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate(epochs)
         with self._accelerator.autocast():
@@ -258,11 +258,11 @@ class _Training:
         return None if self._teacher is None else self._teacher.outputs(batch)
 
     def _results(self) -> list[nn.Module]:
-        """The models as they are to be used: averaged, if the schedule asks for that."""
+        """The models to return: averaged if the schedule has `ema`."""
         return _members(self._average) if self._average is not None else list(self._students)
 
     def _evaluate(self, epoch: int, losses: Sequence[Tensor], seconds: float) -> dict[str, float]:
-        """The entry of a finished epoch for the log."""
+        """The log entry of a finished epoch."""
         split = self._data.validation
         checked = [_shared_quality(self._accelerator, one, split, self._data) for one in self._results()]
         return {
@@ -288,34 +288,34 @@ def _members(average: AveragedModel) -> list[nn.Module]:
 
 
 def _shared_quality(accelerator: Accelerator, model: nn.Module, split: Split, data: Data) -> float:
-    """The task's main measure of a split that is dealt out over the processes."""
+    """The task's main measure on a split whose samples are distributed over the processes."""
     count = accelerator.num_processes
     mine = split.take(np.arange(accelerator.process_index, len(split), count))
-    found = [run_model(model, mine, data, accelerator.device)] if len(mine) else []
-    parts = found if count == 1 else gather_object(found)
+    results = [run_model(model, mine, data, accelerator.device)] if len(mine) else []
+    parts = results if count == 1 else gather_object(results)
     dealt = np.concatenate([np.arange(start, len(split), count) for start in range(count)])
-    outputs = [np.concatenate(pieces)[np.argsort(dealt)] for pieces in zip(*parts, strict=True)]
+    outputs = [np.concatenate(batches)[np.argsort(dealt)] for batches in zip(*parts, strict=True)]
     quality = data.device_task.quality(outputs, split.targets)
     return quality[data.device_task.measures[0].name]
 
 
 def _plain(model: nn.Module) -> nn.Module:
-    drop_compiled_code(model)  # the result is a plain module, as the caller's was
+    drop_compiled_code(model)  # the result is a plain module, like the input
     return model.cpu().to(memory_format=torch.contiguous_format).eval()
 
 
 def _accelerator(precision: Precision, model: nn.Module, loose: bool) -> Accelerator:
-    # Accelerate keeps the precision of the first Accelerator for the whole process; a teacher's and a student's differ.
+    # Accelerate keeps the precision of the first Accelerator per process, but teacher and student may differ.
     cpu = processes().device.type == "cpu"
     forget_settings()
-    # Objectives on features may leave a student's last layer out, which DDP has to be told.
+    # With objectives on features, the last layer of a student may have no gradient; DDP needs to know.
     unused = DistributedDataParallelKwargs(find_unused_parameters=loose)
     return Accelerator(cpu=cpu, mixed_precision=_choose(precision, model), kwargs_handlers=[unused])
 
 
 def _choose(precision: Precision, model: nn.Module) -> str:
     if precision == "fp16" and not torch.cuda.is_available():
-        raise TrainingError("precision = fp16 needs a GPU, and there is none: say bf16, no or auto")
+        raise TrainingError("precision = fp16 needs a GPU, and there is none: use bf16, no or auto")
     if precision != "auto":
         return precision
     if torch.cuda.is_available():

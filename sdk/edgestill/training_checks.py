@@ -1,4 +1,4 @@
-"""Stopping a training whose numbers are no numbers any more, with what to do about it."""
+"""Stop a training with NaN or infinite values, with advice."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from .training_state import STATE
 
 
 def check_trainable(model: nn.Module, label: str) -> None:
-    """Refuse what is no model, a model with nothing to train, and one that begins with infinite weights.
+    """Refuse a model that is no `nn.Module`, has no trainable weights, or has non-finite weights.
 
     Raises:
-        ModelError: which.
+        ModelError: names the problem.
     """
     check_module(model, "student")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(
             f"{type(model).__name__} has no weights to train: all are frozen (requires_grad = False), or there are none"
         )
-    # Parameters alone: observers of fake quantization begin with infinite ranges.
+    # Only parameters: observers of fake quantization start with infinite ranges.
     for name, value in model.named_parameters():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ModelError(
@@ -36,7 +36,7 @@ def check_trainable(model: nn.Module, label: str) -> None:
 def check_losses(
     losses: Sequence[Tensor], peaks: Sequence[Tensor], step: int, epoch: int, label: str, folder: Path | None
 ) -> None:
-    """Refuse a loss among the last ten that is no number.
+    """Stop if one of the last ten losses is NaN or infinite.
 
     Args:
         losses, peaks: of the steps of this epoch: the loss, and the student's largest output without its sign.
@@ -54,17 +54,19 @@ def check_losses(
     look = "look for a division by zero, a root or a logarithm in its forward"
     if not math.isfinite(own) and epoch == 0 and number == 1:  # before a weight was changed
         raise ModelError(f"{label}: the model itself gives {own} at {place}; {look}")
-    kept = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
+    state = f"{folder / STATE} holds the state after epoch {epoch}" if folder else "no earlier state was kept"
     if not math.isfinite(own):
-        raise TrainingError(f"{label}: the model itself gives {own} at {place}; {kept}; lower learning_rate, or {look}")
+        raise TrainingError(
+            f"{label}: the model itself gives {own} at {place}; {state}; lower learning_rate, or {look}"
+        )
     raise TrainingError(
         f"{label}: the loss is {float(recent[odd])} at {place}; "
-        f"{kept}; lower learning_rate, or the weight of an objective"
+        f"{state}; lower learning_rate, or the weight of an objective"
     )
 
 
 def check_teacher_outputs(peaks: Sequence[Tensor], label: str) -> None:
-    """Refuse a teacher that nobody can learn from, by the same limit as `cache.check_logits`."""
+    """Refuse teacher outputs that are NaN or too large, with the limit of `cache.check_values`."""
     if not peaks:
         return
     recent = torch.stack(list(peaks[-10:])).cpu()
@@ -72,5 +74,5 @@ def check_teacher_outputs(peaks: Sequence[Tensor], label: str) -> None:
     if len(odd):
         raise ModelError(
             f"{label}: the teacher gives {float(odd[0]):.4g} as its largest logit, without the sign; logits are "
-            f"numbers of at most {LARGEST:,} here: its weights, or the pixel values that it is shown, are wrong"
+            f"numbers of at most {LARGEST:,} here: its weights, or the pixel values of its input, are wrong"
         )

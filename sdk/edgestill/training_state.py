@@ -1,4 +1,4 @@
-"""What a training has reached: written after every epoch, found again after a stop."""
+"""The state of a training: written after every epoch, loaded to resume."""
 
 import json
 from dataclasses import asdict
@@ -22,13 +22,13 @@ FORMAT = 2  # of the state's tensors and their names
 
 
 class TrainingState:
-    """What a training has reached, in memory and on disk.
+    """The state of a training, in memory and on disk.
 
     Args:
-        fingerprint: of `fingerprint`; the state of another training in the folder is not taken up.
+        fingerprint: of `fingerprint`; the state of a different training in the folder is not loaded.
 
     Attributes:
-        other: what was different in the training whose state is in the folder.
+        other: what differs in the training whose state is in the folder.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TrainingState:
             self._resume(folder / STATE)
 
     def keep(self, entry: dict[str, float], write: bool) -> None:
-        """Note a finished epoch; the state and the log are replaced atomically."""
+        """Record a finished epoch; the state and the log are replaced atomically."""
         self.history.append(entry)
         if self._folder is None or not write:
             return
@@ -63,10 +63,10 @@ class TrainingState:
     def _resume(self, path: Path) -> None:
         with safetensors.safe_open(path, framework="pt") as file:
             described = file.metadata()
-        found = json.loads(described["fingerprint"])
-        self.other = [name for name, value in self._fingerprint.items() if found.get(name, ...) != value]
+        recorded = json.loads(described["fingerprint"])
+        self.other = [name for name, value in self._fingerprint.items() if recorded.get(name, ...) != value]
         if self.other:
-            return  # that training is not this one
+            return  # the state of a different training
         state = safetensors.torch.load_file(path)
         self._module.load_state_dict(_under(state, "module."))
         if self._average is not None:
@@ -91,10 +91,10 @@ def fingerprint(
     data: Data,
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """What makes a training this one and no other, as JSON holds it.
+    """Everything that identifies a training, as JSON data.
 
     Args:
-        facts: the seed, the teacher's identity, and that of the students as they begin.
+        facts: the seed, the teacher's identity, and that of the students' initial weights.
     """
     described = {
         "format": FORMAT,

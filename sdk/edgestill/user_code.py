@@ -19,12 +19,12 @@ def import_class(name: str, kind: type[_Kind], what: str) -> type[_Kind]:
     """
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        attribute_value = getattr(importlib.import_module(module), attribute)
     except EdgestillError:
         raise
     except Exception as error:  # importing runs code of the user's own
         raise RecipeError(f"{what} {name} cannot be imported: {one_line(error)}") from error
-    if not (isinstance(found, type) and issubclass(found, kind)):
+    if not (isinstance(attribute_value, type) and issubclass(attribute_value, kind)):
         home = f"{kind.__module__.removesuffix('.base')}.{kind.__name__}"
-        raise RecipeError(f"{name} must be a class derived from {home}, not {found!r:.60}")
-    return found
+        raise RecipeError(f"{name} must be a class derived from {home}, not {attribute_value!r:.60}")
+    return attribute_value

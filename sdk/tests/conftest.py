@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgestill.data import DataOptions, load_data
-from edgestill.models.copies import kept_randomness
+from edgestill.models.copies import preserved_rng
 from edgestill.models.resnet import ResNet
 from edgestill.objectives import CrossEntropy
 from edgestill.options import TrainOptions
@@ -26,7 +26,7 @@ def untaught():
     """A function that makes a small teacher with fresh weights, of a seed."""
 
     def make(seed=0):
-        with kept_randomness():
+        with preserved_rng():
             torch.manual_seed(seed)
             return small_resnet()
 

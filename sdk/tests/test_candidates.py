@@ -140,5 +140,5 @@ def test_training_that_was_asked_for_is_what_is_kept(monkeypatch, tmp_path):
 
 def test_no_validation_images_are_an_error_before_anything_takes_time():
     data = SimpleNamespace(validation=Split(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int)), name="mine")
-    with pytest.raises(DataError, match="mine has no validation images to judge quantized files by"):
+    with pytest.raises(DataError, match="mine has no validation images to evaluate quantized files with"):
         quantization.quantize(None, data, None)

@@ -118,7 +118,7 @@ def test_what_is_not_known_is_said_or_refused(photos, converted):
     data = f"image-folder:{photos / 'photos'}"
     notes = Notes()
     from_data(request(photos, "dscnn_xs", notes, data=data, checkpoint=photos / "ours.pt"))
-    assert any("nothing is known of how dscnn_xs was trained to see pixels" in line for line in notes.said)
+    assert any("the normalization that dscnn_xs was trained with is unknown" in line for line in notes.said)
     notes = Notes()
     from_data(request(photos, "dscnn_xs", notes, data=data))
     assert notes.said[0].startswith("dscnn_xs has random weights") and "nothing is known" not in "".join(notes.said)
@@ -136,7 +136,7 @@ def test_one_number_is_that_of_each_channel_and_the_model_says_how_many_it_has(p
     from_samples(request(photos, "dscnn_xs", notes, checkpoint=tmp_path / "grey.pt", **said))
     chosen = converted[1][1]
     assert chosen.images.shape == (40, 16, 16, 1) and chosen.processor.mean == (0.5,)
-    assert "the images have 3 channels and the model takes 1: they are made grey" in notes.said
+    assert "the images have 3 channels and the model takes 1: they are converted to grayscale" in notes.said
     from_samples(request(photos, TIMM, checkpoint=photos / "timm.pt", **said | {"labels": ("a", "b")}))
     assert converted[2][1].images.shape == (40, 16, 16, 3) and converted[2][1].processor.std == (0.25,) * 3
     del said["samples"], said["labels"]
@@ -212,7 +212,7 @@ def refusal(folder, *words):
         (("dscnn_xs", "--data", "image-folder:photos", "--samples", "photos"), "--data is for a model and a data set"),
         (("dscnn_xs", "--environment", "."), "--environment is for --from keras and --from saved-model"),
         (("dscnn_xs", "--weights", "ema"), "name the file with --checkpoint"),
-        (("dscnn_xs", "--quantize", "qat", "--precision", "fp32"), 'precision = "fp32" makes float files alone'),
+        (("dscnn_xs", "--quantize", "qat", "--precision", "fp32"), 'precision = "fp32" makes float files'),
         (("dscnn_xs", "--min-agreement", "995"), "Invalid value for '--min-agreement'"),
         (("dscnn_xs", "--max-drop", "nan"), "Invalid value for '--max-drop'"),
         (("dscnn_xs", "--mean", "nan", "--std", "1"), "--mean takes numbers"),
@@ -232,5 +232,5 @@ def test_options_that_would_do_nothing_or_contradict_are_refused(photos, words, 
 
 def test_float_files_are_not_trained_in_int8():
     for quantize in ("qat", "auto"):
-        with pytest.raises(EdgestillError, match="makes float files alone"):
+        with pytest.raises(EdgestillError, match="makes float files"):
             Budget(quantize, "fp32")

@@ -191,7 +191,7 @@ def test_calibration_takes_what_there_is():
         ({"source": MINI, "std": (0.0,)}, "greater than 0"),
         (
             {"source": MINI, "mean": (0.5,)},
-            "mean and std are given together, 3 values (RGB) each, or 1 for all",
+            "mean and std belong together, 3 values (RGB) each, or 1 for all",
         ),
         ({"source": MINI, "rate": 8000}, "rate is for recordings only"),
         ({"source": MINI, "resize": "squash"}, "resize must be one of crop, letterbox, stretch"),
@@ -289,7 +289,7 @@ def bare_source():
         ("failing_source", "data source test_data:failing_source failed: KeyError: 'photos'"),
         ("lazy_source", "failed: TypeError: lazy_source() missing"),
         ("shapeless_source", "SimpleNamespace has no shape, dtype, __len__, __getitem__"),
-        ("rowless_source", "Rowless gave no rows: OSError: the disk is gone"),
+        ("rowless_source", "Rowless returned no rows: OSError: the disk is gone"),
         ("ragged_source", "lazy: train images make no array: ValueError"),
         ("bare_source", "bare: test must be an edgestill.Split, not NoneType"),
     ],

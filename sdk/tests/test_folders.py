@@ -17,7 +17,7 @@ from PIL import Image
 from edgestill import zoo
 from edgestill.data import DataOptions, Reading, load_data, open_source
 from edgestill.data.reading import Files, read_all
-from edgestill.data.samples import read_samples
+from edgestill.data.samples import ImageOptions, read_samples
 from edgestill.data.splits import shard_of, split_of
 from edgestill.errors import DataError
 from edgestill_runtime import load
@@ -421,7 +421,7 @@ def test_no_folder_a_file_and_no_permission(tmp_path, monkeypatch, prefix):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="file is a file, not a folder"):
         load_data(f"{prefix}{tmp_path / 'file'}")
-    with pytest.raises(DataError, match="is a path; say what it is: image-folder:"):
+    with pytest.raises(DataError, match="is a path; add its kind: image-folder:"):
         load_data(str(tmp_path / "file"))
     (tmp_path / "closed").mkdir()
     iterdir = Path.iterdir
@@ -491,11 +491,11 @@ def test_samples_for_a_conversion(tmp_path):
     (tmp_path / "cat" / "x.txt").write_text("x")
     files = sorted(tmp_path.rglob("*.png"))
     said = Said()
-    read = read_samples(tmp_path, 16, said, classes=("dog", "cat"))
+    read = read_samples(tmp_path, ImageOptions(16), progress=said, classes=("dog", "cat"))
     assert read.targets.tolist() == [1, 1, 0, 0] and said.lines == ["not read: 1 .txt (cat/x.txt)"]
     np.testing.assert_array_equal(read.images, read.processor.pixels(files))
     said.lines.clear()
-    assert read_samples(tmp_path, 16, said, classes=("Cat", "Dog")).targets is None
+    assert read_samples(tmp_path, ImageOptions(16), progress=said, classes=("Cat", "Dog")).targets is None
     assert said.lines[1].endswith("no accuracy is measured: 'cat', 'dog' are none of the classes Cat, Dog")
     assert not read_samples(tmp_path / "dog", classes=("dog",)).notes  # no subfolders, which name nothing
     processor = Reading(resize="letterbox").images(10, 12)
@@ -534,12 +534,15 @@ def test_one_number_for_mean_makes_nothing_grey(tmp_path):
     np.savez(tmp_path / "colour.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
     np.savez(tmp_path / "grey.npz", images=np.zeros((2, 8, 8, 1), np.uint8))
     for name, channels in (("colour", 3), ("colour.npz", 3), ("grey", 1), ("grey.npz", 1)):
-        read = read_samples(tmp_path / name, mean=(0.0,), std=(1.0,))
+        read = read_samples(tmp_path / name, ImageOptions(mean=(0.0,), std=(1.0,)))
         assert read.images.shape[3] == channels and read.processor.mean == (0.0,) * channels and not read.notes
     assert read_samples(tmp_path / "grey").images.shape[3] == 1  # with no number at all as well
-    three = read_samples(tmp_path / "grey", mean=(0.0,) * 3, std=(1.0,) * 3)
+    three = read_samples(tmp_path / "grey", ImageOptions(mean=(0.0,) * 3, std=(1.0,) * 3))
     assert three.images.shape[3] == 3
-    assert "made grey" in read_samples(tmp_path / "colour", mean=(0.0,), std=(1.0,), channels=1).notes[-1]
+    assert (
+        "converted to grayscale"
+        in read_samples(tmp_path / "colour", ImageOptions(mean=(0.0,), std=(1.0,), channels=1)).notes[-1]
+    )
 
 
 def test_labels_of_an_npz_become_the_numbers_of_the_model(tmp_path):
@@ -594,7 +597,7 @@ def test_images_of_an_npz(tmp_path):
     np.savez(tmp_path / "deep.npz", images=deep)
     np.testing.assert_array_equal(read_samples(tmp_path / "deep.npz").images, (deep >> 8).astype(np.uint8))
     np.savez(tmp_path / "any.npz", images=GENERATOR.integers(0, 256, (2, 9, 12, 3), dtype=np.uint8))
-    assert read_samples(tmp_path / "any.npz", 8).images.shape == (2, 8, 8, 3)
+    assert read_samples(tmp_path / "any.npz", ImageOptions(8)).images.shape == (2, 8, 8, 3)
     np.savez(tmp_path / "float.npz", images=np.zeros((2, 4, 4, 3), np.float32))
     with pytest.raises(DataError, match=r"`images` must be uint8 or uint16 .*round 255"):
         read_samples(tmp_path / "float.npz")

@@ -124,7 +124,7 @@ def test_another_number_or_shape_of_outputs_is_a_failure():
 
 def test_no_samples_are_no_pass(bundle_path):
     gate = check_bundle(open_bundle(bundle_path), [np.zeros((0, 28, 28, 1), np.uint8)], latency=False)
-    assert not gate.passed and gate.findings[0].text == "there are no samples to judge with"
+    assert not gate.passed and gate.findings[0].text == "there are no samples to check with"
     assert gate.agreement is None and json.dumps(gate.to_json())
 
 
@@ -265,8 +265,8 @@ def test_nothing_that_could_be_run_is_no_pass(bundle_path, monkeypatch):
     monkeypatch.setattr("edgestill.gate.installed_engines", lambda engines: {})
     gate = check_bundle(open_bundle(bundle_path), [images(2)], latency=False)
     texts = [one.text for one in gate.findings]
-    assert not gate.passed and "model.pte was not judged: executorch is not installed" in texts
-    assert "nothing was judged: no engine for it is installed; see `edgestill doctor`" in texts
+    assert not gate.passed and "model.pte was not checked: executorch is not installed" in texts
+    assert "nothing was checked: no engine for it is installed; see `edgestill doctor`" in texts
 
 
 @pytest.mark.parametrize("name", ["max_drop", "min_agreement"])

@@ -172,7 +172,7 @@ def test_a_training_goes_on_for_the_same_teacher_alone(small, untaught, tmp_path
     assert again.history == first.history  # its seconds too: nothing was trained again
     other = taught(untaught(2), notes=notes)
     assert not torch.equal(weights(other.student), weights(first.student))
-    assert "the state of a training with another teacher; this one begins anew" in notes.lines[-1]
+    assert "the state of a training with another teacher; this one starts anew" in notes.lines[-1]
     elsewhere = taught(untaught(2), seed=5, notes=notes)
     assert not torch.equal(weights(elsewhere.student), weights(other.student))
     assert "another students" in notes.lines[-1]

@@ -281,7 +281,7 @@ def test_a_finished_trial_is_run_again_where_what_it_used_has_changed(swept, mon
     monkeypatch.setattr(es.Data, "describe", lambda data: {"digest": "of other images"})
     run_sweep(sweep)
     everything = ["kd", "kd", "alone", "alone"]
-    assert started == [[], everything, ["kd", "kd"], everything], "a student alone needs no teacher"
+    assert started == [[], everything, ["kd", "kd"], everything], "a baseline student needs no teacher"
 
 
 def test_a_sweep_shares_goes_on_and_averages(place, swept):
@@ -292,7 +292,7 @@ def test_a_sweep_shares_goes_on_and_averages(place, swept):
     assert kd["measured"]["validation_distilled"]["sd"] == pytest.approx(np.std(values, ddof=1))
     assert alone["measured"]["validation_gain"] == {"mean": 0.0, "sd": 0.0}
     assert "| alone |" in markdown(found) and (place / "sweep/sweep.md").read_text() == markdown(found)
-    # One teacher and one cache for all, one student alone for each seed.
+    # One teacher and one cache for all, one baseline student for each seed.
     names = [path.name.rpartition("-")[0] for path in (place / "sweep/stages").iterdir() if path.is_dir()]
     count = {name: names.count(name) for name in set(names)}
     assert count == {"teacher": 1, "teacher-outputs": 1, "student-alone": 2, "student-distilled": 4}

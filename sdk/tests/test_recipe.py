@@ -187,8 +187,8 @@ def test_a_wrong_value_of_any_key_is_one_line_that_says_what_it_must_be(tmp_path
         ("peers = [3]", "distillation", "distillation.peers[0] = 3: it must be text"),
         ('live = "perhaps"', "distillation", "distillation.live = 'perhaps': it must be true or false"),
         ('mean = [0.5, "x"]', "data", "data.mean[1] = 'x': it must be a number"),
-        ("mean = [0.5]", "data", "data: mean and std are given together, 3 values (RGB) each, or 1 for all"),
-        ("std = [0.5]", "teacher", "teacher: mean and std are given together"),
+        ("mean = [0.5]", "data", "data: mean and std belong together, 3 values (RGB) each, or 1 for all"),
+        ("std = [0.5]", "teacher", "teacher: mean and std belong together"),
         ("seconds = 0.01", "data", "data.seconds = 0.01: it must be a number at least 0.032 and at most 3600"),
         ("image_size = 0", "teacher.team", "teacher.team[1].image_size = 0: it must be a whole number at least 1"),
     ],
@@ -220,9 +220,9 @@ def test_objectives_say_what_they_need(tmp_path, objective, said):
 
 def test_a_teachers_pixels_belong_to_a_checkpoint(tmp_path):
     member = '[[teacher.team]]\nmodel = "resnet8"\ncheckpoint = "x"\nmean = [1, 2, 3]\nstd = [1]\n'
-    with pytest.raises(RecipeError, match=r"teacher.team\[0\]: mean and std are given together, .* not 3 and 1"):
+    with pytest.raises(RecipeError, match=r"teacher.team\[0\]: mean and std belong together, .* not 3 and 1"):
         load_recipe(recipe(tmp_path, f'name = "x"\n{member}'))
-    with pytest.raises(RecipeError, match="line 3: teacher: mean, std say how a checkpoint was trained"):
+    with pytest.raises(RecipeError, match="line 3: teacher: mean, std are for a teacher with a checkpoint"):
         load_recipe(recipe(tmp_path, 'name = "x"\n[teacher]\nmean = [0.5]\nstd = [0.5]\n'))
 
 

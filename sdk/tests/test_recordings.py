@@ -18,7 +18,7 @@ from edgestill.data import (
     load_data,
     open_source,
 )
-from edgestill.data.samples import read_samples
+from edgestill.data.samples import ImageOptions, read_samples
 from edgestill.errors import DataError
 from edgestill.recipe import Recipe
 from edgestill.run_data import Known, read_again
@@ -151,12 +151,12 @@ def test_other_recordings_are_heard_at_the_students_rate(tmp_path):
 
 def test_samples_for_a_conversion_may_be_recordings(tmp_path):
     write_folder(tmp_path, 2, 16000)
-    read = read_samples(tmp_path, None, classes=("low", "high"), mean=(0.5,), std=(0.25,))
+    read = read_samples(tmp_path, ImageOptions(mean=(0.5,), std=(0.25,)), classes=("low", "high"))
     assert read.processor.mean == (0.5,)
     with pytest.raises(DataError, match="recordings have one channel"):
-        read_samples(tmp_path, mean=(0.5,) * 3, std=(0.25,) * 3)
+        read_samples(tmp_path, ImageOptions(mean=(0.5,) * 3, std=(0.25,) * 3))
     with pytest.raises(DataError, match="image_size is for images only"):
-        read_samples(tmp_path, 16)
+        read_samples(tmp_path, ImageOptions(16))
     assert read.processor.rate == 16000 and read.targets.tolist() == [1, 1, 0, 0]
     np.testing.assert_array_equal(read.images, read.processor.pixels(sorted(tmp_path.rglob("*.wav"))))
     np.testing.assert_array_equal(

@@ -31,7 +31,14 @@ def test_what_a_run_prints(quick_run):
     if not (quick_run / "terminal.txt").exists():
         pytest.skip("this run was given from outside, without what it printed")
     said = (quick_run / "terminal.txt").read_text()
-    for words in ("student alone", "student distilled", "model.tflite", "retained", "distillation gain", "report.html"):
+    for words in (
+        "baseline student",
+        "distilled student",
+        "model.tflite",
+        "retained",
+        "distillation gain",
+        "report.html",
+    ):
         assert words in said
     assert "LiteRT-Torch" not in said  # the exporters' chatter is in the log
 
@@ -211,7 +218,7 @@ def test_doctor_says_what_there_is(cli):
         ('name = "x"\n[trainig]\n', "line 2: unknown key 'trainig'; did you mean 'training'?"),
         ('name = "x"\n[data]\nsource = "image-folder:/no/such"\n', "image folder /no/such does not exist"),
         ('name = "x"\n[student]\nmodel = "dscnn_q"\n', "unknown model 'dscnn_q'; did you mean 'dscnn_"),
-        ('name = "x"\n[student]\nmodel = "own:three_classes"\n', "the student answers one image with shape (1, 3)"),
+        ('name = "x"\n[student]\nmodel = "own:three_classes"\n', "the student's output for one image has shape (1, 3)"),
         ('name = "x"\n[training]\nlearning_rate = 1e30\n[teacher]\nmodel = "dscnn_xs"\n', "lower learning_rate"),
         ('name = "x"\n[teacher]\ncheckpoint = "none.safetensors"\n', "none.safetensors cannot be read"),
     ],

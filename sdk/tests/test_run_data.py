@@ -149,7 +149,7 @@ def test_labels_of_other_data_get_the_students_order(trained, run):
     assert data.classes == ("light", "dark")
     for split in (data.train, data.test):  # dark photos are below 100
         assert ((split.images.mean((1, 2, 3)) < 100) == (split.targets == 1)).all()
-    with pytest.raises(DataError, match=r"trained on the classes dim, light, .* dark, dim are on one side alone"):
+    with pytest.raises(DataError, match=r"trained on the classes dim, light, .* dark, dim are on one side only"):
         read_again(replace(known, classes=("dim", "light")))
 
 
@@ -161,7 +161,7 @@ def test_bench_counts_classes_as_the_bundle_does(bundle_path):
     backwards = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=manifest.labels[::-1]))
     assert (find_samples(backwards, "fashion-mnist-mini", 50).targets == 9 - of_its_own.targets).all()
     others = SimpleNamespace(path=bundle_path, manifest=replace(manifest, labels=("hat", *manifest.labels[1:])))
-    with pytest.raises(DataError, match="does not fit the model: .* are on one side alone"):
+    with pytest.raises(DataError, match="does not fit the model: .* are on one side only"):
         find_samples(others, "fashion-mnist-mini", 50)
 
 
@@ -180,10 +180,10 @@ def test_no_file_names_code_that_is_run(run, tmp_path, monkeypatch):
     recipe = read_metadata(run / "stages/student-distilled/model.safetensors")["recipe"]
     recipe["data"]["source"] = "evil:data"
     path = changed(run, recipe=recipe)
-    with pytest.raises(DataError, match="is evil:data, code that only the file names; say it yourself with --data"):
+    with pytest.raises(DataError, match="is evil:data, code that only the file names; name it explicitly with --data"):
         read_again(known_of_checkpoint(path))
     known = known_of_checkpoint(changed(run, model="evil:net"))
-    with pytest.raises(ModelError, match="say it yourself: edgestill convert evil:net --checkpoint"):
+    with pytest.raises(ModelError, match="name it explicitly: edgestill convert evil:net --checkpoint"):
         refuse_code(known)
 
 
@@ -228,7 +228,7 @@ def test_bench_without_a_runs_stages_compares_no_answers(quick_run, tmp_path, da
     found = find_samples(open_bundle(tmp_path / "demo-quick.edge"), count=3, progress=Notes())
     assert len(found.images) == 3 and found.reference == {}
     why = "cannot be read" if damaged else "is not there"
-    assert Notes.lines[-1].endswith(f"logits.npz {why}: answers are not compared with this machine's")
+    assert Notes.lines[-1].endswith(f"logits.npz {why}: outputs are not compared with this machine's")
 
 
 def test_checkpoints_of_older_versions_know_their_seed_and_cut(trained, tmp_path):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from edgestill.cli.app import app
 from edgestill.cli.convert_inputs import Pixels, Request, from_data, from_samples
 from edgestill.conversion import describe_model
-from edgestill.data.samples import read_samples
+from edgestill.data.samples import ImageOptions, read_samples
 from edgestill.errors import DataError
 from edgestill.progress import SILENT
 from edgestill.tasks import find_task
@@ -41,7 +41,7 @@ def test_targets_of_an_npz(npz):
     values = np.linspace(0, 1, 6)
     read = npz(VALUES, ("age",), targets=values)
     assert read.classes == ("age",) and read.targets == pytest.approx(values[:, None])
-    assert len(read.judged()) == 6 and npz(VALUES).targets is None
+    assert len(read.gate_samples()) == 6 and npz(VALUES).targets is None
 
 
 def test_targets_of_an_npz_that_do_not_fit(npz):
@@ -73,17 +73,17 @@ def folder(tmp_path):
 
 
 def test_targets_of_a_folder_are_those_of_its_table(folder):
-    read = read_samples(folder, 8, task=VALUES)
+    read = read_samples(folder, ImageOptions(8), task=VALUES)
     np.testing.assert_array_equal(read.images, IMAGES)
     assert read.classes == ("age", "size") and read.targets.tolist() == [[n, n / 2] for n in range(6)]
-    turned = read_samples(folder / "t.csv", 8, task=VALUES, classes=("size", "age"))
+    turned = read_samples(folder / "t.csv", ImageOptions(8), task=VALUES, classes=("size", "age"))
     assert turned.classes == ("size", "age") and turned.targets.tolist() == [[n / 2, n] for n in range(6)]
-    tags = read_samples(folder, 8, task=LABELS, classes=("b", "c", "a"))
+    tags = read_samples(folder, ImageOptions(8), task=LABELS, classes=("b", "c", "a"))
     assert tags.targets.tolist() == [[1, 0, n % 2] for n in range(6)]
     (folder / "t.csv").unlink()
-    bare = read_samples(folder, 8, task=VALUES)
+    bare = read_samples(folder, ImageOptions(8), task=VALUES)
     assert bare.targets is None and len(bare.images) == 6
-    assert bare.notes == ("no table says the values of the samples, and no quality is measured",)
+    assert bare.notes == ("no table has the values of the samples, so no quality is measured",)
 
 
 class Two(nn.Module):

@@ -180,7 +180,7 @@ def test_a_run_a_training_and_a_trial_want_different_ends_of_one_graph(plan):
     assert set(whole) == {*evaluated, "gate", "measurement"} and len(whole) == len(set(whole))
 
 
-def test_a_student_alone_needs_no_teacher(plan):
+def test_a_baseline_student_needs_no_teacher(plan):
     made = plan(**{"distillation.method": "alone", "teacher.check": False})
     assert order(made, ends_of_training(made.recipe)) == ["student-alone", "student-distilled"]
 

@@ -284,8 +284,8 @@ def test_settings_are_those_of_train_or_of_a_model_that_gives_values():
     assert made == {
         "mean": [2.0], "std": [pytest.approx(std)], "tolerance": [pytest.approx(0.05 * std)], "units": [""]
     }  # fmt: skip
-    assert VALUES.given_settings(targets, ("x",)) == made | {"mean": [0.0], "std": [1.0]}
-    assert LABELS.given_settings(np.eye(2, dtype=np.uint8), ("a", "b")) == {"thresholds": [0.5]}
+    assert VALUES.conversion_settings(targets, ("x",)) == made | {"mean": [0.0], "std": [1.0]}
+    assert LABELS.conversion_settings(np.eye(2, dtype=np.uint8), ("a", "b")) == {"thresholds": [0.5]}
 
 
 def test_tensors_are_targets_too():

@@ -332,14 +332,14 @@ class Returns(nn.Module):
         (lambda x: SimpleNamespace(logits=x), r"\(images\).logits`"),
         (lambda x: None, r"returns nothing \(None\)"),
         (lambda x: x.argmax(1), "returns int64 numbers"),
-        (lambda x: x[:, :, None, None], r"with shape \(1, 4, 1, 1\)"),
-        (lambda x: x[0], r"with shape \(4,\)"),
+        (lambda x: x[:, :, None, None], r"has shape \(1, 4, 1, 1\)"),
+        (lambda x: x[0], r"has shape \(4,\)"),
     ],
 )
 @pytest.mark.parametrize("who", ["student", "teacher"])
 def test_what_is_no_logits_is_said_in_one_line(shaded, wrap, said, who):
     models = {"student": create_model("dscnn_xs", 4, 3), "teacher": known()} | {who: Returns(wrap)}
-    with pytest.raises(ModelError, match=f"the {who} .*{said}") as caught:
+    with pytest.raises(ModelError, match=f"the {who}.*{said}") as caught:
         distill(models["teacher"], models["student"], shaded, options=DistillOptions(schedule=SHORT))
     assert "\n" not in str(caught.value)
 
@@ -384,12 +384,12 @@ def test_models_that_cannot_learn_or_answer_one_row_for_all_are_said(shaded, tmp
     cross_entropy = es.objectives.CrossEntropy()
     with pytest.raises(ModelError, match="the loss does not depend on the student's weights"):
         train(Detached(None), shaded, cross_entropy, options=TrainOptions(SHORT))
-    said = r"answers \d+ images with shape \(1, 4\); one row"
-    with pytest.raises(ModelError, match=f"the student {said}"):
+    said = r"'s output for \d+ images has shape \(1, 4\); one row"
+    with pytest.raises(ModelError, match=f"the student{said}"):
         train(OneRow(None), shaded, cross_entropy, options=TrainOptions(SHORT))
-    with pytest.raises(ModelError, match=f"the teacher {said}"):
+    with pytest.raises(ModelError, match=f"the teacher{said}"):
         cache_outputs(OneRow(None), shaded, 1, tmp_path, augmentation=Augmentation())
-    with pytest.raises(ModelError, match=f"the model {said}"):
+    with pytest.raises(ModelError, match=f"the model{said}"):
         outputs_of(OneRow(None), shaded.validation, shaded)[0]
 
 
@@ -453,7 +453,7 @@ class Answers(nn.Module):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda m, x: m.layer(x).softmax(1), "answers with probabilities"),
+        (lambda m, x: m.layer(x).softmax(1), "outputs probabilities"),
         (lambda m, x: m.layer(x.double()), "in module 'layer' (Linear) (a tensor there has another type than the weig"),
         (lambda m, x: m.layer(x) / (1 // 0), "in Answers, test_teachers.py line"),
         (

@@ -277,7 +277,7 @@ def test_the_loss_of_students_together_is_the_sum_of_theirs(data):
 
 
 def test_without_a_teacher_an_objective_that_needs_one_is_refused(data):
-    with pytest.raises(ValueError, match="DIST needs a teacher, and there is none"):
+    with pytest.raises(ValueError, match="DIST needs a teacher, but there is none"):
         distill(None, create_model("dscnn_xs", 10), data, objective=DIST())
 
 
@@ -303,7 +303,7 @@ def test_unlabelled_images_teach_through_the_teacher_alone(data, teacher):
         teacher, create_model("dscnn_xs", 10), hidden, options=DistillOptions(schedule=replace(SHORT, epochs=6))
     ).student
     assert (outputs_of(student, data.validation, data)[0].argmax(1) == theirs).mean() > before + 0.2
-    with pytest.raises(DataError, match="nothing to learn from"):
+    with pytest.raises(DataError, match="the baseline student needs labels"):
         distill(None, create_model("dscnn_xs", 10), hidden, options=DistillOptions(schedule=SHORT))
 
 

@@ -186,7 +186,7 @@ def test_distillation_moves_the_student_towards_the_teacher(data, teacher):
     theirs = outputs_of(teacher, data.validation, data)[0].argmax(1)
     agrees = [(outputs_of(one.student, data.validation, data)[0].argmax(1) == theirs).mean() for one in (alone, taught)]
     untrained = (outputs_of(create_model("dscnn_xs", 10), data.validation, data)[0].argmax(1) == theirs).mean()
-    # Whether it beats the student alone depends on teacher and schedule; that it learns from outputs alone does not.
+    # Whether it beats the baseline student depends on teacher and schedule; that it learns from outputs alone does not.
     assert agrees[1] > untrained + 0.2
 
 
@@ -195,9 +195,9 @@ def test_epochs_is_short_for_a_schedule(data, teacher):
 
 
 def test_classes_must_be_the_same_everywhere(data, teacher):
-    with pytest.raises(ModelError, match=r"the student answers one image with shape \(1, 7\).*10 classes"):
+    with pytest.raises(ModelError, match=r"the student's output for one image has shape \(1, 7\).*10 classes"):
         es.distill(teacher, create_model("dscnn_xs", 7), data, options=es.DistillOptions(schedule=SHORT))
-    with pytest.raises(ModelError, match=r"the teacher answers one image with shape \(1, 100\)"):
+    with pytest.raises(ModelError, match=r"the teacher's output for one image has shape \(1, 100\)"):
         es.distill(
             es.create_model("resnet8", 100),
             create_model("dscnn_xs", 10),

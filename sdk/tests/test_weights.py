@@ -39,10 +39,10 @@ STATE = SOURCE.state_dict()
 OTHER = net(seed=2).state_dict()
 
 
-def loads(path, wanted=None, model=None):
+def loads(path, requested=None, model=None):
     """The notes of a file that holds the weights of SOURCE."""
     fresh, notes = model or net(), Notes()
-    load_checkpoint(path, fresh, weights=wanted, progress=notes)
+    load_checkpoint(path, fresh, weights=requested, progress=notes)
     assert torch.equal(weights(fresh), weights(SOURCE))
     return " ".join(notes.said)
 

@@ -10,10 +10,9 @@ from edgestill_runtime.tasks import Measure
 
 from ..measures import difference_unit, main_measure
 from ..metrics import Row
-from ..results import Results, quantized_details
+from ..results import MODEL_NAMES, Results, quantized_details
 
-NAMES = {"teacher": "teacher", "student_alone": "student alone", "student_distilled": "student distilled"}
-COLOURS = {"teacher": "#6b7280", "student alone": "#d97706", "student distilled": "#0f766e"}
+COLOURS = {"teacher": "#6b7280", "baseline student": "#d97706", "distilled student": "#0f766e"}
 DEVICES = ["#0f766e", "#b45309", "#1d4ed8", "#be185d", "#6d28d9", "#4d7c0f"]
 FONT = "system-ui, sans-serif"
 NARROW = 90  # pixels; smaller charts have no room for the labels
@@ -66,7 +65,7 @@ def training_curve(results: Results, field: str, title: str, measure: Measure | 
         measure: the quantity is by it; None for a loss.
     """
     rows = [
-        {"model": NAMES[name], "epoch": entry["epoch"], "value": entry[field]}
+        {"model": MODEL_NAMES[name], "epoch": entry["epoch"], "value": entry[field]}
         for name, entries in results["curves"].items()
         for entry in entries
     ]

@@ -73,7 +73,7 @@ def shorten(log: Path, target: Path) -> None:
 
 
 def table(found: dict[str, Any], times: bool) -> str:
-    """One sweep: accuracy of the int8 file (the lower of the two), gain over the student alone with the same seed."""
+    """One sweep: accuracy of the int8 file (the lower of the two), gain over the baseline with the same seed."""
     points = {point["name"]: point["runs"] for point in found["points"]}
     alone = {run["seed"]: run for run in points.get("alone", [])}
     first = next(run for runs in points.values() for run in runs)

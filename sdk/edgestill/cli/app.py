@@ -63,7 +63,7 @@ for command in (
 
 def run_app() -> None:
     """Run the command line and end the process with its exit code."""
-    # A recipe may name module:function of the user's own, as `python -m` would find it: from where they stand.
+    # A recipe may name module:function of the user's own, found as by `python -m`: from the current folder.
     sys.path.insert(0, "")
     try:
         app()
@@ -72,7 +72,7 @@ def run_app() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            kept = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in _KEEP
-            said = "; finished stages and epochs are kept" if kept else ""
-            ERRORS.print(f"interrupted{said}", style="yellow")
+            resumable = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in _KEEP
+            note = "; finished stages and epochs are kept" if resumable else ""
+            ERRORS.print(f"interrupted{note}", style="yellow")
         raise

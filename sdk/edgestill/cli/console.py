@@ -1,4 +1,4 @@
-"""Rich on the terminal: progress bars where somebody is looking, plain lines in a log."""
+"""Rich on the terminal: progress bars on a terminal, plain lines in a log."""
 
 import atexit
 import os

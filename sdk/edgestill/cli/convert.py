@@ -48,8 +48,8 @@ def convert(flags: ConvertFlags) -> None:
         flags.precision, flags.max_drop / 100, flags.source, flags.environment,
         None if flags.task is None else find_task(flags.task), targets, flags.limit, flags.log, flags.overwrite,
     )  # fmt: skip
-    bundle, judged = _READERS[kind](request)
-    _judge(request, bundle, judged, flags.min_agreement / 100, flags.as_json)
+    bundle, gate_samples = _READERS[kind](request)
+    _judge(request, bundle, gate_samples, flags.min_agreement / 100, flags.as_json)
 
 
 # What there is to convert with, its words for a message, and who reads it.
@@ -95,13 +95,13 @@ def _check_served(context: typer.Context, kind: str) -> None:
             raise typer.BadParameter(f"{option.opts[0]} is for {served}; with {_WORDS[kind]} it would do nothing")
 
 
-def _judge(request: Request, bundle: Any, judged: Any, min_agreement: float, as_json: bool) -> None:
+def _judge(request: Request, bundle: Any, gate_samples: Any, min_agreement: float, as_json: bool) -> None:
     from edgestill_converters.output_capture import capture_output
 
     from ..gate import check_bundle
 
     with request.progress.task("judge the files", 1) as task, capture_output(request.log):
-        gate = check_bundle(bundle, judged, max_drop=request.max_drop, min_agreement=min_agreement)
+        gate = check_bundle(bundle, gate_samples, max_drop=request.max_drop, min_agreement=min_agreement)
         task.advance(1)
     if as_json:
         whole = {"manifest": bundle.manifest.to_json(), "gate": gate.to_json()}

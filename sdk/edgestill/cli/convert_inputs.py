@@ -24,29 +24,29 @@ _RANDOM = ("timm:", "torchvision.")  # builders that are asked for fresh weights
 
 @dataclass(frozen=True)
 class Pixels:
-    """How the command line says what pixels become."""
+    """Options of the command line for the input format."""
 
     image_size: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
-    def said(self) -> dict[str, Any]:
-        """What was said."""
+    def stated(self) -> dict[str, Any]:
+        """The options that are set."""
         return {name: value for name, value in vars(self).items() if value}
 
     def check(self, channels: Sequence[int]) -> None:
-        """Refuse what no tensor can be made with; channels: how many the images may have."""
+        """Check the numbers of mean and std; channels: the possible numbers of channels."""
         if len(self.mean) not in (1, *channels) or len(self.std) != len(self.mean):
             count = "3 numbers each, or 1 for all channels" if 3 in channels else "1 number each"
             raise typer.BadParameter(
-                f"--mean and --std need {count}: how the model was trained to see pixels, such as --mean "
-                "0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 where pixel / 255 is all"
+                f"--mean and --std need {count}: the normalization of its training, such as --mean "
+                "0.485,0.456,0.406 --std 0.229,0.224,0.225; 0 and 1 for pixel / 255 only"
             )
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; the names are those of its options.
+    """A request of the command line; the names are those of its options.
 
     Args:
         max_drop: of the task's main measure, 0–1. task: `edgestill.tasks.Task`, where one is named.
@@ -75,8 +75,8 @@ class Request:
     overwrite: bool = False
 
     @cached_property
-    def given(self) -> "_Given":
-        """The model that is named."""
+    def spec(self) -> "_ModelSpec":
+        """The named model."""
         return _find(self)
 
     def conversion(self) -> Any:
@@ -87,11 +87,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A PyTorch model that is named.
+class _ModelSpec:
+    """A named PyTorch model.
 
     Args:
-        name: see `edgestill.models`. noted: what is kept with its weights. known: of its data, where they are ours.
+        name: see `edgestill.models`. noted: metadata of its weights. known: its data, if trained with Edgestill.
     """
 
     name: str
@@ -102,40 +102,40 @@ class _Given:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """That it was trained on, where its checkpoint says so."""
+        """Class names of its training, if its checkpoint has them."""
         from ..given_models import trained_classes
 
         return trained_classes(self.noted)
 
     @property
     def random(self) -> bool:
-        """Whether its weights are sure to be fresh ones: a function of somebody's own may load some."""
+        """Whether its weights are certainly random: a user function may load weights."""
         from ..models import MODELS
 
         return self.checkpoint is None and (self.name in MODELS or self.name.startswith(_RANDOM))
 
     def processor(self, pixels: Pixels) -> Any:
-        """How its inputs are made, with what is said; None where nothing but that is known."""
+        """Its input format, with the options applied; None if only the options are known."""
         from ..data.reading import for_each_channel
         from ..given_models import overridden, trained_processor
         from ..models import create_model
-        from ..run_data import taken
+        from ..run_data import student_processor
 
         if self.known is not None and self.known.processor is not None:
-            return taken(self.known, pixels.said())
-        taken_by = self.channels(pixels)
-        model = create_model(self.name, len(self.classes) or UNNAMED, taken_by[0])
+            return student_processor(self.known, pixels.stated())
+        channels = self.channels(pixels)
+        model = create_model(self.name, len(self.classes) or UNNAMED, channels[0])
         own = trained_processor(self.name, model, self.checkpoint, self.noted)
         if own is None:
             return None
-        count = taken_by[0] if len(taken_by) == 1 else own.channels
+        count = channels[0] if len(channels) == 1 else own.channels
         numbers = {name: for_each_channel(getattr(pixels, name), count) for name in ("mean", "std")}
-        return overridden(own, **pixels.said() | numbers)
+        return overridden(own, **pixels.stated() | numbers)
 
     def channels(self, pixels: Pixels) -> tuple[int, ...]:
-        """Colours of the images that it takes: 3, 1, or both where that is left to the images.
+        """Number of input channels: 3, 1, or both if only the images decide.
 
-        Three numbers for mean say 3. One number is that of each channel; then weights and first convolution say it.
+        Three numbers for mean imply 3. With one number, the weights and the first convolution decide.
         """
         if len(pixels.mean) != 1:
             return (3,) if pixels.mean else (3, 1)
@@ -143,9 +143,9 @@ class _Given:
 
     @cached_property
     def _channels(self) -> tuple[int, ...]:  # the checkpoint may be large: it is read once
-        from ..given_models import channels_taken
+        from ..given_models import input_channels
 
-        return channels_taken(self.name, len(self.classes) or UNNAMED, self.checkpoint, self.weights)
+        return input_channels(self.name, len(self.classes) or UNNAMED, self.checkpoint, self.weights)
 
     def check(self, classes: int, channels: Sequence[int]) -> None:
         """Refuse weights that do not fit, before anything is decoded."""
@@ -164,7 +164,7 @@ class _Given:
         return model.eval()
 
 
-def _find(request: Request) -> _Given:
+def _find(request: Request) -> _ModelSpec:
     from ..models import MODELS, read_metadata
     from ..models.registry import find_model
     from ..run_data import known_of_checkpoint, known_of_run, refuse_code
@@ -182,31 +182,31 @@ def _find(request: Request) -> _Given:
     elif request.weights is not None:
         raise typer.BadParameter("--weights says which of a checkpoint's are meant; name the file with --checkpoint")
     find_model(name)
-    given = _Given(name, checkpoint, request.weights, {} if checkpoint is None else read_metadata(checkpoint), known)
-    if given.random:
-        request.progress.message(f"{name} has random weights, as no --checkpoint is given: what it says means nothing")
-    return given
+    spec = _ModelSpec(name, checkpoint, request.weights, {} if checkpoint is None else read_metadata(checkpoint), known)
+    if spec.random:
+        request.progress.message(f"{name} has random weights, as no --checkpoint is given: its outputs are meaningless")
+    return spec
 
 
 def from_data(request: Request) -> tuple[Any, Any]:
-    """A model, calibrated and judged with a data set."""
+    """A model, calibrated and evaluated with a data set."""
     from edgestill_converters.output_capture import capture_output
 
     from ..conversion import describe_model
     from ..model_check import check_classes
     from ..quantization import Budget, quantize
 
-    given, output, progress = request.given, request.output, request.progress
+    spec, output, progress = request.spec, request.output, request.progress
     data = _read_data(request)
-    if given.known is None:
+    if spec.known is None:
         known = data.train.targets[data.task.labelled(data.train.targets)]
-        data = replace(data, task_settings=data.task.given_settings(known, data.classes))
-    model = given.load(len(data.classes), data.processor.channels, progress)
+        data = replace(data, task_settings=data.task.conversion_settings(known, data.classes))
+    model = spec.load(len(data.classes), data.processor.channels, progress)
     check_classes(model, data, "model", learning=request.quantize != "ptq")
-    count = request.calibration or (given.known.recipe.data.calibration if given.known is not None else CALIBRATION)
+    count = request.calibration or (spec.known.recipe.data.calibration if spec.known is not None else CALIBRATION)
     budget = Budget(request.quantize, request.precision, request.max_drop, count)
-    description = describe_model(model, data.calibration(count), output.stem, {"student": given.name})
-    with capture_output(request.log):  # the engines that judge its files talk as well
+    description = describe_model(model, data.calibration(count), output.stem, {"student": spec.name})
+    with capture_output(request.log):  # the engines print too
         bundle = quantize(
             model, data, output, budget, request.conversion(), description=description, overwrite=request.overwrite,
             progress=progress,
@@ -218,70 +218,70 @@ def _read_data(request: Request) -> Any:
     from ..data import DataOptions, load_data
     from ..run_data import read_again
 
-    given, pixels, progress = request.given, request.pixels, request.progress
-    changes = pixels.said() | ({"calibration": request.calibration} if request.calibration else {})
-    if given.known is not None:
-        if request.task is not None and request.task.name != given.known.recipe.task:
-            raise typer.BadParameter(f"{given.name} was trained for {given.known.recipe.task}; leave --task out")
-        fits = _fitting(given, given.known.processor)
-        return read_again(given.known, request.data, changes, fits, progress)
-    if request.data is None and not given.random:
+    spec, pixels, progress = request.spec, request.pixels, request.progress
+    changes = pixels.stated() | ({"calibration": request.calibration} if request.calibration else {})
+    if spec.known is not None:
+        if request.task is not None and request.task.name != spec.known.recipe.task:
+            raise typer.BadParameter(f"{spec.name} was trained for {spec.known.recipe.task}; leave --task out")
+        fits = _fitting(spec, spec.known.processor)
+        return read_again(spec.known, request.data, changes, fits, progress)
+    if request.data is None and not spec.random:
         raise typer.BadParameter(
-            f"nothing is known of the data that {given.name} was trained on; name them with --data, or give --samples"
+            f"nothing is known of the data that {spec.name} was trained on; name them with --data, or give --samples"
         )
-    processor = given.processor(pixels)
+    processor = spec.processor(pixels)
     if processor is not None:
         changes = {name: value for name, value in changes.items() if name == "calibration"}
     data = load_data(
         request.data or DEMO, request.task or "image-classification", DataOptions(**changes), processor=processor,
-        classes=given.classes, check=_fitting(given, processor), progress=progress,
+        classes=spec.classes, check=_fitting(spec, processor), progress=progress,
     )  # fmt: skip
-    if processor is None and not given.random and not (pixels.mean and pixels.std):
+    if processor is None and not spec.random and not (pixels.mean and pixels.std):
         numbers = ("mean", data.processor.mean), ("std", data.processor.std)
-        told = ", ".join(f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in numbers)
+        shown = ", ".join(f"{name} {', '.join(f'{value:g}' for value in values)}" for name, values in numbers)
         progress.message(
-            f"nothing is known of how {given.name} was trained to see pixels: those of {data.name} are taken, {told}; "
-            "say --mean and --std if it was others"
+            f"the normalization that {spec.name} was trained with is unknown: that of {data.name} is used, {shown}; "
+            "use --mean and --std if it was different"
         )
     return data
 
 
-def _fitting(given: _Given, processor: Any) -> Any:
+def _fitting(spec: _ModelSpec, processor: Any) -> Any:
     """What `load_data` asks before it decodes anything."""
     channels = (3, 1) if processor is None else (processor.channels,)
-    return lambda classes, kind: given.check(len(classes), channels)
+    return lambda classes, kind: spec.check(len(classes), channels)
 
 
 def from_samples(request: Request) -> tuple[Any, Any]:
-    """A model, calibrated and judged with samples from files."""
+    """A model, calibrated and evaluated with samples from files."""
     from ..conversion import convert as make_bundle
 
-    given, pixels, progress = request.given, request.pixels, request.progress
-    _check_order(request.labels, given.classes)
-    processor = given.processor(pixels)
-    named = request.labels or given.classes
-    channels = given.channels(pixels) if processor is None else (processor.channels,)
+    spec, pixels, progress = request.spec, request.pixels, request.progress
+    _check_order(request.labels, spec.classes)
+    processor = spec.processor(pixels)
+    named = request.labels or spec.classes
+    channels = spec.channels(pixels) if processor is None else (processor.channels,)
     assert request.samples is not None
     if request.samples.is_dir():  # its images have one channel or three, and no names of classes
         if processor is None:
             pixels.check((3, 1))
         if named or request.task is None or request.task.of_folders:  # else a table names them
-            given.check(len(named) or UNNAMED, channels)
+            spec.check(len(named) or UNNAMED, channels)
     read = _read_samples(request, processor, named, channels)
     classes, count = named or read.classes, request.calibration or CALIBRATION
-    model = given.load(len(classes) or UNNAMED, 0 if read.images is None else read.images.shape[3], progress)
+    model = spec.load(len(classes) or UNNAMED, 0 if read.images is None else read.images.shape[3], progress)
     if read.images is not None:
         _check_outputs(model, read, classes, request.task)
     chosen = _calibration(request.task, read, classes, count)
     bundle = make_bundle(
-        model, chosen, request.output, request.conversion(), training={"student": given.name, "data": read.facts},
+        model, chosen, request.output, request.conversion(), training={"student": spec.name, "data": read.facts},
         overwrite=request.overwrite, progress=progress,
     )  # fmt: skip
-    return bundle, read.judged()
+    return bundle, read.gate_samples()
 
 
 def from_tensorflow(request: Request) -> tuple[Any, Any]:
-    """A Keras file or a SavedModel, calibrated and judged with samples from files."""
+    """A Keras file or a SavedModel, calibrated and evaluated with samples from files."""
     from edgestill_converters.tensorflow import STEPS, TensorFlowModel, TensorFlowOptions, convert_tensorflow
 
     path = request.samples
@@ -305,34 +305,32 @@ def from_tensorflow(request: Request) -> tuple[Any, Any]:
             lambda step: task.advance(step != STEPS[0], step=step),
         )  # fmt: skip
         task.advance(1)
-    return bundle, read.judged()
+    return bundle, read.gate_samples()
 
 
 def _read_samples(request: Request, processor: Any, classes: Sequence[str], channels: Sequence[int]) -> Any:
-    """Samples as the model takes them, or, where nothing is known of that, as the options say."""
-    from ..data.samples import read_samples
+    """Samples in the model's input format, or, if unknown, in that of the options."""
+    from ..data.samples import ImageOptions, read_samples
 
     pixels, path = request.pixels, request.samples
     assert path is not None
     if processor is not None:
-        read = read_samples(path, None, request.progress, processor, classes, task=request.task)
+        read = read_samples(path, processor=processor, classes=classes, task=request.task, progress=request.progress)
     else:
         if pixels.mean or pixels.std:
             pixels.check((3, 1))
         only = channels[0] if len(channels) == 1 and pixels.mean else None
-        statistics = (pixels.mean, pixels.std)
-        read = read_samples(
-            path, pixels.image_size, request.progress, None, classes, *statistics, only, request.task
-        )  # fmt: skip
+        options = ImageOptions(pixels.image_size, pixels.mean, pixels.std, only)
+        read = read_samples(path, options, classes=classes, task=request.task, progress=request.progress)
         if read.images is not None and not pixels.mean:
             pixels.check(read.images.shape[3:])
-    if read.images is None and pixels.said():
+    if read.images is None and pixels.stated():
         raise typer.BadParameter(f"--image-size, --mean and --std are for images, and {path} holds other arrays")
     return read
 
 
 def _calibration(task: Any, read: Any, classes: Sequence[str], count: int) -> Any:
-    """Samples with what a bundle has to know; those of other inputs than images alone, where no task is named."""
+    """Samples with metadata for the bundle; without images and without a task, only the samples."""
     import numpy as np
 
     from ..data.types import Calibration
@@ -342,22 +340,22 @@ def _calibration(task: Any, read: Any, classes: Sequence[str], count: int) -> An
         return chosen
     rows = len(read.images if read.images is not None else read.arrays[0])
     targets = np.zeros(rows, np.int64) if read.targets is None else read.targets
-    said = _task_of(task, read, classes)
-    settings = {name: said[name] for name in ("task", "task_settings") if name in said}
+    described = _task_of(task, read, classes)
+    settings = {name: described[name] for name in ("task", "task_settings") if name in described}
     return Calibration(chosen, targets[:count], tuple(classes), read.processor, read.facts, **settings)
 
 
 def _task_of(task: Any, read: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What a manifest says of the task, where one is named: a model's outputs are the targets as they are."""
+    """The task for the manifest, if one is named: the outputs are on the scale of the targets."""
     if task is None:
         return {}
-    settings = {} if read.targets is None else task.given_settings(read.targets, tuple(names))
-    task.on_device(tuple(names), settings)  # refuses what makes no sense
+    settings = {} if read.targets is None else task.conversion_settings(read.targets, tuple(names))
+    task.on_device(tuple(names), settings)  # raises for invalid settings
     return {"task": task.name, "task_settings": settings}
 
 
 def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
-    """Refuse names that are the model's in another order: each would be given to another class's output."""
+    """Refuse the model's names in another order, which would mislabel its outputs."""
     if sorted(labels) == sorted(trained) and tuple(labels) != tuple(trained):
         raise typer.BadParameter(
             f"--labels names the model's classes in another order; it was trained with {', '.join(trained[:10])}"
@@ -365,7 +363,7 @@ def _check_order(labels: Sequence[str], trained: Sequence[str]) -> None:
 
 
 def _check_outputs(model: Any, read: Any, classes: Sequence[str], task: Any) -> None:
-    """Refuse targets and names that the model has no outputs for, where its output is a number for each name."""
+    """Refuse targets and names that do not fit the number of outputs."""
     import torch
 
     from ..errors import DataError
@@ -375,7 +373,7 @@ def _check_outputs(model: Any, read: Any, classes: Sequence[str], task: Any) -> 
     with eval_mode(model), torch.inference_mode():
         try:
             outputs = model(torch.zeros(1, channels, height, width))
-        except Exception:  # the user's own code; the conversion says what it does not take
+        except Exception:  # user code; the conversion reports the error
             return
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         return

@@ -40,24 +40,24 @@ def deploy(
         host = Host(connection)
         if rollback:
             name = open_bundle(bundle).manifest.name if Path(bundle).exists() else bundle
-            found: dict[str, Any] = go_back(host, name)
-            lines = [f"{device}: {name} {found['current']} is in use again; {found['previous']} is kept"]
+            facts: dict[str, Any] = go_back(host, name)
+            lines = [f"{device}: {name} {facts['current']} is in use again; {facts['previous']} is kept"]
         else:
             done = carry_out(
                 host, the_bundle(Path(bundle)), engine, wheels=wheels or (), offline=offline, progress=progress
             )
-            found = asdict(done)
-            lines = _told(found)
+            facts = asdict(done)
+            lines = _lines(facts)
     finally:
         connection.close()
-    print(json.dumps(found, indent=2)) if as_json else say("\n".join(lines))
+    print(json.dumps(facts, indent=2)) if as_json else say("\n".join(lines))
 
 
-def _told(found: dict[str, Any]) -> list[str]:
-    where = f"{found['device']}: {found['name']} {found['version']}"
-    before = f", {found['previous']} is kept for --rollback" if found["previous"] else ""
-    lines = [f"{where} is in use now{before}" if found["switched"] else f"{where} was in use already"]
-    states = [row.get("said") or ("not run" if row["skipped"] else "as recorded") for row in found["golden"]]
-    lines += [f"  {row['file']}: {state}" for row, state in zip(found["golden"], states, strict=True)]
-    lines.append(f"try it there: {found['python']} -m edgestill_runtime run {found['path']} IMAGE")
+def _lines(facts: dict[str, Any]) -> list[str]:
+    where = f"{facts['device']}: {facts['name']} {facts['version']}"
+    before = f", {facts['previous']} is kept for --rollback" if facts["previous"] else ""
+    lines = [f"{where} is in use now{before}" if facts["switched"] else f"{where} was in use already"]
+    states = [row.get("said") or ("not run" if row["skipped"] else "as recorded") for row in facts["golden"]]
+    lines += [f"  {row['file']}: {state}" for row, state in zip(facts["golden"], states, strict=True)]
+    lines.append(f"try it there: {facts['python']} -m edgestill_runtime run {facts['path']} IMAGE")
     return lines

@@ -27,25 +27,25 @@ def devices(
     from ..devices import find_device, load_devices, probe
 
     known = load_devices(*([devices] if devices else []))
-    found = probe([find_device(name, known) for name in names] if names else known.values())
+    reports = probe([find_device(name, known) for name in names] if names else known.values())
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(reports, indent=2))
     else:
-        CONSOLE.print(_table(found))
-        for one in found.values():
+        CONSOLE.print(_table(reports))
+        for one in reports.values():
             if "error" in one:
                 say(one["error"], style="yellow")
-    if any("error" in one for one in found.values()):
+    if any("error" in one for one in reports.values()):
         raise typer.Exit(1)
 
 
-def _table(found: dict[str, dict[str, Any]]) -> Table:
+def _table(reports: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_lines=True)
     for heading in ("device", "board and CPU", "system", "engines", "deployed"):
         table.add_column(heading, overflow="fold")
     # Packages that are engines, as a table has room for them.
     titles = {package.name: package.title or package.name for family in families() for package in family.packages}
-    for name, one in found.items():
+    for name, one in reports.items():
         if "error" in one:
             table.add_row(f"{name}\n{one['kind']}", Text("does not answer", "yellow"))
             continue

@@ -16,7 +16,7 @@ def distill(
     quick: Annotated[bool, typer.Option("--quick", help="Two epochs, to try it out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train the teacher and the student, alone and distilled, and stop before conversion.
+    """Train the teacher, the baseline student and the distilled student, and stop before conversion.
 
     Prints validation accuracies: the test split stays unread. `edgestill run` with the same recipe goes on from here.
     """
@@ -28,7 +28,7 @@ def distill(
     chosen = load_recipe(recipe)
     chosen = chosen.shortened() if quick else chosen
     stages = train_students(chosen, output, force=force, progress=SILENT if as_json else TerminalProgress())
-    found: dict[str, dict[str, Any]] = {
+    summary: dict[str, dict[str, Any]] = {
         name: {
             "checkpoint": str(stage.folder / "model.safetensors"),
             "validation": read_history(stage)[-1]["validation"],
@@ -36,9 +36,9 @@ def distill(
         for name, stage in stages.items()
     }
     if as_json and FIRST:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(summary, indent=2))
     if as_json:
         return
     main = chosen.new_task().device.measures[0]
-    for name, facts in found.items():
+    for name, facts in summary.items():
         say(f"{name}: validation {main.name} {main.show(facts['validation'])}, {facts['checkpoint']}")

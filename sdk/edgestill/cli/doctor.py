@@ -23,7 +23,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 
     Exit code 1 when an installed engine does not load.
     """
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "edgestill": metadata.version("edgestill"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -31,11 +31,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
         "engines": {name: _loads(name) for name in engine_names()},
         "cuda": _cuda(),
     }
-    broken = any(engine["installed"] and not engine["loads"] for engine in found["engines"].values())
+    broken = any(engine["installed"] and not engine["loads"] for engine in report["engines"].values())
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(report, indent=2))
     else:
-        _print(found)
+        _print(report)
     if broken:
         raise typer.Exit(1)
 
@@ -48,11 +48,11 @@ def _extra(name: str) -> dict[str, Any]:
 def _loads(engine: str) -> dict[str, Any]:
     """Import an engine in a process of its own: one that crashes is a finding, not the end."""
     try:
-        found, install = candidates(engine), get_family(engine).install
+        packages, install = candidates(engine), get_family(engine).install
     except EdgestillError as error:  # of another package, which is broken
         return {"installed": engine, "loads": False, "says": str(error), "choices": []}
-    choices = [{"package": str(one), "taken": one.selected, "remark": one.package.remark} for one in found]
-    taken = next((str(one) for one in found if one.selected), None)
+    choices = [{"package": str(one), "taken": one.selected, "remark": one.package.remark} for one in packages]
+    taken = next((str(one) for one in packages if one.selected), None)
     if taken is None:
         return {"installed": None, "loads": False, "says": install, "choices": choices}
     # Garbage must be refused by the engine itself: then its native part was loaded and has looked at the file.
@@ -64,8 +64,8 @@ def _loads(engine: str) -> dict[str, Any]:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     loads = done.stdout.strip() == "refused"
-    said = done.stdout.strip() or (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return {"installed": taken, "loads": loads, "says": None if loads else said, "choices": choices}
+    reason = done.stdout.strip() or (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return {"installed": taken, "loads": loads, "says": None if loads else reason, "choices": choices}
 
 
 def _cuda() -> str | None:
@@ -76,20 +76,20 @@ def _cuda() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(report: dict[str, Any]) -> None:
     CONSOLE.print(
-        f"edgestill {found['edgestill']}, Python {found['python']}, {found['machine']}, "
-        f"CUDA: {found['cuda'] or 'none, training runs on the CPU'}",
+        f"edgestill {report['edgestill']}, Python {report['python']}, {report['machine']}, "
+        f"CUDA: {report['cuda'] or 'none, training runs on the CPU'}",
         highlight=False,
     )
     table = Table()
     for heading in ("what", "state", "to do"):
         table.add_column(heading, overflow="fold")
-    for name, extra in found["extras"].items():
+    for name, extra in report["extras"].items():
         missing = f"missing: {', '.join(extra['missing'])}"
         state = Text("complete", "green") if extra["complete"] else Text(missing, "yellow")
         table.add_row(f"{extra['for']} ({name})", state, "" if extra["complete"] else extra["install"])
-    for name, engine in found["engines"].items():
+    for name, engine in report["engines"].items():
         state = Text(f"{engine['installed']} loads", "green") if engine["loads"] else Text("does not load", "red")
         state = state if engine["installed"] else Text("none", "yellow")
         table.add_row(f"engine {name}", state, engine["says"] or "")

@@ -126,8 +126,8 @@ def _show_bundle(path: Path, as_json: bool) -> None:
         ("pixels", "none" if pixels is None else f"{pixels.image_shape}, mean {pixels.mean}, std {pixels.std}"),
         *((key, str(value)) for key, value in sorted(manifest.training.items())),
         *(
-            (f"quality, {who}", ", ".join(shown_quality(manifest.task, found)))
-            for who, found in manifest.quality.items()
+            (f"quality, {who}", ", ".join(shown_quality(manifest.task, values)))
+            for who, values in manifest.quality.items()
         ),
         (
             "quantized files agree",

@@ -45,15 +45,17 @@ def refuse_other_files(model: str, checkpoint: Path | None) -> None:
         check_file(checkpoint)
     if model in MODELS:  # whatever else lies here under that name
         return
-    found = describe_file(path)
-    if found is None:
+    description = describe_file(path)
+    if description is None:
         if ":" not in model and (path.suffix or len(path.parts) > 1):
             raise ModelError(f"{model} does not exist, and is no model's name")
         return
-    if found.kind == "folder":
+    if description.kind == "folder":
         _refuse_folder(path)
         return
-    raise ModelError(f"{model} is {found.words}; {_CONVERT.get(found.kind) or found.advice or _TORCH}")
+    raise ModelError(
+        f"{model} is {description.words}; {_CONVERT.get(description.kind) or description.advice or _TORCH}"
+    )
 
 
 def _refuse_folder(path: Path) -> None:
@@ -77,13 +79,15 @@ def the_bundle(path: Path, trusted_keys: Any = None) -> Any:
     Raises:
         EdgestillError: no bundle; says what it is, and what can be done with a bare file; or that it cannot be read.
     """
-    found = describe_file(path)
-    if found is not None:
-        if found.kind in [one.name for one in BUILT_IN]:
+    description = describe_file(path)
+    if description is not None:
+        if description.kind in [one.name for one in BUILT_IN]:
             raise EdgestillError(
-                f"{path} is {found.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
+                f"{path} is {description.words} alone, without a bundle around it; `edgestill inspect` looks into it, "
                 "`python -m edgestill_runtime run` runs it, and `edgestill convert` makes bundles"
             )
-        if found.kind not in ("folder", "bundle", "zip", "cut zip", "unknown"):
-            raise EdgestillError(f"{path} is {found.words}, and a bundle is wanted; `edgestill convert` makes one")
+        if description.kind not in ("folder", "bundle", "zip", "cut zip", "unknown"):
+            raise EdgestillError(
+                f"{path} is {description.words}, and a bundle is wanted; `edgestill convert` makes one"
+            )
     return open_bundle(path, trusted_keys)

@@ -69,11 +69,11 @@ def summary(results: dict[str, Any]) -> Table:
         f"{results['compression']:.0f}× fewer parameters{same}"
     )
     table = columns([""], ("size", main.name, "retained", "p50 ms", "p90 ms", "p99 ms"), title, caption)
-    for name, model in (("teacher", teacher), ("student alone", alone), ("student distilled", distilled)):
-        best, reached = teacher["quality"][main.name], model["quality"][main.name]
-        share = reached / best if best else 0.0
+    for name, model in (("teacher", teacher), ("baseline student", alone), ("distilled student", distilled)):
+        best, value = teacher["quality"][main.name], model["quality"][main.name]
+        share = value / best if best else 0.0
         size = f"{model['parameters'] / 1000:,.1f} k"
-        table.add_row(f"{name}, {model['model']}", size, main.show(reached), _percent(share))
+        table.add_row(f"{name}, {model['model']}", size, main.show(value), _percent(share))
     table.add_section()
     for file in results["files"]:
         table.add_row(

@@ -18,7 +18,7 @@ def sign(
 ) -> None:
     """Sign a bundle's manifest, and with it every file: devices load it with `load(..., trusted_keys=[KEY.pub])`.
 
-    Keep KEY secret, give KEY.pub to whoever shall trust it. `openssl genpkey -algorithm ed25519` makes such keys too.
+    Keep KEY secret, publish KEY.pub for verification. `openssl genpkey -algorithm ed25519` makes such keys too.
     """
     from edgestill_runtime import open_bundle
     from edgestill_runtime.bundle import add_file, manifest_bytes

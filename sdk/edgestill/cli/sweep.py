@@ -38,9 +38,9 @@ class SweepFlags:
 def sweep(flags: SweepFlags) -> None:
     """Try a recipe with several values and seeds; print mean ± standard deviation.
 
-    Choose by the validation columns. What trials have in common (teacher, its outputs, the student alone) is made once,
-    and what an earlier sweep into the same folder finished is not done again. With RAY_ADDRESS set, trials run on the
-    hosts of that cluster (extra: sweep); the folder has to be one that all of them see.
+    Choose by the validation columns. What trials have in common (teacher, its outputs, the baseline student) is made
+    once, and what an earlier sweep into the same folder finished is reused. With RAY_ADDRESS set, trials run on the
+    hosts of that cluster (extra: sweep); all of them need access to the folder.
     """
     from ..locks import exclusive
     from ..progress import SILENT
@@ -74,7 +74,7 @@ def _table(found: dict[str, Any]) -> Table:
         [""],
         [COLUMNS[name] for name in names],
         f"{found['recipe']} · {count} seed{'s' if count > 1 else ''}{' · quick' if found['quick'] else ''}",
-        "per cent, mean ± standard deviation over the seeds; gain: in points over the student alone",
+        "per cent, mean ± standard deviation over the seeds; gain: in points over the baseline student",
     )
     for point in found["points"]:
         table.add_row(point["name"], *(shown(point["measured"].get(name)) for name in names))

@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer.core import TyperCommand
 
 # Kind of a problem, as pydantic names it → what the value must be; the numbers are those of the problem.
-_WANTED = {
+_EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number that fits in 64 bits",
@@ -28,8 +28,8 @@ _WANTED = {
 class Command(TyperCommand):
     """A command whose help is shown as it is written, and that says what a value must be."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
         for one in (self, *self.params):
             if text := getattr(one, "help", None):
                 setattr(one, "help", escape(text))  # noqa: B010 (not every kind of parameter has it)
@@ -48,6 +48,6 @@ def _in_our_words(error: typer.BadParameter) -> str:
     if not problems:
         return error.message
     problem = problems[0]
-    if wanted := _WANTED.get(problem["type"]):
-        return f"it must be {wanted.format(**problem.get('ctx', {}))}, not {problem['input']!r}"
+    if expected := _EXPECTED.get(problem["type"]):
+        return f"it must be {expected.format(**problem.get('ctx', {}))}, not {problem['input']!r}"
     return str(problem["msg"]).removeprefix("Value error, ")

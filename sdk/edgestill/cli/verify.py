@@ -1,4 +1,4 @@
-"""`edgestill verify`: is a bundle what its manifest says, and does it answer here as it did when it was made?"""
+"""`edgestill verify`: checks a bundle against its manifest, and its outputs against the recorded ones."""
 
 import json
 from pathlib import Path

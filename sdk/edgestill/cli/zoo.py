@@ -27,14 +27,14 @@ def zoo(
             return
         say(f"{copied.path}: {len(copied.manifest.models)} int8 files, {len(copied.manifest.labels)} classes")
         return
-    found = bundles.entries()
+    entries = bundles.entries()
     if as_json:
-        print(json.dumps([asdict(one) | {"path": str(one.path)} for one in found], indent=2))
+        print(json.dumps([asdict(one) | {"path": str(one.path)} for one in entries], indent=2))
         return
     caption = "quality of the int8 files on the test split, and the teacher's · edgestill zoo NAME copies one out"
     table = columns(("name", "data", "student"), ("params", "quality", "teacher", "size"), caption=caption)
     table.columns[0].no_wrap = True  # to be copied from here
-    for one in found:
+    for one in entries:
         table.add_row(
             one.name,
             one.data,

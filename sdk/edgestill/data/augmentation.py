@@ -1,4 +1,4 @@
-"""What may happen to an image before a student sees it, as plain data; `views.py` carries it out.
+"""Augmentation of images for training, as plain data; `views.py` applies it.
 
 Nothing may happen that changes what a sample is: what is harmless depends on the kind of data. A mirrored photo shows
 the same thing; a mirrored log-mel picture is a recording played backwards.
@@ -15,7 +15,7 @@ from ..errors import DataError, nearest
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image. The zero of each field leaves it out.
+    """Augmentation of an image. 0 disables a field.
 
     Args:
         flip: mirror left to right with this probability, 0–1.
@@ -38,7 +38,7 @@ class Augmentation:
 
     @classmethod
     def parse(cls, names: Sequence[str]) -> "Augmentation":
-        """From a recipe: `["flip", "shift:2", "cutout:8", "mixup:0.2"]`; a bare name takes a usual value."""
+        """From a recipe: `["flip", "shift:2", "cutout:8", "mixup:0.2"]`; a name without a value uses a default."""
         usual = {"flip": 0.5, "shift": 2, "cutout": 8, "mixup": 0.2}
         types = {field.name: field.type for field in fields(cls)}
         chosen = {}
@@ -55,18 +55,18 @@ class Augmentation:
 
 NO_AUGMENTATION = Augmentation()
 DEFAULTS = {"image": ("flip", "shift:2"), "audio": ("shift:2",)}
-"""For each kind of data what a student sees where a recipe says nothing."""
+"""Default augmentation of each kind of data."""
 
 
 def default_augmentation(processor: Processor) -> tuple[str, ...]:
-    """The names of a recipe that a kind of data gets where nobody says: flips are for images alone."""
+    """The default augmentation of a kind of data, as in a recipe: flips are for images only."""
     return DEFAULTS["audio" if isinstance(processor, AudioProcessor) else "image"]
 
 
 def augmentation_for(
     processor: Processor, names: Sequence[str] | None = None, usual: Sequence[str] | None = None
 ) -> Augmentation:
-    """What a recipe says, or the default of its task, `usual`, or of its data where neither says anything.
+    """The augmentation of a recipe, else the default of its task, `usual`, else that of its data.
 
     Raises:
         DataError: an unknown name, or one that would change what a sample means.
@@ -78,7 +78,7 @@ def augmentation_for(
 
 
 def check_augmentation(augmentation: Augmentation, kind: str) -> None:
-    """Refuse what would change what a sample of a kind, `image` or `audio`, means.
+    """Refuse augmentation that does not suit a kind of samples, `image` or `audio`.
 
     Raises:
         DataError: flips of recordings.

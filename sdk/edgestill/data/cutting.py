@@ -1,4 +1,4 @@
-"""A source's train split → train and validation, stratum by stratum, with a seed; and what a cut is worth.
+"""A source's train split → train and validation, stratified, with a seed; and warnings about small splits.
 
 A stratum is a group of samples that the task keeps in proportion, such as a class. Only targets are looked at, so a cut
 can be shown, and refused, before an image is read.
@@ -35,7 +35,7 @@ class Cut:
 
 
 def check_shares(options: DataOptions) -> None:
-    """Refuse what no source could be cut by.
+    """Refuse invalid options for splitting.
 
     Raises:
         DataError: which value.
@@ -59,7 +59,7 @@ def cut(
     *,
     name: str,
 ) -> Cut:
-    """Cut a source whose splits have these targets.
+    """Split a source whose splits have these targets.
 
     Calibration takes nothing away: it draws from train. No stratum loses its last sample to validation.
 
@@ -80,7 +80,7 @@ def cut(
     train = dealt[~np.isin(dealt, checked)]
     learnt = known[train]
     if options.labelled is not None:
-        learnt = task.without(learnt, _kept(strata[train], options.labelled, task.names_word))
+        learnt = task.without(learnt, _choose_labelled(strata[train], options.labelled, task.names_word))
     count = min(options.calibration, len(train))
     parts = {"train": known[train], "validation": targets.get("validation", known[checked]), "test": targets["test"]}
     for word in ("validation", "test"):
@@ -91,7 +91,7 @@ def cut(
     ]
     if count < options.calibration:
         notes.append(f"calibration takes all {count:,} train samples: {options.calibration:,} were asked for")
-    # What a split lacks first, then what it has too little of.
+    # Missing samples first, then too few.
     lines = [line for word, part in parts.items() for line in task.thin(part, classes, word)]
     notes += sorted(lines, key=lambda line: line.startswith("thin:"))
     return Cut(train, checked, count, learnt, tuple(notes))
@@ -100,7 +100,7 @@ def cut(
 def _held_back(
     dealt: NDArray[np.int64], strata: NDArray[np.int64], share: float, has: str, classes: Sequence[str], task: Task
 ) -> NDArray[np.int64]:
-    """Rows to validate with; the last of each stratum stays to learn from."""
+    """Rows of the validation split; at least one row of each stratum stays in train."""
     groups, count = np.unique(strata), max(1, round(share * len(strata)))
     if len(strata) - count < len(groups):
         of_what = task.names_word if len(groups) <= len(classes) else f"groups of {task.names_word}"
@@ -119,8 +119,8 @@ def _deal(strata: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]
     return np.lexsort((order.argsort(), rank)).astype(np.int64)
 
 
-def _kept(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]:
-    """bool (N,): so many rows, the first of every stratum, and then in the order in which they were dealt."""
+def _choose_labelled(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]:
+    """bool (N,): `count` rows: the first of every stratum, then in order."""
     firsts = np.unique(strata, return_index=True)[1]
     if not len(firsts) <= count <= len(strata):
         each = "one a class" if word == "classes" else f"one of each group of {word}"
@@ -128,6 +128,6 @@ def _kept(strata: NDArray[np.int64], count: int, word: str) -> NDArray[np.bool_]
             f"labelled = {count}: between {len(firsts)} ({each}) and {len(strata)} train images can keep theirs"
         )
     others = np.setdiff1d(np.arange(len(strata)), firsts)  # ascending
-    kept = np.zeros(len(strata), np.bool_)
-    kept[np.concatenate([firsts, others[: count - len(firsts)]])] = True
-    return kept
+    chosen = np.zeros(len(strata), np.bool_)
+    chosen[np.concatenate([firsts, others[: count - len(firsts)]])] = True
+    return chosen

@@ -1,4 +1,4 @@
-"""Looking through folders: which files are samples, and a line about those that are not.
+"""Finds samples in folders, with a message about files that are skipped.
 
 Hidden files and folders are not read, nor what systems leave beside them (`__MACOSX`, `@eaDir`). Links are followed;
 one that leads back into a folder it lies in is not. What a file is, is told by its first bytes as well as by its name.
@@ -33,12 +33,12 @@ class Skipped:
         self.reasons: dict[str, list[Path]] = {}
 
     def add(self, reason: str, path: Path) -> None:
-        """One more."""
+        """Count one file."""
         self.reasons.setdefault(reason, []).append(path)
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of skipped files."""
         return sum(len(paths) for paths in self.reasons.values())
 
     def line(self, root: Path) -> str:
@@ -56,15 +56,15 @@ def subfolders(folder: Path, skipped: Skipped) -> list[Path]:
     Raises:
         DataError: it is not there, no folder, or may not be read.
     """
-    found = []
+    folders = []
     for entry in _entries(folder):
         if not entry.is_dir():
             continue
         if hidden(entry.name):
             skipped.add("hidden", entry)
         else:
-            found.append(entry)
-    return found
+            folders.append(entry)
+    return folders
 
 
 def samples_in(folder: Path, kind: Kind, skipped: Skipped) -> list[Path]:
@@ -85,7 +85,7 @@ def loose_files(folder: Path, kind: Kind, skipped: Skipped) -> None:
 
 
 def hidden(name: str) -> bool:
-    """Whether a name is one that people do not see."""
+    """Whether a name is that of a hidden or system file."""
     return name.startswith(".") or name.casefold() in _JUNK
 
 
@@ -144,7 +144,7 @@ def _not_by_content(head: bytes, kind: Kind) -> str:
     if kind == "image":
         netpbm = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace()
         return "" if head.startswith(_IMAGES) or netpbm else "no images by their content"
-    # Recordings begin in many ways (MP3 with any frame), so only what is plainly text is none.
+    # Recordings begin in many ways (MP3 with any frame), so only plain text is rejected.
     text = head.lstrip()[:1] in (b"<", b"{") or (head.isascii() and b"\0" not in head)
     return "no recordings by their content" if text else ""
 

@@ -33,7 +33,7 @@ _Place = tuple[str, Any, str]  # split, target, name
 
 @dataclass
 class _Seen:
-    """What was met on the way through all samples."""
+    """Statistics collected from all samples."""
 
     heads: list[ImageHead | Head] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -43,14 +43,14 @@ class _Seen:
 
 @dataclass(frozen=True)
 class SourceInspection:
-    """What was found.
+    """The result of an inspection.
 
     Args:
         facts: plain data, as `edgestill data --json` prints it; where `errors` are among it, a training would stop.
     """
 
     facts: dict[str, Any]
-    found: ImageSource | Listing
+    source: ImageSource | Listing
     processor: Processor
     task: Task = IMAGE_CLASSIFICATION
 
@@ -60,7 +60,7 @@ class SourceInspection:
         Args:
             groups: of samples of the same class, or of what else the task keeps in proportion. count: in each.
         """
-        train = self.found.splits["train"]
+        train = self.source.splits["train"]
         images = DecodedLater(train.samples, self.processor) if isinstance(train, Part) else train.images
         strata = self.task.strata(train.targets)
         chosen = []
@@ -73,7 +73,7 @@ class SourceInspection:
                     (image,) = rows_of(images, np.array([row]))
                 except DataError:  # a damaged one is among the errors
                     continue
-                group.append((self.task.text(train.targets[row], self.found.classes), image))
+                group.append((self.task.text(train.targets[row], self.source.classes), image))
             chosen += [group] if group else []
         return chosen
 
@@ -86,7 +86,7 @@ def inspect_source(
     check: bool = False,
     progress: Progress = SILENT,
 ) -> SourceInspection:
-    """Look through a source.
+    """Inspect a source.
 
     Args:
         task, options: as of `load_data`; mean and std are not used.
@@ -96,51 +96,51 @@ def inspect_source(
         DataError: the source is unknown, damaged as a whole, or its layout can mean several things.
     """
     reading, task = options.reading(), find_task(task)
-    found = find_source(source, reading, progress, task)
-    kind = found.kind if isinstance(found, Listing) else "image"
-    seen = _look(found, kind, progress)
-    processor, more = _processor(found, reading, seen)
-    extra, left, lost = _unlabelled(options.unlabelled, found, kind, task)
-    parts = [part for part in (*found.splits.values(), extra) if isinstance(part, Part)]
+    opened = find_source(source, reading, progress, task)
+    kind = opened.kind if isinstance(opened, Listing) else "image"
+    seen = _look(opened, kind, progress)
+    processor, more = _processor(opened, reading, seen)
+    extra, left, lost = _unlabelled(options.unlabelled, opened, kind, task)
+    parts = [part for part in (*opened.splits.values(), extra) if isinstance(part, Part)]
     damaged = _decode_all(parts, processor, progress) if check else []
-    targets = {name: part.targets for name, part in found.splits.items()}
-    shares, thin, too_few = _shares(targets, found.classes, task, options, found.name)
+    targets = {name: part.targets for name, part in opened.splits.items()}
+    shares, thin, too_few = _shares(targets, opened.classes, task, options, opened.name)
     facts: dict[str, Any] = {
         "source": source,
-        "name": found.name,
+        "name": opened.name,
         "kind": kind,
         "task": task.name,
-        "classes": list(found.classes),
+        "classes": list(opened.classes),
         "splits": {
-            name: {"samples": len(part), **task.summary(part.targets, found.classes)}
-            for name, part in found.splits.items()
+            name: {"samples": len(part), **task.summary(part.targets, opened.classes)}
+            for name, part in opened.splits.items()
         },
         **_heads(seen.heads),
-        "skipped": dict(found.skipped) if isinstance(found, Listing) else {},
+        "skipped": dict(opened.skipped) if isinstance(opened, Listing) else {},
         "input": {key: value for key, value in processor.to_json().items() if key not in ("mean", "std")},
         "cut": shares,
         "unlabelled": len(extra),
-        "notes": [*found.notes, *more, *left, *task.advice(kind, found.classes)],
+        "notes": [*opened.notes, *more, *left, *task.advice(kind, opened.classes)],
         "errors": [
             *dict.fromkeys(seen.problems + lost + damaged),  # each once
-            *_several_sizes(found, reading, seen.heads),
+            *_several_sizes(opened, reading, seen.heads),
             *too_few,
         ],
         "warnings": [
             *thin,
-            *task.warnings(targets["train"], found.classes),
-            *_twice(seen.places, task, found.classes),
+            *task.warnings(targets["train"], opened.classes),
+            *_twice(seen.places, task, opened.classes),
         ],
     }
-    return SourceInspection(facts, found, processor, task)
+    return SourceInspection(facts, opened, processor, task)
 
 
-def _processor(found: ImageSource | Listing, reading: Reading, seen: _Seen) -> tuple[Processor, tuple[str, ...]]:
-    if isinstance(found, Listing):
+def _processor(source: ImageSource | Listing, reading: Reading, seen: _Seen) -> tuple[Processor, tuple[str, ...]]:
+    if isinstance(source, Listing):
         if not seen.heads:
             raise DataError(f"nothing can be read: {seen.problems[0]}")
-        return processor_for(found, reading, seen.rates)
-    return found.processor or reading.images(*found.train.images.shape[1:]), ()
+        return processor_for(source, reading, seen.rates)
+    return source.processor or reading.images(*source.train.images.shape[1:]), ()
 
 
 def _shares(
@@ -156,17 +156,17 @@ def _shares(
     return dict(zip(("train", "calibration", "validation", "test"), sizes, strict=True)), made.notes[1:], ()
 
 
-def _several_sizes(found: ImageSource | Listing, reading: Reading, heads: Sequence[ImageHead | Head]) -> list[str]:
+def _several_sizes(source: ImageSource | Listing, reading: Reading, heads: Sequence[ImageHead | Head]) -> list[str]:
     sizes = {(one.height, one.width) for one in heads if isinstance(one, ImageHead)}
-    sized = not isinstance(found, Listing) or found.size or reading.image_size
+    sized = not isinstance(source, Listing) or source.size or reading.image_size
     return [] if sized or len(sizes) < 2 else [f"images of {len(sizes):,} sizes: they need `image_size` under [data]"]
 
 
-def _look(found: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
+def _look(source: ImageSource | Listing, kind: str, progress: Progress) -> _Seen:
     seen = _Seen()
-    total = sum(len(part) for part in found.splits.values())
+    total = sum(len(part) for part in source.splits.values())
     with progress.task("look through", total) as task:
-        for split, part in found.splits.items():
+        for split, part in source.splits.items():
             samples = _encoded(part, split, kind, seen) if isinstance(part, Part) else _arrays(part, seen)
             for target, (name, content) in zip(part.targets, samples, strict=True):
                 if content is not None:
@@ -211,7 +211,7 @@ def _hash(source: Path | bytes, name: str) -> bytes:
 
 
 def _unlabelled(
-    folder: str | PathLike[str] | None, found: ImageSource | Listing, kind: str, task: Task
+    folder: str | PathLike[str] | None, source: ImageSource | Listing, kind: str, task: Task
 ) -> tuple[Part, Sequence[str], list[str]]:
     """The samples without a label, notes, and what is wrong with them."""
     files: list[Path] = []
@@ -219,10 +219,10 @@ def _unlabelled(
     seen = _Seen()
     if folder is not None:
         try:
-            files, notes = unlabelled_files(Path(folder), found)
+            files, notes = unlabelled_files(Path(folder), source)
         except DataError as error:
             seen.problems.append(f"unlabelled: {error}")
-    part = Part(Files(files), task.unknown(len(files), found.classes))
+    part = Part(Files(files), task.unknown(len(files), source.classes))
     for _ in _encoded(part, "unlabelled", kind, seen):
         pass
     return part, notes, seen.problems
@@ -270,23 +270,27 @@ def _heads(heads: Sequence[ImageHead | Head]) -> dict[str, Any]:
 
 
 def _twice(places: Mapping[bytes, Sequence[_Place]], task: Task, names: Sequence[str]) -> list[str]:
-    """Lines about the same content in two splits, with two targets, and in one place."""
+    """Messages about duplicates across splits, with different targets, and within a split."""
     kinds: dict[str, list[str]] = {"splits": [], "targets": [], "same": []}
-    for found in places.values():
-        if len(found) < 2:
+    for duplicates in places.values():
+        if len(duplicates) < 2:
             continue
-        first = found[0]
-        other_target = next((one for one in found if not np.array_equal(one[1], first[1])), None)
-        other_split = next((one for one in found if one[0] != first[0]), None)
+        first = duplicates[0]
+        other_target = next((one for one in duplicates if not np.array_equal(one[1], first[1])), None)
+        other_split = next((one for one in duplicates if one[0] != first[0]), None)
         kind = "targets" if other_target else "splits" if other_split else "same"
-        other = other_target or other_split or found[1]
+        other = other_target or other_split or duplicates[1]
         kinds[kind].append(f"{_place(first, task, names)} = {_place(other, task, names)}")
     texts = {
         "targets": f"the same content has different {task.targets_word}",
         "splits": "the same content is in two splits, so that one is no test of the other",
         "same": "the same content is there more than once",
     }
-    return [f"{texts[kind]}: {len(found):,}, such as {found[0]}" for kind, found in kinds.items() if found]
+    return [
+        f"{texts[kind]}: {len(duplicates):,}, such as {duplicates[0]}"
+        for kind, duplicates in kinds.items()
+        if duplicates
+    ]
 
 
 def _place(one: _Place, task: Task, names: Sequence[str]) -> str:

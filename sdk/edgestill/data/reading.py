@@ -40,7 +40,7 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 @dataclass(frozen=True)
 class Reading:
-    """How what people have becomes pixels; the keys of `[data]`, see `edgestill_runtime.ImageProcessor`.
+    """How photos and recordings become pixels; the keys of `[data]`, see `edgestill_runtime.ImageProcessor`.
 
     Args:
         image_size: side in pixels. resize, filter, ground, fill: of images. rate, seconds: of recordings.
@@ -55,7 +55,7 @@ class Reading:
     seconds: float = 1.0
 
     def check(self) -> None:
-        """Refuse values that make no sense, before anything is read.
+        """Refuse invalid values, before anything is read.
 
         Raises:
             DataError: which.
@@ -103,12 +103,12 @@ class Reading:
 
 
 def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Normalization as somebody gives it: nothing, or both, 3 values (RGB) each, or 1 for all channels.
+    """Check mean and std: both empty, or both with 3 values (RGB) or 1 for all channels.
 
     Raises:
-        DataError: one without the other, or values that make no sense.
+        DataError: one without the other, or invalid values.
     """
-    found = []
+    checked = []
     for name, values in (("mean", mean), ("std", std)):
         try:
             numbers = np.array([] if isinstance(values, str) else values, dtype=float)
@@ -117,15 +117,15 @@ def check_statistics(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[floa
         plain = numbers.ndim == 1 and len(numbers) in (0, 1, 3) and np.isfinite(numbers).all()
         if not plain or isinstance(values, str):
             raise DataError(f"{name} is a number for each channel, 1 or 3 of them, not {values!r:.40}")
-        found.append(tuple(numbers.tolist()))
-    if any(value <= 0 for value in found[1]):
-        raise DataError(f"std must be greater than 0 in every channel, not {found[1]}")
-    if len(found[0]) != len(found[1]):
+        checked.append(tuple(numbers.tolist()))
+    if any(value <= 0 for value in checked[1]):
+        raise DataError(f"std must be greater than 0 in every channel, not {checked[1]}")
+    if len(checked[0]) != len(checked[1]):
         raise DataError(
-            f"mean and std are given together, 3 values (RGB) each, or 1 for all channels, not {len(found[0])} and "
-            f"{len(found[1])}"
+            f"mean and std belong together, 3 values (RGB) each, or 1 for all channels, not {len(checked[0])} and "
+            f"{len(checked[1])}"
         )
-    return found[0], found[1]
+    return checked[0], checked[1]
 
 
 def for_each_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
@@ -184,12 +184,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds, before anything is decoded.
+    """The samples of a source, before anything is decoded.
 
     Args:
-        splits: `train`, `test`, and `validation` where the source has its own.
-        size: the side in pixels that images get where nobody says; None: they must all have one size.
-        notes: what was done that nobody asked for, a line each. origin: for messages.
+        splits: `train`, `test`, and `validation` if the source has its own.
+        size: default side in pixels of images; None: they must all have one size.
+        notes: automatic choices, one line each. origin: for messages.
     """
 
     name: str
@@ -289,45 +289,45 @@ def read_all(
 
 
 def read_listing(
-    listing: Listing, reading: Reading, progress: Progress = SILENT, given: Processor | None = None, beside: int = 0
+    listing: Listing, reading: Reading, progress: Progress = SILENT, fixed: Processor | None = None, beside: int = 0
 ) -> ImageSource:
-    """Decode a listing, or leave it to be decoded later where it is too large.
+    """Decode a listing, or defer decoding if it does not fit into memory.
 
     Args:
-        given: the processor of a model that is there already; found from the listing when None.
-        beside: how many samples from elsewhere, such as those without a label, are to be in memory as well.
+        fixed: the processor of an existing model; derived from the listing when None.
+        beside: number of other samples, such as unlabelled ones, that need memory too.
 
     Raises:
         DataError: a sample that cannot be decoded, or images of several sizes and no `image_size`.
     """
-    processor, notes = (given, ()) if given is not None else processor_for(listing, reading)
-    exact = given is None and listing.kind == "image" and listing.size is None and reading.image_size is None
+    processor, notes = (fixed, ()) if fixed is not None else processor_for(listing, reading)
+    exact = fixed is None and listing.kind == "image" and listing.size is None and reading.image_size is None
     count = sum(len(part) for part in listing.splits.values())
-    found = {}
+    splits = {}
     if not fits_memory(processor, count + beside):
         if exact:
             _compare_sizes(listing, processor, progress)
         for name, part in listing.splits.items():
-            found[name] = Split(DecodedLater(part.samples, processor, exact), part.targets)
+            splits[name] = Split(DecodedLater(part.samples, processor, exact), part.targets)
         notes = (*notes, left_encoded(count, listing.kind))
     else:
         grey = True
         for name, part in listing.splits.items():
             label = f"read {name} {WORDS[listing.kind]}"
             images, one = read_all(part.samples, processor, progress, label, exact)
-            found[name] = Split(images, part.targets)
+            splits[name] = Split(images, part.targets)
             grey = grey and one
-        if grey and given is None and processor.channels == 3:
+        if grey and fixed is None and processor.channels == 3:
             processor = replace(processor, mean=(0.0,), std=(1.0,))
-            found = {name: Split(split.images[..., :1].copy(), split.targets) for name, split in found.items()}
+            splits = {name: Split(split.images[..., :1].copy(), split.targets) for name, split in splits.items()}
     return ImageSource(
-        listing.name, listing.classes, found["train"], found["test"], validation=found.get("validation"),
+        listing.name, listing.classes, splits["train"], splits["test"], validation=splits.get("validation"),
         processor=processor, notes=(*listing.notes, *notes),
     )  # fmt: skip
 
 
 def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -> None:
-    """Refuse images of several sizes by their heads: nobody decodes them before they are trained on."""
+    """Refuse images of several sizes by their headers, as they are not decoded before training."""
     with progress.task("compare sizes", sum(len(part) for part in listing.splits.values())) as task:
         for part in listing.splits.values():
             for row in range(len(part)):
@@ -337,25 +337,25 @@ def _compare_sizes(listing: Listing, processor: Processor, progress: Progress) -
                 task.advance()
 
 
-def check_made(source: ImageSource, given: Processor) -> None:
-    """Refuse pixels that are there already and are not as a model takes them.
+def check_made(source: ImageSource, required: Processor) -> None:
+    """Refuse decoded pixels in another format than the model's.
 
     Raises:
-        DataError: says what differs.
+        DataError: states the differences.
     """
     made, shape = source.processor, tuple(source.train.images.shape[1:])
-    if shape != given.image_shape:
+    if shape != required.image_shape:
         raise DataError(
-            f"the model takes {given.image_shape} (height, width, channels), and {source.name} gives {shape}; give "
+            f"the model takes {required.image_shape} (height, width, channels), and {source.name} gives {shape}; give "
             "photos or recordings, which are read as the model takes them, or pixels of that size; or say the model's "
             "own size, mean and std, if they are others"
         )
     if made is None:
         return
-    theirs, ours = replace(made, mean=given.mean, std=given.std).to_json(), given.to_json()
+    theirs, ours = replace(made, mean=required.mean, std=required.std).to_json(), required.to_json()
     if different := [name for name in ours if theirs[name] != ours[name]]:
-        told = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in different)
-        raise DataError(f"{source.name} makes its pixels in another way than the model takes them: {told}")
+        listed = ", ".join(f"{name} {theirs[name]} instead of {ours[name]}" for name in different)
+        raise DataError(f"{source.name} makes its pixels differently from the model's training: {listed}")
 
 
 def processor_for(
@@ -386,12 +386,12 @@ def upright_size(picture: Any) -> tuple[int, int]:
 
 
 def _for_recordings(
-    listing: Listing, reading: Reading, found: Mapping[int, int] | None
+    listing: Listing, reading: Reading, counts: Mapping[int, int] | None
 ) -> tuple[Processor, tuple[str, ...]]:
     if reading.rate is not None:
         return reading.recordings(reading.rate), ()
     train = listing.splits["train"].samples
-    rates = found or Counter(rate_of(train[row], train.name(row)) for row in range(len(train)))
+    rates = counts or Counter(rate_of(train[row], train.name(row)) for row in range(len(train)))
     rate = min(rates, key=lambda one: (-rates[one], -one))
     others = ", ".join(f"{count:,} of {one:,} Hz" for one, count in sorted(rates.items()) if one != rate)
     notes = (f"the model's rate is {rate:,} Hz, as most recordings have; resampled: {others}",) if others else ()

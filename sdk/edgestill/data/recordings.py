@@ -40,10 +40,10 @@ def head_of(source: Path | bytes, name: str) -> Head:
     """
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            found = _of_wav(file) or _of_soundfile(file)
-        if found is not None:
-            checked_rate(found.rate)
-            return found
+            head = _of_wav(file) or _of_soundfile(file)
+        if head is not None:
+            checked_rate(head.rate)
+            return head
         recording = read_recording(source)
         return Head(recording.rate, 1, len(recording.samples) / recording.rate, "recording")
     except OSError as error:
@@ -84,7 +84,7 @@ def _of_soundfile(file: Any) -> Head | None:
         return None
     file.seek(0)
     try:
-        found = soundfile.info(file)
+        info = soundfile.info(file)
     except Exception:  # soundfile's own; reading it whole will say what is wrong
         return None
-    return Head(int(found.samplerate), int(found.channels), float(found.duration), str(found.format))
+    return Head(int(info.samplerate), int(info.channels), float(info.duration), str(info.format))

@@ -1,4 +1,4 @@
-"""Samples from files, for converting a model that no data set of ours was used for.
+"""Samples from files, for converting a model that was not trained with Edgestill.
 
 samples.npz     images: uint8 or uint16 (N, H, W, C), with labels (N,) if known, and classes: text (C,) if named;
                 or any other arrays (N, …), one for each input of the model, in the order of the file
@@ -33,22 +33,36 @@ from .formats.table_finding import has_table
 from .reading import Files, Listing, Part, Reading, for_each_channel, processor_for, read_all
 from .types import Split
 
-_Statistics = tuple[Sequence[float], Sequence[float]]
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How samples are read where no processor says it.
+
+    Args:
+        image_size: side in pixels to which images are resized; of an `.npz`, their own size when None.
+        mean, std: one number each for all channels, or three for RGB; recordings have one channel.
+        channels: 1 for a grayscale model, 3 for RGB, to which images are converted; None: 3 where mean has three
+            numbers, else as many as the images have.
+    """
+
+    image_size: int | None = None
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was read.
+    """Samples that were read.
 
     Args:
-        images: uint8 (N, H, W, C), or None where the model takes something else; then `arrays` has one for each input.
+        images: uint8 (N, H, W, C), or None for models with other inputs; then `arrays` has one array for each.
         targets: (N, …), where they are known: of image classification int64 (N,). classes: names of what the outputs'
             last axis holds, where they are named.
         facts: plain data for the manifest.
-        processor: how `images` were made of photos or recordings, for a device to do the same; its mean and std are
-            those that were given, else 0 and 1. None where they came as pixels and no mean was given, or there are
-            none.
-        notes: what was done that nobody asked for, a line each.
+        processor: how `images` were made from photos or recordings, so that a device does the same; its mean and std
+            are those of the options, else 0 and 1. None for pixels without a stated mean, and without images.
+        notes: automatic choices, one line each.
     """
 
     images: NDArray[np.uint8] | None
@@ -60,11 +74,11 @@ class Samples:
     notes: tuple[str, ...] = ()
 
     def calibration(self, count: int) -> NDArray[np.uint8] | Sequence[NDArray[Any]]:
-        """The first so many, as `edgestill_converters.convert` takes them."""
+        """The first `count` samples, as input of `edgestill_converters.convert`."""
         return self.images[:count] if self.images is not None else [one[:count] for one in self.arrays]
 
-    def judged(self) -> Split | Sequence[NDArray[Any]]:
-        """All of them, as `edgestill.gate.check_bundle` takes them."""
+    def gate_samples(self) -> Split | Sequence[NDArray[Any]]:
+        """All samples, as input of `edgestill.gate.check_bundle`."""
         if self.images is None:
             return self.arrays
         return [self.images] if self.targets is None else Split(self.images, self.targets)
@@ -72,80 +86,74 @@ class Samples:
 
 def read_samples(
     path: str | PathLike[str] | Sequence[str | PathLike[str]],
-    image_size: int | None = None,
-    progress: Progress = SILENT,
+    options: ImageOptions = ImageOptions(),
+    *,
     processor: Processor | None = None,
     classes: Sequence[str] = (),
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
-    channels: int | None = None,
     task: Task | None = None,
+    progress: Progress = SILENT,
 ) -> Samples:
     """Read an `.npz`, a folder of photos or recordings, or files.
 
     Args:
-        image_size: side in pixels to which photos are brought, where no `processor` is given.
-        processor: how photos or recordings become pixels; found from them when None.
+        options: used where no `processor` is given.
+        processor: how photos or recordings become pixels; when None, derived from the options and the samples.
         classes: the model's class names, in its order: subfolders of these names label what is in them, and labels of
             an `.npz` that are text, or numbers of classes that it names, become their numbers.
-        mean, std: where no `processor` is given, one number each for all channels, or three for RGB.
-        channels: where no `processor` is given, 1 for a model of grey images, 3 for one of RGB, to which images are
-            brought; None: 3 where mean has three numbers, else as many as the images have.
         task: what the targets are; with it they may also be called `targets` in an `.npz`. None: image classification,
             where labels are classes.
 
     Raises:
-        DataError: nothing there, nothing in it, arrays that do not belong together, or targets that are none.
+        DataError: nothing there, no samples, arrays of different lengths, or invalid targets.
     """
     several = [Path(one) for one in path] if not isinstance(path, (str, PathLike)) else [Path(path)]
     if len(several) == 1 and several[0].is_file() and several[0].suffix.lower() in (".npz", ".zip", ""):
-        read = _from_npz(several[0], image_size, processor, tuple(classes), (mean, std), channels, task)
+        read = _from_npz(several[0], options, processor, tuple(classes), task)
     elif not several:
         raise DataError("no samples given; give a folder, files, or an .npz")
     else:
-        read = _from_files(several, image_size, progress, processor, tuple(classes), (mean, std), channels, task)
+        read = _from_files(several, options, processor, tuple(classes), task, progress)
     for note in read.notes:
         progress.message(note)
     return read
 
 
 def _from_npz(
-    path: Path, image_size: int | None, processor: Processor | None, given: tuple[str, ...], statistics: _Statistics,
-    channels: int | None, task: Task | None,
-) -> Samples:  # fmt: skip
-    found = read_npz(path, ("labels",) if task is None else ("labels", "targets"))
-    images = found.images
+    path: Path, options: ImageOptions, processor: Processor | None, names: tuple[str, ...], task: Task | None
+) -> Samples:
+    content = read_npz(path, ("labels",) if task is None else ("labels", "targets"))
+    images = content.images
     colours: tuple[str, ...] = ()
     if images is not None:
         alike = images.dtype == np.uint8 and images.shape[3] in (1, 3)
-        if processor is None and (image_size or statistics[0] or not alike):
-            side = (image_size, image_size) if image_size else images.shape[1:3]
+        if processor is None and (options.image_size or options.mean or not alike):
+            side = (options.image_size,) * 2 if options.image_size else images.shape[1:3]
             plain = 1 if images.shape[3] <= 2 else 3
-            count = channels or max(plain, len(statistics[0]))
-            processor = _normalized(Reading().images(side[0], side[1], count), statistics)
+            count = options.channels or max(plain, len(options.mean))
+            processor = _normalized(Reading().images(side[0], side[1], count), options)
             colours = _grey_note(count, plain)
         if processor is not None:
             images = processor.pixels(images)
     if task is None or task.of_folders:
-        targets, classes, notes = _labels(found, given or found.classes, str(path))
+        targets, classes, notes = _labels(content, names or content.classes, str(path))
     else:
-        targets, classes, notes = _targets(found, given, task, str(path))
-    count = len(images) if images is not None else len(found.arrays[0])
+        targets, classes, notes = _targets(content, names, task, str(path))
+    count = len(images) if images is not None else len(content.arrays[0])
     facts = {"name": f"npz:{path.name}", "digest": f"sha256:{sha256_of_file(path)}", "samples": count}
     return Samples(
-        images, found.arrays, targets, classes, facts, processor if images is not None else None, (*notes, *colours)
+        images, content.arrays, targets, classes, facts, processor if images is not None else None, (*notes, *colours)
     )
 
 
 def _labels(
-    found: NpzSamples, classes: tuple[str, ...], where: str
+    content: NpzSamples, classes: tuple[str, ...], where: str
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...], tuple[str, ...]]:
-    """Labels where they are classes; a note where they are something else, and are left out."""
-    if found.targets is None:
+    """Labels if they are classes; otherwise none, with a note."""
+    if content.targets is None:
         return None, classes, ()
-    array, kind = found.targets, f"{found.targets.dtype} {found.targets.shape}"
+    array, kind = content.targets, f"{content.targets.dtype} {content.targets.shape}"
     try:
-        plain = plain_labels(array, f"{where}: labels", len(found.classes or classes))
+        plain = plain_labels(array, f"{where}: labels", len(content.classes or classes))
     except DataError as error:
         if array.dtype.kind not in "fiub" or array.ndim > 2:
             raise
@@ -154,25 +162,25 @@ def _labels(
         note = f"labels are text, and {where} has no `classes` that says which output is which: no accuracy is measured"
         return None, (), (note,)
     if plain.dtype.kind != "U":
-        count = len(found.classes or classes)
+        count = len(content.classes or classes)
         if plain.min() < 0 or (count and plain.max() >= count):
             most = f" to {count - 1}" if count else ""
             raise DataError(f"{where}: labels run from {plain.min()} to {plain.max()}, but classes from 0{most}")
-        # Numbers name no classes: the model's outputs have an order that only it knows.
-        if found.classes in ((), classes):
+        # Numbers do not define class names: only the model knows the order of its outputs.
+        if content.classes in ((), classes):
             return plain, classes, ()
-        plain = np.array(found.classes)[plain]  # file and model count them in different orders
+        plain = np.array(content.classes)[plain]  # file and model have different orders
     labels, names, notes = with_classes({"the file": plain}, classes, where)
     return labels["the file"], names, notes
 
 
 def _targets(
-    found: NpzSamples, names: tuple[str, ...], task: Task, where: str
+    content: NpzSamples, names: tuple[str, ...], task: Task, where: str
 ) -> tuple[NDArray[Any] | None, tuple[str, ...], tuple[str, ...]]:
-    """Targets of a task, their names in the order of the model's, and notes."""
-    if found.targets is None:
-        return None, names or found.classes, ()
-    read = task.read_targets({"train": {"target": found.targets}}, found.classes or names, where)
+    """Targets of a task, their names in the model's order, and notes."""
+    if content.targets is None:
+        return None, names or content.classes, ()
+    read = task.read_targets({"train": {"target": content.targets}}, content.classes or names, where)
     places = class_places(names, read.names)
     if places is None:
         return read.splits["train"], names or read.names, read.notes
@@ -180,41 +188,41 @@ def _targets(
 
 
 def _from_files(
-    paths: Sequence[Path], image_size: int | None, progress: Progress, processor: Processor | None,
-    classes: tuple[str, ...], statistics: _Statistics, channels: int | None, task: Task | None,
+    paths: Sequence[Path], options: ImageOptions, processor: Processor | None, classes: tuple[str, ...],
+    task: Task | None, progress: Progress,
 ) -> Samples:  # fmt: skip
-    told: NDArray[Any] | None = None
+    targets: NDArray[Any] | None = None
     listed = _tabled(paths, processor, task)
     if listed is not None and task is not None:
         kind = listed
         part, read, notes = tables.list_all(paths[0], kind, task, classes)
-        told, classes = part.targets, read.names
+        targets, classes = part.targets, read.names
         files: list[Path] = []
     else:
         kind, files, notes = _list(paths, processor)
         part = Part(Files(files), np.zeros(len(files), np.int64))
         if task is not None and not task.of_folders:
-            notes += (f"no table says the {task.targets_word} of the samples, and no quality is measured",)
-    size = (image_size or DEFAULT_SIZE) if kind == "image" else None
+            notes += (f"no table has the {task.targets_word} of the samples, so no quality is measured",)
+    size = (options.image_size or DEFAULT_SIZE) if kind == "image" else None
     listing = Listing("samples", kind, (), {"train": part}, size=size, origin=str(paths[0]))
     if processor is None:
-        processor, more = processor_for(listing, Reading(image_size))
+        processor, more = processor_for(listing, Reading(options.image_size))
         notes += more
-        images, processor, more = _coloured(part, kind, processor, statistics, channels, progress)
+        images, processor, more = _read_converted(part, kind, processor, options, progress)
         notes += more
     else:
         images, _ = read_all(part.samples, processor, progress, f"read {WORDS[kind]}")
     more = ()
     if len(paths) == 1 and (task is None or task.of_folders):
-        told, more = _labels_of_folders(paths[0], files, classes)
-        classes = classes if told is not None else ()
+        targets, more = _labels_of_folders(paths[0], files, classes)
+        classes = classes if targets is not None else ()
     name = paths[0].name or paths[0].resolve().name
     facts = {"name": f"folder:{name}" if paths[0].is_dir() else f"files:{name}", "samples": len(images)}
-    return Samples(images, (), told, classes, facts, processor, (*notes, *more))
+    return Samples(images, (), targets, classes, facts, processor, (*notes, *more))
 
 
 def _tabled(paths: Sequence[Path], processor: Processor | None, task: Task | None) -> Kind | None:
-    """The kind of the samples that a table names, where one is there and the task's targets are in it."""
+    """The kind of the samples listed in a table, if the task needs a table and there is one."""
     if task is None or task.of_folders or len(paths) != 1 or not paths[0].exists():
         return None
     path = paths[0]
@@ -223,61 +231,63 @@ def _tabled(paths: Sequence[Path], processor: Processor | None, task: Task | Non
     return _list([path if path.is_dir() else path.parent], processor)[0]
 
 
-def _coloured(
-    part: Part, kind: Kind, processor: Processor, statistics: _Statistics, channels: int | None, progress: Progress
+def _read_converted(
+    part: Part, kind: Kind, processor: Processor, options: ImageOptions, progress: Progress
 ) -> tuple[NDArray[np.uint8], Processor, tuple[str, ...]]:
-    """Samples that no processor says the colours of, the processor that they are made with, and notes."""
+    """Samples read without a user's processor, the processor that was used, and notes."""
     label = f"read {WORDS[kind]}"
     if not isinstance(processor, ImageProcessor):
-        processor = _normalized(processor, statistics)
+        processor = _normalized(processor, options)
         return read_all(part.samples, processor, progress, label)[0], processor, ()
-    count = channels or 3
+    count = options.channels or 3
     processor = Reading().images(processor.height, processor.width, count)
     images, grey = read_all(part.samples, processor, progress, label)
-    if channels is None and grey and len(statistics[0]) < 3:
+    if options.channels is None and grey and len(options.mean) < 3:
         count, images = 1, images[..., :1].copy()
         processor = Reading().images(processor.height, processor.width, count)
-    return images, _normalized(processor, statistics), _grey_note(count, 1 if grey else 3)
+    return images, _normalized(processor, options), _grey_note(count, 1 if grey else 3)
 
 
 def _grey_note(channels: int, own: int) -> tuple[str, ...]:
-    """A note where colours are left out."""
-    return ("the images have 3 channels and the model takes 1: they are made grey",) if channels < own else ()
+    """A note where RGB images are converted to grayscale."""
+    return (
+        ("the images have 3 channels and the model takes 1: they are converted to grayscale",) if channels < own else ()
+    )
 
 
 def _list(paths: Sequence[Path], processor: Processor | None) -> tuple[Kind, list[Path], tuple[str, ...]]:
-    """What kind of samples there are, which, and what is not read."""
-    wanted: tuple[Kind, ...] = ("image", "audio")
+    """The kind of the samples, their files, and notes about skipped files."""
+    kinds: tuple[Kind, ...] = ("image", "audio")
     if processor is not None:
-        wanted = ("audio",) if processor.kind == "audio" else ("image",)
-    found: dict[Kind, list[Path]] = {}
+        kinds = ("audio",) if processor.kind == "audio" else ("image",)
+    files_by_kind: dict[Kind, list[Path]] = {}
     lines: dict[Kind, tuple[str, ...]] = {}
-    for kind in wanted:
+    for kind in kinds:
         skipped, files = Skipped(), []
         for path in paths:
             if not path.exists():
                 raise DataError(f"{path} does not exist; give a folder of photos or recordings, files, or an .npz")
             if path.is_dir():
                 files += samples_in(path, kind, skipped)
-            elif path.suffix.lower() in EXTENSIONS[kind] or (len(wanted) == 1 and len(paths) == 1):
+            elif path.suffix.lower() in EXTENSIONS[kind] or (len(kinds) == 1 and len(paths) == 1):
                 files.append(path)
             else:
                 skipped.add(path.suffix.lower() or "without an ending", path)
-        found[kind] = files
+        files_by_kind[kind] = files
         line = skipped.line(paths[0] if paths[0].is_dir() else paths[0].parent)
         lines[kind] = (line,) if line else ()
-    kind = max(wanted, key=lambda one: len(found[one]))
-    if not found[kind]:
+    kind = max(kinds, key=lambda one: len(files_by_kind[one]))
+    if not files_by_kind[kind]:
         line = "".join(f"; {line}" for line in lines[kind])
-        words = " or ".join(WORDS[one] for one in wanted)
+        words = " or ".join(WORDS[one] for one in kinds)
         raise DataError(f"{paths[0]} has no {words} that can be read, and is no .npz{line}")
-    return kind, found[kind], lines[kind]
+    return kind, files_by_kind[kind], lines[kind]
 
 
 def _labels_of_folders(
     folder: Path, files: Sequence[Path], classes: Sequence[str]
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Labels where every file lies in a subfolder that is named like a class."""
+    """Labels if every file is in a subfolder named like a class."""
     if not classes or not folder.is_dir():
         return None, ()
     names = [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
@@ -286,16 +296,16 @@ def _labels_of_folders(
         return np.array([classes.index(name) for name in names], dtype=np.int64), ()
     if unknown == [""]:  # no subfolders
         return None, ()
-    told = ", ".join(repr(name) if name else "the folder itself" for name in unknown[:3])
+    shown = ", ".join(repr(name) if name else "the folder itself" for name in unknown[:3])
     return None, (
-        f"the subfolders give no labels, and no accuracy is measured: {told}{', …' * (len(unknown) > 3)} "
+        f"the subfolders give no labels, and no accuracy is measured: {shown}{', …' * (len(unknown) > 3)} "
         f"{'is' if len(unknown) == 1 else 'are'} none of the classes {few(classes)}",
     )
 
 
-def _normalized(processor: Processor, statistics: _Statistics) -> Processor:
-    """The same processor with a given mean and std."""
-    mean, std = statistics
+def _normalized(processor: Processor, options: ImageOptions) -> Processor:
+    """The same processor with the mean and std of the options, where they have any."""
+    mean, std = options.mean, options.std
     if not mean and not std:
         return processor
     if processor.kind == "audio" and len(mean) != 1:

@@ -1,4 +1,4 @@
-"""What somebody's own arrays must be: images of one size, targets of the task, names; and their mean and deviation."""
+"""Checks of user-provided arrays: images of one size, targets of the task, names; and their mean and std."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,10 +50,10 @@ def checked_source(source: ImageSource, task: Task) -> ImageSource:
 
 
 def _names(source: ImageSource) -> tuple[str, ...]:
-    given: Any = source.classes
-    names = tuple(given) if isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) else (None,)
+    classes: Any = source.classes
+    names = tuple(classes) if isinstance(classes, (Sequence, np.ndarray)) and not isinstance(classes, str) else (None,)
     if not all(isinstance(name, str) for name in names):
-        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {given!r:.40}')
+        raise DataError(f'{source.name}: classes must be names, such as ("cat", "dog"), not {classes!r:.40}')
     return tuple(str(name) for name in names)
 
 
@@ -71,7 +71,7 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
             f"{type(images).__name__} has no {', '.join(lacks)}"
         )
     if isinstance(images, np.ndarray) and images.ndim == 3:
-        images = images[..., None]  # grey, without an axis for it
+        images = images[..., None]  # grayscale without a channel axis
     shape = tuple(images.shape)
     if images.dtype == np.uint8 and len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape[1:]:
         return Split(images, _as_array(split.targets, f"{source}: {name}"))
@@ -88,7 +88,7 @@ def _with_axes(source: str, name: str, split: Split) -> Split:
 
 
 def _as_array(targets: Any, where: str) -> Any:
-    """An array of what can be made one of, such as a tensor; lists as they are."""
+    """Convert to an array if possible, such as a tensor; lists stay unchanged."""
     if isinstance(targets, (np.ndarray, list, tuple)) or not hasattr(targets, "__array__"):
         return targets
     try:

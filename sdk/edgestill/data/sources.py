@@ -1,4 +1,4 @@
-"""From the name of a source to data that is cut, checked and described."""
+"""Loads a source by name: finds it, checks it, and splits it."""
 
 import hashlib
 import importlib
@@ -55,7 +55,7 @@ __all__ = [
     "open_source",
 ]  # fmt: skip
 
-# What stands before the colon of a source that reads files → how they are listed. Any other word names a module.
+# Prefix of a source that reads files → its reader. Any other prefix is a Python module.
 READERS: dict[str, Callable[[Path, Task, Progress], Listing]] = {
     "image-folder": lambda path, task, _: _list_folder(path, "image", task),
     "audio-folder": lambda path, task, _: _list_folder(path, "audio", task),
@@ -73,22 +73,22 @@ def load_data(
     check: Callable[[tuple[str, ...], Kind], None] | None = None,
     progress: Progress = SILENT,
 ) -> Data:
-    """Open a source and cut it.
+    """Open a source and split it into train, calibration, validation and test.
 
-    What is cheap to check is checked first; the cut is shown, and refused where it is impossible, before a photo or a
-    recording is decoded.
+    Cheap checks come first: an impossible split is refused before a photo or a recording is decoded.
 
     Args:
         source: see `edgestill.data`.
-        task: what the targets are: a name of `edgestill.tasks`, `module:Class`, or what `find_task` gives.
-        processor: of a model that is there already: photos and recordings are read as it takes them, instead of as
-            `options` say; mean and std are its own where they are not given.
-        classes: that such a model was trained on: targets are brought into their order.
-        check: is given the classes and the kind, before anything is decoded, and raises where they do not fit.
-        progress: is told the cut, and everything that was done with the source that nobody asked for.
+        task: the task of the targets: a name of `edgestill.tasks`, `module:Class`, or a `Task`.
+        processor: of an existing model: photos and recordings are read with it instead of with `options`; mean and std
+            are its own unless `options` state them.
+        classes: class names of an existing model; targets are reordered to match.
+        check: called with the classes and the kind of the samples before anything is decoded; raises if they do not
+            fit.
+        progress: gets a message about the split, and about every automatic choice.
 
     Raises:
-        DataError: the source is unknown, damaged, or too small for the cut, or does not fit the task or the model.
+        DataError: the source is unknown, damaged, or too small to split, or does not fit the task or the model.
         RecipeError: no such task.
     """
     task, reading = find_task(task), options.reading()
@@ -96,21 +96,21 @@ def load_data(
     mean, std = check_statistics(options.mean, options.std)
     if processor is not None:
         if reading != Reading():
-            raise DataError("how the data are read is said by a processor, or by image_size and its like: give one")
+            raise DataError("the input format comes from a processor, or from image_size and similar options: give one")
         mean, std = (mean, std) if mean else (processor.mean, processor.std)
-    found = _for_model(find_source(source, reading, progress, task), processor, classes, task)
+    listed = _for_model(find_source(source, reading, progress, task), processor, classes, task)
     if check is not None:
-        check(found.classes, _kind_of(found))
-    targets = {name: part.targets for name, part in found.splits.items()}
-    made = cut(targets, found.classes, task, options, name=found.name)
-    more, left = ([], []) if options.unlabelled is None else unlabelled_files(Path(options.unlabelled), found)
-    for note in (*left, *found.notes, *made.notes):
+        check(listed.classes, _kind_of(listed))
+    targets = {name: part.targets for name, part in listed.splits.items()}
+    made = cut(targets, listed.classes, task, options, name=listed.name)
+    more, left = ([], []) if options.unlabelled is None else unlabelled_files(Path(options.unlabelled), listed)
+    for note in (*left, *listed.notes, *made.notes):
         progress.message(note)
-    if isinstance(found, ImageSource):
-        opened = found
+    if isinstance(listed, ImageSource):
+        opened = listed
     else:
-        opened = read_listing(found, reading, progress, processor, beside=len(more))
-    for note in opened.notes[len(found.notes) :]:  # of the decoding
+        opened = read_listing(listed, reading, progress, processor, beside=len(more))
+    for note in opened.notes[len(listed.notes) :]:  # of the decoding
         progress.message(note)
     opened = replace(opened, processor=processor or opened.processor)
     return _carry_out(made, opened, task, reading, options.seed, (mean, std), more, progress)
@@ -130,13 +130,13 @@ def _list_folder(path: Path, kind: Kind, task: Task) -> Listing:
 
 def _carry_out(
     made: Cut, source: ImageSource, task: Task, reading: Reading, seed: int,
-    given: tuple[Sequence[float], Sequence[float]], unlabelled: Sequence[Path], progress: Progress,
+    statistics: tuple[Sequence[float], Sequence[float]], unlabelled: Sequence[Path], progress: Progress,
 ) -> Data:  # fmt: skip
-    """The samples themselves, cut as planned."""
+    """Split the samples as planned."""
     train = source.train.take(made.train)
     calibration = source.train.take(made.train[: made.calibration])
-    found = (source.mean, source.std) if source.mean else statistics_of(train)
-    mean, std = given if given[0] else found
+    defaults = (source.mean, source.std) if source.mean else statistics_of(train)
+    mean, std = statistics if statistics[0] else defaults
     processor = source.processor or reading.images(*source.train.images.shape[1:])
     mean, std = (for_each_channel(values, processor.channels) for values in (mean, std))
     if len(mean) != processor.channels or len(std) != processor.channels:
@@ -168,7 +168,7 @@ def _carry_out(
 
 
 def _read_unlabelled(files: Sequence[Path], source: ImageSource, processor: Processor, progress: Progress) -> Images:
-    """Images without a label: in memory, where there is room for them and all others."""
+    """Images without a label: in memory if all images fit, else decoded later."""
     samples, held = Files(files), all(in_memory(part.images) for part in source.splits.values())
     if held and fits_memory(processor, len(files) + sum(len(part) for part in source.splits.values())):
         return read_all(samples, processor, progress, "read unlabelled")[0]
@@ -186,15 +186,15 @@ def open_source(
     task: str | Task = "image-classification",
     progress: Progress = SILENT,
 ) -> ImageSource:
-    """Read a source as it is, uncut. See `edgestill.data` for the names.
+    """Read a source without splitting it further. See `edgestill.data` for the names.
 
     Args:
-        reading: how photos and recordings become pixels; `image_size` is short for `Reading(image_size)`.
-        processor, classes, task: of a model that is there already; see `load_data`.
+        reading: how photos and recordings become pixels; `image_size` is shorthand for `Reading(image_size)`.
+        processor, classes, task: of an existing model; see `load_data`.
     """
     chosen, task = reading or Reading(image_size), find_task(task)
-    found = _for_model(find_source(source, chosen, progress, task), processor, classes, task)
-    return found if isinstance(found, ImageSource) else read_listing(found, chosen, progress, processor)
+    listed = _for_model(find_source(source, chosen, progress, task), processor, classes, task)
+    return listed if isinstance(listed, ImageSource) else read_listing(listed, chosen, progress, processor)
 
 
 def find_source(
@@ -203,7 +203,7 @@ def find_source(
     """Find and check a source; photos and recordings are not decoded yet.
 
     Raises:
-        DataError: the source is unknown or damaged, its targets are none of the task, or a key does not belong to its
+        DataError: the source is unknown or damaged, its targets do not fit the task, or an option does not apply to its
             kind.
     """
     reading.check()
@@ -221,15 +221,15 @@ def find_source(
             place = Path(rest).expanduser()
         except RuntimeError as error:
             raise DataError(f"{source!r}: there is no user {rest.partition('/')[0]} on this machine") from error
-        found = READERS[kind](place, task, progress)
-        reading.only(found.kind, source)
-        task.check_names(found.classes, found.name)
-        return found
+        listing = READERS[kind](place, task, progress)
+        reading.only(listing.kind, source)
+        task.check_names(listing.classes, listing.name)
+        return listing
     if source in fixed:
         reading.only("image", source, sized=False)
         return checked_source(fixed[source](), task)
     if source and (Path(source).is_dir() or Path(source).is_file()):
-        raise DataError(f"{source!r} is a path; say what it is: {_guess(Path(source))}:{source}")
+        raise DataError(f"{source!r} is a path; add its kind: {_guess(Path(source))}:{source}")
     if colon:
         opened = checked_source(_call(kind, rest, READERS), task)
         reading.only("image" if not opened.processor else _kind(opened.processor), source, sized=False)
@@ -239,31 +239,31 @@ def find_source(
 
 
 def _for_model(
-    found: ImageSource | Listing, processor: Processor | None, classes: Sequence[str], task: Task
+    source: ImageSource | Listing, processor: Processor | None, classes: Sequence[str], task: Task
 ) -> ImageSource | Listing:
     """The same source with the classes in a model's order.
 
     Raises:
-        DataError: it has other classes, other samples, or pixels made in another way than the model takes them.
+        DataError: its classes, kind of samples or pixels do not fit the model.
     """
     if processor is not None:
-        if _kind_of(found) != processor.kind:
-            raise DataError(f"{found.name} has {WORDS[_kind_of(found)]}, the model takes {processor.kind}")
-        if isinstance(found, ImageSource):
-            check_made(found, processor)
+        if _kind_of(source) != processor.kind:
+            raise DataError(f"{source.name} has {WORDS[_kind_of(source)]}, the model takes {processor.kind}")
+        if isinstance(source, ImageSource):
+            check_made(source, processor)
     try:
-        places = class_places(classes, found.classes)
+        places = class_places(classes, source.classes)
     except DataError as error:
-        raise DataError(f"{found.name} does not fit the model: {error}") from error
+        raise DataError(f"{source.name} does not fit the model: {error}") from error
     if places is None or (places == np.arange(len(places))).all():
-        return found
-    names, notes = tuple(classes), (*found.notes, f"the classes are brought into the model's order: {few(classes)}")
-    if isinstance(found, Listing):
-        parts = {name: Part(part.samples, task.reordered(part.targets, places)) for name, part in found.splits.items()}
-        return replace(found, classes=names, splits=parts, notes=notes)
-    made = {name: Split(split.images, task.reordered(split.targets, places)) for name, split in found.splits.items()}
+        return source
+    names, notes = tuple(classes), (*source.notes, f"the classes are reordered to match the model: {few(classes)}")
+    if isinstance(source, Listing):
+        parts = {name: Part(part.samples, task.reordered(part.targets, places)) for name, part in source.splits.items()}
+        return replace(source, classes=names, splits=parts, notes=notes)
+    made = {name: Split(split.images, task.reordered(split.targets, places)) for name, split in source.splits.items()}
     return replace(
-        found, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
+        source, classes=names, train=made["train"], test=made["test"], validation=made.get("validation"), notes=notes
     )
 
 
@@ -289,20 +289,20 @@ def _add_images(hasher: Any, images: Images) -> None:
         hasher.update(np.ascontiguousarray(block).data)
 
 
-def unlabelled_files(folder: Path, found: ImageSource | Listing) -> tuple[list[Path], list[str]]:
-    """The samples of a folder that have no label, of the same kind as a source, and notes.
+def unlabelled_files(folder: Path, source: ImageSource | Listing) -> tuple[list[Path], list[str]]:
+    """The files of a folder of unlabelled samples, of the same kind as a source, and notes.
 
     Raises:
         DataError: no such folder, or none in it.
     """
     skipped = Skipped()
-    files = image_folder.list_files(folder, _kind_of(found), skipped)
+    files = image_folder.list_files(folder, _kind_of(source), skipped)
     line = skipped.line(folder)
     return files, [f"unlabelled: {line}"] if line else []
 
 
-def _kind_of(found: ImageSource | Listing) -> Kind:
-    return found.kind if isinstance(found, Listing) else _kind(found.processor)
+def _kind_of(source: ImageSource | Listing) -> Kind:
+    return source.kind if isinstance(source, Listing) else _kind(source.processor)
 
 
 def _kind(processor: Processor | None) -> Kind:
@@ -322,9 +322,9 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
         factory = getattr(importlib.import_module(module), function)
     except EdgestillError:
         raise
-    except Exception as error:  # importing runs code of the user's own
-        meant = get_close_matches(module, kinds, n=1)
-        hint = f"; did you mean {meant[0]}:{function}?" if meant else ""
+    except Exception as error:  # the import runs user code
+        close = get_close_matches(module, kinds, n=1)
+        hint = f"; did you mean {close[0]}:{function}?" if close else ""
         raise DataError(f"data source {module}:{function} cannot be imported: {one_line(error)}{hint}") from error
     if not callable(factory):
         raise DataError(f"{module}:{function} must be a function, not {type(factory).__name__}")
@@ -332,7 +332,7 @@ def _call(module: str, function: str, kinds: Iterable[str]) -> ImageSource:
         source = factory()
     except EdgestillError:
         raise
-    except Exception as error:  # of the user's own code
+    except Exception as error:  # user code
         raise DataError(f"data source {module}:{function} failed: {one_line(error)}") from error
     if not isinstance(source, ImageSource):
         raise DataError(f"{module}:{function} must return an edgestill.ImageSource, not {type(source).__name__}")

@@ -25,19 +25,19 @@ def split_of(name: str) -> str | None:
 
 def numbered_split_of(name: str) -> str | None:
     """The split of a name with a year, a version or a number behind it: `val2017`, `train_v2`; None for others."""
-    found = _NUMBER.search(name)
-    return split_of(name[: found.start()]) if found else None
+    match = _NUMBER.search(name)
+    return split_of(name[: match.start()]) if match else None
 
 
 def resembles_split(name: str) -> str | None:
     """The split that one of several words in a name means: `seg_train`; None where there is none."""
-    found = {_SPLIT_OF[word] for word in re.split(r"[^a-z]+", name.casefold()) if word in _SPLIT_OF}
-    return found.pop() if len(found) == 1 else None
+    splits = {_SPLIT_OF[word] for word in re.split(r"[^a-z]+", name.casefold()) if word in _SPLIT_OF}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def shard_of(stem: str) -> tuple[str | None, int | None]:
     """Split, and how many shards there should be, of a file's name without its ending: `train-00000-of-00002`."""
-    found = _SHARD.search(stem)
-    split = split_of(stem[: found.start()] if found else stem)
-    total = found["total"] if found and split else None
+    match = _SHARD.search(stem)
+    split = split_of(stem[: match.start()] if match else stem)
+    total = match["total"] if match and split else None
     return split, int(total) if total else None

@@ -1,4 +1,4 @@
-"""What the other files of this package hand to each other: images, splits, a source, and data that is cut."""
+"""Data types of this package: images, splits, sources, and data split for training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,15 +15,14 @@ from ..errors import DataError, EdgestillError, one_line
 from ..tasks import ImageClassification, Task
 
 IMAGE_CLASSIFICATION: Task = ImageClassification()
-_BLOCK = 64 << 20  # bytes of pixels that are looked at together
+_BLOCK = 64 << 20  # bytes of pixels that are processed at once
 
 
 class Images(Protocol):
-    """uint8 (N, H, W, C): an array, or something that reads rows when they are asked for, such as a `np.memmap`.
+    """uint8 (N, H, W, C): an array, or an object that reads rows on demand, such as a `np.memmap`.
 
-    Of something that is no array, rows are always asked for in ascending order and each once, so that what cannot do
-    more (an HDF5 data set) serves too. It is pickled, or inherited by a fork, on its way into the processes that read
-    ahead.
+    Objects other than arrays are always indexed with unique rows in ascending order, so an HDF5 data set works too.
+    They are pickled, or inherited by a fork, for the worker processes that prefetch.
     """
 
     @property
@@ -47,10 +46,10 @@ def in_memory(images: Images) -> TypeGuard[NDArray[np.uint8]]:
 
 
 def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The images at `rows`, in any order, and more than once where that is asked for.
+    """The images at `rows`, in any order, with repetitions.
 
     Raises:
-        DataError: what is no array failed, or gave something else than it was asked for.
+        DataError: a custom `Images` object failed, or returned another shape or dtype.
     """
     if isinstance(images, np.ndarray):
         return np.asarray(images[rows])
@@ -59,21 +58,21 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.empty((0, *shape), np.uint8)
     ascending, places = np.unique(rows, return_inverse=True)
     try:
-        found = np.asarray(images[ascending])
+        values = np.asarray(images[ascending])
     except EdgestillError:
         raise
     except Exception as error:  # of the user's own code
-        raise DataError(f"{type(images).__name__} gave no rows: {one_line(error)}") from error
-    if found.shape != (len(ascending), *shape) or found.dtype != np.uint8:
+        raise DataError(f"{type(images).__name__} returned no rows: {one_line(error)}") from error
+    if values.shape != (len(ascending), *shape) or values.dtype != np.uint8:
         raise DataError(
-            f"{type(images).__name__} says that it holds images {shape}, but gave {found.dtype} {found.shape} "
-            f"for {len(ascending)} of them; it must give uint8 {(len(ascending), *shape)}"
+            f"{type(images).__name__} states images of shape {shape}, but returned {values.dtype} {values.shape} "
+            f"for {len(ascending)} of them; it must return uint8 {(len(ascending), *shape)}"
         )
-    return found if len(ascending) == len(rows) and (ascending == rows).all() else found[places]
+    return values if len(ascending) == len(rows) and (ascending == rows).all() else values[places]
 
 
 def blocks_of(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
-    """The images at ascending `rows` (all when None), so many at a time as fit into some 64 MB."""
+    """The images at ascending `rows` (all when None), in blocks of about 64 MB."""
     chosen = np.arange(len(images), dtype=np.int64) if rows is None else rows
     count = rows_at_once(images)
     for start in range(0, len(chosen), count):
@@ -81,21 +80,21 @@ def blocks_of(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator
 
 
 def rows_at_once(images: Images) -> int:
-    """How many images are some 64 MB."""
+    """Number of images in about 64 MB."""
     return max(1, _BLOCK // max(1, int(np.prod(images.shape[1:]))))
 
 
 @runtime_checkable
 class Identified(Protocol):
-    """Images that can be told from others without being read."""
+    """Images with an identity that needs no reading."""
 
     def identity(self) -> bytes:
-        """What is hashed instead of the pixels."""
+        """Bytes that are hashed instead of the pixels."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of images that stay where they are."""
+    """A view of some rows, without a copy."""
 
     images: Images
     rows: NDArray[np.int64]
@@ -118,7 +117,7 @@ class Rows:
 
 
 class Joined:
-    """Several images, one after the other, that stay where they are."""
+    """Several `Images` concatenated, without a copy."""
 
     def __init__(self, parts: Sequence[Images]) -> None:
         self._parts = list(parts)
@@ -130,30 +129,30 @@ class Joined:
         return self.shape[0]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        joined = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for part, start, end in zip(self._parts, self._starts, self._starts[1:], strict=False):
             here = (rows >= start) & (rows < end)
-            found[here] = rows_of(part, rows[here] - start)
-        return found
+            joined[here] = rows_of(part, rows[here] - start)
+        return joined
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples with what is right for each.
+    """Samples with their targets.
 
     Args:
-        images: uint8 (N, H, W, C). targets: (N, …), as the task has them: of image classification int64 (N,) in
-            0…classes-1, or -1 where there is none.
+        images: uint8 (N, H, W, C). targets: (N, …), as the task defines them: for image classification int64 (N,) in
+            0…classes-1, or -1 for no label.
     """
 
-    images: Any  # `Images`; an array nearly always, and everything that asks for one gets one
+    images: Any  # `Images`; nearly always an array
     targets: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, index: NDArray[np.int64]) -> "Split":
-        """The samples at `index`, in that order; images on disk stay there."""
+        """The samples at `index`, in that order; images on disk are not read."""
         if in_memory(self.images):
             return Split(self.images[index], self.targets[index])
         base, rows = (
@@ -166,7 +165,7 @@ class Split:
         if in_memory(self.images):
             return self
         images = np.empty(tuple(self.images.shape), np.uint8)
-        # In the order in which they lie, a block at a time.
+        # In storage order, one block at a time.
         order = np.argsort(self.images.rows) if isinstance(self.images, Rows) else np.arange(len(self))
         count = rows_at_once(self.images)
         for start in range(0, len(order), count):
@@ -177,17 +176,17 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What a source gives: names, a train split and a test split with images of one size.
+    """A source of data: names, a train split and a test split with images of one size.
 
-    Targets may also be written otherwise, as far as the task reads them: labels as text, one-hot rows or booleans.
+    Targets may have any form that the task reads: labels as text, one-hot rows or booleans.
 
     Args:
-        classes: names of what the outputs' last axis holds: of classes, labels or values.
+        classes: names along the last axis of the outputs: of classes, labels or values.
         mean, std: normalization per channel in units of the pixel range; computed from the train split when empty.
-        validation: the source's own; cut from the train split when None.
-        processor: how the pixels were made from photos or recordings, for a device to do the same; its mean and std
-            are not read. None: they came as arrays of one size, and a device crops.
-        notes: what somebody who uses the source should know, a line each.
+        validation: the source's own; split off from train when None.
+        processor: how the pixels were made from photos or recordings, so that a device does the same; its mean and std
+            are ignored. None: the pixels came as arrays of one size, and a device crops.
+        notes: messages for users of the source, one line each.
     """
 
     name: str
@@ -202,17 +201,17 @@ class ImageSource:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: split for name, split in found.items() if split is not None}
+        """The splits that exist, by name."""
+        splits_by_name = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits_by_name.items() if split is not None}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Real samples for choosing quantization ranges, with all that a bundle has to know about its input and outputs.
+    """Real samples for calibration, with the metadata that a bundle needs about inputs and outputs.
 
     Args:
-        images: uint8 (N, H, W, C); of a model of other inputs one array for each, and no processor.
+        images: uint8 (N, H, W, C); for models with other inputs one array for each, and no processor.
     """
 
     images: Any
@@ -226,12 +225,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Data:
-    """A source, cut. `test` is read once, at the end; `calibration_split` is a part of `train`, chosen by the seed.
+    """A source split for training. `test` is read once, at the end; `calibration_split` is a subset of `train`.
 
-    The train split may hold samples without a target: a teacher's answers are all that is learnt from those.
-    `processor` turns any photo (or recording) into the pixels that these splits hold. `seed` is that of the cut, and
-    of the augmented views: whoever trains on this data meets the same pictures. `notes` is what `load_data` said.
-    `task` says what the targets mean, and `task_settings` what its device half has to know of them.
+    The train split may hold samples without a target; for those only the teacher's outputs are used.
+    `processor` converts any photo (or recording) into the pixels of these splits. `seed` is that of the split and of
+    the augmented views, so every training on this data uses the same views. `notes` are the messages of `load_data`.
+    `task` defines the targets, and `task_settings` are the settings of its device part.
     """
 
     name: str
@@ -249,41 +248,41 @@ class Data:
 
     @cached_property
     def device_task(self) -> DeviceTask:
-        """What the outputs of a model of this data mean, how good they are, and when two answers are the same."""
+        """The device part of the task: decodes outputs, measures quality, and compares predictions."""
         return self.task.on_device(self.classes, self.task_settings)
 
     def encoded(self, split: Split) -> NDArray[np.float32]:
-        """Targets of a split as objectives take them, float32 (N, …)."""
+        """Targets of a split as the objectives need them, float32 (N, …)."""
         return self.task.encode(split.targets, self.classes, self.task_settings)
 
     def calibration(self, samples: int = 256) -> Calibration:
-        """The first `samples` of the calibration split; all of it where it has fewer, which `load_data` has said.
+        """The first `samples` of the calibration split, or all of it if it has fewer.
 
         Raises:
             DataError: `samples` is below 1.
         """
         if samples < 1:
-            raise DataError(f"{samples} calibration samples asked for; at least one is needed")
+            raise DataError(f"{samples} calibration samples requested; at least one is needed")
         part = self.calibration_split.take(np.arange(min(samples, len(self.calibration_split))))
         return Calibration(
             part.images, part.targets, self.classes, self.processor, self.describe(), self.task.name, self.task_settings
         )
 
     def labelled(self) -> "Data":
-        """The same without the samples that have no target; the others are repeated until there are as many again.
+        """A copy without unlabelled samples; labelled samples are repeated to keep the size of the train split.
 
-        So a student that learns from targets alone takes as many steps in an epoch as one that learns from everything,
-        and each repetition is augmented in its own way.
+        So the baseline student has as many steps per epoch as the distilled student. Each repetition is augmented
+        differently.
         """
         known = np.flatnonzero(self.task.labelled(self.train.targets))
         if len(known) == len(self.train):
             return self
         if len(known) == 0:
-            raise DataError(f"{self.name} has no labelled train images; a student alone has nothing to learn from")
+            raise DataError(f"{self.name} has no labelled train images; the baseline student needs labels")
         return replace(self, train=self.train.take(np.resize(known, len(self.train))))
 
     def learnt_from(self) -> dict[str, Any]:
-        """What a training on it depends on, as plain data: all of `describe` but which samples calibrate; the task."""
+        """What a training depends on, as plain data: `describe` without the calibration split, and the task."""
         described = {name: value for name, value in self.describe().items() if name != "calibration"}
         return described | {"task": self.task.name, "task_settings": dict(self.task_settings)}
 

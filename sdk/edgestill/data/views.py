@@ -1,4 +1,4 @@
-"""Augmented views that can be looked up: view v of sample i is the same picture for everybody, every time.
+"""Augmented views that can be looked up: view v of sample i is the same image in every process, every time.
 
 All randomness of a view is drawn at once from (seed, view), so a view depends neither on the batch nor on the order
 nor on the process. That lets the teacher answer a view once, into a cache, and the student meet exactly that view
@@ -70,16 +70,16 @@ class Views:
             images float32 (B, C, H, W), channels last in memory, and targets float32 (B, …): those of blended samples
             are blended alike.
         """
-        (found,) = self.batches(view, [index], workers=0)
-        return found
+        (batch,) = self.batches(view, [index], workers=0)
+        return batch
 
     def batches(
         self, view: int, indices: Sequence[Tensor], workers: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One batch after the other, as `batch` gives it; images that are not in memory are read ahead."""
+        """One batch after the other, as `batch` gives it; images that are not in memory are prefetched."""
         plan = self._draw(view)
-        wanted = [self._with_partners(plan, index) for index in indices]
-        for index, rows, (pixels, places) in zip(indices, wanted, self._read(wanted, workers), strict=True):
+        batches = [self._with_partners(plan, index) for index in indices]
+        for index, rows, (pixels, places) in zip(indices, batches, self._read(batches, workers), strict=True):
             count = len(index)
             images, targets = self._render(plan, index, pixels, places[:count]), self._targets[index.to(self._device)]
             if len(rows) > count:
@@ -101,16 +101,16 @@ class Views:
     def _with_partners(self, plan: dict[str, Tensor], index: Tensor) -> Tensor:
         return torch.cat([index, plan["partner"][index]]) if "partner" in plan else index
 
-    def _read(self, wanted: Sequence[Tensor], workers: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _read(self, batches: Sequence[Tensor], workers: int | None) -> Iterator[tuple[Tensor, Tensor]]:
         """For each batch padded pixels on the device, and where in them each of its samples is."""
         if self._resident is not None:
-            for rows in wanted:
+            for rows in batches:
                 yield self._resident, rows.to(self._device)
             return
         loader = DataLoader(
-            _Reader(self._images, wanted),
+            _Reader(self._images, batches),
             batch_size=None,
-            num_workers=min(self._workers if workers is None else workers, len(wanted)),
+            num_workers=min(self._workers if workers is None else workers, len(batches)),
             pin_memory=self._device.type == "cuda",
         )
         for pixels in loader:
@@ -122,16 +122,16 @@ class Views:
         """The random choices of one view for all samples; the last view drawn is kept."""
         if self._drawn is not None and self._drawn[0] == view:
             return self._drawn[1]
-        wanted, count = self._augmentation, len(self)
+        augmentation, count = self._augmentation, len(self)
         generator = np.random.default_rng([self._seed, 1, view])
         # Every choice is always drawn, so that switching one off does not change the others.
-        flips = generator.random(count) < wanted.flip
-        shifts = generator.integers(0, 2 * wanted.shift + 1, (count, 2))
+        flips = generator.random(count) < augmentation.flip
+        shifts = generator.integers(0, 2 * augmentation.shift + 1, (count, 2))
         centres = generator.integers(0, (self._height, self._width), (count, 2))
         partners = generator.permutation(count)
-        weights = generator.beta(wanted.mixup or 1.0, wanted.mixup or 1.0, count)
+        weights = generator.beta(augmentation.mixup or 1.0, augmentation.mixup or 1.0, count)
         plan = {"flip": torch.from_numpy(flips), "shift": torch.from_numpy(shifts), "centre": torch.from_numpy(centres)}
-        if wanted.mixup:
+        if augmentation.mixup:
             # At least half of each blend is the sample itself, so that every sample keeps its own views.
             plan["weight"] = torch.from_numpy(np.maximum(weights, 1 - weights).astype(np.float32))
             plan["partner"] = torch.from_numpy(partners)
@@ -162,14 +162,14 @@ class Views:
 class _Reader(Dataset[Tensor | DataError]):
     """Batches of raw pixels, read by a worker."""
 
-    def __init__(self, images: Images, wanted: Sequence[Tensor]) -> None:
-        self._images, self._wanted = images, wanted
+    def __init__(self, images: Images, batches: Sequence[Tensor]) -> None:
+        self._images, self._batches = images, batches
 
     def __len__(self) -> int:
-        return len(self._wanted)
+        return len(self._batches)
 
     def __getitem__(self, number: int) -> Tensor | DataError:
         try:
-            return torch.from_numpy(rows_of(self._images, self._wanted[number].numpy()))
+            return torch.from_numpy(rows_of(self._images, self._batches[number].numpy()))
         except DataError as error:
             return error

@@ -48,15 +48,15 @@ def save_checkpoint(
     Raises:
         StorageError: the file could not be written; an earlier one is untouched.
     """
-    given = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    tied = tied_names(given)
+    tensors = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    tied = tied_names(tensors)
     state: dict[str, Tensor] = {}
-    for name, tensor in given.items():
+    for name, tensor in tensors.items():
         if name in tied:
             continue
-        wanted = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+        target_dtype = dtype if dtype and tensor.is_floating_point() else tensor.dtype
         # A copy, as tensors may be views into one another, which a file cannot hold.
-        state[name] = tensor.detach().to("cpu", wanted).clone(memory_format=torch.contiguous_format)
+        state[name] = tensor.detach().to("cpu", target_dtype).clone(memory_format=torch.contiguous_format)
     write_bytes(path, safetensors.torch.save(state, described(tied, metadata or {})))
 
 
@@ -77,16 +77,16 @@ def load_checkpoint(
             shapes that differ; `model` is untouched.
     """
     path = Path(path)
-    found, state, problems = _compared(path, model, weights)
+    weights_of_file, state, problems = _compared(path, model, weights)
     if problems:
         raise _misfit(path, model, state, problems)
-    if found.notes:
-        progress.message(f"{path}: {'; '.join(found.notes)}")
+    if weights_of_file.notes:
+        progress.message(f"{path}: {'; '.join(weights_of_file.notes)}")
     with torch.no_grad():
         for name, tensor in _tensors(model).items():
             if name in state:
                 tensor.copy_(state[name])
-    return found.metadata
+    return weights_of_file.metadata
 
 
 def check_fit(path: str | PathLike[str], models: Sequence[nn.Module], weights: str | None = None) -> None:
@@ -125,16 +125,16 @@ def weight_shapes(
     return {name: tuple(tensor.shape) for name, tensor in state.items() if not tensor.is_nested}
 
 
-def _compared(path: Path, model: nn.Module, wanted: str | None) -> tuple[Weights, dict[str, Tensor], list[str]]:
+def _compared(path: Path, model: nn.Module, requested: str | None) -> tuple[Weights, dict[str, Tensor], list[str]]:
     """A file's weights, the same under the model's names, and what keeps them from fitting."""
     expected = _tensors(model)
-    found = read_weights(path, wanted, expected)
-    state = _fitted(found, expected, path)
+    weights_of_file = read_weights(path, requested, expected)
+    state = _fitted(weights_of_file, expected, path)
     for name in [one for one in state if one in expected]:
         if (wrong := _unusable(state[name], expected[name])) is not None:
-            key = next((key for key, one in found.state.items() if one is state[name]), name)
+            key = next((key for key, one in weights_of_file.state.items() if one is state[name]), name)
             raise ModelError(f"checkpoint {path}: {key} {wrong}")
-    return found, state, _problems(state, expected)
+    return weights_of_file, state, _problems(state, expected)
 
 
 def _unusable(tensor: Tensor, own: Tensor) -> str | None:
@@ -172,20 +172,20 @@ def _misfit(path: Path, model: nn.Module, state: Mapping[str, Tensor], problems:
     return ModelError(f"checkpoint {path} does not fit {type(model).__name__}: {shown}{hint}")
 
 
-def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _fitted(weights_of_file: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The file's weights under the names that the model has."""
-    state = {without_wrapper(name): tensor for name, tensor in found.state.items()}
-    if len(state) < len(found.state):
-        state = dict(found.state)
+    state = {without_wrapper(name): tensor for name, tensor in weights_of_file.state.items()}
+    if len(state) < len(weights_of_file.state):
+        state = dict(weights_of_file.state)
     bare = {without_wrapper(name): name for name in expected}
-    prefix = _prefix(state, bare, path, found)
+    prefix = _prefix(state, bare, path, weights_of_file)
     inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not prefix and bare.keys() <= inside.keys():  # an average may stand beside names without a prefix
         inside = {name: value for name, value in inside.items() if name in bare or not is_average(name)}
     if left := len(state) - len(inside):
-        found.notes.append(f"{left} other tensors left out")
+        weights_of_file.notes.append(f"{left} other tensors left out")
     if prefix:
-        found.notes.append(f"{prefix!r} taken off the names")
+        weights_of_file.notes.append(f"{prefix!r} taken off the names")
     elif len(bare) and not inside.keys() & bare.keys():
         # The other way round: here the model is the one that is wrapped.
         outer = {name.removeprefix(f"{word}."): name for word in ("module", "model", "net") for name in bare}
@@ -200,7 +200,7 @@ def _fitted(found: Weights, expected: Mapping[str, Tensor], path: Path) -> dict[
     return named
 
 
-def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path, found: Weights) -> str:
+def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path, weights_of_file: Weights) -> str:
     """What stands before the model's own names in the file: the prefix under which most of them are found."""
     needed = [name for name in expected if not name.endswith(_COUNTER)]
     candidates = {""}
@@ -210,16 +210,16 @@ def _prefix(state: Mapping[str, Tensor], expected: Mapping[str, str], path: Path
     best = max(hits.values())
     there = sorted((one for one, count in hits.items() if 2 * count >= len(needed) and count), key=len)
     likely = [one for one in there if hits[one] == best]
-    if found.wanted is None:
+    if weights_of_file.requested is None:
         chosen = [one for one in likely if not is_average(one)] or likely
-    elif found.wanted == "ema":
+    elif weights_of_file.requested == "ema":
         chosen = [one for one in there if is_average(one)]
     else:
-        chosen = [one for one in hits if one and hits[one] and one.rstrip(".") == found.wanted]
-        chosen = chosen or [one for one in there if one.startswith(f"{found.wanted}.")]
-    if found.wanted is not None and not chosen:
+        chosen = [one for one in hits if one and hits[one] and one.rstrip(".") == weights_of_file.requested]
+        chosen = chosen or [one for one in there if one.startswith(f"{weights_of_file.requested}.")]
+    if weights_of_file.requested is not None and not chosen:
         names = [one.rstrip(".") for one in there if one]
-        raise wrong_choice(path, names or found.keys, found.wanted)
+        raise wrong_choice(path, names or weights_of_file.keys, weights_of_file.requested)
     if len(chosen) > 1 and "" not in chosen:
         raise wrong_choice(path, [one.rstrip(".") for one in chosen])
     return chosen[0] if chosen else ""

@@ -76,7 +76,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def kept_randomness() -> Iterator[None]:
+def preserved_rng() -> Iterator[None]:
     """Torch's random numbers, on the CPU and on the GPU in use, continue afterwards where they were."""
     cuda = torch.cuda.is_available() and bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):

@@ -1,4 +1,4 @@
-"""What a module answers by, as one short text: the same module in another process has the same, a changed one another.
+"""The identity of a module, as one short text: the same module in another process has the same, a changed one another.
 
     identity(teacher)       # sha256:…
 
@@ -30,13 +30,13 @@ _PLAIN = (
 
 def identity(*modules: nn.Module) -> str:
     """`sha256:…` of one or several modules; the device, the mode and `requires_grad` make no difference."""
-    told = _Told()
+    fingerprint = _Fingerprint()
     for module in modules:
-        told.add(without_compile(module))
-    return f"sha256:{told.hasher.hexdigest()}"
+        fingerprint.add(without_compile(module))
+    return f"sha256:{fingerprint.hasher.hexdigest()}"
 
 
-class _Told:
+class _Fingerprint:
     """Hashes values, whatever they are made of."""
 
     def __init__(self, met: Iterable[int] = ()) -> None:
@@ -111,18 +111,18 @@ class _Told:
         self.hasher.update(copy.flatten().view(torch.uint8).numpy().data)
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        found = list(pairs)
-        if all(isinstance(name, str) for name, _ in found):
-            found.sort(key=lambda pair: pair[0])
-        for name, value in found:
+        items = list(pairs)
+        if all(isinstance(name, str) for name, _ in items):
+            items.sort(key=lambda pair: pair[0])
+        for name, value in items:
             self.add(name)
             self.add(value)
         self._text("")
 
     def _alone(self, value: Any) -> str:
-        told = _Told(self._met)
-        told.add(value)
-        return told.hasher.hexdigest()
+        fingerprint = _Fingerprint(self._met)
+        fingerprint.add(value)
+        return fingerprint.hasher.hexdigest()
 
     def _all(self, values: Iterable[Any]) -> None:
         for value in values:

@@ -90,18 +90,18 @@ def _named_in(content: bytes) -> Iterator[str]:
     while read < 5 and stream.tell() < len(content):
         read += 1
         strings: list[str] = []
-        kept: list[str | None] = []  # what later operations may call for again by its number
+        memo: list[str | None] = []  # what later operations may call for again by its number
         last: str | None = None
         for operation, argument, _ in pickletools.genops(stream):
             if operation.name == "MEMOIZE":
-                kept.append(last)
+                memo.append(last)
                 continue
             last = argument if isinstance(argument, str) else None
             if operation.name == "GLOBAL":
                 yield str(argument).replace(" ", ".")
             elif operation.name == "STACK_GLOBAL" and len(strings) > 1:
                 yield ".".join(strings[-2:])
-            elif operation.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int) and argument < len(kept):
-                strings += [kept[argument] or ""]
+            elif operation.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int) and argument < len(memo):
+                strings += [memo[argument] or ""]
             elif last is not None:
                 strings.append(last)

@@ -20,7 +20,7 @@ from edgestill_runtime.files import sha256_of_file
 from ..errors import MissingExtraError, ModelError, nearest, one_line
 from ..file_kinds import describe_file
 from . import dscnn, resnet
-from .copies import device_of, eval_mode, kept_randomness
+from .copies import device_of, eval_mode, preserved_rng
 
 if TYPE_CHECKING:
     from ..data import Data
@@ -49,7 +49,7 @@ def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 
         ModelError: no such model, the message names the nearest; or a factory that failed.
     """
     kind, colon, rest = name.partition(":")
-    with kept_randomness():
+    with preserved_rng():
         torch.manual_seed(seed)
         if name in MODELS:
             return MODELS[name](num_classes=num_classes, in_channels=in_channels)
@@ -62,10 +62,12 @@ def create_model(name: str, num_classes: int, in_channels: int = 1, seed: int = 
 
 def _unknown(name: str) -> str:
     """What a name that is no model may be."""
-    found = describe_file(name)
-    if found is None:
+    description = describe_file(name)
+    if description is None:
         return f"unknown model {name!r}{nearest(name, [*MODELS, 'timm:NAME', 'module:factory'])}"
-    return f"{name} is {found.words}, and a model is wanted: one of {', '.join(MODELS)}, timm:NAME or module:factory"
+    return (
+        f"{name} is {description.words}, and a model is wanted: one of {', '.join(MODELS)}, timm:NAME or module:factory"
+    )
 
 
 def create_student(model: str, data: "Data", *, seed: int = 0) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The weights in a file, whoever wrote it: safetensors, or what `torch.save` wrote; no code in a file is ever run.
+"""The weights in a file of any origin: safetensors, or what `torch.save` wrote; no code in a file is ever run.
 
 A file's kind is told by its content. A checkpoint may hold the weights under a key (`state_dict`, `model`, …), a moving
 average of them beside, and the names may have a prefix from what the model was wrapped in (`module.` of
@@ -48,11 +48,11 @@ class Weights:
     state: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    wanted: str | None = None
+    requested: str | None = None
     keys: tuple[str, ...] = ()
 
 
-def read_weights(path: Path, wanted: str | None = None, names: Collection[str] = ()) -> Weights:
+def read_weights(path: Path, requested: str | None = None, names: Collection[str] = ()) -> Weights:
     """Read the weights of a file.
 
     Args:
@@ -67,8 +67,8 @@ def read_weights(path: Path, wanted: str | None = None, names: Collection[str] =
     kind = _describe(path)
     if kind == "safetensors":
         metadata, state = _read_safetensors(path)
-        return Weights(state, metadata, wanted=wanted)
-    return _choose(read_pickled(path), path, wanted, names)
+        return Weights(state, metadata, requested=requested)
+    return _choose(read_pickled(path), path, requested, names)
 
 
 def read_metadata(path: str | PathLike[str]) -> dict[str, Any]:
@@ -96,16 +96,16 @@ def check_file(path: str | PathLike[str]) -> None:
 def tied_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Name → the earlier name of the same tensor, for weights that a model uses in several places."""
     seen: dict[Any, str] = {}
-    found = {}
+    tied = {}
     for name, tensor in state.items():
         if tensor.numel() == 0:
             continue
         identity = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
         if identity in seen:
-            found[name] = seen[identity]
+            tied[name] = seen[identity]
         else:
             seen[identity] = name
-    return found
+    return tied
 
 
 def described(tied: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -115,17 +115,17 @@ def described(tied: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str,
 
 
 def _describe(path: Path) -> str:
-    found = describe_file(path)
-    if found is None:
+    description = describe_file(path)
+    if description is None:
         raise ModelError(f"checkpoint {path} cannot be read: no such file")
-    if found.kind in ("safetensors", "torch", "pickle"):
-        return found.kind
-    advice = found.advice or SAVE_AGAIN
-    if found.kind == "folder":
+    if description.kind in ("safetensors", "torch", "pickle"):
+        return description.kind
+    advice = description.advice or SAVE_AGAIN
+    if description.kind == "folder":
         advice = "name the file in it that holds the weights"
-    if found.kind == "json" and path.name.endswith(".index.json"):
+    if description.kind == "json" and path.name.endswith(".index.json"):
         advice = "it lists several files; join them into one, or name a model whose weights are in one file"
-    raise ModelError(f"checkpoint {path} is {found.words}; {advice}")
+    raise ModelError(f"checkpoint {path} is {description.words}; {advice}")
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -150,10 +150,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"checkpoint {path} is a damaged safetensors file; copy or download it again") from error
-    with contextlib.suppress(ValueError):  # somebody else's entry of that name
-        for name, kept in json.loads(header.get(_TIED, "{}")).items():
-            if kept in state:
-                state.setdefault(name, state[kept])
+    with contextlib.suppress(ValueError):  # an entry of another program with that name
+        for name, shared in json.loads(header.get(_TIED, "{}")).items():
+            if shared in state:
+                state.setdefault(name, state[shared])
     return _metadata(path, header), state
 
 
@@ -167,29 +167,29 @@ def without_wrapper(name: str) -> str:
     return name.replace(COMPILED_PREFIX, "")
 
 
-def wrong_choice(path: Path, names: Sequence[str], wanted: str | None = None) -> ModelError:
+def wrong_choice(path: Path, names: Sequence[str], requested: str | None = None) -> ModelError:
     """The error for weights that are not there, or of which there are several."""
     there = ", ".join(repr(name) for name in names if name) or "one set of weights"
-    if wanted is None:
+    if requested is None:
         first = next(name for name in names if name)
         plain = there.replace("'", "")
         return ModelError(
             f"checkpoint {path} holds the model's weights several times, under {plain}; say which with weights = "
             f'"{first}"'
         )
-    what = "moving average" if wanted == "ema" else f"weights {wanted!r}"
+    what = "moving average" if requested == "ema" else f"weights {requested!r}"
     return ModelError(f"checkpoint {path} holds no {what}; it has {there}")
 
 
-def _choose(content: Any, path: Path, wanted: str | None, names: Collection[str]) -> Weights:
+def _choose(content: Any, path: Path, requested: str | None, names: Collection[str]) -> Weights:
     """The state_dict in a checkpoint; what was chosen is noted."""
     sets = _sets(content)
     if not sets:
         raise ModelError(f"checkpoint {path} holds no weights: it is {_shape_of(content)}; {SAVE_AGAIN}")
     keys = tuple(sets)
-    asked = _asked(keys, wanted)
-    rest = None if asked else wanted
-    candidates = asked or _likely(sets, rest)
+    matching = _matching(keys, requested)
+    rest = None if matching else requested
+    candidates = matching or _likely(sets, rest)
     if len(candidates) > 1:
         candidates = [key for key in candidates if _fits(sets[key], names)] or candidates
     if len(candidates) != 1:
@@ -223,28 +223,28 @@ def _sets(content: Any, at: tuple[str, ...] = ()) -> dict[str, dict[str, Tensor]
     return inside
 
 
-def _asked(keys: Sequence[str], wanted: str | None) -> list[str]:
+def _matching(keys: Sequence[str], requested: str | None) -> list[str]:
     """The keys that are meant by what was asked for."""
-    if wanted is None:
+    if requested is None:
         return []
-    exact = [key for key in keys if key and key == wanted]
-    parts = [key for key in keys if key and f".{wanted}." in f".{key}."]
-    averaged = [key for key in keys if wanted == "ema" and is_average(key)]
+    exact = [key for key in keys if key and key == requested]
+    parts = [key for key in keys if key and f".{requested}." in f".{key}."]
+    averaged = [key for key in keys if requested == "ema" and is_average(key)]
     return exact or parts or averaged
 
 
-def _likely(sets: Mapping[str, Mapping[str, Tensor]], wanted: str | None) -> list[str]:
+def _likely(sets: Mapping[str, Mapping[str, Tensor]], requested: str | None) -> list[str]:
     """The keys under which the model's own weights may be; with `wanted`, those with names that begin with it."""
-    if wanted is not None and len(sets) > 1:
-        return [key for key, state in sets.items() if _has_prefix(state, wanted)]
+    if requested is not None and len(sets) > 1:
+        return [key for key, state in sets.items() if _has_prefix(state, requested)]
     plain = [key for key in sets if not is_average(key)]
     return [key for key in plain if any(part in PLAIN for part in key.split("."))] or plain or list(sets)
 
 
-def _has_prefix(state: Mapping[str, Tensor], wanted: str) -> bool:
-    if wanted == "ema":
+def _has_prefix(state: Mapping[str, Tensor], requested: str) -> bool:
+    if requested == "ema":
         return any(is_average(name) for name in state)
-    return any(without_wrapper(name).startswith(f"{wanted}.") for name in state)
+    return any(without_wrapper(name).startswith(f"{requested}.") for name in state)
 
 
 def _fits(state: Mapping[str, Tensor], names: Collection[str]) -> bool:

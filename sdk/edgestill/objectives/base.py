@@ -1,4 +1,4 @@
-"""What all objectives share."""
+"""Base classes of objectives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model gave for a batch.
+    """Outputs and features of a model for a batch.
 
     Args:
-        tensors: float32 (N, …) by the names that the task has for them; a single tensor is called `logits`.
-        features: by layer name, what that layer gave: maps (N, C, H, W), tokens (N, T, C) or vectors (N, C).
+        tensors: float32 (N, …) by the names that the task defines; a single tensor is called `logits`.
+        features: outputs of layers, by layer name: maps (N, C, H, W), tokens (N, T, C) or vectors (N, C).
     """
 
     tensors: Mapping[str, Tensor]
@@ -32,13 +32,13 @@ class Outputs:
 
 
 class Objective(nn.Module):
-    """A differentiable scalar to minimise. One of your own is a subclass with a `forward`.
+    """A differentiable scalar to minimise. A custom objective is a subclass with a `forward`.
 
     Attributes:
-        needs_teacher: whether it is of no use without a teacher.
+        needs_teacher: whether it needs a teacher.
         layers: pairs (student's layer, teacher's layer), named as in `named_modules()`, whose outputs it compares.
-        assumes: what the targets are, where it looks at them: the `assumes` of the tasks that it fits. Empty: it fits
-            every task.
+        assumes: the kind of targets that it uses: the `assumes` of the tasks that it fits. Empty: it fits every
+            task.
     """
 
     assumes: ClassVar[str] = ""
@@ -46,15 +46,15 @@ class Objective(nn.Module):
     layers: tuple[tuple[str, str], ...] = ()
 
     def bind(self, student: Outputs, teacher: Outputs | None) -> None:
-        """See one batch before training starts, and make the projectors that its shapes call for, if any."""
+        """Get one batch before training starts, and create projectors for its shapes if needed."""
 
     def forward(self, student: Outputs, teacher: Outputs | None, targets: Tensor) -> Tensor:
         """Loss of a batch, averaged over its samples.
 
         Args:
             student, teacher: outputs for the same views; the teacher's carry no gradient.
-            targets: float32 (N, …), as the task encodes them: of image classification (N, classes), one-hot labels, or
-                their blend under mixup; zeros where there is no label.
+            targets: float32 (N, …), as the task encodes them: for image classification (N, classes), one-hot labels,
+                blended by mixup; zeros if unlabelled.
         """
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ def assumes_of(objective: Objective) -> set[str]:
 
 
 def teaching(teacher: Outputs | None, objective: Objective) -> Outputs:
-    """The teacher's outputs, or an error that says which objective lacks a teacher."""
+    """The teacher's outputs, or an error that names the objective without a teacher."""
     if teacher is None:
         raise OptionError(f"{type(objective).__name__} needs a teacher's outputs")
     return teacher

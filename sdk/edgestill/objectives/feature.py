@@ -1,4 +1,4 @@
-"""Objectives on features: what layers inside the models give. Maps (N, C, H, W); tokens of a transformer become maps.
+"""Objectives on features: on outputs of inner layers. Maps (N, C, H, W); tokens of a transformer become maps.
 
 Heights and widths that differ are averaged to the smaller; channels that differ are bridged by a projector, which is
 made when training starts, trained with the student and left out of the result.

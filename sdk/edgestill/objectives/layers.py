@@ -1,4 +1,4 @@
-"""Layers by name: what they give, and how the outputs of two different models are brought to one shape."""
+"""Outputs and features of models: checks, and conversion to common shapes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ def check_layers(model: nn.Module, names: Sequence[str], who: str) -> None:
         who: `student` or `teacher`, for the message.
 
     Raises:
-        ModelError: names the nearest.
+        ModelError: suggests the nearest name.
     """
     modules = [name for name, _ in model.named_modules() if name]
     for name in names:
@@ -28,18 +28,18 @@ def check_layers(model: nn.Module, names: Sequence[str], who: str) -> None:
 
 
 def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Tensor:
-    """What a model returned, as logits in float32.
+    """The output of a model as logits in float32.
 
     Args:
-        who: `student` or `teacher`, for the message. samples: how many it was asked about; None: not compared.
+        who: `student` or `teacher`, for the message. samples: size of the batch; None: not checked.
 
     Raises:
-        ModelError: it is no tensor of floating-point numbers, says how to wrap the model; or not one row a sample.
+        ModelError: it is no floating-point tensor (states how to wrap the model), or does not have one row per sample.
     """
     if isinstance(output, Tensor) and samples is not None and output.shape[:1] != (samples,):
         raise ModelError(
-            f"the {who} answers {samples} images with shape {tuple(output.shape)}; one row of logits for each image is "
-            "needed, (N, classes): look for a reshape or a mean over the batch"
+            f"the {who}'s output for {samples} images has shape {tuple(output.shape)}; one row of logits for each "
+            "image is needed, (N, classes): look for a reshape or a mean over the batch"
         )
     if isinstance(output, Tensor) and output.is_floating_point():
         return output.float()
@@ -66,7 +66,7 @@ def as_logits(output: Any, who: str = "model", samples: int | None = None) -> Te
 def named_tensors(
     output: Any, names: Sequence[str] = ("logits",), who: str = "model", samples: int | None = None
 ) -> dict[str, Tensor]:
-    """What a model returned, as float32 tensors by name: see `Task.outputs`.
+    """The outputs of a model, as float32 tensors by name: see `Task.outputs`.
 
     Args:
         names: one for a model that returns a tensor; several for one that returns a tuple in this order, or a mapping.
@@ -77,12 +77,12 @@ def named_tensors(
     """
     if len(names) == 1:
         return {names[0]: as_logits(output, who, samples)}
-    given = list(output) if isinstance(output, (tuple, list)) else []
+    values = list(output) if isinstance(output, (tuple, list)) else []
     if isinstance(output, Mapping):
-        given = [output[name] for name in names if name in output]
-    if len(given) != len(names):
+        values = [output[name] for name in names if name in output]
+    if len(values) != len(names):
         raise ModelError(f"the {who} returns {type(output).__name__}; {' and '.join(names)} are needed, in this order")
-    return {name: as_logits(one, who, samples) for name, one in zip(names, given, strict=True)}
+    return {name: as_logits(one, who, samples) for name, one in zip(names, values, strict=True)}
 
 
 def run(
@@ -97,12 +97,12 @@ def run(
     Raises:
         ModelError: a layer took no part, or gave no tensor; or the model returned something else than logits.
     """
-    kept: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}
 
     def keeper(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, arguments: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                kept[name] = output.float()
+                features[name] = output.float()
 
         return keep
 
@@ -111,9 +111,9 @@ def run(
             hooks.enter_context(model.get_submodule(name).register_forward_hook(keeper(name)))
         tensors = named_tensors(model(images), names, who, len(images))
     for name in layers:
-        if name not in kept:
+        if name not in features:
             raise ModelError(f"layer {name!r} took no part in the forward pass, or gave no tensor")
-    return Outputs(tensors, kept)
+    return Outputs(tensors, features)
 
 
 def parse_layers(layers: Sequence[str | Sequence[str]], objective: str) -> tuple[tuple[str, str], ...]:

@@ -26,7 +26,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "similarity-preserving": SimilarityPreserving,
 }
 
-# Kinds of older recipes → what says the same today.
+# Kinds of older recipes → the equivalent in the current version.
 _OLDER: dict[str, dict[str, Any]] = {
     "standardised-kd": {"kind": "hinton-kd", "standardize": True, "temperature": 2.0, "hard": 0.1, "soft": 9.0}
 }
@@ -38,22 +38,22 @@ def create_objective(
     """Build an objective from `{kind = "hinton-kd", temperature = 4.0}`, or a sum from a list with `weight` in each.
 
     Args:
-        tables: `kind` is the word for one of ours, or `module:Class` for one of your own.
-        own: objectives of a task alone; see `Task.objectives`.
+        tables: `kind` is the name of a built-in objective, or `module:Class` for a custom one.
+        own: objectives that only a task has; see `Task.objectives`.
 
     Raises:
-        RecipeError: an unknown kind or argument; the message names the nearest. Or code that cannot be imported.
+        RecipeError: an unknown kind or argument; the message suggests the nearest. Or code that cannot be imported.
     """
     if isinstance(tables, Mapping):
         tables = [tables]
     known = {**OBJECTIVES, **(own or {})}
-    terms = [(_weight(table), _create(_of_today(table), known)) for table in tables]
+    terms = [(_weight(table), _create(_current_table(table), known)) for table in tables]
     if not terms:
         raise RecipeError("objective is empty; name at least one, such as {kind = 'hinton-kd'}")
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else WeightedSum(terms)
 
 
-def _of_today(table: Mapping[str, Any]) -> Mapping[str, Any]:
+def _current_table(table: Mapping[str, Any]) -> Mapping[str, Any]:
     older = _OLDER.get(str(table.get("kind")))
     return table if older is None else older | {name: value for name, value in table.items() if name != "kind"}
 
@@ -89,10 +89,10 @@ def _create(table: Mapping[str, Any], objectives: Mapping[str, Callable[..., Obj
     except ValueError as error:
         raise RecipeError(f"objective {kind!r}: {error}") from error
     except TypeError as error:
-        given = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
+        shown = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
         needs = [name for name, one in known.items() if one.default is one.empty and name not in arguments]
         raise RecipeError(
-            f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {given}"
+            f"objective {kind!r} needs {', '.join(needs)}" if needs else f"objective {kind!r} does not take {shown}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Objectives on relations: not what a model says of a sample, but how the samples of a batch lie to each other.
+"""Objectives on relations: distances and similarities between the samples of a batch.
 
 Sizes need not agree, so there are no projectors. Without `layers` the logits are compared; with them, each layer's
 output.
@@ -16,7 +16,7 @@ from .base import Objective, Outputs, teaching
 from .layers import as_map, as_vector, parse_layers
 
 Layers = Sequence[str | Sequence[str]]
-MOST_VALUES = 1 << 24  # of one tensor while angles are compared
+MOST_VALUES = 1 << 24  # of one tensor, when angles are compared
 
 
 class RKD(Objective):
@@ -76,32 +76,32 @@ class SimilarityPreserving(Objective):
 
 
 def _compared(objective: Objective, student: Outputs, teacher: Outputs | None) -> list[tuple[Tensor, Tensor]]:
-    said = teaching(teacher, objective)
+    outputs = teaching(teacher, objective)
     if not objective.layers:
-        return [(student.logits, said.logits)]
-    return [(student.features[one], said.features[other]) for one, other in objective.layers]
+        return [(student.logits, outputs.logits)]
+    return [(student.features[one], outputs.features[other]) for one, other in objective.layers]
 
 
 def _precise(vectors: Tensor) -> Tensor:
-    """At least float32: distances in half precision are too coarse, and not there on every device."""
+    """At least float32: distances in half precision are too coarse, and not supported on every device."""
     return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
 
 
 def _distances(vectors: Tensor) -> Tensor:
     """Distances (N·(N-1),) of all ordered pairs, in units of their mean."""
     apart = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    # Not by the product of matrices: of vectors that lie near each other it leaves nothing.
+    # Not by matrix multiplication, which loses all precision for vectors that are close.
     lengths = torch.cdist(vectors, vectors, compute_mode="donot_use_mm_for_euclid_dist")[apart]
     return lengths / lengths.mean().clamp_min(1e-12)
 
 
 def _angle_loss(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Mean over all triples of huber(a_s - a_t), some vertices at a time: all at once are N × N × C and N × N × N."""
+    """Mean over all triples of huber(a_s - a_t); in chunks of vertices to save memory."""
     count, width = len(ours), max(len(ours), ours.shape[1], theirs.shape[1])
     vertices = max(1, MOST_VALUES // (count * width))
     if vertices >= count:
         return _angle_losses(ours, theirs, 0, count) / count**3
-    # Each part is computed again on the way back instead of being kept until then.
+    # Each part is recomputed in the backward pass to save memory (checkpointing).
     parts = [
         checkpoint(_angle_losses, ours, theirs, start, start + vertices, use_reentrant=False)
         for start in range(0, count, vertices)

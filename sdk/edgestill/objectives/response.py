@@ -1,4 +1,4 @@
-"""Objectives on the response, that is on the logits alone. z_s and z_t are the student's and the teacher's, (N, C).
+"""Objectives on the response, that is, on the logits only. z_s and z_t are the student's and the teacher's, (N, C).
 
 Each objective that compares logits takes `standardize`: it then compares the z-scores of each sample's logits,
 `Z(z) = (z - mean(z)) / (std(z) + 1e-7)`, as in Sun et al. 2024, "Logit Standardization in Knowledge Distillation"
@@ -17,7 +17,7 @@ ONE_CLASS = "one class a sample"
 
 
 class LogitObjective(Objective):
-    """Compares the logits of one class a sample.
+    """Compares the logits of one class per sample.
 
     Args:
         standardize: compare z-scores of each sample's logits, see above.
@@ -30,13 +30,13 @@ class LogitObjective(Objective):
         self.standardize = standardize
 
     def compared(self, student: Outputs, teacher: Outputs | None) -> tuple[Tensor, Tensor]:
-        """z_s and z_t, (N, C), standardized where that is asked for."""
+        """z_s and z_t, (N, C), standardized if requested."""
         logits = student.logits, teaching(teacher, self).logits
         return (z_scores(logits[0]), z_scores(logits[1])) if self.standardize else logits
 
 
 class CrossEntropy(Objective):
-    """Labels alone: mean over samples of `-Σ_c target_c · log softmax(z)_c`; samples without a label count as 0.
+    """Labels only: mean over samples of `-Σ_c target_c · log softmax(z)_c`; samples without a label count as 0.
 
     Args:
         label_smoothing: share of each target that is spread over all classes, 0–1.
@@ -90,7 +90,7 @@ class DKD(LogitObjective):
     """Zhao et al. 2022, "Decoupled Knowledge Distillation" (arXiv:2203.08679).
 
     `hard · CE(z_s, y) + T² · (alpha · TCKD + beta · NCKD)`, KL at temperature T averaged over samples: TCKD compares
-    (p of the label, 1 - p of it), NCKD the distribution over the other classes alone, which plain KD weighs by
+    (p of the label, 1 - p of it), NCKD the distribution over the other classes only, which plain KD weighs by
     1 - p_t(label) and so hides wherever the teacher is sure. A sample without a label takes the teacher's first choice.
 
     Args:
@@ -158,7 +158,7 @@ class DIST(LogitObjective):
 
 
 class LogitMSE(LogitObjective):
-    """`hard · CE(z_s, y) + soft · mean over samples and classes of (z_s - z_t)²`, the logits as they are.
+    """`hard · CE(z_s, y) + soft · mean over samples and classes of (z_s - z_t)²`, on raw logits.
 
     Ba & Caruana 2014, "Do Deep Nets Really Need to be Deep?" (arXiv:1312.6184); Kim et al. 2021 (arXiv:2105.08919)
     compare it with KL.

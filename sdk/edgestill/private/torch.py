@@ -14,8 +14,8 @@ COMPILED_PREFIX = "_orig_mod."
 
 def without_compile(module: nn.Module) -> nn.Module:
     """The plain module in one that `torch.compile` returned; any other module as it is."""
-    found: nn.Module = getattr(module, "_orig_mod", module)
-    return found
+    original: nn.Module = getattr(module, "_orig_mod", module)
+    return original
 
 
 def drop_compiled_code(module: nn.Module) -> None:

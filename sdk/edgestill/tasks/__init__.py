@@ -1,4 +1,4 @@
-"""Tasks, the host half: one file each. What outputs mean is said by the device half, `edgestill_runtime.tasks`.
+"""Tasks, the host part: one file each. The device part, `edgestill_runtime.tasks`, decodes the outputs.
 
     task = find_task("image-classification")            # or "module:Class", with options={…}
     data = load_data("image-folder:photos", task=task)
@@ -7,7 +7,7 @@
     multi-label-classification    a table of tags beside the samples, or a column of lists; sigmoid
     regression                    a table of numbers beside the samples, or columns of them
 
-A task of your own is a subclass of `Task`; docs/tasks.md shows one.
+A custom task is a subclass of `Task`; docs/tasks.md shows one.
 """
 
 from collections.abc import Mapping
@@ -39,10 +39,10 @@ TASKS: dict[str, type[Task]] = {
 
 
 def find_task(name: str | Task, options: Mapping[str, Any] | None = None) -> Task:
-    """A task by its word in a recipe, or `module:Class`.
+    """A task by its name in a recipe, or `module:Class`.
 
     Args:
-        options: keyword arguments of its class; those of a task that is there already stay.
+        options: keyword arguments of its class; ignored for a `Task` object.
 
     Raises:
         RecipeError: no such task, no such option, or code that cannot be imported.
@@ -58,5 +58,5 @@ def find_class(name: str) -> type[Task]:
         return TASKS[name]
     if not isinstance(name, str) or ":" not in name:
         raise RecipeError(f"unknown task {name!r}{nearest(str(name), [*TASKS, 'module:Class'])}")
-    found: type[Task] = import_class(name, Task, "task")  # type: ignore[type-abstract]
-    return found
+    kind: type[Task] = import_class(name, Task, "task")  # type: ignore[type-abstract]
+    return kind

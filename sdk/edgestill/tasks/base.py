@@ -1,4 +1,4 @@
-"""What every task has on the host: targets from data, what is learnt from them, and what can be said of a teacher."""
+"""The host part of a task: reading targets, training objectives, and checks of models."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -26,11 +26,11 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Targets:
-    """What is right for each sample of each split.
+    """The targets of all splits.
 
     Args:
-        splits: (N, …) by name of the split. names: of what the outputs' last axis holds, such as classes.
-        notes: what was done with the data that nobody asked for, a line each.
+        splits: (N, …) by name of the split. names: along the last axis of the outputs, such as classes.
+        notes: automatic changes to the data, one line each.
     """
 
     splits: Mapping[str, NDArray[Any]]
@@ -40,11 +40,12 @@ class Targets:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a model's outputs are worth beside guessing.
+    """The quality of a model's outputs compared with guessing.
 
     Args:
-        quality, chance: the main measure of the outputs, and of guessing. near: whether the two cannot be told apart.
-        reason: what the outputs look like, where that tells something; may be empty.
+        quality, chance: the main measure of the outputs, and of guessing. near: whether the difference is not
+            significant.
+        reason: a hint from the outputs about the cause; may be empty.
     """
 
     quality: float
@@ -54,34 +55,34 @@ class Guess:
 
 
 class Task(ABC):
-    """The host half of a task. Its keyword arguments are the keys of `[task_options]` in a recipe.
+    """The host part of a task. Its keyword arguments are the keys of `[task_options]` in a recipe.
 
-    A task of your own is a subclass, named `module:Class` in the recipe. `device` is its other half, which says what
-    outputs mean, how good they are, and when two answers are the same; see `edgestill_runtime.tasks`.
+    A custom task is a subclass, named `module:Class` in the recipe. `device` is its device part, which decodes outputs,
+    measures quality and compares predictions; see `edgestill_runtime.tasks`.
     """
 
     device: ClassVar[type[DeviceTask]]
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
     """Names of what a model returns: one tensor, or a tuple or mapping of several."""
     assumes: ClassVar[str] = ""
-    """What its targets are, which an objective that looks at them must assume too: see `Objective.assumes`."""
+    """The kind of its targets; objectives that use targets must assume the same: see `Objective.assumes`."""
     objectives: ClassVar[Mapping[str, type[Objective]]] = {}
-    """Objectives of this task alone, by the word for them in a recipe."""
+    """Objectives that only this task has, by their name in a recipe."""
     names_word: ClassVar[str] = "outputs"
-    """What its names name: `classes`."""
+    """Word for its names in messages: `classes`."""
     targets_word: ClassVar[str] = "targets"
-    """What its targets are called: `labels`."""
+    """Word for its targets in messages: `labels`."""
     of_folders: ClassVar[bool] = False
-    """Whether the folder that a sample lies in is its target; else a table beside the samples says it."""
+    """Whether the folder of a sample is its target; else a table beside the samples has the targets."""
     least_names: ClassVar[int] = 1
     augmentations: ClassVar[tuple[str, ...] | None] = None
-    """What a student sees where a recipe says nothing; None: the default of the kind of data."""
+    """Default augmentation; None: the default of the kind of data."""
     columns: tuple[str, ...] = ()
-    """Columns of a table that are its targets, where somebody said which; else `find_columns` does."""
+    """Columns of a table that hold the targets; empty: chosen by `find_columns`."""
 
     @property
     def name(self) -> str:
-        """The word for it in recipes and manifests."""
+        """Its name in recipes and manifests."""
         return self.device.name
 
     # Data.
@@ -93,7 +94,7 @@ class Task(ABC):
             columns: of the train split, without those that name the sample or its split.
 
         Raises:
-            DataError: none is, or one that was asked for is not there; says what there is.
+            DataError: there is none, or a requested column is missing; lists the columns.
         """
         for name in self.columns:
             if name not in columns:
@@ -101,7 +102,7 @@ class Task(ABC):
         return self.columns or self.find_columns(columns, where)
 
     def columns_note(self, chosen: Sequence[str], columns: Columns, where: str) -> list[str]:
-        """A line about the columns that are targets and those that are not, where nobody said which."""
+        """A message about which columns were chosen as targets, if the user named none."""
         others = [name for name in columns if name not in chosen]
         if self.columns or not (others or len(chosen) > 1):
             return []
@@ -110,19 +111,19 @@ class Task(ABC):
         return [f"{read}. `columns` under [task_options] says others"]
 
     def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
-        """The same where nobody said which: here all of them."""
+        """Choose the target columns if the user named none; default: all of them."""
         return tuple(columns)
 
     @abstractmethod
     def read_targets(self, splits: Mapping[str, Columns], names: Sequence[str], where: str) -> Targets:
-        """What a format found → targets.
+        """Columns of a data format → targets.
 
         Args:
-            splits: columns by split, `train` among them. names: where the data say them; else found in train.
+            splits: columns by split, including `train`. names: as stated by the data; empty: derived from train.
             where: for messages.
 
         Raises:
-            DataError: cells that are no targets of this task; says which sample.
+            DataError: cells that are no valid targets of this task; names the sample.
         """
 
     @abstractmethod
@@ -130,77 +131,77 @@ class Task(ABC):
         """bool (N,): the samples whose target is known."""
 
     @abstractmethod
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
-        """The same targets, where those that are not kept are unknown; `unknown` has them for samples without any."""
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+        """A copy of the targets in which those outside the mask `known` are unknown."""
 
     @abstractmethod
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
-        """Targets of so many samples, none of which is known."""
+        """Targets of `count` unlabelled samples."""
 
     @abstractmethod
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """int64 (N,), from 0: groups that a cut keeps in proportion. Every target is known."""
+        """int64 (N,), from 0: groups for the stratified split. Every target is known."""
 
     @abstractmethod
     def reordered(self, targets: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
-        """The targets where name i has become name places[i]."""
+        """The targets after name i became name places[i]."""
 
     @abstractmethod
     def text(self, target: Any, names: Sequence[str]) -> str:
         """A sample's target, in a few words."""
 
     def check_names(self, names: Sequence[str], where: str) -> None:
-        """Refuse data that say too few names.
+        """Refuse data with too few names.
 
         Raises:
-            DataError: how many they say, and how many are needed.
+            DataError: states how many there are, and how many are needed.
         """
         if len(names) < self.least_names:
             raise DataError(f"{where} has {len(names)} {self.names_word}; {self.least_names} or more are needed")
 
     def thin(self, targets: NDArray[Any], names: Sequence[str], word: str) -> list[str]:
-        """Lines about what a split, called `word`, is too small for."""
+        """Warnings about a split, called `word` in messages, that is too small."""
         return []
 
     def check_measurable(self, targets: NDArray[Any], word: str) -> None:
-        """Refuse targets of a split, called `word`, that no measure says anything of, before hours of training.
+        """Refuse targets of a split, called `word`, for which the measures are undefined, before training.
 
         Raises:
-            DataError: why.
+            DataError: states the reason.
         """
         return
 
     def summary(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-        """What `edgestill data` says of a split's targets, as plain data."""
+        """Statistics of a split's targets for `edgestill data`, as plain data."""
         return {}
 
     def warnings(self, targets: NDArray[Any], names: Sequence[str]) -> list[str]:
-        """Lines about train targets that are unlike what a model learns well from."""
+        """Warnings about train targets that are hard to learn from, such as imbalanced classes."""
         return []
 
     def advice(self, kind: str, names: Sequence[str]) -> list[str]:
-        """Lines about what a recipe should say for these names; `kind` of the samples is `image` or `audio`."""
+        """Advice for the recipe, given these names; `kind` of the samples is `image` or `audio`."""
         return []
 
     # Training.
 
     def settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-        """Settings of the device half, as plain data; `targets` are those of train that are known."""
+        """Settings of the device part, as plain data; `targets` are the known ones of train."""
         return {}
 
-    def given_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-        """The same of a model that was trained elsewhere, and is only converted here."""
+    def conversion_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """Settings for a model that was trained elsewhere and is only converted here."""
         return self.settings(targets, names)
 
     def other_outputs(self, trained: Settings, own: Settings) -> str:
-        """Why a model that was trained with other settings gives other outputs than these; empty where it does not."""
+        """Why a model that was trained with other settings has outputs on another scale; empty if it does not."""
         return ""
 
     def on_device(self, names: Sequence[str], settings: Settings, scores: Any = "logits") -> DeviceTask:
-        """The device half for these names.
+        """The device part for these names.
 
         Raises:
-            RecipeError: settings that make no sense.
+            RecipeError: invalid settings.
         """
         try:
             return self.device(names, settings, scores)
@@ -209,11 +210,11 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, targets: NDArray[Any], names: Sequence[str], settings: Settings) -> NDArray[np.float32]:
-        """float32 (N, …): what objectives are given as targets. Views of a sample may be blended, and so are these."""
+        """float32 (N, …): the targets for the objectives. Mixup blends them like the images."""
 
     @abstractmethod
     def default_objective(self, method: str) -> Objective:
-        """What a student learns where nobody says.
+        """The objective of a recipe that names none.
 
         Args:
             method: `alone` (the targets), `teacher`, `generations`, `together`, or `int8` (training with fake
@@ -221,10 +222,10 @@ class Task(ABC):
         """
 
     def check_objective(self, objective: Objective) -> None:
-        """Refuse an objective that makes nothing of this task's targets, before any training.
+        """Refuse an objective that does not fit the targets of this task, before any training.
 
         Raises:
-            ModelError: names it, and those that fit.
+            ModelError: names it, and the objectives that fit.
         """
         for one in assumes_of(objective):
             if one and one != self.assumes:
@@ -234,18 +235,18 @@ class Task(ABC):
                 )
 
     def fitting(self) -> list[str]:
-        """Words of the objectives that fit."""
+        """Names of the objectives that fit."""
         own = {**OBJECTIVES, **self.objectives}
         return sorted(name for name, kind in own.items() if getattr(kind, "assumes", "") in ("", self.assumes))
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
-        """Outputs of several models as one: here their mean.
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
+        """Combine the outputs of several teachers; default: their mean.
 
         Raises:
-            ModelError: a way to combine that this task has not.
+            ModelError: this task does not support the method.
         """
-        if how != "average":
-            raise ModelError(f'teachers of {self.name} are combined by their mean: combine = "average", not {how!r}')
+        if method != "average":
+            raise ModelError(f'teachers of {self.name} are combined by their mean: combine = "average", not {method!r}')
         tensors = {name: torch.stack([one.tensors[name] for one in members]).mean(0) for name in members[0].tensors}
         return Outputs(tensors, members[0].features)
 
@@ -253,48 +254,48 @@ class Task(ABC):
         """Refuse a model whose outputs for one sample do not fit the data.
 
         Args:
-            who: `student` or `teacher`. data: their name. learning: it will learn or teach.
+            who: `student` or `teacher`. data: name of the data. learning: the model will learn or teach.
 
         Raises:
-            ModelError: names both shapes.
+            ModelError: states both shapes.
         """
         shape = tuple(outputs.logits.shape)
         if shape != (1, len(names)):
             raise ModelError(
-                f"the {who} answers one image with shape {shape}, but {data} has {len(names)} {self.names_word}, which "
-                f"needs (1, {len(names)}); teacher, student and data must have the same {self.names_word}"
+                f"the {who}'s output for one image has shape {shape}, but {data} has {len(names)} {self.names_word}, "
+                f"which needs (1, {len(names)}); teacher, student and data must have the same {self.names_word}"
             )
 
-    # What a model is worth.
+    # Quality of a model.
 
     @abstractmethod
     def against_chance(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> Guess:
-        """Whether outputs are any better than guessing; `device` is the other half, with the data's names."""
+        """Whether outputs are better than guessing; `device` is the device part, with the names of the data."""
 
     def right(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> NDArray[np.bool_]:
-        """bool (N,): the samples whose answer is what the target says, for a report to show others first."""
+        """bool (N,): whether the prediction of a sample is correct; a report shows errors first."""
         return np.array([
-            device.describe(answer) == self.text(target, device.labels)
-            for answer, target in zip(device.answer(outputs), targets, strict=True)
+            device.describe(prediction) == self.text(target, device.labels)
+            for prediction, target in zip(device.answer(outputs), targets, strict=True)
         ], np.bool_)  # fmt: skip
 
     def fitting_targets(self, targets: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[NDArray[Any] | None, str]:
-        """Targets that the quality of outputs of these shapes can be measured with, or None and the reason."""
-        given = np.asarray(targets)
+        """Targets in the form that fits outputs of these shapes, or None and the reason."""
+        array = np.asarray(targets)
         if len(shapes) != 1:
-            return None, f"the model has {len(shapes)} outputs, and the targets say of none which it is for"
-        if given.ndim == 1:
-            given = given[:, None]
-        if given.shape != shapes[0]:
-            return None, f"targets {given.shape} do not fit outputs {shapes[0]}"
-        return given, ""
+            return None, f"the model has {len(shapes)} outputs, and the targets do not state which one they are for"
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.shape != shapes[0]:
+            return None, f"targets {array.shape} do not fit outputs {shapes[0]}"
+        return array, ""
 
 
 def options_of(kind: type[Task], options: Mapping[str, Any]) -> Task:
     """A task with the options of a recipe.
 
     Raises:
-        RecipeError: an unknown option, or a value that makes no sense; names the nearest.
+        RecipeError: an unknown option (suggests the nearest), or an invalid value.
     """
     known = [name for name in inspect.signature(kind).parameters if name not in ("args", "kwargs")]
     for name in options:

@@ -1,4 +1,4 @@
-"""Columns of targets as data formats find them, and what all tasks ask of them."""
+"""Columns of targets as data formats return them, and helpers that all tasks use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from ..errors import DataError, OptionError
 from .labels import few
 
 Columns = Mapping[str, Any]
-"""What a data format found for the samples of a split, by the name of the column: N cells each."""
+"""The cells of a split's samples by the name of the column: N cells each."""
 
 
 class TableColumns(dict[str, Any]):
-    """Columns whose samples stand somewhere that people can look up, such as a line of a file.
+    """Columns whose samples have a place that a message can name, such as a line of a file.
 
     Args:
         columns: by name, N cells each. place: number of a sample → `labels.csv, line 7`.
@@ -23,7 +23,7 @@ class TableColumns(dict[str, Any]):
 
 
 def place_of(columns: Columns, row: int, where: str) -> str:
-    """Where a sample stands, for messages."""
+    """The place of a sample, for messages."""
     return columns.place(row) if isinstance(columns, TableColumns) else f"{where}, sample {row}"
 
 

@@ -1,4 +1,4 @@
-"""One label for one image, or for one recording. Targets are int64 (N,) in 0…classes-1, or -1 where there is none."""
+"""One label per image or recording. Targets are int64 (N,) in 0…classes-1, or -1 for no label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,22 +46,22 @@ class ImageClassification(Task):
         return Targets(labels, classes, notes)
 
     def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
-        """The one that is called label or labels.
+        """The column called label or labels.
 
         Raises:
-            DataError: none is.
+            DataError: there is none.
         """
-        if found := next((name for name in ("label", "labels") if name in columns), None):
-            return (found,)
+        if column := next((name for name in ("label", "labels") if name in columns), None):
+            return (column,)
         raise DataError(f"{where} has the columns {', '.join(columns)}; it needs label")
 
     def labelled(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
-        """Those from 0 on."""
+        """Labels ≥ 0."""
         return np.asarray(targets >= 0)
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """-1 for the others."""
-        return np.where(kept, targets, -1)
+        return np.where(known, targets, -1)
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """-1."""
@@ -72,7 +72,7 @@ class ImageClassification(Task):
         return np.asarray(targets, np.int64)
 
     def reordered(self, targets: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
-        """Other numbers of the same classes."""
+        """The same classes with other numbers."""
         return np.where(targets >= 0, places[targets], -1)
 
     def text(self, target: Any, names: Sequence[str]) -> str:
@@ -83,8 +83,8 @@ class ImageClassification(Task):
         """Classes without a sample, and fewer than 20 samples a class to validate with, or 10 to train with."""
         notes, count = [], len(targets)
         if without := [names[label] for label in range(len(names)) if not (targets == label).any()]:
-            told = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
-            notes.append(f"{word} has no sample of {'the class' if len(without) == 1 else 'the classes'} {told}")
+            listed = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
+            notes.append(f"{word} has no sample of {'the class' if len(without) == 1 else 'the classes'} {listed}")
         if word == "validation" and count < _THIN_VALIDATION * len(names):
             notes.append(
                 f"thin: {count} validation samples for {len(names)} classes; one of them is {100 / count:.1f} points "
@@ -107,14 +107,14 @@ class ImageClassification(Task):
             return []
         return [
             f"imbalanced: {names[most]} has {counts[most]:,} train samples, {names[least]} {counts[least]:,}; always "
-            f"answering {names[most]} is right for {100 * counts[most] / counts.sum():.0f} % of them"
+            f"predicting {names[most]} is right for {100 * counts[most] / counts.sum():.0f} % of them"
         ]
 
     def advice(self, kind: str, names: Sequence[str]) -> list[str]:
-        """Digits and letters are not to be mirrored."""
+        """Digits and letters must not be flipped."""
         if kind == "image" and all(len(name) == 1 and name.isalnum() for name in names):
             return [
-                "the default augmentation mirrors images; digits and letters change their meaning then, so say "
+                "the default augmentation flips images, which changes the meaning of digits and letters, so set "
                 'augmentation = ["shift:2"] in the recipe'
             ]
         return []
@@ -127,7 +127,7 @@ class ImageClassification(Task):
         return rows
 
     def default_objective(self, method: str) -> Objective:
-        """DIST from a teacher; the labels and the earlier generation in equal parts; see each class."""
+        """DIST from a teacher; for born-again, labels and teacher with equal weights; see each class."""
         made: dict[str, Objective] = {
             "alone": CrossEntropy(),
             "generations": HintonKD(temperature=1.0, alpha=0.5),
@@ -136,88 +136,89 @@ class ImageClassification(Task):
         }
         return made.get(method) or DIST()
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
         """Log probabilities; see `combine`."""
-        together = combine(torch.stack([one.logits for one in members]), targets, how)
+        together = combine(torch.stack([one.logits for one in members]), targets, method)
         return Outputs({"logits": together}, members[0].features)
 
     def check_outputs(self, outputs: Outputs, names: Sequence[str], who: str, data: str, learning: bool) -> None:
-        """Also refuses probabilities, which are no logits to learn from."""
+        """Also refuses probabilities, as the objectives need logits."""
         super().check_outputs(outputs, names, who, data, learning)
         logits = outputs.logits.detach()
         if learning and bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
             raise ModelError(
-                f"the {who} answers with probabilities (none below 0, together 1), and would be given a second "
+                f"the {who} outputs probabilities (none below 0, sum 1), and the objective would apply a second "
                 "softmax: remove its last softmax, or wrap it in a module whose forward is "
                 "`return self.model(images).clamp_min(1e-12).log()`"
             )
 
     def right(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> NDArray[np.bool_]:
-        """The class chosen is the target."""
+        """Whether the predicted class is the target."""
         return np.asarray(outputs[0].argmax(1) == targets)
 
     def against_chance(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> Guess:
-        """See `guess`; with what the classes chosen look like."""
+        """See `guess`; adds a hint from the predicted classes."""
         chosen = outputs[0].argmax(1)
-        found = guess(chosen, targets)
+        guessed = guess(chosen, targets)
         names = device.labels or tuple(map(str, range(outputs[0].shape[1])))
-        reason = _look(chosen, targets, names) if found.near else ""
-        return Guess(found.quality, found.chance, found.near, reason)
+        reason = _look(chosen, targets, names) if guessed.near else ""
+        return Guess(guessed.quality, guessed.chance, guessed.near, reason)
 
     def fitting_targets(self, targets: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[NDArray[Any] | None, str]:
         """Whole numbers (N,) or (N, 1), or one-hot rows."""
-        given = np.asarray(targets)
+        labels = np.asarray(targets)
         if len(shapes) != 1:
-            return None, f"the model has {len(shapes)} outputs, and labels say of none which it is for"
+            return None, f"the model has {len(shapes)} outputs, and labels do not state which one they are for"
         shape = shapes[0]
         if len(shape) != 2 or shape[1] < 2:
-            return None, f"the model's output {shape[1:]} for a sample is no score a class"
-        if given.shape[:1] != shape[:1]:
-            return None, f"there are {given.shape[0] if given.ndim else 0} labels for {shape[0]} samples"
-        if given.dtype.kind not in "iub" and not (given.dtype.kind == "f" and given.ndim == 2 and given.shape == shape):
-            return None, f"the labels are {given.dtype}, and a class is a whole number"
-        if given.ndim == 2 and given.shape[1] == 1:
-            given = given[:, 0]
-        if given.ndim == 2 and given.shape == shape:
-            if not (np.isin(given, (0, 1)).all() and (given.sum(1) == 1).all()):
-                return None, "the labels have no, or more than one, class a sample"
-            given = given.argmax(1)
-        if given.ndim != 1:
-            return None, f"the labels have shape {given.shape}; give one class a sample, (N,)"
-        whole = given.astype(np.int64)
+            return None, f"the model's output {shape[1:]} for a sample is not one score per class"
+        if labels.shape[:1] != shape[:1]:
+            return None, f"there are {labels.shape[0] if labels.ndim else 0} labels for {shape[0]} samples"
+        scores = labels.dtype.kind == "f" and labels.ndim == 2 and labels.shape == shape
+        if labels.dtype.kind not in "iub" and not scores:
+            return None, f"the labels are {labels.dtype}, and a class is a whole number"
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.ndim == 2 and labels.shape == shape:
+            if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
+                return None, "the labels have none, or more than one, class per sample"
+            labels = labels.argmax(1)
+        if labels.ndim != 1:
+            return None, f"the labels have shape {labels.shape}; give one class per sample, (N,)"
+        whole = labels.astype(np.int64)
         if len(whole) and not (whole.min() >= 0 and whole.max() < shape[1]):
             return None, f"the labels go from {whole.min()} to {whole.max()}, and the model has {shape[1]} classes"
         return whole, ""
 
 
-def combine(logits: Tensor, targets: Tensor, how: str) -> Tensor:
+def combine(logits: Tensor, targets: Tensor, method: str) -> Tensor:
     """Logits (teachers, N, classes) → log probabilities (N, classes); see `edgestill.teachers.TeacherEnsemble`."""
-    answers = F.log_softmax(logits, dim=2)
-    entropy = -(answers.exp() * answers).sum(2)
-    if how == "choice":
+    log_probs = F.log_softmax(logits, dim=2)
+    entropy = -(log_probs.exp() * log_probs).sum(2)
+    if method == "choice":
         labelled = targets.sum(1) > 0
-        score = torch.where(labelled, (targets * answers).sum(2), -entropy)
+        score = torch.where(labelled, (targets * log_probs).sum(2), -entropy)
         chosen = score.argmax(0)
-        return answers[chosen, torch.arange(len(chosen), device=chosen.device)]
-    weights = torch.softmax(-entropy, dim=0) if how == "confidence" else torch.full_like(entropy, 1 / len(logits))
-    return torch.logsumexp(answers + weights.log()[:, :, None], dim=0)
+        return log_probs[chosen, torch.arange(len(chosen), device=chosen.device)]
+    weights = torch.softmax(-entropy, dim=0) if method == "confidence" else torch.full_like(entropy, 1 / len(logits))
+    return torch.logsumexp(log_probs + weights.log()[:, :, None], dim=0)
 
 
-def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
-    """Does a classifier know anything? Of its answers, class numbers (N,), against labels (N,).
+def guess(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
+    """Whether a classifier is better than guessing: its predictions, class numbers (N,), against labels (N,).
 
-    Of n samples it classifies a share `a` as labelled. Guessing with the same frequencies of answers would reach
-    `e = Σ p_c q_c` (p: shares of the labels, q: shares of its answers), so a model that always names the largest class
-    counts as guessing, however large that class is. With `k = (a - e) / (1 - e)` (Cohen's kappa) and standard errors
-    from the binomial distribution, it is near chance when both hold:
+    Its accuracy on n samples is `a`. Guessing with the same class frequencies would have the accuracy
+    `e = Σ p_c q_c` (p: shares of the labels, q: shares of the predictions), so a model that always predicts the
+    largest class counts as guessing, however large that class is. With `k = (a - e) / (1 - e)` (Cohen's kappa) and
+    standard errors from the binomial distribution, it is near chance when both hold:
 
         a is within 3 standard errors of e,  or  a < 2 e and k < 0.15
         k is below 0.5 also at the upper end of 3 standard errors: there were enough samples to tell
     """
-    count, number = len(labels), int(max(answers.max(), labels.max())) + 1
-    shares = [np.bincount(one, minlength=number) / count for one in (labels, answers)]
-    right, chance = float((answers == labels).mean()), float((shares[0] * shares[1]).sum())
-    if chance >= 1:  # one class alone
+    count, number = len(labels), int(max(predictions.max(), labels.max())) + 1
+    shares = [np.bincount(one, minlength=number) / count for one in (labels, predictions)]
+    right, chance = float((predictions == labels).mean()), float((shares[0] * shares[1]).sum())
+    if chance >= 1:  # a single class
         return Guess(right, chance, near=False)
     kappa = (right - chance) / (1 - chance)
     by_chance = np.sqrt(chance * (1 - chance) / count)
@@ -226,16 +227,16 @@ def guess(answers: NDArray[np.int64], labels: NDArray[np.int64]) -> Guess:
     return Guess(right, chance, bool(guessing and kappa + _ERRORS * unsure < _GOOD))
 
 
-def _look(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """What answers that are near chance look like."""
+def _look(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """A hint about the cause, for predictions that are near chance."""
     number = len(classes)
     met = np.zeros((number, number), np.int64)
-    np.add.at(met, (labels, answers), 1)
-    largest = int(np.bincount(answers).argmax())
-    share = float((answers == largest).mean())
+    np.add.at(met, (labels, predictions), 1)
+    largest = int(np.bincount(predictions).argmax())
+    share = float((predictions == largest).mean())
     if share > 0.9:
-        return f"It answers {classes[largest]!r} for {100 * share:.0f} % of them, as with pixel values it never saw. "
-    # Each label with the answer that it meets most: high where only the order of the classes is another.
+        return f"It predicts {classes[largest]!r} for {100 * share:.0f} % of them, as for pixel values it never saw. "
+    # The most frequent prediction of each label: high if only the order of the classes differs.
     if met.max(axis=1).sum() > max(0.5, 3 / number) * len(labels) and len(set(met.argmax(axis=1))) > number / 2:
-        return "Its answers fit the labels in another order of the classes. "
+        return "Its predictions fit the labels in another order of the classes. "
     return ""

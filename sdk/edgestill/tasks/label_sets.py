@@ -1,10 +1,10 @@
-"""Any number of labels a sample, as people write them → uint8 (N, labels) of 0 and 1, and the names of the labels.
+"""Any number of labels per sample, in common notations → uint8 (N, labels) of 0 and 1, and the names of the labels.
 
-    "sea; sky"     text, with ; or | between labels; with commas where the column has none of these
+    "sea; sky"     text, with ; or | between labels; with commas if the column has neither
     ["sea"]        a list of text, or of the numbers of labels; also written as text, as pandas does
     0 and 1        a column for each label, or an array (N, labels)
 
-An empty cell is a sample without any label. Everything else is refused with the sample that has it.
+An empty cell is a sample without any label. Everything else is an error that names the sample.
 """
 
 import ast
@@ -34,7 +34,7 @@ def read_label_sets(splits: Mapping[str, Columns], names: Sequence[str], where: 
         splits: columns by split, `train` among them. names: of the labels, where the data say them.
 
     Raises:
-        DataError: cells that are no labels, or a label that train does not have; says which sample.
+        DataError: cells that are no labels, or a label that train does not have; names the sample.
     """
     refuse_twice(names, where)
     for split, columns in splits.items():
@@ -55,9 +55,11 @@ def read_label_sets(splits: Mapping[str, Columns], names: Sequence[str], where: 
     if commas and any("," in text and text[:1] != "[" for text in map(_text, splits["train"][name])):
         notes.append(f"{where}: the text of {name} is read as labels with commas between them")
     known = tuple(names) or _vocabulary(rows["train"], where)
-    told = "are none of the labels" if names else "train does not have"
-    found = {split: _coded(part, known, f"{where}: {split} has labels that {told}") for split, part in rows.items()}
-    return Targets(found, known, (*notes, *almost_alike(known)))
+    problem = "are none of the labels" if names else "train does not have"
+    targets = {
+        split: _coded(part, known, f"{where}: {split} has labels that {problem}") for split, part in rows.items()
+    }
+    return Targets(targets, known, (*notes, *almost_alike(known)))
 
 
 def labels_column(columns: Columns) -> str | None:
@@ -113,35 +115,35 @@ def _flags(columns: Columns, names: Sequence[str], where: str) -> _Flags:
         if count and len(names) in (0, count) and np.isin(cells, (0, 1)).all():
             return cells.astype(np.uint8), tuple(names) or tuple(map(str, range(count)))
     listed = len(columns) == 1 and len(cells) and np.ndim(np.asarray(cells[0], object)) == 1
-    found = tuple(columns)
+    labels = tuple(columns)
     if listed:
-        found = tuple(names) or tuple(map(str, range(len(cells[0]))))
-    array = np.empty((len(cells), len(found)), np.uint8)
+        labels = tuple(names) or tuple(map(str, range(len(cells[0]))))
+    array = np.empty((len(cells), len(labels)), np.uint8)
     for row in range(len(cells)):
         values = cells[row] if listed else [one[row] for one in columns.values()]
-        if listed and np.shape(values) != (len(found),):
+        if listed and np.shape(values) != (len(labels),):
             count = "no list" if np.ndim(values) != 1 else f"{len(values)} columns"
             place = place_of(columns, row, where)
-            raise DataError(f"{place} has {count} of 0 and 1, and there are {len(found)} labels")
+            raise DataError(f"{place} has {count} of 0 and 1, and there are {len(labels)} labels")
         for column, value in enumerate(values):
             flag = _flag(value)
             if flag is None:
                 place = place_of(columns, row, where)
-                raise DataError(f"{place}: {found[column]} is {shown(value)}; columns of labels hold 0 and 1")
+                raise DataError(f"{place}: {labels[column]} is {shown(value)}; columns of labels hold 0 and 1")
             array[row, column] = flag
-    return array, found
+    return array, labels
 
 
 def _of_flags(tables: Mapping[str, _Flags], names: tuple[str, ...], where: str) -> Targets:
     refuse_twice(names, where)
-    found = {}
+    targets = {}
     for split, (array, columns) in tables.items():
         if sorted(columns) != sorted(names):
             raise DataError(f"{where}: {split} has other labels than train: {few(sorted(set(columns) ^ set(names)))}")
-        found[split] = array[:, [columns.index(name) for name in names]]
-    if not found["train"].any():
+        targets[split] = array[:, [columns.index(name) for name in names]]
+    if not targets["train"].any():
         raise DataError(f"{where}: no sample of train has any label")
-    return Targets(found, names, tuple(almost_alike(names)))
+    return Targets(targets, names, tuple(almost_alike(names)))
 
 
 def _text(cell: Any) -> str:
@@ -174,10 +176,10 @@ def _labels(cell: Any, names: Sequence[str], commas: bool, place: str) -> list[s
 def _list_of_text(text: str, place: str) -> list[Any]:
     """`['sea', 'sky']`, as pandas writes lists."""
     try:
-        found = ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise DataError(f"{place}: {shown(text)} begins like a list and is none; write sea; sky") from error
-    return list(found)
+    return list(value)
 
 
 def _label(one: Any, names: Sequence[str], place: str) -> str:
@@ -185,8 +187,8 @@ def _label(one: Any, names: Sequence[str], place: str) -> str:
         one = one.item()
     if isinstance(one, (int, np.integer)) and not isinstance(one, bool):
         if one < 0 or (names and one >= len(names)):
-            told = f", and there are {len(names)} labels (0–{len(names) - 1})" if names else "; numbers run from 0"
-            raise DataError(f"{place} has the label {one}{told}")
+            problem = f", and there are {len(names)} labels (0–{len(names) - 1})" if names else "; numbers run from 0"
+            raise DataError(f"{place} has the label {one}{problem}")
         return names[int(one)] if names else str(one)
     if not isinstance(one, str) or not one.strip():
         raise DataError(f"{place}: a label is text, or the number of one, not {shown(one)}")
@@ -195,13 +197,13 @@ def _label(one: Any, names: Sequence[str], place: str) -> str:
 
 def _vocabulary(rows: Sequence[Sequence[str]], where: str) -> tuple[str, ...]:
     """The labels of train: numbers by their size, and then text."""
-    found = {label for row in rows for label in row}
-    if not found:
+    labels = {label for row in rows for label in row}
+    if not labels:
         raise DataError(f"{where}: no sample of train has any label")
-    ordered = sorted(found, key=lambda one: (not one.isdecimal(), len(one) if one.isdecimal() else 0, one))
-    if len(found) > max(_MOST, len(rows)):
+    ordered = sorted(labels, key=lambda one: (not one.isdecimal(), len(one) if one.isdecimal() else 0, one))
+    if len(labels) > max(_MOST, len(rows)):
         raise DataError(
-            f"{where}: train has {len(found):,} different labels for {len(rows):,} samples, such as {few(ordered)}; "
+            f"{where}: train has {len(labels):,} different labels for {len(rows):,} samples, such as {few(ordered)}; "
             "these are no labels"
         )
     return tuple(ordered)
@@ -211,7 +213,7 @@ def _coded(rows: Sequence[Sequence[str]], known: Sequence[str], wrong: str) -> N
     places = {name: place for place, name in enumerate(known)}
     if unknown := sorted({label for row in rows for label in row if label not in places}):
         raise DataError(f"{wrong}: {few(unknown)}; leave them out, or give train a sample of each")
-    found = np.zeros((len(rows), len(known)), np.uint8)
+    flags = np.zeros((len(rows), len(known)), np.uint8)
     for place, row in enumerate(rows):
-        found[place, [places[label] for label in row]] = 1
-    return found
+        flags[place, [places[label] for label in row]] = 1
+    return flags

@@ -1,7 +1,7 @@
-"""Labels as people write them → int64 from 0, and the names of the classes.
+"""Labels in common notations → int64 from 0, and the names of the classes.
 
-Accepted, because the meaning is plain: whole numbers (also as floats), text, booleans, a column (N, 1), and one-hot
-rows. Everything else is refused with the reason; nothing is rounded.
+Accepted, as the meaning is clear: whole numbers (also as floats), text, booleans, a column (N, 1), and one-hot
+rows. Everything else is an error; nothing is rounded.
 """
 
 import re
@@ -122,7 +122,7 @@ def with_classes(
             numbers from 0 without a gap are their own names, other numbers and text become classes in order.
 
     Returns:
-        labels by split, the names, and notes: what was done that nobody asked for.
+        labels by split, the names, and notes about automatic changes.
 
     Raises:
         DataError: an empty split, a label that is no class, text beside numbers, or so many values that they are none.
@@ -150,32 +150,34 @@ def with_classes(
             (),
         )
     known = list(classes) if classes else _found(labels["train"], where)
-    told = f"are none of the classes {few(classes)}" if classes else "train does not have"
-    coded = {split: _coded(array, known, f"{where}: {split} has labels that {told}") for split, array in labels.items()}
+    problem = f"are none of the classes {few(classes)}" if classes else "train does not have"
+    coded = {
+        split: _coded(array, known, f"{where}: {split} has labels that {problem}") for split, array in labels.items()
+    }
     names = tuple(str(value) for value in known)
     gaps = not text and names != tuple(str(number) for number in range(len(names)))
     notes = [f"the labels {few(names)} become classes of these names"] if gaps else []
     return coded, names, (*notes, *almost_alike(names))
 
 
-def class_places(trained: Sequence[str], found: Sequence[str]) -> NDArray[np.int64] | None:
-    """Where the classes of some data stand among those that a model was trained on: int64 (C,), by class of the data.
+def class_places(trained: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """Positions of the classes of some data among those that a model was trained on: int64 (C,), by class of the data.
 
     Returns:
-        None where one of the two has no names: none at all, or the numbers that stand in where nobody gave any.
+        None if one of the two has no names, or only numbers as default names.
 
     Raises:
         DataError: they are not the same classes.
     """
-    if not (_named(trained) and _named(found)):
+    if not (_named(trained) and _named(classes)):
         return None
-    if sorted(trained) != sorted(found):
-        others = sorted(set(found) ^ set(trained))
+    if sorted(trained) != sorted(classes):
+        others = sorted(set(classes) ^ set(trained))
         raise DataError(
-            f"the model was trained on the classes {few(trained)}, the data has {few(found)}: {few(others)} "
-            f"{'is' if len(others) == 1 else 'are'} on one side alone"
+            f"the model was trained on the classes {few(trained)}, the data has {few(classes)}: {few(others)} "
+            f"{'is' if len(others) == 1 else 'are'} on one side only"
         )
-    return np.array([list(trained).index(name) for name in found], dtype=np.int64)
+    return np.array([list(trained).index(name) for name in classes], dtype=np.int64)
 
 
 def _named(classes: Sequence[str]) -> bool:

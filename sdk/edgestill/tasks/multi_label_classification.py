@@ -1,4 +1,4 @@
-"""Any number of labels for one image. Targets are uint8 (N, classes) of 0 and 1; a row of 255 where there is none."""
+"""Any number of labels per image. Targets are uint8 (N, classes) of 0 and 1; a row of 255 if unlabelled."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ _ERRORS = 3.0
 
 
 class BinaryCrossEntropy(Objective):
-    """Labels alone: the mean over samples of `Σ_c` of `-y_c log σ(z_c) - (1 - y_c) log(1 - σ(z_c))`, over classes.
+    """Labels only: the mean over samples of `Σ_c` of `-y_c log σ(z_c) - (1 - y_c) log(1 - σ(z_c))`, over classes.
 
     Divided by the number of classes, so that a learning rate suits few classes and many; samples without labels count
     as 0.
@@ -83,7 +83,7 @@ class MultiLabelClassification(Task):
     """Sigmoid for each class.
 
     Args:
-        thresholds: probability, 0–1, from which on a label counts as given: one for all, or one for each class.
+        thresholds: probability, 0–1, from which a label is predicted: one for all, or one for each class.
         columns: of a table that hold the labels: one of lists or text, or one of 0 and 1 for each label; found by their
             names and what is in them when empty.
     """
@@ -110,19 +110,19 @@ class MultiLabelClassification(Task):
         return read_label_sets(splits, names, where)
 
     def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
-        """A column called labels, tags or so; else all columns of 0 and 1; else the only one that there is.
+        """A column called labels, tags or similar; else all columns of 0 and 1; else the only column.
 
         Raises:
             DataError: there are several others.
         """
-        if found := labels_column(columns):
-            return (found,)
+        if column := labels_column(columns):
+            return (column,)
         flags = tuple(name for name, cells in columns.items() if not is_identifier(name) and holds_flags(cells))
         if not flags and len(columns) != 1:
-            told = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
+            listed = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
             raise DataError(
-                f"{where} has no column of labels: {told}; call it `labels`, give a column of 0 and 1 for each label, "
-                "or name those that are meant with `columns` under [task_options]"
+                f"{where} has no column of labels: {listed}; call it `labels`, give a column of 0 and 1 for each "
+                "label, or name those that are meant with `columns` under [task_options]"
             )
         return flags or tuple(columns)
 
@@ -130,16 +130,16 @@ class MultiLabelClassification(Task):
         """Rows of 0 and 1."""
         return np.asarray((targets != _NONE).all(axis=1))
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """Rows of 255 for the others."""
-        return np.where(kept[:, None], targets, _NONE).astype(np.uint8)
+        return np.where(known[:, None], targets, _NONE).astype(np.uint8)
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """Rows of 255."""
         return np.full((count, len(names)), _NONE, np.uint8)
 
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """The rarest label of each sample; those without any together."""
+        """The rarest label of each sample; samples without labels form one group."""
         rarest_first = np.argsort((targets == 1).sum(axis=0), kind="stable")
         there = targets[:, rarest_first] == 1
         return np.asarray(np.where(there.any(axis=1), there.argmax(axis=1), targets.shape[1]), np.int64)
@@ -195,18 +195,18 @@ class MultiLabelClassification(Task):
         return np.where(targets == _NONE, np.float32(np.nan), targets).astype(np.float32)
 
     def default_objective(self, method: str) -> Objective:
-        """The labels alone, or a teacher's probabilities of each class beside them."""
+        """Labels only, or labels and the teacher's probabilities of each class."""
         return BinaryCrossEntropy() if method == "alone" else BinaryKD(alpha=0.5 if method == "generations" else 0.9)
 
-    def combine(self, members: Sequence[Outputs], targets: Tensor, how: str) -> Outputs:
+    def combine(self, members: Sequence[Outputs], targets: Tensor, method: str) -> Outputs:
         """The logit of the mean probability of each class."""
-        if how != "average":
-            return super().combine(members, targets, how)
+        if method != "average":
+            return super().combine(members, targets, method)
         share = torch.sigmoid(torch.stack([one.logits for one in members]).double()).mean(0)
         return Outputs({"logits": torch.logit(share, eps=1e-7).float()}, members[0].features)
 
     def check_outputs(self, outputs: Outputs, names: Sequence[str], who: str, data: str, learning: bool) -> None:
-        """Also refuses a model that ends in a sigmoid, which would be given a second one."""
+        """Also refuses a model that ends in a sigmoid, as the objective applies one."""
         super().check_outputs(outputs, names, who, data, learning)
         made_by = getattr(outputs.logits.grad_fn, "name", lambda: "")()
         if learning and "Sigmoid" in made_by:

@@ -1,4 +1,4 @@
-"""One or several values for one image. Targets are float32 (N, values) in their own units; NaN where there is none."""
+"""One or several values per image. Targets are float32 (N, values) in their own units; NaN if unlabelled."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _THIN_VALIDATION, _THIN_TRAIN = 20, 50
 
 
 class SquaredError(Objective):
-    """Targets alone: the mean over samples and values of `(z_s - y)²`, in units of the targets' standard deviation."""
+    """Targets only: the mean over samples and values of `(z_s - y)²`, in units of the targets' standard deviation."""
 
     needs_teacher = False
     assumes = "values"
@@ -72,9 +72,9 @@ class Regression(Task):
     """Values, learnt with mean 0 and standard deviation 1 (of train), and given in units of the target.
 
     Args:
-        tolerance: in units of the target, how far two answers may be apart and still be the same: one for each value,
-            or one for all; a twentieth of the target's standard deviation when None.
-        units: of each value, for people; one for all, or one for each.
+        tolerance: in units of the target, largest difference of two predictions that count as equal: one for each
+            value, or one for all; a twentieth of the target's standard deviation when None.
+        units: of the values, for display; one for all, or one for each.
         columns: of a table that are the values, in this order; all columns of numbers when empty.
     """
 
@@ -107,41 +107,43 @@ class Regression(Task):
         """A column of numbers for each value, or one column of lists of numbers."""
         read = {split: read_values(columns, names, f"{where}: {split}") for split, columns in splits.items()}
         known = read["train"][1]
-        for split, (_, found) in read.items():
-            if found != known:
-                raise DataError(f"{where}: train has the values {', '.join(known)}, {split} has {', '.join(found)}")
+        for split, (_, names_of_split) in read.items():
+            if names_of_split != known:
+                raise DataError(
+                    f"{where}: train has the values {', '.join(known)}, {split} has {', '.join(names_of_split)}"
+                )
         return Targets({split: array for split, (array, _) in read.items()}, known)
 
     def find_columns(self, columns: Columns, where: str) -> tuple[str, ...]:
-        """All columns of numbers but those that count rows; else the only one of lists of numbers.
+        """All columns of numbers except row numbers; else the only column of lists of numbers.
 
-        A column counts as one of numbers where most of its cells are: the others are then refused with their line.
+        A column is numeric if most of its cells are numbers; the other cells are then refused with their line.
         """
         shares = {name: share_of_numbers(cells) for name, cells in columns.items() if not is_identifier(name)}
-        found = tuple(name for name, (numbers, _) in shares.items() if numbers > 0.5)
+        numeric = tuple(name for name, (numbers, _) in shares.items() if numbers > 0.5)
         lists = tuple(name for name, (_, lists) in shares.items() if lists > 0.5)
-        if not found and len(lists) != 1:
-            told = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
+        if not numeric and len(lists) != 1:
+            listed = f"it has {few(list(columns))}" if columns else "it has no other column than that of the files"
             raise DataError(
-                f"{where} has no column of numbers: {told}; name those that are meant with `columns` under "
+                f"{where} has no column of numbers: {listed}; name those that are meant with `columns` under "
                 "[task_options]"
             )
-        return found or lists
+        return numeric or lists
 
     def labelled(self, targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Rows of numbers."""
         return np.asarray(~np.isnan(targets).any(axis=1))
 
-    def without(self, targets: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+    def without(self, targets: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
         """NaN for the others."""
-        return np.where(kept[:, None], targets, np.float32(np.nan))
+        return np.where(known[:, None], targets, np.float32(np.nan))
 
     def unknown(self, count: int, names: Sequence[str]) -> NDArray[Any]:
         """NaN."""
         return np.full((count, len(names)), np.nan, np.float32)
 
     def strata(self, targets: NDArray[Any]) -> NDArray[np.int64]:
-        """Tenths of the samples by their first value."""
+        """Deciles of the first value."""
         ranks = np.argsort(np.argsort(targets[:, 0], kind="stable"), kind="stable")
         count = min(_STRATA, max(1, len(targets) // 2))
         return np.asarray(ranks * count // max(len(targets), 1), np.int64)
@@ -202,18 +204,18 @@ class Regression(Task):
         units = [self._units] * len(names) if isinstance(self._units, str) else list(self._units)
         return {"mean": numbers.mean(axis=0).tolist(), "std": std.tolist(), "tolerance": tolerance, "units": units}
 
-    def given_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    def conversion_settings(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Its outputs are the values themselves: mean 0 and standard deviation 1."""
         return self.settings(targets, names) | {"mean": [0.0] * len(names), "std": [1.0] * len(names)}
 
     def other_outputs(self, trained: Settings, own: Settings) -> str:
-        """A model gives its values in standard deviations of the targets that it learnt."""
+        """The outputs of a model are in standard deviations of the targets that it was trained on."""
         odd = [name for name in ("mean", "std") if not np.allclose(trained.get(name, 0), own.get(name, 0), rtol=1e-6)]
         if not odd:
             return ""
         return (
-            f"it learnt values of {odd[0]} {trained.get(odd[0])}, these data have {own.get(odd[0])}, and a student "
-            "would learn its values as if they were these"
+            f"it was trained on values of {odd[0]} {trained.get(odd[0])}, these data have {own.get(odd[0])}, so a "
+            "student would learn values on the wrong scale"
         )
 
     def encode(self, targets: NDArray[Any], names: Sequence[str], settings: Settings) -> NDArray[np.float32]:
@@ -222,17 +224,17 @@ class Regression(Task):
         return ((targets - mean) / std).astype(np.float32)
 
     def default_objective(self, method: str) -> Objective:
-        """The targets alone, or a teacher's values beside them."""
+        """Targets only, or targets and the teacher's values."""
         return SquaredError() if method == "alone" else RegressionKD(alpha=0.9 if method == "int8" else 0.5)
 
     def right(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> NDArray[np.bool_]:
-        """Values within the tolerance of their target."""
-        values = [[one.value for one in answer] for answer in device.answer(outputs)]
+        """Whether the values are within the tolerance of their target."""
+        values = [[one.value for one in prediction] for prediction in device.answer(outputs)]
         tolerance = np.asarray(device.settings.get("tolerance", 0.0), np.float64)
         return np.asarray((np.abs(np.array(values) - targets) <= tolerance).all(axis=1))
 
     def against_chance(self, device: DeviceTask, outputs: Arrays, targets: NDArray[Any]) -> Guess:
-        """Guessing always answers the mean, whose R² is 0."""
+        """Guessing always predicts the mean, whose R² is 0."""
         quality = device.quality(outputs, targets)["R²"]
         if not np.isfinite(quality):
             return Guess(quality, 0.0, near=True)

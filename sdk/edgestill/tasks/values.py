@@ -1,7 +1,7 @@
-"""Numbers as people, tables and arrays write them → float32 (N, values).
+"""Numbers from tables and arrays → float32 (N, values).
 
 Accepted: columns of numbers, also as text with a decimal point; one column of lists of numbers, all of one length; an
-array (N,) or (N, values). Everything else is refused with the sample that has it: an empty cell, NaN, an infinity, a
+array (N,) or (N, values). Everything else is an error that names the sample: an empty cell, NaN, an infinity, a
 boolean, text, and what a 32-bit number cannot hold.
 """
 
@@ -37,19 +37,19 @@ def read_values(columns: Columns, names: Sequence[str], where: str) -> tuple[NDA
     if names and len(read) > 1:
         read = {name: read[name] for name in order_of(names, tuple(read), where)}
     array = np.column_stack(list(read.values()))
-    found = tuple(read) if next(iter(read.values())).ndim == 1 else tuple(map(str, range(array.shape[1])))
+    value_names = tuple(read) if next(iter(read.values())).ndim == 1 else tuple(map(str, range(array.shape[1])))
     if names and len(names) != array.shape[1]:
         raise DataError(f"{where}: {len(names)} names for {array.shape[1]} values")
-    found = tuple(names) or found
-    refuse_twice(found, where)
+    value_names = tuple(names) or value_names
+    refuse_twice(value_names, where)
     odd = np.argwhere(~np.isfinite(array))
     if len(odd):
         row, place = odd[0]
         raise DataError(
-            f"{place_of(columns, int(row), where)}: {found[place]} is {array[row, place]}, which is no value; remove "
-            "it, or give it one"
+            f"{place_of(columns, int(row), where)}: {value_names[place]} is {array[row, place]}, which is no value; "
+            "remove it, or give it one"
         )
-    return _as_float32(array, found, where), found
+    return _as_float32(array, value_names, where), value_names
 
 
 def _as_float32(array: NDArray[np.float64], names: Sequence[str], where: str) -> NDArray[np.float32]:
@@ -110,7 +110,7 @@ def _value(cell: Any, name: str, columns: Columns, row: int, where: str) -> floa
 
 
 def number_of_cell(cell: Any) -> float | None:
-    """A number as people, and the libraries that read tables, write it; None for everything else, such as booleans."""
+    """A number of any notation that is accepted; None for everything else, such as booleans."""
     if getattr(cell, "ndim", None) == 0:  # of numpy, or a tensor
         cell = cell.item()
     if isinstance(cell, str):

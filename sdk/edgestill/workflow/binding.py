@@ -1,4 +1,4 @@
-"""What of a recipe each stage is handed: one function for each node of the graph (`graph.py`).
+"""Selects the inputs of each stage from a recipe: one function for each node of the graph (`graph.py`).
 
 These are the only functions that know both a recipe and a stage's inputs. Facts of this machine that a result depends
 on, such as versions of engines, are looked up here and handed over like any other input.
@@ -72,7 +72,7 @@ def bind_teacher_outputs(plan: Plan, made: Made) -> Bound:
 
 
 def bind_teacher_evaluation(plan: Plan, made: Made) -> Bound:
-    """The first teacher alone."""
+    """Only the first teacher."""
     inputs = teacher.TeacherEvaluationInputs(teacher_model(plan.recipe, made), plan.learning)
     return teacher.evaluate_teacher, inputs
 
@@ -111,7 +111,7 @@ def bind_conversion(plan: Plan, made: Made) -> Bound:
     """The distilled student, and how it becomes files."""
     recipe, table = plan.recipe, plan.recipe.conversion
     learns_from_teacher = table.learn_from == "teacher"
-    # Without a teacher who taught, the one in the recipe is not what this depends on.
+    # If no teacher was used for training, the stage does not depend on the one in the recipe.
     taught = recipe.distillation.method == "teacher" or learns_from_teacher
     facts = {
         **({"teacher": recipe.teacher.model} if taught else {}),
@@ -152,7 +152,7 @@ def bind_gate(plan: Plan, made: Made) -> Bound:
 
 
 def bind_evaluation(plan: Plan, made: Made) -> Bound:
-    """Everybody who has outputs."""
+    """All models and files with outputs."""
     return evaluation.evaluate, evaluation.EvaluationInputs(
         teacher=made["teacher-evaluation"],
         baseline=student_model(plan.recipe, made["student-alone"]),
@@ -192,10 +192,10 @@ def _converters(targets: Sequence[str]) -> list[str]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions

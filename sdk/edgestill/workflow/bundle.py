@@ -25,16 +25,16 @@ def write_finished_bundle(
     log: Path,
     capture: Capture,
 ) -> Bundle:
-    """Write what goes out to devices.
+    """Write the bundle for deployment.
 
     Args:
         path: `NAME.edge`; an older one is replaced. The manifest gets this name: the conversion may be that of a run
             under another one.
-        outputs: for the test split, by `MODELS` and the files' names. targets: (N, …). task: what they mean.
+        outputs: for the test split, by `MODELS` and the files' names. targets: (N, …). task: of the targets.
         log: of the engines that replay it.
 
     Raises:
-        EdgestillError: the golden samples are not answered as recorded.
+        EdgestillError: the golden samples do not reproduce the recorded outputs.
     """
     models = {
         name: replace(entry, quality=task.quality(outputs[name], targets))
@@ -52,12 +52,14 @@ def write_finished_bundle(
     with capture(log):
         failure = why_failed(replay_golden(bundle))
     if failure:
-        raise EdgestillError(f"{bundle.path}: the golden samples are not answered as recorded: {failure}; use --force")
+        raise EdgestillError(
+            f"{bundle.path}: the golden samples do not reproduce the recorded outputs: {failure}; use --force"
+        )
     return bundle
 
 
 def agreement_of_engines(bundle: Bundle, outputs: Mapping[str, Outputs], task: Task) -> float | None:
-    """Share of samples for which the first two quantized files give the same answer; None where there are not two."""
-    found = [bundle.manifest.find(engine, "quantized") for engine in bundle.manifest.engines]
-    names = [name for name in found if name is not None][:2]
+    """Share of samples for which the first two quantized files give the same prediction; None for fewer files."""
+    files = [bundle.manifest.find(engine, "quantized") for engine in bundle.manifest.engines]
+    names = [name for name in files if name is not None][:2]
     return task.agreement(outputs[names[0]], outputs[names[1]]) if len(names) == 2 else None

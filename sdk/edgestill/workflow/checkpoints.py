@@ -1,4 +1,4 @@
-"""Weights on their way between stages: saved with what is known of them, loaded as teacher or student."""
+"""Weights between stages: saved with their metadata, loaded as teacher or student."""
 
 import json
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def save_trained(
 
 
 def training_facts(seed: int) -> dict[str, Any]:
-    """What results will say of a training that is done here and now."""
+    """Facts of the current training for the results."""
     cuda = processes().device.type == "cuda"
     return {"seed": seed, "cuda": torch.cuda.get_device_name() if cuda else None}
 
@@ -58,7 +58,7 @@ def load_student(student: TrainedModel, data: Data) -> nn.Module:
 
 
 def load_any_teacher(teacher: AnyTeacher, data: Data, progress: Progress) -> nn.Module:
-    """A frozen teacher; of one that comes as a checkpoint, what is odd about it is said to `progress`.
+    """A frozen teacher; warnings about a checkpoint go to `progress`.
 
     Raises:
         ModelError: the checkpoint does not fit.
@@ -72,12 +72,12 @@ def load_any_teacher(teacher: AnyTeacher, data: Data, progress: Progress) -> nn.
 
 
 def read_history(stage: Finished) -> list[dict[str, float]]:
-    """A training's log, one entry an epoch; empty for a teacher that came as a checkpoint."""
+    """A training's log, one entry per epoch; empty for a teacher that came as a checkpoint."""
     path = stage.folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def read_training_facts(stage: Finished) -> dict[str, Any]:
-    """What was true of a training: `seed`, and the GPU's name as `cuda`; None where nobody noted it."""
+    """Facts of a training: `seed`, and the GPU's name as `cuda`; None if not recorded."""
     noted = read_metadata(stage.folder / "model.safetensors").get("trained", {})
     return {"seed": noted.get("seed"), "cuda": noted.get("cuda")}

@@ -1,4 +1,4 @@
-"""The stages that make files of the student and judge them on validation data."""
+"""The stages that export the student and evaluate the files on validation data."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ BUNDLE = "student.edge"
 
 @dataclass(frozen=True)
 class ConversionInputs:
-    """A student, and how it becomes files.
+    """A student, and options of its conversion.
 
     Args:
         data: with its calibration split. samples: how many of it calibrate.
@@ -75,13 +75,13 @@ def convert_student(inputs: ConversionInputs, folder: Path, context: Context) ->
 
 
 def converted_bundle(conversion: Finished) -> Bundle:
-    """The bundle of a finished conversion; it has no quality yet, and no name of a run."""
+    """The bundle of a finished conversion; its quality and name are not final."""
     return open_bundle(conversion.folder / BUNDLE)
 
 
 @dataclass(frozen=True)
 class GateInputs:
-    """Converted files, and what is asked of them.
+    """Converted files, and the limits of the gate.
 
     Args:
         max_drop, min_agreement: 0–1, see `check_bundle`.
@@ -98,7 +98,7 @@ class GateInputs:
 
 @stage("gate")
 def judge_files(inputs: GateInputs, folder: Path, context: Context) -> None:
-    """`gate.json`: what the files do on validation data, in the engines of this machine; the engines' log."""
+    """`gate.json`: the results of the files on validation data, in the engines of this machine; the engines' log."""
     with context.capture(folder / "gate.log"):
         gate = check_bundle(
             converted_bundle(inputs.conversion), inputs.data.validation, max_drop=inputs.max_drop,

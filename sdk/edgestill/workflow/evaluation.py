@@ -1,4 +1,4 @@
-"""The stages that read the test split, and those that measure time: after everything has been chosen."""
+"""The stages that read the test split, and those that measure time: after all choices are made."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from .stage import Context, Finished, stage
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Everybody whose quality is told.
+    """All models and files to be evaluated.
 
     Args:
         teacher: its finished evaluation. conversion: the files.
@@ -63,7 +63,7 @@ def evaluate(inputs: EvaluationInputs, folder: Path, context: Context) -> None:
 
 
 def _shown(data: Data, outputs: Outputs) -> str:
-    """The main measure, for people."""
+    """The main measure as text."""
     task = data.device_task
     main = task.measures[0]
     return f"{main.name} {main.show(task.quality(outputs, data.test.targets)[main.name])}"
@@ -76,11 +76,11 @@ def read_test_outputs(evaluation: Finished) -> dict[str, Outputs]:
 
 @dataclass(frozen=True)
 class MeasurementInputs:
-    """Converted files, and how long each is measured.
+    """Converted files, and the settings of the measurement.
 
     Args:
         threads: numbers of threads. min_calls, min_seconds: at least, for each file and number.
-        engines: that run the files here, with their versions. machine: what makes a measurement this machine's.
+        engines: that run the files here, with their versions. machine: identifies this machine.
     """
 
     conversion: Finished

@@ -4,8 +4,8 @@
        ├──▶ teacher-outputs ──▶ student-distilled ──▶ conversion ──▶ gate, measurement
        └──▶ teacher-evaluation ───────────────────────────┴──▶ evaluation
 
-`run`, `distill`, `sweep` and its trials are this graph with different ends. A node is handed the stages that it names
-as its needs, and no others; what it is handed of the recipe, `binding.py` says.
+`run`, `distill`, `sweep` and its trials are this graph with different ends. A node gets only the stages that it names
+as its needs; `binding.py` selects its inputs from the recipe.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +20,14 @@ from .store import Store
 
 
 def make(plan: Plan, store: Store, context: Context, ends: Sequence[Name]) -> Made:
-    """Make the stages that are wanted and all that they need, each at most once, or find them made.
+    """Run the requested stages and their dependencies, each at most once, or reuse finished ones.
 
     Returns:
-        All stages that were looked at, by name.
+        All visited stages, by name.
 
     Raises:
         EdgestillError: a stage failed; those before it are kept.
-        NotMadeError: a store that only looks has not got one.
+        NotMadeError: a stage is missing in a store that only looks.
     """
     made: dict[Name, Finished] = {}
 
@@ -47,18 +47,18 @@ def make(plan: Plan, store: Store, context: Context, ends: Sequence[Name]) -> Ma
 
 
 def ends_of_run(recipe: Recipe) -> tuple[Name, ...]:
-    """What `run` wants."""
+    """The end stages of `run`."""
     teacher: tuple[Name, ...] = ("teacher", *_trained_check(recipe))
     return (*_given_check(recipe), *teacher, *_STUDENTS, "conversion", "gate", "evaluation", "measurement")
 
 
 def ends_of_training(recipe: Recipe) -> tuple[Name, ...]:
-    """What `distill` wants; without the teacher where it is not needed."""
+    """The end stages of `distill`; without the teacher if it is not needed."""
     return (*_given_check(recipe), *_STUDENTS)
 
 
 def ends_of_trial(recipe: Recipe, evaluate: bool) -> tuple[Name, ...]:
-    """What a trial of a sweep wants.
+    """The end stages of a trial of a sweep.
 
     Args:
         evaluate: convert the student, and measure on the test split too.
@@ -72,7 +72,7 @@ _STUDENTS: tuple[Name, ...] = ("student-alone", "student-distilled")
 
 @dataclass(frozen=True)
 class Node:
-    """A place in the graph.
+    """A node of the graph.
 
     Args:
         bind: the stage, and its inputs, from a plan and the stages that it needs.
@@ -85,14 +85,14 @@ class Node:
 
 
 def _given_check(recipe: Recipe) -> Sequence[Name]:
-    """The check of teachers that come as checkpoints, where it is asked for."""
+    """The check of teachers that come as checkpoints, if requested."""
     table = recipe.teacher
     given = table.checkpoint is not None or (table.team and recipe.distillation.method == "teacher")
     return ("teacher-check",) if given and table.check else ()
 
 
 def _trained_check(recipe: Recipe) -> Sequence[Name]:
-    """The check of a teacher that was trained here; two epochs of a trial run teach it nothing."""
+    """The check of a teacher that was trained here; not in a quick run, whose epochs are too few."""
     table = recipe.teacher
     return ("trained-teacher-check",) if table.checkpoint is None and table.check and not recipe.quick else ()
 

@@ -1,4 +1,4 @@
-"""What several stages are handed: models, files and data, each with an identity for their keys (`key.py`)."""
+"""Inputs of several stages: models, files and data, each with an identity for their keys (`key.py`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from .stage import Finished
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model by name, and what else decides what it computes: the file of a factory, timm's version; see `code_of`."""
+    """A model by name, and the code that defines it: the file of a factory, timm's version; see `code_of`."""
 
     name: str
     code: str
 
 
 def named_model(name: str) -> NamedModel:
-    """A model with the code that stands behind its name now."""
+    """A model with the current code behind its name."""
     return NamedModel(name, code_of(name))
 
 
@@ -51,7 +51,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the user's: the same content is the same input, wherever it lies."""
+    """A file of the user's: the same content is the same input, whatever its path."""
 
     path: Path
     digest: str
@@ -93,21 +93,21 @@ AnyTeacher = GivenTeacher | TrainedModel
 
 
 def _code_of_task(task: Task) -> str:
-    """What else than its name a task depends on: the file of one that is not ours."""
+    """The code that a task depends on: the file of a custom task."""
     kind = type(task)
     return "" if kind.__module__.startswith("edgestill.") else code_of(f"{kind.__module__}:{kind.__qualname__}")
 
 
 @dataclass(frozen=True)
 class NamedObjective:
-    """An objective as a recipe writes it, see `create_objective`, and the code behind those that are not ours."""
+    """An objective as a recipe writes it, see `create_objective`, and the code of custom ones."""
 
     tables: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     code: Mapping[str, str]
 
 
 def named_objective(tables: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> NamedObjective | None:
-    """An objective with the code that stands behind its words now; None: the task's usual one."""
+    """An objective with its current code; None: the task's default."""
     if tables is None:
         return None
     kinds = [str(one.get("kind")) for one in ([tables] if isinstance(tables, Mapping) else tables)]
@@ -121,5 +121,5 @@ def _data(value: Data) -> list[Any]:
 
 
 def without_calibration(data: Data) -> Data:
-    """The same for a stage that does not calibrate: another number of calibration samples is then no other input."""
+    """The data for a stage that does not calibrate: its key does not depend on the number of calibration samples."""
     return replace(data, calibration_split=data.train.take(np.arange(0)))

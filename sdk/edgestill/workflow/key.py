@@ -1,4 +1,4 @@
-"""A stage's key: a hash of exactly what the stage is handed.
+"""A stage's key: a hash of all inputs of the stage.
 
     key_of("gate", GateInputs(...))     # 64 hexadecimal digits
 
@@ -6,10 +6,10 @@ The inputs are a frozen dataclass, whose fields all count:
 
     numbers, text, lists, mappings, other frozen dataclasses    by their value
     `Finished` (an earlier stage)                               by its key
-    `File`                                                      by its content, wherever it lies
-    `Data`                                                      by its digest, its cut and its processor
+    `File`                                                      by its content, not its path
+    `Data`                                                      by its digest, its splits and its processor
 
-Anything else is refused: what has no declared identity cannot be told from another, so it is no input.
+Any other type is refused, as it has no declared identity.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def key_of(stage: str, inputs: object) -> str:
 
 @singledispatch
 def identity(value: object) -> Any:
-    """What a value counts for in a key, as plain data. A type of its own says so with `@identity.register`.
+    """The identity of a value in a key, as plain data. Other types register with `@identity.register`.
 
     Raises:
         TypeError: as of `key_of`.
@@ -48,7 +48,7 @@ def identity(value: object) -> Any:
 
 
 def is_frozen(kind: Any) -> bool:
-    """Whether a class is a dataclass whose fields cannot be set anew."""
+    """Whether a class is a dataclass whose fields cannot be changed."""
     return is_dataclass(kind) and bool(vars(kind)["__dataclass_params__"].frozen)
 
 

@@ -1,4 +1,4 @@
-"""From a recipe to a plan that can be carried out: what cannot work is refused before anything takes time."""
+"""Turns a recipe into a plan; errors are reported before long computations start."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Plan:
 
     Args:
         data: with the calibration split, for the conversion. learning: the same without it, for all other stages.
-        augmentation: what the student sees: the recipe's, or the default of its data.
+        augmentation: of the student: the recipe's, or the default of its data.
     """
 
     recipe: Recipe
@@ -31,7 +31,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, data: Data) -> Plan:
-    """A plan for data that is read already."""
+    """A plan for data that is already loaded."""
     return Plan(
         recipe,
         data,
@@ -41,13 +41,13 @@ def make_plan(recipe: Recipe, data: Data) -> Plan:
 
 
 def prepare(recipe: Recipe, *more: Callable[[], None], progress: Progress = SILENT) -> Plan:
-    """Check a recipe, first what needs no data, all of it at once; read the data; hold the models against them.
+    """Check a recipe without data first; then read the data and check that the models fit.
 
     Args:
         more: as of `check_recipe`.
 
     Raises:
-        EdgestillError: a line for each thing that is wrong.
+        EdgestillError: one line for each problem.
     """
     check_recipe(recipe, *more)
     plan = make_plan(recipe, read_data(recipe, progress))
@@ -65,10 +65,10 @@ def prepare(recipe: Recipe, *more: Callable[[], None], progress: Progress = SILE
 
 
 def read_data(recipe: Recipe, progress: Progress = SILENT) -> Data:
-    """The recipe's data, cut; read from its source every time and never copied.
+    """The recipe's data, split; always read from its source, never copied.
 
     Raises:
-        EdgestillError: bad data, or a part of the recipe that does not fit it, found before a sample is decoded.
+        EdgestillError: bad data, or a part of the recipe that does not fit it, reported before a sample is decoded.
     """
     return recipe.load_data(check=partial(_check_fit, recipe), progress=progress)
 
@@ -82,7 +82,7 @@ def _check_fit(recipe: Recipe, classes: Sequence[str], kind: str) -> None:
 
 
 def given_teachers(recipe: Recipe) -> tuple[GivenTeacher, ...]:
-    """The teachers that come as checkpoints and take part, as they are now.
+    """The teachers that come as checkpoints and are used, with their current files.
 
     Raises:
         EdgestillError: a checkpoint cannot be read.
@@ -91,7 +91,7 @@ def given_teachers(recipe: Recipe) -> tuple[GivenTeacher, ...]:
 
 
 def given_teacher(table: TeacherTable | TeamMember) -> GivenTeacher:
-    """A teacher with a checkpoint, as it is now.
+    """A teacher with the current file of its checkpoint.
 
     Raises:
         EdgestillError: the checkpoint cannot be read.

@@ -1,4 +1,4 @@
-"""From what the stages left to `results.json`, `samples.npz` and `report.html`."""
+"""Builds `results.json`, `samples.npz` and `report.html` from the finished stages."""
 
 import json
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ SAMPLES = 24
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What is known of the teacher or a student.
+    """Facts about the teacher or a student.
 
     Args:
-        model: its name. size: `parameters` and `macs`. trained: `seed` and `cuda`, None where nobody noted it.
-        history: the training's log, one entry an epoch; empty for a given teacher.
+        model: its name. size: `parameters` and `macs`. trained: `seed` and `cuda`, None if not recorded.
+        history: the training's log, one entry per epoch; empty for a teacher with a checkpoint.
     """
 
     model: str
@@ -38,7 +38,7 @@ class ModelOutputs:
 
 @dataclass(frozen=True)
 class RunOutputs:
-    """All that the results of a run are made from.
+    """Inputs for the results of a run.
 
     Args:
         folder: of the run; graphs and samples are written into it.
@@ -61,7 +61,7 @@ class RunOutputs:
 
     @property
     def task(self) -> Task:
-        """What the outputs mean."""
+        """The device part of the task."""
         return self.data.device_task
 
     def quality(self, name: str) -> dict[str, float]:
@@ -70,7 +70,7 @@ class RunOutputs:
 
 
 def assemble(run: RunOutputs) -> Results:
-    """Gather what the stages have measured, as `results.json` holds it."""
+    """Collect the measurements of all stages in the format of `results.json`."""
     task, bundle, measured, targets = run.task, run.bundle, run.measurement, run.data.test.targets
     main = task.measures[0].name
     teacher, alone, distilled = (_trained(run, name) for name in ("teacher", "student_alone", "student_distilled"))
@@ -116,7 +116,7 @@ def assemble(run: RunOutputs) -> Results:
 
 
 def describe_task(task: Task) -> dict[str, Any]:
-    """What a report has to know of a task, as plain data."""
+    """Facts about a task for reports, as plain data."""
     return {
         "name": task.name,
         "measures": [asdict(one) for one in task.measures],
@@ -138,9 +138,9 @@ def write_results(folder: Path, results: Results) -> Results:
 
 
 def _quantized(manifest: Manifest) -> list[str]:
-    """The quantized file of each engine that has one; where none has, the files that are meant for devices."""
-    found = [manifest.find(engine, "quantized") for engine in manifest.engines]
-    return [name for name in found if name is not None] or list(manifest.deployable().values())
+    """The quantized file of each engine that has one; if there is none, the files to deploy."""
+    files = [manifest.find(engine, "quantized") for engine in manifest.engines]
+    return [name for name in files if name is not None] or list(manifest.deployable().values())
 
 
 def _trained(run: RunOutputs, name: str) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _trained(run: RunOutputs, name: str) -> dict[str, Any]:
 
 
 def _retained(value: float, teacher: float) -> float:
-    """Of the teacher's main measure; 0 where that is 0 and there is nothing to keep."""
+    """Of the teacher's main measure; 0 if that is 0."""
     return value / teacher if teacher else 0.0
 
 
@@ -170,7 +170,7 @@ def _file(run: RunOutputs, name: str, teacher: float) -> dict[str, Any]:
 
 
 def _look_inside(run: RunOutputs, name: str) -> dict[str, Any] | None:
-    """What `edgestill inspect` would say of a file, in short, its picture in `graphs/`; None: nobody can look."""
+    """Summary of `edgestill inspect` for a file, with its picture in `graphs/`; None if there is no inspector."""
     from edgestill_converters.inspection import can_inspect, draw, inspect_bytes
 
     engine = run.bundle.manifest.models[name].engine
@@ -189,21 +189,21 @@ def _look_inside(run: RunOutputs, name: str) -> dict[str, Any] | None:
 
 
 def _measured(measurement: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What was measured of one file, its smallest number of threads first."""
-    found = next(one for one in measurement["files"] if one["file"] == name)
-    first = found["threads"][0]
+    """Measurements of one file, with the smallest number of threads first."""
+    measured = next(one for one in measurement["files"] if one["file"] == name)
+    first = measured["threads"][0]
     return {
         "runtime": first["engine"],
         "latency_ms": first["latency_ms"],
-        **{key: found[key] for key in ("threads", "cold_start_ms", "memory", "profile")},
+        **{key: measured[key] for key in ("threads", "cold_start_ms", "memory", "profile")},
     }
 
 
 def _keep_samples(run: RunOutputs) -> dict[str, Any]:
-    """Write `samples.npz`: some test images with the outputs of teacher and students, wrong answers first.
+    """Write `samples.npz`: some test images with the outputs of teacher and students, errors first.
 
     Returns:
-        `samples`, its name, and `shown`, each sample's target and answers in words.
+        `samples`, its name, and `shown`, each sample's target and predictions as text.
     """
     test, task, names = run.data.test, run.task, run.data.classes
     int8 = _quantized(run.bundle.manifest)[-1]
@@ -217,14 +217,14 @@ def _keep_samples(run: RunOutputs) -> dict[str, Any]:
         generator.choice(fine, min(SAMPLES - half, len(fine)), replace=False),
     ])  # fmt: skip
     outputs = {short: tuple(one[chosen] for one in run.outputs[name]) for short, name in who.items()}
-    arrays: dict[str, Any] = {short: given[0] for short, given in outputs.items()}
+    arrays: dict[str, Any] = {short: values[0] for short, values in outputs.items()}
     with atomic_file(run.folder / "samples.npz") as part, open(part, "wb") as file:
         np.savez_compressed(file, images=test.images[chosen], targets=test.targets[chosen], **arrays)
-    answers = {short: [task.describe(one) for one in task.answer(given)] for short, given in outputs.items()}
+    predictions = {short: [task.describe(one) for one in task.answer(values)] for short, values in outputs.items()}
     shown = [
         {
             "truth": run.data.task.text(test.targets[row], names),
-            **{short: texts[place] for short, texts in answers.items()},
+            **{short: texts[place] for short, texts in predictions.items()},
             "right": bool(right[row]),
         }
         for place, row in enumerate(chosen.tolist())

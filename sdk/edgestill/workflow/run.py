@@ -3,8 +3,8 @@
     teacher → teacher outputs → baseline student, distilled student → conversion → gate
         → evaluation → bundle → measurement → results
 
-Each arrow is one function of this package that can be called alone; here they are stages that keep their results on
-disk. The test split is read by the evaluations alone, after everything has been chosen. `train_students` stops before
+Each arrow is one public function of this package; here they are stages that keep their results on
+disk. The test split is read by the evaluations only, after all choices are made. `train_students` stops before
 the conversion.
 """
 
@@ -61,11 +61,11 @@ def run(
     """Carry out a recipe, reusing the stages that an earlier run finished.
 
     Args:
-        folder: where everything goes; `runs/NAME` when None.
-        force: do every stage again.
-        capture: writes what engines print into a log. `capture_thread_output` takes the output of this thread alone; a
-            command that owns its process passes `edgestill_converters.output_capture.capture_output`, which also takes
-            that of native code.
+        folder: for all files; `runs/NAME` when None.
+        force: repeat all stages.
+        capture: writes what engines print into a log. `capture_thread_output` captures the output of this thread only;
+            a command that owns its process passes `edgestill_converters.output_capture.capture_output`, which also
+            captures that of native code.
 
     Raises:
         EdgestillError: bad data, models or files, or another run at work in the folder; what was finished before stays.
@@ -88,7 +88,7 @@ def run(
 def train_students(
     recipe: Recipe, folder: str | PathLike[str] | None = None, *, force: bool = False, progress: Progress = SILENT
 ) -> dict[str, Finished]:
-    """Carry out the training half of a recipe; `run` goes on from here. Several processes may do it together.
+    """Carry out the training half of a recipe; `run` continues from here. Several processes may train together.
 
     Returns:
         The stages `student_alone` and `student_distilled`.
@@ -105,7 +105,7 @@ def train_students(
 
 
 def context_of(plan: Plan, progress: Progress = SILENT, capture: Capture = capture_thread_output) -> Context:
-    """What the stages of a plan may use; checkpoints will tell its recipe and its data."""
+    """The context of the stages of a plan; checkpoints record its recipe and its data."""
     note = Note({"recipe": plan.recipe.model_dump(mode="json"), "data": plan.data.describe()})
     return Context(progress, capture, note)
 
@@ -114,7 +114,7 @@ def finish_bundle(plan: Plan, made: Made, folder: Path, capture: Capture = captu
     """`NAME.edge` in the folder of the run.
 
     Raises:
-        EdgestillError: its golden samples are not answered as recorded.
+        EdgestillError: its golden samples do not reproduce the recorded outputs.
     """
     return write_finished_bundle(
         folder / f"{plan.recipe.name}.edge", converted_bundle(made["conversion"]),
@@ -124,7 +124,7 @@ def finish_bundle(plan: Plan, made: Made, folder: Path, capture: Capture = captu
 
 
 def outputs_of(plan: Plan, made: Made, folder: Path, bundle: Bundle) -> RunOutputs:
-    """What the results of a run are made from."""
+    """The inputs for the results of a run."""
     stages = {
         "teacher": made["teacher"],
         "student_alone": made["student-alone"],
@@ -165,12 +165,12 @@ def _size(model: Any, data: Data) -> dict[str, int]:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def _require_engines(targets: Sequence[str]) -> None:
-    """Every file is run on this machine in the end."""
+    """All files are evaluated on this machine, so their engines must be installed."""
     for one in backends_of(targets):
         if why := one.why_not_run():
             raise EdgestillError(why)

@@ -1,11 +1,11 @@
-"""What a stage is: one function of what it is handed.
+"""Stages: each is a function of its inputs.
 
     @stage("gate")
     def judge_bundle(inputs: GateInputs, folder: Path, context: Context) -> None: ...
 
-The function gets one frozen dataclass and an empty folder, and writes its files there. It knows no recipe and nothing
-else of the run. Its key is made of that dataclass (`key.py`), so an input that is forgotten in the key is forgotten in
-the function as well, which then cannot work.
+The function gets one frozen dataclass and an empty folder, and writes its files there. It has no access to the recipe
+or the rest of the run. Its key is computed from that dataclass (`key.py`), so the function cannot depend on an input
+that is missing in the key.
 """
 
 import os
@@ -25,31 +25,31 @@ Inputs = TypeVar("Inputs")
 
 @contextmanager
 def uncaptured(path: Path | None) -> Iterator[Path]:
-    """Leave standard output and standard error as they are."""
+    """Do not capture standard output and standard error."""
     yield path or Path(os.devnull)
 
 
 class Note:
-    """Facts that a stage writes down beside its result, for people and for later commands, and does not read.
+    """Facts that a stage stores with its result, for users and later commands, but does not read.
 
-    They are no part of a key: a checkpoint tells which recipe it was first trained for.
+    They are not part of the key: a checkpoint names the recipe that it was first trained for.
     """
 
     def __init__(self, facts: Mapping[str, Any] | None = None) -> None:
         self.__facts = dict(facts or {})
 
     def added_to(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """A stage's own facts with these; of one that both have, this one."""
+        """The facts of a stage updated with these."""
         return {**facts, **self.__facts}
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage may use and what cannot change its result.
+    """Services that a stage may use and that do not affect its result.
 
     Args:
-        progress: is told how far it is. capture: takes what engines and exporters write into a log.
-        note: to be written beside weights.
+        progress: for messages. capture: redirects the output of engines and exporters to a log.
+        note: stored with the weights.
     """
 
     progress: Progress = SILENT
@@ -96,10 +96,10 @@ def stage(name: str) -> Callable[[Callable[[Inputs, Path, Context], None]], Stag
 
     def decorate(make: Callable[[Inputs, Path, Context], None]) -> Stage[Inputs]:
         kinds = get_type_hints(make)
-        given = list(signature(make).parameters)
+        parameters = list(signature(make).parameters)
         inputs: Any = kinds.get("inputs", object)
-        if given != ["inputs", "folder", "context"] or kinds.get("context") is not Context:
-            raise TypeError(f"stage {name}: the function takes (inputs, folder, context: Context), not {given}")
+        if parameters != ["inputs", "folder", "context"] or kinds.get("context") is not Context:
+            raise TypeError(f"stage {name}: the function takes (inputs, folder, context: Context), not {parameters}")
         if not is_frozen(inputs):
             raise TypeError(f"stage {name}: inputs must be a frozen dataclass, not {inputs.__name__}")
         if getattr(make, "__closure__", None):

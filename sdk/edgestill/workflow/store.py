@@ -1,4 +1,4 @@
-"""Where stages keep their files, so that a run that was stopped goes on where it was.
+"""Where stages keep their files, so that an interrupted run can resume.
 
 A stage owns a folder. `stage.json` in it holds the key (`key.py`) and, once the stage has finished, the hash of each of
 its files:
@@ -29,7 +29,7 @@ MARK = "stage.json"
 
 
 class NotMadeError(Exception):
-    """A stage that is only looked for is not there."""
+    """A stage is missing in a store that only looks."""
 
 
 class Store:
@@ -48,7 +48,7 @@ class Store:
         self._force = force
 
     def run(self, stage: Stage[Inputs], inputs: Inputs, context: Context) -> Finished:
-        """Make a stage, or find it made.
+        """Run a stage, or reuse a finished one.
 
         Raises:
             NotMadeError: it is only looked for, and no finished one has these inputs.
@@ -68,10 +68,10 @@ class Store:
 
     def _find(self, stage: Stage[Inputs], inputs: Inputs, context: Context, folder: Path, key: str) -> Finished:
         state = processes()
-        # Of several processes the first looks after the files; all of them make the stage together.
-        found = [self._begin(folder, key) if state.is_main_process else False]
-        broadcast_object_list(found)
-        if found[0]:
+        # The main process manages the files; all processes run the stage together.
+        shared = [self._begin(folder, key) if state.is_main_process else False]
+        broadcast_object_list(shared)
+        if shared[0]:
             context.progress.message(f"{stage.name}: reused")
             return Finished(folder, key, reused=True)
         stage.make(inputs, folder, context)
@@ -82,7 +82,7 @@ class Store:
         return Finished(folder, key, reused=False)
 
     def _begin(self, folder: Path, key: str) -> bool:
-        """Whether the stage is finished; if not, its folder is ready for it to be made."""
+        """Whether the stage is finished; if not, its folder is prepared."""
         mark = _read(folder / MARK)
         same = not self._force and mark.get("key") == key
         if same and "files" in mark and _intact(folder, mark["files"]):
@@ -94,18 +94,18 @@ class Store:
 
     @contextmanager
     def _alone(self, folder: Path) -> Iterator[None]:
-        """Keep other runs that share the pool from making the same stage at the same time."""
+        """Prevent other runs that share the pool from running the same stage at the same time."""
         if not self._pooled or not processes().is_main_process:
             yield
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
         with open(folder.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends
             yield
 
 
 def changed_files(folder: Path) -> list[str]:
-    """Files of a finished stage that are gone or no longer what they were; all of them where it is not finished."""
+    """Files of a finished stage that are missing or changed; all of them if it is not finished."""
     files = _read(folder / MARK).get("files")
     if not isinstance(files, dict):
         return [MARK]
@@ -113,7 +113,9 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def _end(folder: Path, key: str) -> None:
-    for state in folder.rglob(STATE):  # what a training goes on from is several times its result, and done with
+    for state in folder.rglob(
+        STATE
+    ):  # the state for resuming is several times larger than the result, and no longer needed
         state.unlink()
     files = {
         path.relative_to(folder).as_posix(): sha256_of_file(path)

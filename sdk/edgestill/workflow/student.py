@@ -1,4 +1,4 @@
-"""The stages of a student: the baseline that learns from the labels alone, and one stage for each way of distillation.
+"""The stages of a student: the baseline, trained on labels only, and one stage for each method of distillation.
 
 A recipe takes one of those ways; all of them leave `model.safetensors` and `metrics.jsonl` in `student-distilled`.
 """
@@ -23,7 +23,7 @@ from .stage import Context, Finished, stage
 
 @dataclass(frozen=True)
 class StudentInputs:
-    """What every student learns from and with: the same start, the same views, the same schedule."""
+    """Inputs that all students share: the same initial weights, views and schedule."""
 
     model: NamedModel
     data: Data
@@ -34,7 +34,7 @@ class StudentInputs:
 
 @stage("student-alone")
 def train_baseline(inputs: StudentInputs, folder: Path, context: Context) -> None:
-    """The student that learns from the labels alone."""
+    """The baseline student, trained on labels only."""
     options = replace(_options(inputs, folder), label="baseline student")
     done = distillation.distill(None, _new(inputs), inputs.data, options=options, progress=context.progress)
     _save(folder, done.student, inputs, context)
@@ -49,7 +49,7 @@ class BaselineInputs:
 
 @stage("student-distilled")
 def copy_baseline(inputs: BaselineInputs, folder: Path, context: Context) -> None:
-    """`method = "alone"`: nobody teaches, so the baseline is the student."""
+    """`method = "alone"`: without distillation the baseline is the student."""
     _copy(inputs.baseline.folder, folder, "model.safetensors", "metrics.jsonl")
 
 
@@ -59,8 +59,8 @@ class TaughtInputs:
 
     Args:
         teachers: at least one; the first is the one whose layers an objective compares with.
-        outputs: the stage with what they answer in advance; None where they run beside the student.
-        live: they run beside it although their outputs could be kept.
+        outputs: the stage with their cached outputs; None if they run during training.
+        live: they run during training although their outputs could be cached.
     """
 
     student: StudentInputs
@@ -79,7 +79,7 @@ def distill_from_teachers(inputs: TaughtInputs, folder: Path, context: Context) 
     options = replace(
         _options(student, folder), combine=inputs.combine, live=inputs.live,
         cache=None if inputs.outputs is None else inputs.outputs.folder,
-        check_teacher=False,  # a stage of its own has done that
+        check_teacher=False,  # done by a separate stage
     )  # fmt: skip
     objective = _objective(inputs.objective, student.data)
     done = distillation.distill(
@@ -110,10 +110,10 @@ def distill_from_itself(inputs: SelfTaughtInputs, folder: Path, context: Context
 
 @dataclass(frozen=True)
 class GenerationsInputs:
-    """A student that is taught by the one before it.
+    """Born-again students: each is distilled from the previous one.
 
     Args:
-        generations: how many are taught, ≥ 1.
+        generations: number of distilled generations, ≥ 1.
     """
 
     student: StudentInputs
@@ -123,7 +123,7 @@ class GenerationsInputs:
 
 @stage("student-distilled")
 def distill_born_again(inputs: GenerationsInputs, folder: Path, context: Context) -> None:
-    """`method = "generations"`: the last one is the student."""
+    """`method = "generations"`, born-again: the last generation is the student."""
     student, cache = inputs.student, folder / "teacher-outputs"
     done = distillation.distill_born_again(
         lambda number: _new(student, number), student.data, inputs.generations,
@@ -138,7 +138,7 @@ def distill_born_again(inputs: GenerationsInputs, folder: Path, context: Context
 
 @dataclass(frozen=True)
 class MutualInputs:
-    """Students that teach each other; the first is the one that is kept.
+    """Students of mutual learning; the first is the result.
 
     Args:
         peers: the others, at least one.
@@ -151,12 +151,12 @@ class MutualInputs:
 
 @stage("student-distilled")
 def distill_mutually(inputs: MutualInputs, folder: Path, context: Context) -> None:
-    """`method = "together"`; the others are kept beside it, as `peer-1.safetensors` and so on."""
+    """`method = "together"`, mutual learning; the peers are saved as `peer-1.safetensors` and so on."""
     student = inputs.student
     peers = [_new(student, number, peer) for number, peer in enumerate(inputs.peers, start=1)]
     done = distillation.distill_mutual(
         [_new(student), *peers], student.data, objective=_objective(inputs.objective, student.data),
-        options=replace(_options(student, folder), label=f"{len(peers) + 1} students together"),
+        options=replace(_options(student, folder), label=f"mutual learning, {len(peers) + 1} students"),
         progress=context.progress,
     )  # fmt: skip
     for number, (peer, model) in enumerate(zip(inputs.peers, done.peers, strict=True), start=1):
@@ -170,12 +170,12 @@ def _new(inputs: StudentInputs, number: int = 0, model: NamedModel | None = None
 
 
 def _options(inputs: StudentInputs, folder: Path) -> DistillOptions:
-    """What every way of training a student is told."""
+    """Options that all methods share."""
     return DistillOptions(inputs.schedule, inputs.augmentation, inputs.seed, folder)
 
 
 def _objective(named: NamedObjective | None, data: Data) -> Objective | None:
-    """None: the task's usual one for the method."""
+    """None: the task's default for the method."""
     return None if named is None else create_objective(named.tables, data.task.objectives)
 
 

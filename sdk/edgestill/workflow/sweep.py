@@ -29,7 +29,7 @@ from .sweep_summary import markdown, read_result, summarize
 
 
 def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT) -> dict[str, Any]:
-    """Run all trials that have not finished, and gather.
+    """Run all unfinished trials, and collect the results.
 
     Args:
         jobs: processes at the same time; one a core when None. Through Ray, the cluster decides.
@@ -50,23 +50,23 @@ def run_sweep(sweep: Sweep, jobs: int | None = None, progress: Progress = SILENT
         for trial, error in _carry_out(sweep, waiting, jobs):
             if error:
                 failed.append(f"{trial.name}: {error}")
-                (trial.folder / RESULT).unlink(missing_ok=True)  # one of before, which no longer holds
+                (trial.folder / RESULT).unlink(missing_ok=True)  # outdated
             else:
                 result = read_result(sweep, trial) or {}
                 task.advance(
                     1, trial=trial.name, validation=f"validation {result.get('validation_distilled', 0.0):.4f}"
                 )
-    found = summarize(sweep, trials)
-    write_bytes(sweep.folder / "sweep.json", (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
-    write_bytes(sweep.folder / "sweep.md", markdown(found).encode())
+    summary = summarize(sweep, trials)
+    write_bytes(sweep.folder / "sweep.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(sweep.folder / "sweep.md", markdown(summary).encode())
     if failed:
         raise EdgestillError(f"{len(failed)} of {len(trials)} trials failed; {failed[0]}")
-    return found
+    return summary
 
 
 def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
-    """Trials with a result whose stages are there, for the data, code, weights and engines of now."""
-    found: list[Trial] = []
+    """Trials with a result whose stages are there, for the current data, code, weights and engines."""
+    finished: list[Trial] = []
     loaded: dict[str, Data] = {}
     for trial in trials:
         if read_result(sweep, trial) is None:
@@ -79,10 +79,10 @@ def _finished(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
             plan = make_plan(recipe, loaded[source])
             ends = ends_of_trial(recipe, sweep.evaluate)
             make(plan, Store(sweep.pool, pooled=True, look=True), Context(), ends)
-        except (NotMadeError, EdgestillError):  # what is wrong the trial says itself
+        except (NotMadeError, EdgestillError):  # the trial itself reports the error
             continue
-        found.append(trial)
-    return found
+        finished.append(trial)
+    return finished
 
 
 def _carry_out(sweep: Sweep, trials: Sequence[Trial], jobs: int | None) -> Iterator[tuple[Trial, str]]:

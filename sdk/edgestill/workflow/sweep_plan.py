@@ -1,4 +1,4 @@
-"""What a sweep is to try: points with seeds, and each of these as a command in a process of its own.
+"""The trials of a sweep: points with seeds, each run as a command in a separate process.
 
 A point is a set of changes to the recipe, a trial a point with a seed. `sweep.py` runs them here, `sweep_ray.py` on
 several hosts.
@@ -47,7 +47,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be tried.
+    """The plan of a sweep.
 
     Args:
         recipe: the file. points: name → changes. seeds: of training.
@@ -74,13 +74,13 @@ class Sweep:
         Raises:
             RecipeError: a change that the recipe does not allow.
         """
-        found = []
+        trials = []
         for (point, changes), seed in product(self.points.items(), self.seeds):
             changed = {**changes, "seed": seed}
             load_recipe(self.recipe, changed)
             mark = hashlib.sha256(json.dumps(changed, sort_keys=True, default=str).encode()).hexdigest()[:12]
-            found.append(Trial(point, seed, changed, self.folder / "trials" / mark))
-        return found
+            trials.append(Trial(point, seed, changed, self.folder / "trials" / mark))
+        return trials
 
     def recipe_of(self, trial: Trial) -> Recipe:
         """The recipe with the trial's changes.
@@ -92,7 +92,7 @@ class Sweep:
         return recipe.shortened() if self.quick else recipe
 
     def command(self, trial: Trial) -> list[str]:
-        """What a trial runs, on any host that sees the folder."""
+        """The command of a trial, on any host with access to the folder."""
         job = {
             "recipe": str(self.recipe.resolve()),
             "changes": dict(trial.changes),
@@ -105,7 +105,7 @@ class Sweep:
         return [sys.executable, "-m", "edgestill.workflow.sweep_trial", json.dumps(job)]
 
     def key(self, trial: Trial) -> str:
-        """What was asked of a trial; what its result depends on beside this, its stages know."""
+        """Key of a trial's request; other dependencies are in the keys of its stages."""
         facts = [__version__, self.recipe.read_text(encoding="utf-8"), dict(trial.changes), self.evaluate, self.quick]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

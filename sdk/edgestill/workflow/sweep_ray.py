@@ -29,12 +29,12 @@ def carry_out(sweep: Sweep, trials: Sequence[Trial]) -> Iterator[tuple[Trial, st
     ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, ignore_reinit_error=True)
     resources = {"gpu": 1} if ray.cluster_resources().get("GPU") else {"cpu": 1}
     try:
-        found = tune.Tuner(
+        results = tune.Tuner(
             tune.with_resources(trainable, resources),
             param_space={"trial": tune.grid_search(list(range(len(trials))))},
             run_config=tune.RunConfig(name="ray", storage_path=str(sweep.folder.resolve()), verbose=0),
         ).fit()
-        for result in found:
+        for result in results:
             number = result.config["trial"] if result.config else 0
             failed = str(result.error) if result.error else (result.metrics or {}).get("failed", "")
             yield trials[number], failed

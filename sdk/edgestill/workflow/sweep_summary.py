@@ -1,4 +1,4 @@
-"""What a sweep found: mean and standard deviation over the seeds of each point, as data and as a table."""
+"""The summary of a sweep: mean and standard deviation over the seeds of each point, as data and as a table."""
 
 import json
 import statistics
@@ -9,10 +9,10 @@ from .sweep_plan import RESULT, Sweep, Trial
 
 # What a trial measured → the heading of its column, in per cent.
 COLUMNS = {
-    "validation_alone": "val. alone",
+    "validation_alone": "val. baseline",
     "validation_distilled": "val. distilled",
     "validation_gain": "gain",
-    "test_alone": "test alone",
+    "test_alone": "test baseline",
     "test_distilled": "test distilled",
     "test_int8": "test int8",
     "retained": "retained",
@@ -35,12 +35,12 @@ def summarize(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, Any]:
     return {"recipe": sweep.recipe.name, "seeds": list(sweep.seeds), "quick": sweep.quick, "points": points}
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(summary: Mapping[str, Any]) -> str:
     """The table of a sweep: mean ± standard deviation in per cent."""
-    columns = [name for name in COLUMNS if any(name in point["measured"] for point in found["points"])]
+    columns = [name for name in COLUMNS if any(name in point["measured"] for point in summary["points"])]
     lines = ["| | " + " | ".join(COLUMNS[name] for name in columns) + " |"]
     lines.append("| --- |" + " ---: |" * len(columns))
-    for point in found["points"]:
+    for point in summary["points"]:
         cells = [shown(point["measured"].get(name)) for name in columns]
         lines.append(f"| {point['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -55,12 +55,12 @@ def shown(spread: Mapping[str, float] | None) -> str:
 
 
 def read_result(sweep: Sweep, trial: Trial) -> dict[str, Any] | None:
-    """What a trial measured; None where it has not finished, or was asked for something else."""
+    """The result of a trial; None if it is unfinished, or for another request."""
     try:
-        found: dict[str, Any] = json.loads((trial.folder / RESULT).read_bytes())
+        result: dict[str, Any] = json.loads((trial.folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return None
-    return found if found.pop("key", None) == sweep.key(trial) else None
+    return result if result.pop("key", None) == sweep.key(trial) else None
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:

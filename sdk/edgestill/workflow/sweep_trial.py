@@ -1,4 +1,4 @@
-"""One trial of a sweep, in a process of its own: `python -m edgestill.workflow.sweep_trial JOB`, the job as JSON."""
+"""One trial of a sweep, in a separate process: `python -m edgestill.workflow.sweep_trial JOB`, the job as JSON."""
 
 import json
 import statistics
@@ -24,7 +24,7 @@ from .sweep_plan import RESULT
 
 
 def main() -> None:
-    """Train, judge on validation data, and, if asked for, convert and judge on test; write `result.json`."""
+    """Train, evaluate on validation data, and, if requested, convert and evaluate on test; write `result.json`."""
     job = json.loads(sys.argv[1])
     recipe = load_recipe(job["recipe"], job["changes"])
     recipe = recipe.shortened() if job["quick"] else recipe
@@ -40,35 +40,35 @@ def main() -> None:
 
 
 def trained(made: Made) -> dict[str, Any]:
-    """What the trainings found on validation data, by the task's main measure; times in seconds."""
+    """Results of the trainings on validation data, by the task's main measure; times in seconds."""
     alone, distilled = read_history(made["student-alone"]), read_history(made["student-distilled"])
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "validation_alone": alone[-1]["validation"],
         "validation_distilled": distilled[-1]["validation"],
         "seconds_alone": _seconds(alone),
         "seconds_distilled": _seconds(distilled),
         "images_per_second": distilled[-1]["images_per_second"],
     }
-    found["validation_gain"] = found["validation_distilled"] - found["validation_alone"]
-    return found
+    measured["validation_gain"] = measured["validation_distilled"] - measured["validation_alone"]
+    return measured
 
 
 def evaluated(plan: Plan, made: Made) -> dict[str, Any]:
-    """What the evaluation found on the test split, by the task's main measure."""
+    """Results of the evaluation on the test split, by the task's main measure."""
     task, targets = plan.data.device_task, plan.data.test.targets
     main, outputs = task.measures[0].name, read_test_outputs(made["evaluation"])
-    test = {name: task.quality(given, targets)[main] for name, given in outputs.items()}
+    test = {name: task.quality(arrays, targets)[main] for name, arrays in outputs.items()}
     files = converted_bundle(made["conversion"]).manifest.deployable().values()
-    found: dict[str, Any] = {"test_alone": test["student_alone"], "test_distilled": test["student_distilled"]}
-    found |= {"test_teacher": test["teacher"], "test_int8": min(test[name] for name in files)}
-    retained = found["test_int8"] / test["teacher"] if test["teacher"] else 0.0
-    found |= {"retained": retained, "parameters": size_of_student(plan.recipe, plan.data)["parameters"]}
-    found["files"] = {name: test[name] for name in files}
-    return found
+    measured: dict[str, Any] = {"test_alone": test["student_alone"], "test_distilled": test["student_distilled"]}
+    measured |= {"test_teacher": test["teacher"], "test_int8": min(test[name] for name in files)}
+    retained = measured["test_int8"] / test["teacher"] if test["teacher"] else 0.0
+    measured |= {"retained": retained, "parameters": size_of_student(plan.recipe, plan.data)["parameters"]}
+    measured["files"] = {name: test[name] for name in files}
+    return measured
 
 
 def _seconds(history: list[dict[str, float]]) -> float:
-    """Time of a training without its pauses: epochs times their median."""
+    """Time of a training without interruptions: epochs times their median."""
     return len(history) * statistics.median(entry["seconds"] for entry in history)
 
 

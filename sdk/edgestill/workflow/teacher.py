@@ -33,17 +33,17 @@ class GivenTeacherInputs:
 
 @stage("teacher")
 def read_teacher(inputs: GivenTeacherInputs, folder: Path, context: Context) -> None:
-    """`model.safetensors`: the given weights, in our form."""
-    given = inputs.teacher
-    # It was trained elsewhere, by somebody who may not say how.
-    trained = read_metadata(given.checkpoint.path).get("trained", {})
-    model = load_any_teacher(given, inputs.data, context.progress)
-    save_trained(folder / "model.safetensors", model, given.model.name, inputs.data, context, trained)
+    """`model.safetensors`: the weights of the checkpoint, in Edgestill's format."""
+    source = inputs.teacher
+    # It was trained elsewhere; facts about its training may be missing.
+    trained = read_metadata(source.checkpoint.path).get("trained", {})
+    model = load_any_teacher(source, inputs.data, context.progress)
+    save_trained(folder / "model.safetensors", model, source.model.name, inputs.data, context, trained)
 
 
 @dataclass(frozen=True)
 class TeacherTrainingInputs:
-    """A teacher that is trained here, from the labels."""
+    """A teacher that is trained here, on labels."""
 
     model: NamedModel
     data: Data
@@ -66,7 +66,7 @@ def train_teacher(inputs: TeacherTrainingInputs, folder: Path, context: Context)
 
 @dataclass(frozen=True)
 class GivenTeachersCheckInputs:
-    """Every teacher that comes as a checkpoint and takes part."""
+    """Every teacher that comes as a checkpoint and is used."""
 
     teachers: tuple[GivenTeacher, ...]
     data: Data
@@ -74,18 +74,18 @@ class GivenTeachersCheckInputs:
 
 @stage("teacher-check")
 def check_given_teachers(inputs: GivenTeachersCheckInputs, folder: Path, context: Context) -> None:
-    """`check.json`: what each gets right on validation data; one that guesses is refused.
+    """`check.json`: quality of each teacher on validation data; one that is near chance is refused.
 
     Raises:
         ModelError: a teacher near chance, or one that does not fit the data.
     """
-    found = {}
-    for given in inputs.teachers:
-        teacher = load_any_teacher(given, inputs.data, context.progress)
+    checks = {}
+    for source in inputs.teachers:
+        teacher = load_any_teacher(source, inputs.data, context.progress)
         check_classes(teacher, inputs.data, "teacher")
-        who = f"teacher {given.model.name}"
-        found[str(given.checkpoint.path)] = refuse_guessing(teacher, inputs.data, who=who, progress=context.progress)
-    _write_checks(folder, found)
+        who = f"teacher {source.model.name}"
+        checks[str(source.checkpoint.path)] = refuse_guessing(teacher, inputs.data, who=who, progress=context.progress)
+    _write_checks(folder, checks)
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def check_trained_teacher(inputs: TrainedTeacherCheckInputs, folder: Path, conte
     _write_checks(folder, {"teacher": refuse_guessing(teacher, inputs.data, progress=context.progress)})
 
 
-def _write_checks(folder: Path, found: dict[str, TeacherCheck | None]) -> None:
+def _write_checks(folder: Path, checks: dict[str, TeacherCheck | None]) -> None:
     if processes().is_main_process:
-        plain: dict[str, Any] = {name: None if one is None else asdict(one) for name, one in found.items()}
+        plain: dict[str, Any] = {name: None if one is None else asdict(one) for name, one in checks.items()}
         write_bytes(folder / "check.json", (json.dumps(plain, indent=1) + "\n").encode())
 
 

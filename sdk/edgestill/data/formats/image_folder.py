@@ -51,41 +51,45 @@ def list_folder(folder: Path, kind: Kind = "image") -> Listing:
     loose_files(folder, kind, skipped)
     notes: list[str] = []
     if TRAIN in splits:
-        found = {TRAIN: _classes(splits[TRAIN], kind, skipped)}
-        found |= {
-            name: _classes(place, kind, skipped, known=found[TRAIN]) for name, place in splits.items() if name != TRAIN
+        files_by_split = {TRAIN: _classes(splits[TRAIN], kind, skipped)}
+        files_by_split |= {
+            name: _classes(place, kind, skipped, known=files_by_split[TRAIN])
+            for name, place in splits.items()
+            if name != TRAIN
         }
         notes += _beside(folder, splits, sorted([*others, *second]), kind)
-        inner = [name for name in found[TRAIN] if split_of(name)]
+        inner = [name for name in files_by_split[TRAIN] if split_of(name)]
         notes += [f"{splits[TRAIN]}: the folder {name}, named like a split, is read as a class" for name in inner]
     else:
-        found = {TRAIN: _classes(folder, kind, skipped, others, splits)}
-        found |= _splits_beside_classes(splits, found[TRAIN], kind, skipped, notes)
+        files_by_split = {TRAIN: _classes(folder, kind, skipped, others, splits)}
+        files_by_split |= _splits_beside_classes(splits, files_by_split[TRAIN], kind, skipped, notes)
         notes += _beside(folder, splits, second, kind)
-    notes += _same_inside(splits.get(TRAIN, folder), found[TRAIN])
-    notes += _doubtful_names(splits.get(TRAIN, folder), found[TRAIN])
-    if VALIDATION in found and TEST not in found:
+    notes += _same_inside(splits.get(TRAIN, folder), files_by_split[TRAIN])
+    notes += _doubtful_names(splits.get(TRAIN, folder), files_by_split[TRAIN])
+    if VALIDATION in files_by_split and TEST not in files_by_split:
         notes.append(
             f"there is no test split: {splits[VALIDATION].name} serves as test, and validation is cut from train"
         )
-        found[TEST] = found.pop(VALIDATION)
-    classes = tuple(sorted(found[TRAIN]))
-    for name, part in found.items():
+        files_by_split[TEST] = files_by_split.pop(VALIDATION)
+    classes = tuple(sorted(files_by_split[TRAIN]))
+    for name, part in files_by_split.items():
         _check_classes(folder, name, part, classes)
-    if TEST not in found:
-        found[TRAIN], found[TEST] = _cut_off_test(folder, found[TRAIN])
-        if not any(found[TEST].values()):
+    if TEST not in files_by_split:
+        files_by_split[TRAIN], files_by_split[TEST] = _cut_off_test(folder, files_by_split[TRAIN])
+        if not any(files_by_split[TEST].values()):
             raise DataError(
                 f"{folder} has one file in each of its {len(classes)} classes, and none to test with; it needs more"
             )
-        count = sum(len(files) for files in found[TEST].values())
+        count = sum(len(files) for files in files_by_split[TEST].values())
         notes.append(f"there is no test split: a fifth is set aside as one, {count:,} {WORDS[kind]}, by their names")
     notes.append(skipped.line(folder))
     return Listing(
         name=f"{kind}-folder:{folder.name or folder.resolve().name}",
         kind=kind,
         classes=classes,
-        splits={name: _part(found[name], classes) for name in (TRAIN, VALIDATION, TEST) if name in found},
+        splits={
+            name: _part(files_by_split[name], classes) for name in (TRAIN, VALIDATION, TEST) if name in files_by_split
+        },
         size=DEFAULT_SIZE if kind == "image" else None,
         notes=tuple(note for note in notes if note),
         origin=str(folder),
@@ -185,24 +189,24 @@ def _classes(
             f"{folder}: {pictures[0]} and {marks[0]} are no classes. {_OTHER_TASK}. If they are classes, give them "
             "other names"
         )
-    found = {}
+    files_by_class = {}
     for one in folders:
         if not one.name.isprintable():  # also names that are no UTF-8
             raise DataError(f"{folder}: the class folder {one.name!r} has a name that cannot be printed; rename it")
-        found[one.name] = samples_in(one, kind, skipped)
-        if not found[one.name]:
+        files_by_class[one.name] = samples_in(one, kind, skipped)
+        if not files_by_class[one.name]:
             raise DataError(_nothing(folder, one, kind, skipped))
-    return found
+    return files_by_class
 
 
 def _words(folder: Path) -> set[str]:
     return set(re.split(r"[^a-z]+", folder.name.casefold()))
 
 
-def _same_inside(folder: Path, found: _Found) -> list[str]:
+def _same_inside(folder: Path, files_by_class: _Found) -> list[str]:
     """A line where all classes have the same subfolders, and nothing beside them: those may be the classes."""
     inner: list[set[str]] = []
-    for name, files in found.items():
+    for name, files in files_by_class.items():
         parts = [path.relative_to(folder / name).parts for path in files]
         if any(len(one) == 1 for one in parts):
             return []
@@ -211,24 +215,25 @@ def _same_inside(folder: Path, found: _Found) -> list[str]:
     if len(shared) < 2:
         return []
     return [
-        f"doubtful: {_few(found)} are read as the classes of {folder}, and each has the subfolders {_few(shared)}. If "
-        f"those are the classes, name the splits {TRAIN}, {VALIDATION} and {TEST}, and bring folds together"
+        f"doubtful: {_few(files_by_class)} are read as the classes of {folder}, and each has the subfolders "
+        f"{_few(shared)}. If those are the classes, name the splits {TRAIN}, {VALIDATION} and {TEST}, and bring folds "
+        "together"
     ]
 
 
-def _doubtful_names(folder: Path, found: _Found) -> list[str]:
+def _doubtful_names(folder: Path, files_by_class: _Found) -> list[str]:
     """Lines about classes that may be none, or one and the same, by their names."""
     lines = []
-    words = {name: _words(Path(name)) for name in found}
+    words = {name: _words(Path(name)) for name in files_by_class}
     counts = Counter(word for one in words.values() for word in one)
-    for name in found:
+    for name in files_by_class:
         word = "".join(letter for letter in name.casefold() if letter.isalpha())
         others = counts[word] - (word in words[name])  # of `mask` and `no_mask`, both are meant
         if word in _MARKS | _PICTURES and not others:
             lines.append(f"doubtful: {folder / name} is read as a class. If it is none, move it out of {folder}")
         elif numbered_split_of(name):
             lines.append(f"doubtful: {folder / name} is read as a class. If it is a split, name it without a number")
-    return lines + almost_alike(found)
+    return lines + almost_alike(files_by_class)
 
 
 def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mapping[str, Path]) -> str:
@@ -244,8 +249,8 @@ def _no_classes(folder: Path, kind: Kind, folders: Sequence[Path], splits: Mappi
             f"it is a class, give it another name: {folder.name!r} is read as a split"
         )
     inner = subfolders(folders[0], Skipped()) if folders else []
-    meant = len(inner) > 1 or any(split_of(one.name) or numbered_split_of(one.name) for one in inner)
-    return f"{text}. Is it {folders[0]} that you mean?" if meant else text
+    nested = len(inner) > 1 or any(split_of(one.name) or numbered_split_of(one.name) for one in inner)
+    return f"{text}. Is it {folders[0]} that you mean?" if nested else text
 
 
 def _nothing(root: Path, folder: Path, kind: Kind, skipped: Skipped) -> str:
@@ -282,11 +287,11 @@ def _splits_beside_classes(
     splits: Mapping[str, Path], train: _Found, kind: Kind, skipped: Skipped, notes: list[str]
 ) -> dict[str, _Found]:
     """Splits that lie beside class folders: used where they have class folders in them, else named and left out."""
-    found = {}
+    by_split = {}
     for name, place in splits.items():
         inner = subfolders(place, Skipped())
         if {one.name for one in inner} & set(train):
-            found[name] = _classes(place, kind, skipped, known=train)
+            by_split[name] = _classes(place, kind, skipped, known=train)
             notes.append(f"{place.name}, beside the class folders {_few(train)}, is taken as the {name} split")
         else:
             count = len(samples_in(place, kind, Skipped()))
@@ -294,7 +299,7 @@ def _splits_beside_classes(
                 f"{place.name} is taken as a split, not as a class, and has no folder per class: its {count:,} "
                 f"{WORDS[kind]} are not read. If it is a class, give it another name"
             )
-    return found
+    return by_split
 
 
 def _check_classes(folder: Path, name: str, part: _Found, classes: Sequence[str]) -> None:
@@ -304,16 +309,16 @@ def _check_classes(folder: Path, name: str, part: _Found, classes: Sequence[str]
         raise DataError(f"{folder}: train and {name} have different classes: train lacks {few(unknown)}{also}")
 
 
-def _cut_off_test(folder: Path, found: _Found) -> tuple[_Found, _Found]:
+def _cut_off_test(folder: Path, files_by_class: _Found) -> tuple[_Found, _Found]:
     """(train, test): a fifth of all files, by a hash of their names, but never all of a class."""
-    files = [(path, name) for name, paths in found.items() for path in paths]
+    files = [(path, name) for name, paths in files_by_class.items() for path in paths]
     ranked = sorted(files, key=lambda item: _hash(item[0].relative_to(folder)))
     count = max(1, round(TEST_SHARE * len(ranked)))
     last = {name: path for path, name in ranked}  # the last of each class stays
     chosen = set([path for path, name in ranked if last[name] != path][:count])
     return tuple(
-        {name: [path for path in paths if (path in chosen) == wanted] for name, paths in found.items()}
-        for wanted in (False, True)
+        {name: [path for path in paths if (path in chosen) == inside] for name, paths in files_by_class.items()}
+        for inside in (False, True)
     )  # type: ignore[return-value]
 
 
@@ -321,9 +326,9 @@ def _hash(name: Path) -> bytes:
     return hashlib.sha256(name.as_posix().encode("utf-8", "surrogateescape")).digest()
 
 
-def _part(found: _Found, classes: Sequence[str]) -> Part:
+def _part(files_by_class: _Found, classes: Sequence[str]) -> Part:
     places = {name: place for place, name in enumerate(classes)}
-    files = sorted((path, places[name]) for name, paths in found.items() for path in paths)
+    files = sorted((path, places[name]) for name, paths in files_by_class.items() for path in paths)
     return Part(Files([path for path, _ in files]), np.array([label for _, label in files], dtype=np.int64))
 
 

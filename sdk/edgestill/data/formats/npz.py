@@ -36,25 +36,25 @@ def read_npz(path: Path, words: Sequence[str] = ("labels",)) -> NpzSamples:
     """
     arrays = _arrays(path)
     classes = arrays.pop("classes", None)
-    found = {word: arrays.pop(word) for word in words if word in arrays}
-    if len(found) > 1:
-        raise DataError(f"{path} has {' and '.join(f'`{word}`' for word in found)}; keep one of them")
+    label_arrays = {word: arrays.pop(word) for word in words if word in arrays}
+    if len(label_arrays) > 1:
+        raise DataError(f"{path} has {' and '.join(f'`{word}`' for word in label_arrays)}; keep one of them")
     if not arrays:
         raise DataError(f"{path} has no samples in it; it needs `images`, or an array for each input")
-    for name, one in {**arrays, **found}.items():
+    for name, one in {**arrays, **label_arrays}.items():
         if one.dtype.kind == "O":
             raise DataError(f"{path}: `{name}` holds Python objects, not numbers")
     counts = {name: len(one) if one.ndim else 0 for name, one in arrays.items()}
-    counts |= {name: len(one) if one.ndim else 0 for name, one in found.items()}
+    counts |= {name: len(one) if one.ndim else 0 for name, one in label_arrays.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise DataError(f"{path}: the arrays have different numbers of samples, or none: {told}")
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise DataError(f"{path}: the arrays have different numbers of samples, or none: {shown}")
     pixels = arrays.pop("images", None)
     if pixels is not None:
         if arrays:
             raise DataError(f"{path}: `images` must be alone; besides it there is {', '.join(sorted(arrays))}")
         pixels = _pixels(pixels, path)
-    return NpzSamples(pixels, tuple(arrays.values()), next(iter(found.values()), None), _names(classes, path))
+    return NpzSamples(pixels, tuple(arrays.values()), next(iter(label_arrays.values()), None), _names(classes, path))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -98,9 +98,9 @@ class Table:
             return tuple(metadata[b"classes"].decode("utf-8", "replace").split(","))
         try:
             features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-            found = features[self.targets[0]]
-            found = found[0] if isinstance(found, list) else found
-            names = found.get("names") or found.get("feature", {}).get("names") or ()
+            feature = features[self.targets[0]]
+            feature = feature[0] if isinstance(feature, list) else feature
+            names = feature.get("names") or feature.get("feature", {}).get("names") or ()
         except (ValueError, LookupError, TypeError, AttributeError):
             return ()
         return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
@@ -109,11 +109,11 @@ class Table:
         """Samples and columns of targets, as they are stored."""
         import pyarrow
 
-        wanted = [self.column, *self.targets]
+        columns = [self.column, *self.targets]
         tables, origins = [], []
         with progress.task(f"open {self.files[0].stem}", len(self.files)) as bar:
             for file in self.files:
-                tables.append(self._read(file, wanted).select(wanted))
+                tables.append(self._read(file, columns).select(columns))
                 origins.append((file, tables[-1].num_rows))
                 bar.advance()
         try:
@@ -208,7 +208,7 @@ def list_parquet(folder: Path, task: Task, progress: Progress = SILENT) -> Listi
         if table.classes and table.classes != train.classes:
             raise DataError(f"{place}: train and {split} name or order their classes differently")
     read = {split: table.read(progress, task) for split, table in tables.items()}
-    found = task.read_targets({split: columns for split, (_, columns) in read.items()}, train.classes, str(place))
+    targets = task.read_targets({split: columns for split, (_, columns) in read.items()}, train.classes, str(place))
     if not task.of_folders:
         notes += task.columns_note(train.targets, train.others, train.files[0].name)
     elif any(
@@ -219,9 +219,9 @@ def list_parquet(folder: Path, task: Task, progress: Progress = SILENT) -> Listi
         for one in cells[:1]
     ):
         notes.append("the labels are lists and read as one-hot: the place of the 1 is the class")
-    splits = {split: Part(samples, found.splits[split]) for split, (samples, _) in read.items()}
+    splits = {split: Part(samples, targets.splits[split]) for split, (samples, _) in read.items()}
     name = place.name or place.resolve().name
-    return Listing(name, train.kind, found.names, splits, notes=(*notes, *found.notes), origin=str(place))
+    return Listing(name, train.kind, targets.names, splits, notes=(*notes, *targets.notes), origin=str(place))
 
 
 def _find(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
@@ -240,8 +240,8 @@ def _find(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """Split → its files, in order; also those in a folder for each split."""
-    found: dict[str, list[Path]] = {}
-    wanted: dict[str, int] = {}
+    files_by_split: dict[str, list[Path]] = {}
+    limits: dict[str, int] = {}
     try:
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
         for entry in entries:
@@ -249,19 +249,21 @@ def _files(folder: Path) -> dict[str, list[Path]]:
                 continue
             split, total = split_of(entry.name), None
             if entry.is_dir() and split:
-                found.setdefault(split, []).extend(sorted(entry.glob("*.parquet")))
+                files_by_split.setdefault(split, []).extend(sorted(entry.glob("*.parquet")))
             elif entry.suffix.lower() == ".parquet":
                 split, total = shard_of(entry.stem)
                 if split:
-                    found.setdefault(split, []).append(entry)
+                    files_by_split.setdefault(split, []).append(entry)
             if split and total:
-                wanted[split] = total
+                limits[split] = total
     except OSError as error:
         raise DataError(f"the folder {folder} cannot be read: {reason(error).lower()}") from error
-    for split, total in wanted.items():
-        if len(found[split]) != total:
-            raise DataError(f"{folder} has {len(found[split])} of the {total} parts of {split}; fetch the others")
-    return {split: files for split, files in found.items() if files}
+    for split, total in limits.items():
+        if len(files_by_split[split]) != total:
+            raise DataError(
+                f"{folder} has {len(files_by_split[split])} of the {total} parts of {split}; fetch the others"
+            )
+    return {split: files for split, files in files_by_split.items() if files}
 
 
 def _guarded(file: Path, action: Any) -> Any:

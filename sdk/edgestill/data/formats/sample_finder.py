@@ -56,10 +56,10 @@ class SampleFinder:
 
     def _by_ending(self, text: str, roots: Sequence[Path], place: str) -> Path | None:
         text = posixpath.normpath(text)
-        found = [one for one in self._endings.get(posixpath.basename(text), ()) if _ends_with(one, text)]
+        matches = [one for one in self._endings.get(posixpath.basename(text), ()) if _ends_with(one, text)]
         for root in roots:
             beginning = self._written(root)
-            inside = [one for one in found if beginning in ("", ".") or one.startswith(f"{beginning}/")]
+            inside = [one for one in matches if beginning in ("", ".") or one.startswith(f"{beginning}/")]
             if len(inside) > 1:
                 raise DataError(f"{place}: {text:.60} fits {few(inside, 3)}; write the path from {root} and the ending")
             if inside:

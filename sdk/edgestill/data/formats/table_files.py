@@ -105,11 +105,11 @@ def _text(path: Path) -> str:
 def _csv(path: Path, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]], list[str]]:
     first = next(line for line in text.split("\n") if line.strip()).strip("\r")
     delimiter = max(_DELIMITERS, key=lambda one: _columns_with(first, one))
-    found = _csv_rows(path, text, delimiter)
-    _, header = next(found)
+    lines_with_cells = _csv_rows(path, text, delimiter)
+    _, header = next(lines_with_cells)
     columns = [cell.strip() for cell in header]
     rows, lines = [], []
-    for line, cells in found:
+    for line, cells in lines_with_cells:
         if len(cells) != len(columns):
             raise DataError(
                 f'{path}, line {line} has {len(cells)} cells, and the header {len(columns)}; put " around a cell with '
@@ -118,11 +118,11 @@ def _csv(path: Path, text: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]],
         rows.append(tuple(cells))
         lines.append(f"line {line}")
     # Spreadsheets leave columns without anything in them at the right.
-    kept = [n for n, name in enumerate(columns) if name or any(row[n].strip() for row in rows)]
-    columns = [columns[n] for n in kept]
+    used = [n for n, name in enumerate(columns) if name or any(row[n].strip() for row in rows)]
+    columns = [columns[n] for n in used]
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise DataError(f"{path}: two columns are called {twice[0]!r}; give each a name of its own")
-    return tuple(columns), [tuple(row[n] for n in kept) for row in rows], lines
+    return tuple(columns), [tuple(row[n] for n in used) for row in rows], lines
 
 
 def _columns_with(header: str, delimiter: str) -> tuple[bool, int]:
@@ -151,13 +151,13 @@ def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
 
 def _json(path: Path, text: str) -> list[tuple[str, Any]]:
     """(place, object) of each entry."""
-    found = _parsed(text, str(path))
-    if isinstance(found, list):
-        return [(f"entry {number}", one) for number, one in enumerate(found, 1)]
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is {_kind(found)}; it needs a list of objects, or an object of files")
+    parsed = _parsed(text, str(path))
+    if isinstance(parsed, list):
+        return [(f"entry {number}", one) for number, one in enumerate(parsed, 1)]
+    if not isinstance(parsed, dict):
+        raise DataError(f"{path} is {_kind(parsed)}; it needs a list of objects, or an object of files")
     entries = []
-    for name, target in found.items():
+    for name, target in parsed.items():
         inner = target if isinstance(target, dict) else {TARGET: target}
         if isinstance(target, list) and any(isinstance(one, dict) for one in target):
             raise DataError(
@@ -210,13 +210,13 @@ def _kind(value: Any) -> str:
 
 def _file_column(path: Path, columns: Sequence[str]) -> str:
     plain = {_plain(name): name for name in reversed(columns)}
-    found = next((plain[word] for word in _FILE_WORDS if word in plain), None)
-    if found is None:
+    column = next((plain[word] for word in _FILE_WORDS if word in plain), None)
+    if column is None:
         raise DataError(
             f"{path} has the columns {few(columns)}, and none of them names the samples: call the one with the files "
             "`file`; a CSV begins with a line of names"
         )
-    return found
+    return column
 
 
 def _plain(name: str) -> str:

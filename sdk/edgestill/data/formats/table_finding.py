@@ -107,16 +107,16 @@ def _tables_of_splits(folder: Path, kind: Kind, task: Task, notes: list[str]) ->
 
 
 def _inside_splits(folder: Path, folders: Mapping[str, Path], kind: Kind, task: Task) -> dict[str, _Place]:
-    found = {split: _tables_in(one) for split, one in folders.items()}
-    for split, tables in found.items():
+    tables_by_split = {split: _tables_in(one) for split, one in folders.items()}
+    for split, tables in tables_by_split.items():
         if len(tables) > 1:
             raise DataError(f"{folders[split]} has several tables: {few([one.name for one in tables])}; keep one")
-    if not found.get(TRAIN):
+    if not tables_by_split.get(TRAIN):
         raise DataError(
             f"{folder} has no table of {task.targets_word}: {task.name} needs one beside the {WORDS[kind]}, such as "
             f"labels.csv, with a header and a row for each: file,{task.targets_word}"
         )
-    return {split: _Place(tables[0], (folders[split],)) for split, tables in found.items() if tables}
+    return {split: _Place(tables[0], (folders[split],)) for split, tables in tables_by_split.items() if tables}
 
 
 def _tables_in(folder: Path) -> list[Path]:
@@ -139,7 +139,7 @@ def _finder(folder: Path, kind: Kind, skipped: Skipped, tables: Sequence[Path]) 
 
 def _match(table: Table, roots: Sequence[Path], finder: SampleFinder, notes: list[str]) -> list[Row]:
     """The rows whose files are there, in the order of the files."""
-    found: dict[Path, int] = {}
+    row_of_path: dict[Path, int] = {}
     missing = []
     for row, name in enumerate(table.column(table.file)):
         if isinstance(name, int) and not isinstance(name, bool):
@@ -149,18 +149,18 @@ def _match(table: Table, roots: Sequence[Path], finder: SampleFinder, notes: lis
         path = finder.find(name, roots, table.place(row))
         if path is None:
             missing.append(f"{table.lines[row]} ({name.strip():.60})")
-        elif path in found:
-            before = table.lines[found[path]]
+        elif path in row_of_path:
+            before = table.lines[row_of_path[path]]
             place = table.place(row)
             raise DataError(f"{place} names {name.strip():.60}, as {before} does; say all of a sample in one row")
         else:
-            found[path] = row
-    if not found:
+            row_of_path[path] = row
+    if not row_of_path:
         raise DataError(f"no file that {table.path} names is there: {few(missing, 3)}; paths begin in {roots[0]}")
     if missing:
         verb = "names" if len(missing) == 1 else "name"
         notes.append(f"{table.title}: {len(missing):,} of its rows {verb} no file that is there: {few(missing, 3)}")
-    return [(path, table, found[path]) for path in sorted(found)]
+    return [(path, table, row_of_path[path]) for path in sorted(row_of_path)]
 
 
 def _refuse_shared(rows: Mapping[str, Sequence[Row]]) -> None:

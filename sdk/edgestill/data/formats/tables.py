@@ -42,14 +42,14 @@ def list_tables(place: Path, kind: Kind, task: Task) -> Listing:
         DataError: no table or several, one that cannot be read, files that are there twice, or cells that are no
             targets; names table, line and column.
     """
-    found = find_tables(place, kind, task)
-    folder, rows, notes = found.folder, found.rows, found.notes
+    tables = find_tables(place, kind, task)
+    folder, rows, notes = tables.folder, tables.rows, tables.notes
     if "" in rows:
         rows = _by_split(rows[""], folder, notes) or rows
     if VALIDATION in rows and TEST not in rows:
         notes.append("there is no test split: validation serves as test, and validation is cut from train")
         rows[TEST] = rows.pop(VALIDATION)
-    columns = _target_columns(found, task)
+    columns = _target_columns(tables, task)
     read = task.read_targets({split or TRAIN: _cells(part, columns) for split, part in rows.items()}, (), str(place))
     parts = {split or TRAIN: _part(part, read.splits[split or TRAIN]) for split, part in rows.items()}
     if TEST not in parts:
@@ -61,9 +61,9 @@ def list_tables(place: Path, kind: Kind, task: Task) -> Listing:
         classes=read.names,
         splits={split: parts[split] for split in (TRAIN, VALIDATION, TEST) if split in parts},
         size=DEFAULT_SIZE if kind == "image" else None,
-        notes=tuple(note for note in (*notes, *read.notes, *found.left()) if note),
+        notes=tuple(note for note in (*notes, *read.notes, *tables.left()) if note),
         origin=str(place),
-        skipped={reason: len(paths) for reason, paths in found.skipped.reasons.items()},
+        skipped={reason: len(paths) for reason, paths in tables.skipped.reasons.items()},
     )
 
 
@@ -76,11 +76,11 @@ def list_all(place: Path, kind: Kind, task: Task, names: Sequence[str] = ()) -> 
     Raises:
         DataError: as `list_tables`.
     """
-    found = find_tables(place, kind, task)
-    columns = _target_columns(found, task)
-    rows = [row for part in found.rows.values() for row in part]
+    tables = find_tables(place, kind, task)
+    columns = _target_columns(tables, task)
+    rows = [row for part in tables.rows.values() for row in part]
     read = task.read_targets({TRAIN: _cells(rows, columns)}, names, str(place))
-    return _part(rows, read.splits[TRAIN]), read, (*found.notes, *read.notes, *found.left())
+    return _part(rows, read.splits[TRAIN]), read, (*tables.notes, *read.notes, *tables.left())
 
 
 def _by_split(rows: Sequence[Row], folder: Path, notes: list[str]) -> dict[str, list[Row]]:
@@ -105,25 +105,25 @@ def _by_split(rows: Sequence[Row], folder: Path, notes: list[str]) -> dict[str, 
                 "not; say the split of each in a column `split`"
             )
         notes.append(f"{table.title}: the splits are the folders that the files lie in")
-    found: dict[str, list[Row]] = {}
+    rows_by_split: dict[str, list[Row]] = {}
     for split, one in zip(splits, rows, strict=True):
-        found.setdefault(str(split), []).append(one)
-    if TRAIN not in found:
-        raise DataError(f"{table.path} has no row of the split train, but of {', '.join(found)}")
-    return found
+        rows_by_split.setdefault(str(split), []).append(one)
+    if TRAIN not in rows_by_split:
+        raise DataError(f"{table.path} has no row of the split train, but of {', '.join(rows_by_split)}")
+    return rows_by_split
 
 
 def _split_column(table: Table) -> str | None:
     return next((name for name in table.columns if name.strip().casefold() == _SPLIT and name != table.file), None)
 
 
-def _target_columns(found: FoundTables, task: Task) -> tuple[str, ...]:
+def _target_columns(tables: FoundTables, task: Task) -> tuple[str, ...]:
     """The columns of train that are targets, with a line about those that are not."""
-    table = found.tables[TRAIN if TRAIN in found.tables else ""]
+    table = tables.tables[TRAIN if TRAIN in tables.tables else ""]
     aside = (table.file, _split_column(table))
     columns = {name: table.column(name) for name in table.columns if name not in aside}
     chosen = task.target_columns(columns, str(table.path))
-    found.notes.extend(task.columns_note(chosen, columns, table.title))
+    tables.notes.extend(task.columns_note(chosen, columns, table.title))
     return chosen
 
 
