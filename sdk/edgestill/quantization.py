@@ -32,7 +32,7 @@ from .cache import cache_outputs
 from .candidates import Candidate, best, judge
 from .conversion import describe_model
 from .data import Data
-from .errors import DataError, EdgestillError
+from .errors import DataError, EdgestillError, OptionError
 from .objectives import Objective
 from .options import QAT_OPTIONS, TrainOptions
 from .prediction import outputs_of
@@ -98,17 +98,24 @@ def quantize(
         description: metadata of the model for the bundle, see `describe_model`; None: named after the output.
 
     Raises:
-        DataError: no validation images. For other errors see `edgestill_converters.convert`.
+        DataError: no validation images. OptionError: the options name layers in float, a trained graph or a baseline,
+            which are chosen here. For other errors see `edgestill_converters.convert`.
     """
     if not len(data.validation):
         raise DataError(
             f"{data.name} has no validation images to evaluate quantized files with; give more images, or name a split"
         )
+    options = options or ConversionOptions()
+    if options.float_nodes or options.trained is not None or options.fp32_baseline is not None:
+        raise OptionError(
+            "quantize chooses float_nodes, trained and fp32_baseline itself: leave them out of the options, or use "
+            "convert"
+        )
     calibration = data.calibration(budget.samples)
     description = description or describe_model(model, calibration, Path(output).stem)
     # A large deviation of int8 is no error here: the accuracy is measured, and other methods are tried.
     precision: Literal["int8", "fp32"] = "fp32" if budget.precision == "fp32" else "int8"
-    options = replace(options or ConversionOptions(), precision=precision, allowed_deviation=math.inf)
+    options = replace(options, precision=precision, allowed_deviation=math.inf)
     search = _Search(model, data, description, budget, options, progress)
     with TemporaryDirectory() as folder:
         work = Path(folder)

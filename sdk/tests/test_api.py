@@ -41,13 +41,16 @@ def test_what_comes_first_and_second_is_the_same_everywhere(function):
     assert [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD] == LEADING[function]
 
 
-@pytest.mark.parametrize("function", set(public_functions()), ids=lambda one: f"{one.__module__}.{one.__name__}")
-def test_few_arguments_and_every_path_may_be_a_string(function):
-    parameters = inspect.signature(function).parameters
+FUNCTIONS = {f"{one.__module__}.{one.__name__}": one for one in public_functions()}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_few_arguments_and_every_path_may_be_a_string(name):
+    parameters = inspect.signature(FUNCTIONS[name]).parameters
     assert len(parameters) <= 8
-    for name, one in parameters.items():
-        if name in PATHS:
-            assert "PathLike" in str(one.annotation), f"{name}: {one.annotation}"
+    for parameter, one in parameters.items():
+        if parameter in PATHS:
+            assert "PathLike" in str(one.annotation), f"{parameter}: {one.annotation}"
 
 
 class Place:

@@ -9,7 +9,7 @@ from edgestill import quantization
 from edgestill.budget import Loss
 from edgestill.candidates import Candidate, best
 from edgestill.data.sources import Split
-from edgestill.errors import DataError
+from edgestill.errors import DataError, OptionError
 from edgestill.quantization import Budget
 from edgestill.tasks import ImageClassification
 from edgestill_converters import ConversionOptions, Description
@@ -142,3 +142,9 @@ def test_no_validation_images_are_an_error_before_anything_takes_time():
     data = SimpleNamespace(validation=Split(np.zeros((0, 4, 4, 1), np.uint8), np.zeros(0, int)), name="mine")
     with pytest.raises(DataError, match="mine has no validation images to evaluate quantized files with"):
         quantization.quantize(None, data, None)
+
+
+def test_options_that_are_chosen_here_are_refused():
+    data = SimpleNamespace(validation=Split(np.zeros((4, 4, 4, 1), np.uint8), np.arange(4)), name="mine")
+    with pytest.raises(OptionError, match="chooses float_nodes, trained and fp32_baseline itself"):
+        quantization.quantize(None, data, "x.edge", options=ConversionOptions(float_nodes=("conv2d",)))

@@ -128,7 +128,7 @@ def test_peers_are_kept_and_can_be_converted(place):
     peer = es.create_model("dscnn_xs", 10)
     es.load_checkpoint(folder / "peer-1.safetensors", peer)
     calibration = plan_of(place, changes).data.calibration(32)
-    bundle = es.convert(peer.eval(), calibration=calibration, output=place / "peer.edge")
+    bundle = es.convert(peer.eval(), calibration, place / "peer.edge")
     assert {"model.pte", "model.tflite"} <= set(bundle.manifest.models)
 
 

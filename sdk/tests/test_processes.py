@@ -32,7 +32,7 @@ whole = es.load_data("fashion-mnist-mini", options=es.DataOptions(calibration=64
 data = replace(whole, train=whole.train.take(np.arange(640)), validation=whole.validation.take(np.arange(301)))
 
 seen, written = [], []
-batches, save, answer = Views.batches, training_state.write_bytes, cache._answer
+batches, save, answer = Views.batches, training_state.write_bytes, cache._compute_outputs
 
 def watched(self, view, indices, workers=None):
     if len(self) == 640 and len(indices) == 10 and len(indices[0]) < 256:
@@ -47,7 +47,7 @@ def saved(path, content):
     written.append(Path(path).name)
     save(path, content)
 
-Views.batches, cache._answer, training_state.write_bytes = watched, shards, saved
+Views.batches, cache._compute_outputs, training_state.write_bytes = watched, shards, saved
 cache.SHARD = 128
 
 class Plain(torch.nn.Module):

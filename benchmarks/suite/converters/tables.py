@@ -61,7 +61,7 @@ def matrix_table(rows: list[dict[str, Any]]) -> str:
         cells = [
             name, size, *(f"{ratio:.2f}" for ratio in ratios.values()),
             f"{100 * min(one['delegated_macs'] for one in inside):.0f} %",
-            " / ".join(str(one["partitions"]) for one in inside),
+            " / ".join(str(one.get("partitions", one.get("pieces"))) for one in inside),
             f"{100 * row['identical']:.2f} %",
             f"{100 * row['agreement']:.1f} %", f"{min(row['cosine'].values()):.4f}",
             " / ".join(f"{one['bytes'] / 1e3:,.0f}" for one in inside), f"{row['seconds'] / 60:.1f}",

@@ -113,9 +113,8 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def _end(folder: Path, key: str) -> None:
-    for state in folder.rglob(
-        STATE
-    ):  # the state for resuming is several times larger than the result, and no longer needed
+    # The state for resuming is several times larger than the result, and no longer needed.
+    for state in folder.rglob(STATE):
         state.unlink()
     files = {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
