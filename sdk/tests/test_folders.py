@@ -635,7 +635,7 @@ def test_what_a_model_brings_does_not_change_which_photos_they_are(tmp_path, mon
         data = load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8, calibration=4))
         again = load_data(f"image-folder:{tmp_path}", options=DataOptions(calibration=4), processor=data.processor)
         assert again.digest == data.digest and again.processor == data.processor and again.processor.mean != (0.0,) * 3
-    with pytest.raises(DataError, match="said by a processor, or by image_size"):
+    with pytest.raises(DataError, match="comes from a processor, or from image_size"):
         load_data(f"image-folder:{tmp_path}", options=DataOptions(image_size=8), processor=data.processor)
 
 
@@ -651,7 +651,7 @@ def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatc
         load_data("own_cut:cut", options=DataOptions(calibration=2), processor=Reading().images(8, 8)).processor.resize
         == "crop"
     )
-    with pytest.raises(DataError, match="in another way than the model takes them: resize crop instead of stretch"):
+    with pytest.raises(DataError, match="makes its pixels differently from the model's training: resize crop instead of stretch"):
         load_data("own_cut:cut", processor=Reading(resize="stretch").images(8, 8))
     with pytest.raises(DataError, match=r"takes \(9, 9, 3\) .* gives \(8, 8, 3\)"):
         load_data("own_cut:cut", processor=Reading().images(9, 9))

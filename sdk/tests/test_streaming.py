@@ -232,7 +232,7 @@ def test_lazy_images_that_give_something_else_are_told_so():
             return self._images[rows].astype(np.float32)
 
     images = Wrong(np.zeros((4, 6, 5, 1), np.uint8))
-    with pytest.raises(DataError, match=r"Wrong says .* gave float32 \(2, 6, 5, 1\) for 2"):
+    with pytest.raises(DataError, match=r"Wrong states .* returned float32 \(2, 6, 5, 1\) for 2"):
         Split(images, np.arange(4)).take(np.array([1, 0])).load()
 
 

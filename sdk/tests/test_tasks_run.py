@@ -118,7 +118,7 @@ def test_a_teacher_that_learnt_other_numbers_is_refused(task_runs):
     checkpoint = folder / "stages" / "teacher" / "model.safetensors"
     es.load_teacher("resnet8", data, checkpoint=checkpoint)
     other = replace(data, task_settings={**data.task_settings, "mean": [0.0, 0.0]})
-    with pytest.raises(ModelError, match=r"does not fit .*: it learnt values of mean"):
+    with pytest.raises(ModelError, match=r"does not fit .*: it was trained on values of mean"):
         es.load_teacher("resnet8", other, checkpoint=checkpoint)
 
 
