@@ -187,6 +187,8 @@ def _make(
 
 
 def _check_options(options: ConversionOptions) -> None:
+    if not isinstance(options, ConversionOptions):
+        raise ConversionError(f"options must be ConversionOptions(…), not {options!r:.60}")
     precision, float_nodes, limit_seconds = options.precision, options.float_nodes, options.limit_seconds
     if isinstance(float_nodes, str):
         raise ConversionError(f"float_nodes is names of graph nodes in a list or tuple, not {float_nodes!r}")

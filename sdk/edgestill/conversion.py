@@ -11,7 +11,7 @@ from torch import nn
 from edgestill_runtime import Bundle
 
 from .data.types import IMAGE_CLASSIFICATION, Calibration, Data
-from .errors import MissingExtraError
+from .errors import MissingExtraError, check_kind
 from .models import multiply_accumulates, parameters
 from .models.copies import check_module
 from .progress import SILENT, Progress
@@ -51,6 +51,7 @@ def convert(
     except ImportError as error:
         raise MissingExtraError(str(error.name), "convert") from error
     options = options or edgestill_converters.ConversionOptions()
+    check_kind(options, edgestill_converters.ConversionOptions, "options")
     samples = data.calibration(CALIBRATION) if isinstance(data, Data) else data
     names = edgestill_converters.steps(options.targets, options.precision, options.fp32_baseline is None)
     with progress.task("convert", len(names)) as task:

@@ -23,7 +23,7 @@ from torch import nn
 from .cache import cache_outputs
 from .data import Augmentation, Data
 from .data.augmentation import NO_AUGMENTATION
-from .errors import ModelError, OptionError
+from .errors import ModelError, OptionError, check_kind
 from .model_check import check_classes
 from .objectives import Objective
 from .objectives.layers import check_layers
@@ -79,6 +79,7 @@ def distill(
             objective names, or the teacher is near chance.
         TrainingError: the loss became NaN or infinite.
     """
+    check_kind(options, DistillOptions, "options")
     if epochs is not None:
         views = min(options.schedule.views, epochs)
         options = replace(options, schedule=replace(options.schedule, epochs=epochs, views=views))

@@ -25,6 +25,7 @@ __all__ = [
     "RecipeError",
     "StorageError",
     "TrainingError",
+    "check_kind",
     "nearest",
     "one_line",
 ]
@@ -59,6 +60,16 @@ class MissingExtraError(EdgestillError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'edgestill[{extra}]'")
+
+
+def check_kind(value: object, kind: type, name: str) -> None:
+    """Refuse an argument of another type, before one of its attributes is missing somewhere.
+
+    Raises:
+        OptionError: names the type.
+    """
+    if not isinstance(value, kind):
+        raise OptionError(f"{name} must be {kind.__name__}(…), not {value!r:.60}; see docs/api.md")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

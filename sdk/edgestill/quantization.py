@@ -32,7 +32,7 @@ from .cache import cache_outputs
 from .candidates import Candidate, best, judge
 from .conversion import describe_model
 from .data import Data
-from .errors import DataError, EdgestillError, OptionError
+from .errors import DataError, EdgestillError, OptionError, check_kind
 from .objectives import Objective
 from .options import QAT_OPTIONS, TrainOptions
 from .prediction import outputs_of
@@ -106,6 +106,8 @@ def quantize(
             f"{data.name} has no validation images to evaluate quantized files with; give more images, or name a split"
         )
     options = options or ConversionOptions()
+    check_kind(budget, Budget, "budget")
+    check_kind(options, ConversionOptions, "options")
     if options.float_nodes or options.trained is not None or options.fp32_baseline is not None:
         raise OptionError(
             "quantize chooses float_nodes, trained and fp32_baseline itself: leave them out of the options, or use "

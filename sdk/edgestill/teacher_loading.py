@@ -12,7 +12,7 @@ from edgestill_runtime.processing import Processor
 
 from .data import Data
 from .data.reading import for_each_channel
-from .errors import DataError, ModelError
+from .errors import DataError, ModelError, check_kind
 from .given_models import (
     channels_of_convolutions,
     input_channels,
@@ -66,6 +66,8 @@ def load_teacher(
     Raises:
         ModelError: no such model, or a checkpoint that does not fit it or the data.
     """
+    check_kind(data, Data, "data")
+    check_kind(inputs, TeacherInputs, "inputs")
     mean, std = inputs.mean, inputs.std
     if (mean or std) and (len(mean) != len(std) or len(mean) not in (1, 3)):
         raise ModelError(

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .data import Data, Views
 from .data.sources import Split
 from .distillation_module import DistillationModule, largest_output
-from .errors import ModelError, TrainingError
+from .errors import ModelError, TrainingError, check_kind
 from .models.copies import copied, preserved_rng
 from .models.identity import identity
 from .objectives import Objective, Outputs
@@ -81,6 +81,7 @@ def train(
         ModelError: a layer that the objective names does not exist, or the teacher has no features for it; the
             teacher's outputs are infinite; the model has no trainable weights.
     """
+    check_kind(options, TrainOptions, "options")
     check_objective(objective, data)
     for one in (model, *peers):
         check_trainable(one, options.label)

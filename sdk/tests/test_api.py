@@ -71,3 +71,20 @@ def test_paths_of_any_kind_are_taken(bundle_path, tmp_path):
     assert open_bundle(Place(bundle_path)).manifest.labels
     with load(Place(bundle_path)) as loaded:
         assert loaded.labels
+
+
+def test_an_argument_of_another_type_is_named(data):
+    model, schedule = create_model("dscnn_xs", 10), es.Schedule(epochs=1)
+    cases = {
+        "options must be DataOptions": lambda: es.load_data(options=schedule),
+        "data must be Data": lambda: es.load_teacher("resnet8", "teacher.safetensors"),
+        "inputs must be TeacherInputs": lambda: es.load_teacher("resnet8", data, inputs=schedule),
+        "data must be what load_data gives, not 10": lambda: es.create_student("dscnn_s", 10),
+        "options must be DistillOptions": lambda: es.distill(None, model, data, options=es.TrainOptions(schedule)),
+        "options must be TrainOptions": lambda: es.train(model, data, es.objectives.CrossEntropy(), schedule),
+        "budget must be Budget": lambda: es.quantize(model, data, "x.edge", es.ConversionOptions()),
+        "options must be ConversionOptions": lambda: es.convert(model, data, "x.edge", ("litert",)),
+    }
+    for message, call in cases.items():
+        with pytest.raises(es.EdgestillError, match=message):
+            call()

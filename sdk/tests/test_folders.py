@@ -651,7 +651,9 @@ def test_pixels_that_are_there_are_those_that_a_model_takes(tmp_path, monkeypatc
         load_data("own_cut:cut", options=DataOptions(calibration=2), processor=Reading().images(8, 8)).processor.resize
         == "crop"
     )
-    with pytest.raises(DataError, match="makes its pixels differently from the model's training: resize crop instead of stretch"):
+    with pytest.raises(
+        DataError, match="makes its pixels differently from the model's training: resize crop instead of stretch"
+    ):
         load_data("own_cut:cut", processor=Reading(resize="stretch").images(8, 8))
     with pytest.raises(DataError, match=r"takes \(9, 9, 3\) .* gives \(8, 8, 3\)"):
         load_data("own_cut:cut", processor=Reading().images(9, 9))

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgestill_runtime.processing import ImageProcessor, Processor
 
-from ..errors import DataError, EdgestillError, nearest, one_line
+from ..errors import DataError, EdgestillError, check_kind, nearest, one_line
 from ..progress import SILENT, Progress
 from ..tasks import TASKS, Task, find_task
 from ..tasks.labels import class_places, few
@@ -91,6 +91,7 @@ def load_data(
         DataError: the source is unknown, damaged, or too small to split, or does not fit the task or the model.
         RecipeError: no such task.
     """
+    check_kind(options, DataOptions, "options")
     task, reading = find_task(task), options.reading()
     check_shares(options)
     mean, std = check_statistics(options.mean, options.std)

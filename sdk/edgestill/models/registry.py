@@ -72,6 +72,8 @@ def _unknown(name: str) -> str:
 
 def create_student(model: str, data: "Data", *, seed: int = 0) -> nn.Module:
     """A model for the classes and the channels of the data, with freshly initialized weights; see `create_model`."""
+    if not hasattr(data, "processor"):  # importing `Data` here would be a circle
+        raise ModelError(f"data must be what load_data gives, not {data!r:.60}; create_model takes numbers of classes")
     return create_model(model, len(data.classes), data.processor.channels, seed)
 
 
