@@ -61,6 +61,11 @@ class Loss:
         return f"{100 * abs(self.drop):.2f} ± {100 * self.standard_error:.2f} points {word}"
 
 
+def retained(value: float, teacher: float) -> float:
+    """Share of the teacher's main measure; 0 where that is 0 or less (an R²), of which a share means nothing."""
+    return value / teacher if teacher > 0 else 0.0
+
+
 def check_shares(**shares: float | None) -> None:
     """Check that named values are shares, 0–1, or None.
 

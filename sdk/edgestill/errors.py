@@ -25,6 +25,7 @@ __all__ = [
     "RecipeError",
     "StorageError",
     "TrainingError",
+    "check_choice",
     "check_kind",
     "nearest",
     "one_line",
@@ -70,6 +71,16 @@ def check_kind(value: object, kind: type, name: str) -> None:
     """
     if not isinstance(value, kind):
         raise OptionError(f"{name} must be {kind.__name__}(…), not {value!r:.60}; see docs/api.md")
+
+
+def check_choice(value: object, valid: Iterable[str], name: str) -> None:
+    """Refuse a word that is none of the valid ones.
+
+    Raises:
+        OptionError: names the nearest.
+    """
+    if value not in (words := tuple(valid)):
+        raise OptionError(f"unknown {name} {value!r:.60}{nearest(str(value), words)}")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

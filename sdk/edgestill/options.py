@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from os import PathLike
+from typing import get_args
 
 from .data import Augmentation
 from .data.augmentation import NO_AUGMENTATION
+from .errors import check_choice, check_kind
 from .schedule import DEFAULT_SCHEDULE, QatSchedule, Schedule
 from .teachers import Combination
 
@@ -28,6 +30,10 @@ class TrainOptions:
     folder: str | PathLike[str] | None = None
     label: str = "train"
 
+    def __post_init__(self) -> None:
+        check_kind(self.schedule, Schedule, "schedule")
+        check_kind(self.augmentation, Augmentation, "augmentation")
+
 
 @dataclass(frozen=True)
 class DistillOptions(TrainOptions):
@@ -48,6 +54,10 @@ class DistillOptions(TrainOptions):
     live: bool = False
     cache: str | PathLike[str] | None = None
     check_teacher: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.combine, get_args(Combination), "combine")
 
 
 QAT_OPTIONS = TrainOptions(schedule=QatSchedule(), label="train in int8")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from torch import nn
@@ -32,7 +32,7 @@ from .cache import cache_outputs
 from .candidates import Candidate, best, judge
 from .conversion import describe_model
 from .data import Data
-from .errors import DataError, EdgestillError, OptionError, check_kind
+from .errors import DataError, EdgestillError, OptionError, check_choice, check_kind
 from .objectives import Objective
 from .options import QAT_OPTIONS, TrainOptions
 from .prediction import outputs_of
@@ -72,6 +72,9 @@ class Budget:
     objective: Objective | None = None
 
     def __post_init__(self) -> None:
+        check_choice(self.quantize, get_args(Method), "quantize")
+        check_choice(self.precision, get_args(Precision), "precision")
+        check_kind(self.train, TrainOptions, "train")
         check_shares(max_drop=self.max_drop)
         if self.precision == "fp32" and self.quantize != "ptq":
             raise EdgestillError(

@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from .errors import OptionError
+from .errors import OptionError, check_choice
 
 Precision = Literal["auto", "no", "fp16", "bf16"]
 _LEAST = {"epochs": 1, "batch_size": 2, "weight_decay": 0, "warmup_epochs": 0, "views": 0}
@@ -36,6 +36,7 @@ class Schedule:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        check_choice(self.precision, get_args(Precision), "precision")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be at least {least}, not {getattr(self, name)}")

@@ -88,3 +88,19 @@ def test_an_argument_of_another_type_is_named(data):
     for message, call in cases.items():
         with pytest.raises(es.EdgestillError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: es.Budget(quantize="qatt"), "unknown quantize 'qatt'; did you mean 'qat'"),
+        (lambda: es.Budget(precision="int4"), "unknown precision 'int4'; did you mean 'int8'"),
+        (lambda: es.DistillOptions(combine="avg"), "unknown combine 'avg'"),
+        (lambda: es.Schedule(precision="fp8"), "unknown precision 'fp8'"),
+        (lambda: es.TrainOptions(augmentation=["flip"]), "augmentation must be Augmentation"),
+        (lambda: es.TrainOptions(3), "schedule must be Schedule"),
+    ],
+)
+def test_an_option_of_no_meaning_is_refused_where_it_is_given(make, message):
+    with pytest.raises(es.EdgestillError, match=message):
+        make()

@@ -26,7 +26,7 @@ All public names, with their arguments, as `python sdk/tools/make_api_page.py` w
 units, ranges and errors (`help(edgestill.distill)`). The functions from data to a device ask for the same things in the
 same order:
 
-| function | first | then | typed options | gives |
+| function | first | then | typed options | returns |
 | --- | --- | --- | --- | --- |
 | `load_data` | `source` | `task` | `DataOptions` | `Data` |
 | `load_teacher` | `model` | `data` | `TeacherInputs` | a frozen `nn.Module` |
@@ -39,7 +39,9 @@ same order:
 
 Paths are `str` or `os.PathLike`. Classes and channels come from the data. A model that is an argument is never changed,
 and a result is never the same object. Options are frozen dataclasses; `dataclasses.replace` makes one with other
-values. Every error is an `EdgestillError` that says what was wrong, where, and what to do.
+values. Every error that this project raises is an
+`EdgestillError` that says what was wrong, where, and what to do. `load` is of `edgestill_runtime`, the others of
+`edgestill`.
 """
 
 

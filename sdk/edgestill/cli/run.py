@@ -10,6 +10,7 @@ from rich.table import Table
 from edgestill_benchmarks.measures import difference, difference_unit, main_measure
 from edgestill_benchmarks.results import gain_is_noise, int8_against_fp32
 
+from ..budget import retained
 from .console import CONSOLE, TerminalProgress, columns, say
 from .convert import show_findings
 
@@ -69,11 +70,11 @@ def summary(results: dict[str, Any]) -> Table:
         f"{results['compression']:.0f}× fewer parameters{same}"
     )
     table = columns([""], ("size", main.name, "retained", "p50 ms", "p90 ms", "p99 ms"), title, caption)
+    best = teacher["quality"][main.name]
     for name, model in (("teacher", teacher), ("baseline student", alone), ("distilled student", distilled)):
-        best, value = teacher["quality"][main.name], model["quality"][main.name]
-        share = value / best if best else 0.0
+        value = model["quality"][main.name]
         size = f"{model['parameters'] / 1000:,.1f} k"
-        table.add_row(f"{name}, {model['model']}", size, main.show(value), _percent(share))
+        table.add_row(f"{name}, {model['model']}", size, main.show(value), _percent(retained(value, best)))
     table.add_section()
     for file in results["files"]:
         table.add_row(
@@ -88,4 +89,5 @@ def summary(results: dict[str, Any]) -> Table:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    """Empty for 0, which stands for no share: see `retained`."""
+    return f"{100 * share:.2f} %" if share else ""

@@ -14,6 +14,7 @@ from edgestill_benchmarks.results import SCHEMA_VERSION, Results, check_results
 from edgestill_runtime import Bundle, Manifest, Task
 from edgestill_runtime.files import atomic_file, write_bytes
 
+from ..budget import retained
 from ..data import Data
 from ..errors import MissingExtraError
 from ..outputs import Outputs
@@ -87,7 +88,7 @@ def assemble(run: RunOutputs) -> Results:
         "teacher": teacher,
         "student_alone": alone,
         "student_distilled": distilled,
-        "retained": _retained(distilled["quality"][main], teacher["quality"][main]),
+        "retained": retained(distilled["quality"][main], teacher["quality"][main]),
         "gain": distilled["quality"][main] - alone["quality"][main],
         "gain_standard_error": task.standard_error(
             run.outputs["student_distilled"], run.outputs["student_alone"], targets
@@ -148,11 +149,6 @@ def _trained(run: RunOutputs, name: str) -> dict[str, Any]:
     return {"model": model.model, "quality": run.quality(name), **model.size, **model.trained}
 
 
-def _retained(value: float, teacher: float) -> float:
-    """Of the teacher's main measure; 0 if that is 0."""
-    return value / teacher if teacher else 0.0
-
-
 def _file(run: RunOutputs, name: str, teacher: float) -> dict[str, Any]:
     """One file of the bundle: what it is, how good, and how fast."""
     entry, quality = run.bundle.manifest.models[name], run.quality(name)
@@ -163,7 +159,7 @@ def _file(run: RunOutputs, name: str, teacher: float) -> dict[str, Any]:
         "bytes": run.bundle.size(name),
         "exporter": entry.exporter,
         "quality": quality,
-        "retained": _retained(quality[run.task.measures[0].name], teacher),
+        "retained": retained(quality[run.task.measures[0].name], teacher),
         "inside": _look_inside(run, name),
         **_measured(run.measurement, name),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgestill_runtime.files import write_bytes
 
+from ..budget import retained
 from ..errors import EdgestillError
 from ..log_progress import LogProgress
 from ..recipe import load_recipe
@@ -61,8 +62,8 @@ def evaluated(plan: Plan, made: Made) -> dict[str, Any]:
     files = converted_bundle(made["conversion"]).manifest.deployable().values()
     measured: dict[str, Any] = {"test_alone": test["student_alone"], "test_distilled": test["student_distilled"]}
     measured |= {"test_teacher": test["teacher"], "test_int8": min(test[name] for name in files)}
-    retained = measured["test_int8"] / test["teacher"] if test["teacher"] else 0.0
-    measured |= {"retained": retained, "parameters": size_of_student(plan.recipe, plan.data)["parameters"]}
+    share = retained(measured["test_int8"], test["teacher"])
+    measured |= {"retained": share, "parameters": size_of_student(plan.recipe, plan.data)["parameters"]}
     measured["files"] = {name: test[name] for name in files}
     return measured
 
