@@ -8,8 +8,8 @@ from .reading import Reading
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """How a source is read and cut.
+class DataOptions(Reading):
+    """How a source is read and cut: `Reading`, and how its samples are split.
 
     Args:
         validation: share of the train split, 0–0.5, for choosing hyper-parameters, where the source has no validation
@@ -30,13 +30,6 @@ class DataOptions:
     seed: int = 0
     labelled: int | None = None
     unlabelled: str | PathLike[str] | None = None
-    image_size: int | None = None
-    resize: str = "crop"
-    filter: str = "bilinear"
-    ground: int = 255
-    fill: int = 114
-    rate: int | None = None
-    seconds: float = 1.0
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
 
